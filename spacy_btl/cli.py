@@ -1,0 +1,6 @@
+"""``python -m spacy btl``."""
+import typer
+app = typer.Typer(name="btl", help="x")
+@app.callback()
+def main() -> None:
+    """x"""

@@ -1,0 +1,332 @@
+"""The spaCy component: logits, their reading as label probabilities, and ``doc.ents``."""
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import srsly
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+from spacy.language import Language
+from spacy.pipeline.trainable_pipe import TrainablePipe
+from spacy.tokens import Doc, Span
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.util import minibatch
+from spacy.util import from_bytes as read_bytes
+from spacy.util import from_disk as read_disk
+from spacy.util import to_bytes as write_bytes
+from spacy.util import to_disk as write_disk
+from spacy.vocab import Vocab
+from thinc.api import Model
+from thinc.types import Floats2d
+from tqdm import tqdm
+
+from .decoding import best_paths
+from .labels import MISSING, OUTSIDE, labels_to_spans, n_columns
+from .losses import TokenLoss
+from .neighbors import NeighborSearch
+from .scorer import score_ner
+from .weights import ClassWeights
+
+Logits = list[Floats2d]
+Probabilities = list[npt.NDArray[np.floating]]
+
+DEFAULT_CONFIG: dict[str, Any] = {
+    "model": {
+        "@architectures": "spacy-btl.TokenClassifier.v1",
+        "tok2vec": {"@architectures": "spacy-btl.HashEmbedTransformer.v1"},
+    },
+    "loss": {"@losses": "spacy-btl.BinaryTokenLabels.v1"},
+    "class_weights": {"@misc": "spacy-btl.complement_of_frequency.v1"},
+    "neighbors": {"@misc": "spacy-btl.KNearestNeighbors.v1", "n_neighbors": 17},
+    "scorer": {"@scorers": "spacy-btl.ner_scorer.v1"},
+}
+
+
+@Language.factory(
+    "btl_knn_ner",
+    assigns=["doc.ents", "token.ent_iob", "token.ent_type"],
+    default_config=DEFAULT_CONFIG,
+    default_score_weights={
+        "ents_f": 0.5,
+        "ents_macro_f": 0.5,
+        "ents_p": 0.0,
+        "ents_r": 0.0,
+        "ents_per_type": None,
+        "token_macro_r": 0.0,
+    },
+)
+def make_btl_knn_ner(
+    nlp: Language,
+    name: str,
+    model: Model[list[Doc], Logits],
+    loss: TokenLoss,
+    class_weights: ClassWeights | None,
+    neighbors: NeighborSearch,
+    scorer: Callable[..., dict[str, Any]] | None,
+) -> "BtlKnnNer":
+    """The factory ``btl_knn_ner``."""
+    return BtlKnnNer(
+        nlp.vocab,
+        model,
+        name,
+        loss=loss,
+        class_weights=class_weights,
+        neighbors=neighbors,
+        scorer=scorer,
+    )
+
+
+class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
+    """Named entity recognition from token logits, read by the model itself or by its neighbours.
+
+    model: documents to logits (n_tokens, 1 + 2 * n_types) each.
+    loss: logits and labels to gradient and loss; it also reads logits as probabilities.
+    class_weights: token counts by label to weights, from the training data at initialization;
+        None for no weights.
+    neighbors: classifies logits once `fit_neighbors` has filled it; until then, and again after
+        any update of the weights, the model's own probabilities decide.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model[list[Doc], Logits],
+        name: str = "btl_knn_ner",
+        *,
+        loss: TokenLoss,
+        class_weights: ClassWeights | None = None,
+        neighbors: NeighborSearch,
+        scorer: Callable[..., dict[str, Any]] | None = score_ner,
+    ) -> None:
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.loss = loss
+        self.class_weights = class_weights
+        self.neighbors = neighbors
+        self.scorer = scorer
+        self.cfg: dict[str, Any] = {"labels": []}
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Entity types, in the order of their columns."""
+        return tuple(self.cfg["labels"])
+
+    @property
+    def label_data(self) -> list[str]:
+        """Entity types, as `initialize` takes them."""
+        return list(self.labels)
+
+    def add_label(self, label: str) -> int:
+        """Add an entity type before initialization; 1 if it is new, else 0.
+
+        Raises ValueError for a label that is no string, or once the head has its columns.
+        """
+        if not isinstance(label, str) or not label:
+            raise ValueError(f"a label must be a non-empty string, not {label!r}")
+        if label in self.labels:
+            return 0
+        if self.model.get_ref("output_layer").has_dim("nO"):
+            raise ValueError(
+                f'"{label}" cannot be added to "{self.name}": its head has columns for '
+                f"{len(self.labels)} labels already. Initialize and train again with all labels."
+            )
+        self.cfg["labels"].append(label)
+        self.vocab.strings.add(label)
+        return 1
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: Sequence[str] | None = None,
+    ) -> None:
+        """Take labels and class weights from the examples and set the model's dimensions.
+
+        labels: entity types, in order; where None those added before or, without any, those of the
+            examples. Raises ValueError where there is none, or where the examples have others.
+        """
+        validate_get_examples(get_examples, "BtlKnnNer.initialize")
+        seen = {ent.label_ for eg in get_examples() for ent in eg.reference.ents}
+        for label in labels if labels is not None else self.labels or sorted(seen):
+            self.add_label(label)
+        if not self.labels:
+            raise ValueError(
+                f'"{self.name}" has no labels: the training data holds no entity in doc.ents, and '
+                "no labels were given. Check the data (python -m spacy btl convert writes doc.ents)"
+            )
+        if unknown := seen - set(self.labels):
+            raise ValueError(
+                f'the training data of "{self.name}" has labels that were not given: '
+                f"{', '.join(sorted(unknown))}"
+            )
+        columns = n_columns(len(self.labels))
+        if self.class_weights is not None:
+            counts = np.zeros(columns, dtype=np.int64)
+            for example in get_examples():
+                gold = self._gold_labels(example)
+                counts += np.bincount(gold[gold != MISSING], minlength=columns)
+            self.loss.class_weights = self.class_weights(counts).astype("float32")
+        output = self.model.get_ref("output_layer")
+        if output.maybe_get_dim("nO") not in (None, columns):
+            raise ValueError(
+                f'the head of "{self.name}" has {output.get_dim("nO")} columns, but '
+                f"{len(self.labels)} labels need {columns}"
+            )
+        output.set_dim("nO", columns)
+        docs = [example.x for example in islice(get_examples(), 10)]
+        self.model.initialize(X=[doc for doc in docs if len(doc)] or docs)
+
+    def update(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, float]:
+        """As any component's; neighbours fitted on the weights before are given up."""
+        if self.neighbors.is_fitted:
+            warnings.warn(
+                f'the neighbours of "{self.name}" belong to the weights before this update and are '
+                "dropped; run fit-knn again after training",
+                stacklevel=2,
+            )
+            self.neighbors.reset()
+        losses: dict[str, float] = super().update(examples, **kwargs)
+        return losses
+
+    def get_loss(self, examples: Iterable[Example], scores: Logits) -> tuple[float, Logits]:
+        """Loss of the logits and their gradient, document by document."""
+        examples = list(examples)
+        validate_examples(examples, "BtlKnnNer.get_loss")
+        gold = np.concatenate([self._gold_labels(example) for example in examples])
+        ops = self.model.ops
+        d_logits, loss = self.loss(ops.flatten(scores), ops.asarray1i(gold))
+        return loss, list(ops.unflatten(d_logits, [len(eg.predicted) for eg in examples]))
+
+    def fit_neighbors(
+        self, examples: Iterable[Example], *, batch_size: int = 32, progress: bool = False
+    ) -> int:
+        """Fill the neighbour search with the logits of all labelled tokens; returns their number.
+
+        Raises ValueError where no token has a label.
+        """
+        keys, labels = [], []
+        batches = minibatch(tqdm(examples, unit=" docs", disable=not progress), batch_size)
+        for batch in batches:
+            docs = [example.predicted for example in batch]
+            gold = np.concatenate([self._gold_labels(example) for example in batch])
+            logits = self._flat_logits(docs)
+            keys.append(logits[gold != MISSING])
+            labels.append(gold[gold != MISSING])
+        if not keys:
+            raise ValueError("no document to fit the neighbours on")
+        self.neighbors.fit(np.concatenate(keys), np.concatenate(labels), n_columns(len(self.labels)))
+        return sum(map(len, labels))
+
+    def predict(self, docs: Iterable[Doc]) -> Probabilities:
+        """Label probabilities (n_tokens, n_columns) of each document: the model's own, or the
+        votes of the neighbours where these are fitted.
+        """
+        docs = list(docs)
+        logits = self._flat_logits(docs)
+        if self.neighbors.is_fitted:
+            flat = self.neighbors.predict_proba(logits)
+        else:
+            flat = self.loss.probabilities(logits)
+        return np.split(flat, np.cumsum([len(doc) for doc in docs])[:-1])
+
+    def set_annotations(self, docs: Iterable[Doc], scores: Probabilities) -> None:
+        """Write the entities of the best well-formed label sequences into ``doc.ents``.
+
+        Entities that are there already, and tokens blocked by another component, stay as they are.
+        """
+        docs = list(docs)
+        taken = [np.array([token.ent_iob in (1, 3) for token in doc], bool) for doc in docs]
+        for doc, path in zip(docs, best_paths(scores, taken), strict=True):
+            found = []
+            for start, end, kind in labels_to_spans(path):
+                while start < end and doc[start].is_space:
+                    start += 1
+                while start < end and doc[end - 1].is_space:
+                    end -= 1
+                if start < end:
+                    found.append(Span(doc, start, end, label=self.labels[kind]))
+            blocked = [doc[t.i : t.i + 1] for t in doc if t.ent_iob == 3 and not t.ent_type]
+            doc.set_ents([*doc.ents, *found], blocked=blocked, default="outside")
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """Serialize the component, neighbours included."""
+        return bytes(write_bytes(self._serializers(exclude), exclude))
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "BtlKnnNer":
+        """Take over what `to_bytes` gave."""
+        read_bytes(bytes_data, self._deserializers(exclude), exclude)
+        return self
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Save the component to a folder, neighbours included."""
+        writers = {
+            key: lambda p, write=write: Path(p).write_bytes(write())
+            for key, write in self._serializers(exclude).items()
+        }
+        writers["vocab"] = lambda p: self.vocab.to_disk(p, exclude=exclude)
+        write_disk(path, writers, exclude)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "BtlKnnNer":
+        """Load the component from a folder that `to_disk` wrote."""
+        readers = {
+            key: lambda p, read=read: read(Path(p).read_bytes())
+            for key, read in self._deserializers(exclude).items()
+        }
+        readers["vocab"] = lambda p: self.vocab.from_disk(p, exclude=exclude)
+        read_disk(path, readers, exclude)
+        return self
+
+    def _serializers(self, exclude: Iterable[str]) -> dict[str, Callable[[], bytes]]:
+        cfg = {**self.cfg, "loss": self.loss.get_state()}
+        return {
+            "cfg": lambda: srsly.json_dumps(cfg).encode("utf8"),
+            "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
+            "model": self.model.to_bytes,
+            "neighbors": lambda: save_arrays(self.neighbors.get_arrays()),
+        }
+
+    def _deserializers(self, exclude: Iterable[str]) -> dict[str, Callable[[bytes], Any]]:
+        def read_cfg(data: bytes) -> None:
+            cfg = srsly.json_loads(data)
+            self.loss.set_state(cfg.pop("loss"))
+            self.cfg.update(cfg)
+
+        return {
+            "cfg": read_cfg,
+            "vocab": lambda data: self.vocab.from_bytes(data, exclude=exclude),
+            "model": self.model.from_bytes,
+            "neighbors": lambda data: self.neighbors.set_arrays(load_arrays(data)),
+        }
+
+    def _flat_logits(self, docs: list[Doc]) -> npt.NDArray[np.floating]:
+        """Logits of all tokens of all documents, on the CPU; shape (n_tokens, n_columns)."""
+        if not any(len(doc) for doc in docs):
+            return np.zeros((0, n_columns(len(self.labels))), dtype=np.float32)
+        flat = self.model.ops.flatten(self.model.predict(docs))
+        return np.asarray(self.model.ops.to_numpy(flat))
+
+    def _gold_labels(self, example: Example) -> npt.NDArray[np.int64]:
+        """Columns of the gold labels on the tokens of the prediction; shape (n_tokens,).
+
+        A token whose label is missing, or cannot be aligned, gets `MISSING`.
+        """
+        first = {label: n_columns(i) for i, label in enumerate(self.labels)}
+        gold = np.full(len(example.predicted), MISSING, dtype=np.int64)
+        for i, tag in enumerate(example.get_aligned_ner()):
+            if tag == "O":
+                gold[i] = OUTSIDE
+            elif tag not in (None, "-"):
+                prefix, label = tag[0], tag[2:]
+                if label not in first:
+                    raise ValueError(
+                        f'"{label}" is no label of "{self.name}"; it knows {", ".join(first)}'
+                    )
+                gold[i] = first[label] + (prefix in "IL")
+        return gold

@@ -1,0 +1,242 @@
+"""The pretrained transformer as a Thinc layer: documents in, one vector a token out.
+
+Word pieces are made token by token, so that a piece never spans two tokens. A token's vector is
+the mean over its pieces; a token without a piece (white space) gets a vector of zeros.
+"""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import srsly
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from spacy.tokens import Doc
+from spacy_transformers.data_classes import HFObjects
+from spacy_transformers.layers.hf_shim import HFShim
+from spacy_transformers.layers.transformer_model import huggingface_from_pretrained
+from thinc.api import ArgsKwargs, Model, get_torch_default_device, torch2xp, xp2torch
+from thinc.types import Floats2d
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from .encoders import CHOICES, find_encoder
+from .windows import make_batches
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+InOut = tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]
+
+
+def build_transformer_model(
+    name: str,
+    *,
+    window: int = 128,
+    overlap: int = 32,
+    max_batch_pieces: int = 4096,
+    precision: Precision = "auto",
+    tokenizer_config: dict[str, Any] | None = None,
+    transformer_config: dict[str, Any] | None = None,
+) -> Model[list[Doc], list[Floats2d]]:
+    """A pretrained transformer; output shape (n_tokens, width) a document.
+
+    name: a folder, an installed distribution or a hub model, looked up when the pipeline is
+        initialized (a saved pipeline carries its weights and looks nothing up).
+    window, overlap: word pieces that the encoder sees at once, special tokens included, and those
+        that neighbouring windows share. No piece is ever left out.
+    max_batch_pieces: bound on the padded word pieces that the encoder holds at once.
+    precision: of the encoder's matrix products; "auto" takes bfloat16 where the device multiplies
+        it natively, else float32. Weights are kept in float32 in any case.
+    tokenizer_config, transformer_config: further settings for ``from_pretrained``.
+    """
+    shim = EncoderShim(
+        HFObjects(None, None, None, dict(tokenizer_config or {}), dict(transformer_config or {})),
+        precision=precision,
+    )
+    return Model(
+        "btl_transformer",
+        _forward,
+        init=_init,
+        dims={"nO": None},
+        shims=[shim],
+        attrs={
+            "name": name,
+            "window": window,
+            "overlap": overlap,
+            "max_batch_pieces": max_batch_pieces,
+        },
+    )
+
+
+class EncoderShim(HFShim):  # type: ignore[misc]
+    """The transformer with its tokenizer, saved as JSON and safetensors, run in mixed precision."""
+
+    def __init__(self, hf_model: HFObjects, *, precision: Precision) -> None:
+        super().__init__(hf_model)
+        self.precision = precision
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer, None before the weights are loaded."""
+        return self._hfmodel.tokenizer
+
+    def set_encoder(self, hf_model: HFObjects) -> None:
+        """Take this transformer and tokenizer, which must be a fast one."""
+        if not hf_model.tokenizer.is_fast:
+            raise ValueError(
+                f"{type(hf_model.tokenizer).__name__} does not tell which word a piece belongs to; "
+                "choose an encoder with a fast tokenizer (tokenizer.json)"
+            )
+        self._hfmodel = hf_model
+        self._model = hf_model.transformer
+
+    def predict(self, inputs: ArgsKwargs) -> torch.Tensor:
+        """Token vectors (n_tokens, width), without gradient."""
+        self._model.eval()
+        with torch.no_grad():
+            return self._encode(*inputs.args)
+
+    def begin_update(self, inputs: ArgsKwargs) -> tuple[torch.Tensor, Callable[..., None]]:
+        """Token vectors (n_tokens, width) and the function that takes their gradient."""
+        self._model.train()
+        output = self._encode(*inputs.args)
+        return output, lambda gradient: torch.autograd.backward(output, gradient)
+
+    def _encode(
+        self, batches: list[tuple[torch.Tensor, ...]], token_of_piece: torch.Tensor, n_tokens: int
+    ) -> torch.Tensor:
+        """Run the windows, batch by batch, and pool the pieces of each token."""
+        width = self._model.config.hidden_size
+        dtype = autocast_dtype(self.precision, self.device.type)
+        sums = torch.zeros((n_tokens, width), device=self.device)
+        for input_ids, attention_mask, keep, pieces in batches:
+            with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+                hidden = self._model(
+                    input_ids=input_ids, attention_mask=attention_mask
+                ).last_hidden_state
+            sums = sums.index_add(0, token_of_piece[pieces], hidden[keep].float())
+        n_pieces = torch.bincount(token_of_piece, minlength=n_tokens).clamp(min=1)
+        return sums / n_pieces[:, None]
+
+    def to_bytes(self) -> bytes:
+        """Configuration, tokenizer files and weights; before initialization only the settings."""
+        hf = self._hfmodel
+        if hf.transformer is None:
+            return srsly.msgpack_dumps(
+                {"settings": [hf._init_tokenizer_config, hf._init_transformer_config]}
+            )
+        # Where the weights once came from is a path of some machine, and of no use to a reader.
+        config = {k: v for k, v in hf.transformer.config.to_dict().items() if k != "_name_or_path"}
+        with tempfile.TemporaryDirectory() as folder:
+            hf.tokenizer.save_pretrained(folder)
+            files = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
+        weights = {k: v.contiguous() for k, v in hf.transformer.state_dict().items()}
+        return srsly.msgpack_dumps(
+            {"config": config, "tokenizer": files, "weights": save_tensors(weights)}
+        )
+
+    def from_bytes(self, bytes_data: bytes) -> "EncoderShim":
+        """Take over what `to_bytes` gave, without any look outside of it."""
+        message = srsly.msgpack_loads(bytes_data)
+        if "weights" not in message:
+            self._hfmodel = HFObjects(None, None, None, *message["settings"])
+            self._model = None
+            return self
+        with tempfile.TemporaryDirectory() as folder:
+            for file, content in message["tokenizer"].items():
+                (Path(folder) / Path(file).name).write_bytes(content)
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        config = AutoConfig.for_model(message["config"].pop("model_type"), **message["config"])
+        transformer = AutoModel.from_config(config)
+        transformer.load_state_dict(load_tensors(message["weights"]))
+        transformer.to(get_torch_default_device())
+        self.set_encoder(HFObjects(tokenizer, transformer, None))
+        return self
+
+
+def autocast_dtype(precision: Precision, device: str) -> torch.dtype | None:
+    """Type of the matrix products on this kind of device, None for the weights' own float32."""
+    if precision == "auto":
+        if device == "cpu":
+            native = torch.cpu._is_avx512_bf16_supported()
+        else:
+            native = device == "cuda" and torch.cuda.is_bf16_supported()
+        return torch.bfloat16 if native else None
+    if precision not in ("float32", "bfloat16", "float16"):
+        raise ValueError(f'precision is "{precision}", but must be auto, float32, bfloat16, float16')
+    return None if precision == "float32" else getattr(torch, precision)
+
+
+def _init(model: Model[list[Doc], list[Floats2d]], X: Any = None, Y: Any = None) -> None:
+    shim = model.shims[0]
+    if shim.tokenizer is not None:
+        return
+    name, hf = model.attrs["name"], shim._hfmodel
+    source = find_encoder(name)
+    try:
+        loaded = huggingface_from_pretrained(
+            source, hf._init_tokenizer_config, hf._init_transformer_config
+        )
+    except OSError as error:
+        raise ValueError(f'the encoder "{name}" cannot be loaded ({error}); {CHOICES}') from error
+    shim.set_encoder(loaded)
+    model.set_dim("nO", loaded.transformer.config.hidden_size)
+
+
+def _forward(model: Model[list[Doc], list[Floats2d]], docs: list[Doc], is_train: bool) -> InOut:
+    shim = model.shims[0]
+    inputs = _convert_inputs(model, shim, docs)
+    vectors, torch_backprop = shim(inputs, is_train)
+    lengths = [len(doc) for doc in docs]
+    output = model.ops.unflatten(torch2xp(vectors.detach(), ops=model.ops), lengths)
+
+    def backprop(d_output: list[Floats2d]) -> list[Doc]:
+        torch_backprop(xp2torch(model.ops.flatten(d_output), device=shim.device))
+        return docs
+
+    return output, backprop
+
+
+def _convert_inputs(
+    model: Model[list[Doc], list[Floats2d]], shim: EncoderShim, docs: Sequence[Doc]
+) -> ArgsKwargs:
+    """Tensors of the windows, the token that each word piece belongs to, the number of tokens."""
+    tokenizer, device = shim.tokenizer, shim.device
+    ids, token_of_piece, n_tokens = [], [], 0
+    for doc in docs:
+        encoding = tokenizer(
+            [token.text for token in doc],
+            is_split_into_words=True,
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        ids.append(np.asarray(encoding["input_ids"], dtype=np.int64))
+        token_of_piece.append(np.asarray(encoding.word_ids(), dtype=np.int64) + n_tokens)
+        n_tokens += len(doc)
+    prefix, suffix = _special_tokens(tokenizer)
+    limit = getattr(shim._model.config, "max_position_embeddings", None) or model.attrs["window"]
+    length = min(model.attrs["window"], limit, tokenizer.model_max_length)
+    batches = make_batches(
+        ids,
+        length=length - len(prefix) - len(suffix),
+        overlap=model.attrs["overlap"],
+        prefix=prefix,
+        suffix=suffix,
+        pad_id=tokenizer.pad_token_id or 0,
+        max_batch_pieces=model.attrs["max_batch_pieces"],
+    )
+    tensors = [tuple(torch.from_numpy(a).to(device) for a in batch) for batch in batches]
+    pieces = np.concatenate(token_of_piece) if token_of_piece else np.zeros(0, dtype=np.int64)
+    return ArgsKwargs(args=(tensors, torch.from_numpy(pieces).to(device), n_tokens), kwargs={})
+
+
+def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Ids that the tokenizer puts before and after a sequence."""
+    content = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else 0
+    empty = tokenizer.build_inputs_with_special_tokens([])
+    one = tokenizer.build_inputs_with_special_tokens([content])
+    at = next((i for i, (a, b) in enumerate(zip(one, empty, strict=False)) if a != b), len(empty))
+    return one[:at], one[at + 1 :]
