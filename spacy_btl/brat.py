@@ -195,6 +195,8 @@ class Problem:
 # ASCII: \s must leave U+2009 and its like alone, \d must leave other scripts' digits alone.
 # Offsets stop at 18 digits, as `int` refuses thousands of them. BioNLP's .a2 files name the parts
 # of an N record, brat's own files do not.
+# For the three kinds that fill the files: the constructor of a NamedTuple is a call in Python.
+_new = tuple.__new__
 _PREFIX = re.compile(r"([A-Za-z#]\d\S*|\*)\t", re.ASCII).match
 _PAIRS = re.compile(r"([^\s:]+):(\S+)", re.ASCII).findall
 _WORDS = re.compile(r"\S+", re.ASCII).findall
@@ -219,21 +221,21 @@ def _entity(body: str, line: int, raw: str) -> Entity | None:
     if more:
         pairs = (pair.split(" ") for pair in more[1:].split(";"))
         fragments += tuple((int(start), int(end)) for start, end in pairs)
-    return Entity(record_id, label, fragments, text, line, raw)
+    return _new(Entity, (record_id, label, fragments, text, line, raw))
 
 
 def _event(body: str, line: int, raw: str) -> Event | None:
     if not (found := _E(body)):
         return None
     record_id, kind, trigger, args = found.groups()
-    return Event(record_id, kind, trigger, tuple(_PAIRS(args)) if args else (), line, raw)
+    return _new(Event, (record_id, kind, trigger, tuple(_PAIRS(args)) if args else (), line, raw))
 
 
 def _relation(body: str, line: int, raw: str) -> Relation | None:
     if not (found := _R(body)):
         return None
     record_id, kind, args = found.groups()
-    return Relation(record_id, kind, tuple(_PAIRS(args)), line, raw)
+    return _new(Relation, (record_id, kind, tuple(_PAIRS(args)), line, raw))
 
 
 def _attribute(body: str, line: int, raw: str) -> Attribute | None:
@@ -288,9 +290,10 @@ def _flat(text: str) -> str:
 
 def _missing(entity: Entity) -> int:
     """Return how many characters the surface text is shorter than the offsets say."""
-    size = len(entity.fragments) - 1 - len(entity.text)
-    for start, end in entity.fragments:
-        size += end - start
+    start, end = entity.fragments[0]
+    size = end - start - len(entity.text)
+    for start, end in entity.fragments[1:]:
+        size += 1 + end - start
     return size
 
 
@@ -315,16 +318,16 @@ def iter_records(lines: Iterable[str]) -> Iterator[Record]:
     first = missing = 0
     for number, line in enumerate(lines, 1):
         if held:
-            if not _PREFIX(line):
+            spills = not _PREFIX(line)
+            if spills:
                 held.append(line)
                 missing -= len(_flat(line.removesuffix("\n"))) + 1
                 if missing > 0:
                     continue
-                yield from _settle(held, first, missing)
-                held = []
-                continue
             yield from _settle(held, first, missing)
             held = []
+            if spills:
+                continue
         record = _read(line, number)
         if type(record) is Entity and (missing := _missing(record)) > 0:
             held, first = [line], number
@@ -528,7 +531,8 @@ def _document(root: Path, name: str, files: dict[str, Path]) -> Document:
         if suffix == ".txt":
             text = _drop_bom(content, [entity for _, part in parts for entity in part.entities])
         else:
-            parts.append((file, loads(content)))
+            # Of several files, only the first line of the whole may keep a byte order mark.
+            parts.append((file, loads(content.removeprefix(_BOM) if parts else content)))
         if content.startswith(_BOM):
             note(file, BOM, "kept, as the offsets count it" if text == content else "left out")
     if ".txt" not in files:

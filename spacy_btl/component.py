@@ -21,7 +21,7 @@ from spacy.util import from_disk as read_disk
 from spacy.util import to_bytes as write_bytes
 from spacy.util import to_disk as write_disk
 from spacy.vocab import Vocab
-from thinc.api import Model
+from thinc.api import Model, Optimizer
 from thinc.types import Floats2d
 from tqdm import tqdm
 
@@ -110,7 +110,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         self.class_weights = class_weights
         self.neighbors = neighbors
         self.scorer = scorer
-        self.cfg: dict[str, Any] = {"labels": []}
+        self.cfg: dict[str, Any] = {"labels": [], "updates": 0}
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -194,6 +194,11 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
             self.neighbors.reset()
         losses: dict[str, float] = super().update(examples, **kwargs)
         return losses
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Let the optimizer change the weights, and count it: ``cfg["updates"]``."""
+        super().finish_update(sgd)
+        self.cfg["updates"] += 1
 
     def get_loss(self, examples: Iterable[Example], scores: Logits) -> tuple[float, Logits]:
         """Loss of the logits and their gradient, document by document."""

@@ -7,6 +7,8 @@ Every score says by its key which level it is of; span and token figures are not
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 Entity = tuple[str, tuple[tuple[int, int], ...]]
 Figures = dict[str, float]
 
@@ -56,6 +58,48 @@ def strict_span_scores(
     if not n_gold:
         scores["ents_per_type"] = None
     return scores
+
+
+def bootstrap_intervals(
+    gold: Sequence[Iterable[Entity]],
+    predicted: Sequence[Iterable[Entity]],
+    *,
+    samples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, tuple[float, float]]:
+    """Percentile intervals of ``ents_f`` and ``ents_macro_f``, documents drawn with replacement.
+
+    samples, level: number of draws, share of them inside of the interval.
+    A label without gold in a draw takes no part in the macro mean of that draw. Empty where there
+    is no gold.
+    """
+    pairs = [(set(g), set(p)) for g, p in zip(gold, predicted, strict=True)]
+    labels = sorted({label for g, _ in pairs for label, _ in g})
+    if not labels:
+        return {}
+    column = {label: i for i, label in enumerate(labels)}
+    other = len(labels)  # labels that are only predicted
+    counts = np.zeros((len(pairs), 3, other + 1))
+    for row, (g, p) in zip(counts, pairs, strict=True):
+        for kind, entities in enumerate((g, p, g & p)):
+            for label, _ in entities:
+                row[kind, column.get(label, other)] += 1
+    draws = np.random.default_rng(seed).multinomial(
+        len(pairs), np.full(len(pairs), 1 / len(pairs)), size=samples
+    )
+    drawn = np.tensordot(draws, counts, axes=1)
+    n_gold, n_predicted, n_correct = drawn[:, 0], drawn[:, 1], drawn[:, 2]
+    # 2PR / (P + R) is 2 correct / (gold + predicted).
+    micro = 2 * n_correct.sum(axis=1) / np.maximum((n_gold + n_predicted).sum(axis=1), 1)
+    by_label = 2 * n_correct / np.maximum(n_gold + n_predicted, 1)
+    has_gold = n_gold > 0
+    macro = (by_label * has_gold).sum(axis=1) / np.maximum(has_gold.sum(axis=1), 1)
+    tail = 100 * (1 - level) / 2
+    return {
+        key: (float(np.percentile(values, tail)), float(np.percentile(values, 100 - tail)))
+        for key, values in (("ents_f", micro), ("ents_macro_f", macro))
+    }
 
 
 def token_scores(gold: Sequence[str], predicted: Sequence[str]) -> dict[str, float | None]:

@@ -1,0 +1,54 @@
+"""A training logger that shows what spaCy's shows and keeps updates, times and scores in a file."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from spacy.language import Language
+from spacy.training.loggers import console_logger
+
+Log = Callable[[dict[str, Any] | None], None]
+
+
+def make_training_logger(
+    path: str | None = None, progress_bar: bool = False
+) -> Callable[[Language, IO[str], IO[str]], tuple[Log, Callable[[], None]]]:
+    """The registered form ``spacy-btl.TrainingLogger.v1``.
+
+    path: file that gets one JSON line for each evaluation on dev: ``step`` (updates so far),
+        ``epoch``, ``seconds`` since the start, ``loss`` by component, ``score`` (what chooses the
+        checkpoint) and all single figures of the scorer; None for no file. It is written anew.
+    progress_bar: show the steps until the next evaluation.
+    """
+    setup_console = console_logger(progress_bar=progress_bar)
+
+    def setup(
+        nlp: Language, stdout: IO[str] = sys.stdout, stderr: IO[str] = sys.stderr
+    ) -> tuple[Log, Callable[[], None]]:
+        log_console, finalize_console = setup_console(nlp, stdout, stderr)
+        start = time.monotonic()
+        if path is not None:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_text("", encoding="utf8")
+
+        def log(info: dict[str, Any] | None) -> None:
+            log_console(info)
+            if info is None or info.get("score") is None or path is None:
+                return
+            row = {
+                "step": info["step"],
+                "epoch": info["epoch"],
+                "seconds": round(time.monotonic() - start, 1),
+                "loss": {name: float(loss) for name, loss in info["losses"].items()},
+                "score": float(info["score"]),
+                **{k: v for k, v in info["other_scores"].items() if isinstance(v, int | float)},
+            }
+            with Path(path).open("a", encoding="utf8") as file:
+                file.write(json.dumps(row) + "\n")
+
+        return log, finalize_console
+
+    return setup

@@ -1,0 +1,32 @@
+"""A pipeline without the words of its training texts.
+
+spaCy's vocabulary keeps every string it has met, and saves them with the pipeline, so that a model
+trained on patient reports carries all their words, names among them.
+"""
+
+from collections.abc import Callable
+
+from spacy.language import Language
+from spacy.util import load_model_from_config
+
+
+def without_training_texts(nlp: Language) -> Language:
+    """A copy of the pipeline whose vocabulary knows its own language, labels and vectors only.
+
+    The copy is made anew from the configuration and takes over everything but the strings. Texts
+    that it reads later bring their own strings with them, as in any pipeline.
+    """
+    copy = load_model_from_config(nlp.config, meta=nlp.meta, auto_fill=False, validate=False)
+    for labels in nlp.pipe_labels.values():
+        for label in labels:
+            copy.vocab.strings.add(label)
+    if nlp.vocab.vectors.shape[0]:
+        for key in nlp.vocab.vectors:
+            copy.vocab.strings.add(nlp.vocab.strings[key])
+        copy.vocab.vectors = nlp.vocab.vectors
+    return copy.from_bytes(nlp.to_bytes(exclude=["vocab"]), exclude=["vocab"])
+
+
+def make_without_training_texts() -> Callable[[Language], Language]:
+    """The registered form of `without_training_texts`, for ``[training.before_to_disk]``."""
+    return without_training_texts

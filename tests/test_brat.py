@@ -1,0 +1,599 @@
+import ast
+import itertools
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_btl import brat
+from spacy_btl.brat import (
+    Attribute,
+    Entity,
+    Equivalence,
+    Event,
+    Normalization,
+    Note,
+    Relation,
+    Standoff,
+    Unknown,
+)
+
+
+def bare(record):
+    """The record without its place in the file."""
+    return record._replace(line=0, raw="")
+
+
+def read_one(line):
+    (record,) = brat.loads(line).records
+    return record
+
+
+def test_needs_only_the_standard_library():
+    tree = ast.parse(Path(brat.__file__).read_text(encoding="utf-8"))
+    names = [a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names]
+    names += [n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
+    assert "re" in names
+    assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+# One line, one record.
+
+LINES = [
+    ("T1\tAge 8 19\t28-year-old", Entity("T1", "Age", ((8, 19),), "28-year-old")),
+    ("T2\tNon-query-able 0 2\tas", Entity("T2", "Non-query-able", ((0, 2),), "as")),
+    ("T3\tX 5 7;0 2\tab cd", Entity("T3", "X", ((5, 7), (0, 2)), "ab cd")),
+    ("T007\tX 0 2;3 4;6 8\ta b c", Entity("T007", "X", ((0, 2), (3, 4), (6, 8)), "a b c")),
+    ("T4\tX 9 3\tback to front", Entity("T4", "X", ((9, 3),), "back to front")),
+    ("T5\tX 0 0\t", Entity("T5", "X", ((0, 0),), "")),
+    ("T6\tMasse_Größe 0 1\tö", Entity("T6", "Masse_Größe", ((0, 1),), "ö")),
+    ("E1\tClinical_event:T4 ", Event("E1", "Clinical_event", "T4")),
+    ("E1\tClinical_event:T4", Event("E1", "Clinical_event", "T4")),
+    (
+        "E2\tBinding:T3 Theme:T1 Theme2:E1",
+        Event("E2", "Binding", "T3", (("Theme", "T1"), ("Theme2", "E1"))),
+    ),
+    (
+        "R1\tIDENTICAL Arg1:E5 Arg2:E4\t",
+        Relation("R1", "IDENTICAL", (("Arg1", "E5"), ("Arg2", "E4"))),
+    ),
+    ("R2\tPart Arg1:T1 Arg2:T2", Relation("R2", "Part", (("Arg1", "T1"), ("Arg2", "T2")))),
+    ("A1\tNegation E1", Attribute("A1", "Negation", "E1")),
+    ("A1\tNegation E1 ", Attribute("A1", "Negation", "E1")),
+    ("A2\tPOLARITY E35 NEG", Attribute("A2", "POLARITY", "E35", "NEG")),
+    ("M1\tSpeculation E2", Attribute("M1", "Speculation", "E2")),
+    (
+        "N1\tReference T1 UMLS:C0011849\tDiabetes mellitus",
+        Normalization("N1", "Reference", "T1", "UMLS:C0011849", "Diabetes mellitus"),
+    ),
+    ("N2\tReference T1 MeSH:D003920", Normalization("N2", "Reference", "T1", "MeSH:D003920")),
+    (
+        "N3\tOntoBiotope Annotation:T4 Referent:OBT:000427",
+        Normalization("N3", "OntoBiotope", "T4", "OBT:000427"),
+    ),
+    ("*\tOVERLAP E3 E4 E5", Equivalence("OVERLAP", ("E3", "E4", "E5"))),
+    ("#1\tAnnotatorNotes E12\ta note", Note("#1", "AnnotatorNotes", "E12", "a note")),
+    ("#2\tAnnotatorNotes R2\ttabs\tin it", Note("#2", "AnnotatorNotes", "R2", "tabs\tin it")),
+    ("#3\tAnnotatorNotes T1", Note("#3", "AnnotatorNotes", "T1")),
+    ("", Unknown("")),
+    (" \t ", Unknown(" \t ")),
+]
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"], ids=["none", "lf", "crlf"])
+@pytest.mark.parametrize(("line", "expected"), LINES, ids=[line[:12] for line, _ in LINES])
+def test_line_is_read(line, expected, ending):
+    if not line + ending:
+        assert brat.loads("").records == ()
+        return
+    record = read_one(line + ending)
+    assert type(record) is type(expected)
+    assert bare(record) == expected
+    assert (record.line, record.raw) == (1, line + ending)
+
+
+@pytest.mark.parametrize(
+    ("line", "record_id"),
+    [
+        ("T1\tAge 8 19", "T1"),  # no surface text
+        ("T1\tAge 8\tx", "T1"),
+        ("T1\tAge -1 2\tabc", "T1"),
+        ("T1\tAge 1.0 2\tabc", "T1"),
+        ("T1\tAge ٣ ٤\tx", "T1"),  # digits, but of another script
+        (f"T1\tAge 0 {'9' * 5000}\tx", "T1"),  # more digits than int() takes
+        ("T1\tAge 8 19;\tx", "T1"),
+        ("T1\tAge 8 19;20\tx", "T1"),
+        ("T1\tBody part 8 19\tx", "T1"),
+        ("T1\t 8 19\tx", "T1"),
+        ("T1 Age 8 19 x", ""),
+        ("T\tAge 8 19\tx", ""),
+        ("E1\tBinding", "E1"),
+        ("E1\tBinding:T1 T2", "E1"),
+        ("R1\tPart", "R1"),
+        ("A1\tNegation", "A1"),
+        ("N1\tReference T1", "N1"),
+        ("*\tEquiv", "*"),
+        ("#1\tAnnotatorNotes", "#1"),
+        ("# a comment", ""),
+        ("X1\twhat is this", "X1"),
+        ("just words", ""),
+    ],
+)
+def test_malformed_line_is_kept_and_reported(line, record_id):
+    standoff = brat.loads(f"T9\tX 0 1\ta\n{line}\nT8\tX 0 1\ta\n")
+    assert [entity.id for entity in standoff.entities] == ["T9", "T8"]
+    record = standoff.records[1]
+    assert isinstance(record, Unknown)
+    assert (record.text, record.id, record.line, record.raw) == (line, record_id, 2, line + "\n")
+    assert [(p.record_id, p.line, p.reason) for p in brat.check(standoff, "a")] == [
+        (record_id, 2, brat.UNREADABLE)
+    ]
+
+
+@pytest.mark.parametrize(
+    "char", list("\u200a\u2005\u2009\u200b\u00a0\u3000\x85\u2028\u2029\x0b\x0c\x1c\x1d\x1e\r")
+)
+def test_only_a_line_feed_ends_a_line_and_no_other_space_is_eaten(char):
+    text = f"{char}a{char}b{char}c"
+    ann = f"T1\tX 0 6\t{text}\n#1\tAnnotatorNotes T1\t{text}\nT2\tX 0 6\t{text}\n"
+    standoff = brat.loads(ann)
+    assert [record.text for record in standoff.records] == [text] * 3
+    assert brat.dumps(standoff) == ann
+
+
+def test_odd_space_at_the_end_of_a_surface_text_is_kept():
+    standoff = brat.loads("T1\tDosage 0 5\t8\u2005mg\u2005\n")
+    assert standoff.entities[0].text == "8\u2005mg\u2005"
+    assert brat.check(standoff, "8\u2005mg\u2005 daily") == []
+
+
+def test_tab_in_a_surface_text_is_kept():
+    standoff = brat.loads("T1\tDosage 0 4\t8\tmg\nT2\tX 0 1\t8\n")
+    assert [entity.text for entity in standoff.entities] == ["8\tmg", "8"]
+    assert brat.check(standoff, "8\tmg") == []
+
+
+# Records over several lines.
+
+SPILLS = {
+    "two lines": ("T1\tX 0 3\ta\nb\n", ["a\nb"], []),
+    "three lines, one blank": ("T1\tX 0 4\ta\n\nb\n", ["a\n\nb"], []),
+    "tab after the newline": ("T1\tX 0 5\ta\nb\tc\n", ["a\nb\tc"], []),
+    "a record follows": ("T1\tX 0 3\ta\nb\nT2\tX 0 1\ta\n", ["a\nb", "a"], []),
+    "CRLF in text and ann": ("T1\tX 0 4\ta\r\nb\r\n", ["a\r\nb"], []),
+    "CRLF in the text, LF in the ann": ("T1\tX 0 4\ta\nb\nT2\tX 0 1\ta\n", ["a\nb", "a"], []),
+    "CRLF in the ann, LF in the text": ("T1\tX 0 3\ta\r\nb\r\n", ["a\r\nb"], []),
+    "fragments": ("T1\tX 0 3;5 6\ta\nb c\n", ["a\nb c"], []),
+    "ends with a newline": ("T1\tX 0 2\ta\n\n", ["a\n"], []),
+    "no final newline": ("T1\tX 0 3\ta\nb", ["a\nb"], []),
+    "spaces end the file": ("T1\tX 0 5\ta\nb  ", ["a\nb  "], []),
+    "long enough already": ("T1\tX 0 1\ta\nb\n", ["a"], ["b"]),
+    "next line is a record": ("T1\tX 0 9\ta\nE1\tX:T1\n", ["a"], []),
+    "next line is an equivalence": ("T1\tX 0 9\ta\n*\tEquiv T1 T1\n", ["a"], []),
+    "next line is too long": ("T1\tX 0 3\ta\nno part of it\n", ["a"], ["no part of it"]),
+    "never long enough": ("T1\tX 0 99\ta\nb\nc\n", ["a"], ["b", "c"]),
+}
+
+
+@pytest.mark.parametrize(("ann", "texts", "unknown"), SPILLS.values(), ids=SPILLS)
+def test_record_over_several_lines(ann, texts, unknown):
+    standoff = brat.loads(ann)
+    assert [entity.text for entity in standoff.entities] == texts
+    assert [r.text for r in standoff.records if isinstance(r, Unknown)] == unknown
+    assert brat.dumps(standoff) == ann
+
+
+def test_lines_are_counted_through_a_record_over_several():
+    standoff = brat.loads("T1\tX 0 3\ta\nb\nT2\tX 0 1\ta\n\nT3\tX 0 9\ta\nno\n")
+    assert [record.line for record in standoff.records] == [1, 3, 4, 5, 6]
+    assert standoff.records[0].raw == "T1\tX 0 3\ta\nb\n"
+
+
+def test_records_stream():
+    lines = (f"T{i}\tX 0 1\ta\n" for i in itertools.count(1))
+    first = list(itertools.islice(brat.iter_records(lines), 3))
+    assert [record.id for record in first] == ["T1", "T2", "T3"]
+    assert next(lines).startswith("T4\t")
+
+
+# Round trip.
+
+ANY_TEXT = st.one_of(
+    st.text(),
+    st.text("TER#*1 2\t\n\r:;abX\u2005\u2028\ufeff"),
+    st.lists(
+        st.sampled_from(
+            [*(line for line, _ in LINES), "T1\tX 0 5\ta", "b", "\n", "\r\n", "\r", "\ufeff", "\t"]
+        )
+    ).map("".join),
+)
+
+
+@given(ANY_TEXT)
+def test_any_text_comes_back_as_it_was(text):
+    assert brat.dumps(brat.loads(text)) == text
+
+
+@given(ANY_TEXT)
+def test_no_text_makes_the_check_fail(text):
+    standoff = brat.loads(text)
+    problems = brat.check(standoff, "abc")
+    unreadable = [r.line for r in standoff.records if isinstance(r, Unknown) and r.reason]
+    assert [p.line for p in problems if p.reason == brat.UNREADABLE] == unreadable
+
+
+NUMBERS = st.integers(0, 10**6)
+NAMES = st.text("abcXYZ_-é\u2005", min_size=1)
+SURFACES = st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]))
+REFERENCES = st.builds("{}{}".format, st.sampled_from("TER"), NUMBERS)
+ARGUMENTS = st.lists(st.tuples(NAMES, REFERENCES), min_size=1).map(tuple)
+
+
+def ids(letter):
+    return NUMBERS.map(lambda number: f"{letter}{number}")
+
+
+RECORDS = st.one_of(
+    st.builds(
+        Entity,
+        ids("T"),
+        NAMES,
+        st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1).map(tuple),
+        SURFACES,
+    ),
+    st.builds(Event, ids("E"), NAMES, REFERENCES, ARGUMENTS | st.just(())),
+    st.builds(Relation, ids("R"), NAMES, ARGUMENTS),
+    st.builds(Attribute, ids("A"), NAMES, REFERENCES, NAMES | st.none()),
+    st.builds(Normalization, ids("N"), NAMES, REFERENCES, NAMES, SURFACES),
+    st.builds(Equivalence, NAMES, st.lists(REFERENCES, min_size=1).map(tuple)),
+    st.builds(Note, ids("#"), NAMES, REFERENCES, SURFACES),
+).map(bare)
+
+
+@given(st.lists(RECORDS))
+def test_records_made_in_code_are_read_back_equal(records):
+    text = brat.dumps(Standoff(tuple(records)))
+    read = brat.loads(text).records
+    assert [bare(record) for record in read] == records
+    assert [record.line for record in read] == list(range(1, len(records) + 1))
+
+
+@pytest.mark.parametrize(
+    ("record", "line"),
+    [
+        (Entity("T1", "X", ((0, 1), (3, 5)), "a bc"), "T1\tX 0 1;3 5\ta bc\n"),
+        (Entity("T1", "X", ((0, 4),), "a\r\nb"), "T1\tX 0 4\ta b\n"),
+        (Event("E1", "X", "T1", (("Theme", "T2"),)), "E1\tX:T1 Theme:T2\n"),
+        (Relation("R1", "X", (("Arg1", "T1"), ("Arg2", "T2"))), "R1\tX Arg1:T1 Arg2:T2\n"),
+        (Attribute("A1", "X", "T1"), "A1\tX T1\n"),
+        (Attribute("A1", "X", "T1", "v"), "A1\tX T1 v\n"),
+        (Normalization("N1", "X", "T1", "DB:1", "a"), "N1\tX T1 DB:1\ta\n"),
+        (Equivalence("X", ("T1", "T2")), "*\tX T1 T2\n"),
+        (Note("#1", "X", "T1", "a"), "#1\tX T1\ta\n"),
+        (Unknown("anything"), "anything\n"),
+        (Unknown(""), "\n"),
+    ],
+)
+def test_record_made_in_code_is_written_in_brats_form(record, line):
+    assert brat.dumps(Standoff((record,))) == line
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Entity("T1", "Body part", ((0, 1),), "a"),
+        Entity("T1", "", ((0, 1),), "a"),
+        Entity("T1", "X", (), "a"),
+        Entity("T1", "X", ((-1, 1),), "a"),
+        Entity("1", "X", ((0, 1),), "a"),
+        Event("E1", "a:b", "T1"),
+        Relation("R1", "X", ()),
+        Attribute("A1", "X", "T1", ""),
+        Attribute("A1", "X", "T1", "v\nT1\tX 0 1\ta"),
+        Normalization("N1", "X", "T1", "", "a"),
+        Equivalence("X", ()),
+        Note("#1", "X", "T 1", "a"),
+        Unknown("two\nlines"),
+        Unknown("T1\tX 0 1\ta"),
+    ],
+)
+def test_record_that_would_not_be_read_back_is_not_written(record):
+    with pytest.raises(ValueError, match="would not be read back"):
+        brat.dumps(Standoff((record,)))
+
+
+def test_altered_record_is_written_with_its_new_fields():
+    standoff = brat.loads("E1\tX:T1 \nT1\tX 0 1\ta\r\n")
+    event, entity = standoff.records
+    altered = Standoff((event, entity._replace(label="Y")))
+    assert brat.dumps(altered) == "E1\tX:T1 \nT1\tY 0 1\ta\n"
+
+
+def test_record_added_after_a_line_without_ending_starts_a_new_line():
+    standoff = brat.loads("T1\tX 0 1\ta")
+    longer = Standoff((*standoff.records, Attribute("A1", "X", "T1")))
+    assert brat.dumps(longer) == "T1\tX 0 1\ta\nA1\tX T1\n"
+
+
+def test_byte_order_mark_before_the_first_record():
+    ann = "\ufeffT1\tX 0 1\ta\nT2\tX 0 1\ta\n"
+    standoff = brat.loads(ann)
+    assert [entity.id for entity in standoff.entities] == ["T1", "T2"]
+    assert brat.dumps(standoff) == ann
+
+
+def test_lookup_by_id():
+    standoff = brat.loads("T1\tX 0 1\ta\nT1\tY 0 1\ta\n*\tEquiv T1 T1\nE1\tX:T1\nT7\tbad\n\n")
+    assert standoff.get("T1") is standoff.records[0]
+    assert standoff.get("E1") is standoff.records[3]
+    assert standoff.get("T7") is standoff.records[4]
+    assert [standoff.get(absent) for absent in ("T2", "*", "")] == [None] * 3
+
+
+# Checking.
+
+TEXT = "left arm\r\nand leg \u2005x"
+
+CHECKS = {
+    "all well": ("T1\tX 0 8\tleft arm\n", []),
+    "discontinuous": ("T1\tX 0 4;14 17\tleft leg\n", []),
+    "fragments out of order": ("T1\tX 14 17;0 4\tleg left\n", []),
+    "fragments out of order, text in order": ("T1\tX 14 17;0 4\tleft leg\n", [brat.SURFACE]),
+    "newline as a space": ("T1\tX 5 13\tarm and\n", []),
+    "newline as brat writes it": ("T1\tX 5 13\tarm\r and\n", []),
+    "newline as it is": ("T1\tX 5 13\tarm\r\nand\n", []),
+    "newline as a bar": ("T1\tX 5 13\tarm|and\n", [brat.SURFACE]),
+    "one space for an odd one": ("T1\tX 14 20\tleg   x\n", [brat.SURFACE]),
+    "two spaces between fragments": ("T1\tX 0 4;14 17\tleft  leg\n", [brat.SURFACE]),
+    "other case": ("T1\tX 0 4\tLeft\n", [brat.SURFACE]),
+    "end of the text": ("T1\tX 19 20\tx\n", []),
+    "beyond the text": ("T1\tX 19 21\tx\n", [brat.OUTSIDE]),
+    "second fragment beyond": ("T1\tX 0 4;90 93\tleft leg\n", [brat.OUTSIDE]),
+    "empty": ("T1\tX 3 3\t\n", [brat.EMPTY]),
+    "end before start": ("T1\tX 8 5\tarm\n", [brat.EMPTY]),
+    "duplicate id": ("T1\tX 0 4\tleft\nT1\tX 0 4\tleft\n", [brat.DUPLICATE_ID]),
+    "duplicate of an unreadable one": (
+        "T1\tX\nT1\tX 0 4\tleft\n",
+        [brat.UNREADABLE, brat.DUPLICATE_ID],
+    ),
+    "two equivalences": ("T1\tX 0 4\tleft\n*\tEq T1 T1\n*\tEq T1 T1\n", []),
+    "gaps in the numbers": ("T9\tX 0 4\tleft\nT3\tX 0 4\tleft\n", []),
+    "no records": ("", []),
+    "blank lines": ("\n\r\n \n", []),
+    "note on a relation": (
+        "T1\tX 0 4\tleft\nR1\tR Arg1:T1 Arg2:T1\n#1\tAnnotatorNotes R1\twhy\n",
+        [],
+    ),
+    "trigger missing": ("E1\tX:T1\n", [brat.MISSING_REFERENCE]),
+    "arguments missing, one problem": (
+        "T1\tX 0 4\tleft\nE1\tX:T1 A:T2 B:T3\n",
+        [brat.MISSING_REFERENCE],
+    ),
+    "relation's argument missing": (
+        "T1\tX 0 4\tleft\nR1\tR Arg1:T1 Arg2:T2\n",
+        [brat.MISSING_REFERENCE],
+    ),
+    "attribute's target missing": ("A1\tX E1\n", [brat.MISSING_REFERENCE]),
+    "normalization's target missing": ("N1\tX T1 DB:1\ta\n", [brat.MISSING_REFERENCE]),
+    "note's target missing": ("#1\tAnnotatorNotes T1\ta\n", [brat.MISSING_REFERENCE]),
+    "member missing": ("*\tEq T1 T2\n", [brat.MISSING_REFERENCE]),
+    "reference forward": ("E1\tX:T1\nT1\tX 0 4\tleft\n", []),
+    "reference to an unreadable one": ("T1\tX 0\nA1\tX T1\n", [brat.UNREADABLE]),
+}
+
+
+@pytest.mark.parametrize(("ann", "reasons"), CHECKS.values(), ids=CHECKS)
+def test_check(ann, reasons):
+    assert [problem.reason for problem in brat.check(brat.loads(ann), TEXT)] == reasons
+
+
+def test_problem_says_where_and_what():
+    (problem,) = brat.check(brat.loads("\nT1\tBody 0 4\tright\n"), TEXT)
+    assert (problem.record_id, problem.line, problem.label) == ("T1", 2, "Body")
+    assert problem.detail == "'right', where the text has 'left'"
+    assert (problem.file, problem.level) == ("", "error")
+
+
+@pytest.mark.parametrize(
+    ("line", "label"),
+    [
+        ("E1\tEv:T0", "Ev"),
+        ("R1\tRel a:T0", "Rel"),
+        ("A1\tAtt T0", "Att"),
+        ("*\tEq T0", "Eq"),
+        ("bad", ""),
+    ],
+)
+def test_problem_names_the_label(line, label):
+    assert [problem.label for problem in brat.check(brat.loads(line), "")] == [label]
+
+
+def test_check_without_a_text_leaves_out_what_needs_it():
+    standoff = brat.loads("T1\tX 0 99\tany\nT2\tX 4 4\t\nE1\tX:T9\n")
+    assert [p.reason for p in brat.check(standoff, None)] == [brat.EMPTY, brat.MISSING_REFERENCE]
+
+
+@pytest.mark.parametrize(
+    ("fragments", "text", "joined"),
+    [
+        ((), "", ()),
+        (((0, 1),), "a", ((0, 1),)),
+        (((0, 1), (2, 3)), "a\nb", ((0, 3),)),
+        (((0, 1), (3, 4)), "a\r\nb", ((0, 4),)),
+        (((0, 1), (4, 5)), "a \n\u2005b", ((0, 5),)),
+        (((0, 1), (2, 3)), "a b", ((0, 1), (2, 3))),
+        (((0, 1), (4, 5)), "a\nx\nb", ((0, 1), (4, 5))),
+        (((2, 3), (0, 1)), "a\nb", ((0, 3),)),
+        (((4, 5), (0, 1)), "a or b", ((0, 1), (4, 5))),
+        (((0, 1), (2, 3), (4, 5), (6, 7)), "a\nb\nc d", ((0, 5), (6, 7))),
+        (((0, 2), (2, 4)), "a\n\nb", ((0, 2), (2, 4))),
+        (((0, 3), (1, 2)), "abc", ((0, 3), (1, 2))),
+    ],
+)
+def test_join_newline_fragments(fragments, text, joined):
+    assert brat.join_newline_fragments(fragments, text) == joined
+
+
+# Folders.
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A function that writes files, given by relative path, and returns their folder."""
+
+    def write(files):
+        for name, content in files.items():
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return tmp_path
+
+    return write
+
+
+T1 = "T1\tX 0 1\ta\n"
+
+
+def test_documents_come_by_name_from_all_sub_folders(folder):
+    root = folder(
+        {
+            "b.txt": "a", "b.ann": T1, "train/b.txt": "a b", "train/b.ann": T1,
+            "a.1.txt": "a", "a.1.ann": T1, "train/deep/c.txt": "a", "train/deep/c.ann": T1,
+        }
+    )  # fmt: skip
+    documents = list(brat.read_folder(str(root)))
+    assert [d.name for d in documents] == ["a.1", "b", "train/b", "train/deep/c"]
+    assert [d.text for d in documents] == ["a", "a", "a b", "a"]
+    assert documents[2].path == root / "train" / "b.txt"
+    assert all(len(d.standoff.entities) == 1 and d.problems == () for d in documents)
+
+
+# What is in the folder, the text, the ids of the entities, and (file, reason, level) of problems.
+ERROR, WARNING = "error", "warning"
+FOLDERS = {
+    "CRLF counts two": (
+        {"d.txt": "a\r\nb", "d.ann": "T1\tX 3 4\tb\r\n"},
+        ("a\r\nb", ["T1"], []),
+    ),
+    "lone CR stays": ({"d.txt": "a\rb", "d.ann": "T1\tX 2 3\tb\n"}, ("a\rb", ["T1"], [])),
+    "empty ann": ({"d.txt": "a", "d.ann": ""}, ("a", [], [])),
+    "blank txt": ({"d.txt": "\r\n", "d.ann": ""}, ("\r\n", [], [])),
+    "missing ann": (
+        {"d.txt": "a"},
+        ("a", [], [("d.ann", brat.NO_ANNOTATION, ERROR)]),
+    ),
+    "missing txt": ({"d.ann": T1}, (None, ["T1"], [("d.txt", brat.NO_TEXT, ERROR)])),
+    "a1 and a2": (
+        {"d.txt": "ab", "d.a1": T1, "d.a2": "T2\tBinds 1 2\tb\nE1\tBinds:T2 Theme:T1\n"},
+        ("ab", ["T1", "T2"], []),
+    ),
+    "a1 alone": ({"d.txt": "a", "d.a1": T1}, ("a", ["T1"], [])),
+    "problem in the a2": (
+        {"d.txt": "ab", "d.a1": T1, "d.a2": "\nT1\tBinds 1 2\tb\n"},
+        ("ab", ["T1", "T1"], [("d.a2", brat.DUPLICATE_ID, ERROR)]),
+    ),
+    "ann before a1": ({"d.txt": "a", "d.ann": T1, "d.a1": "T9\tX 0 1\ta\n"}, ("a", ["T1"], [])),
+    "BOM that the offsets do not count": (
+        {"d.txt": "\ufeffab", "d.ann": T1},
+        ("ab", ["T1"], [("d.txt", brat.BOM, WARNING)]),
+    ),
+    "BOM that the offsets count": (
+        {"d.txt": "\ufeffab", "d.ann": "T1\tX 1 2\ta\nT2\tX 2 3\tb\n"},
+        ("\ufeffab", ["T1", "T2"], [("d.txt", brat.BOM, WARNING)]),
+    ),
+    "BOM and no entities": (
+        {"d.txt": "\ufeffab", "d.ann": ""},
+        ("ab", [], [("d.txt", brat.BOM, WARNING)]),
+    ),
+    "BOM in the ann": (
+        {"d.txt": "a", "d.ann": "\ufeff" + T1},
+        ("a", ["T1"], [("d.ann", brat.BOM, WARNING)]),
+    ),
+    "Latin-1, one character a byte": (
+        {"d.txt": b"\xe9\xe9 a", "d.ann": "T1\tX 3 4\ta\n"},
+        ("\ufffd\ufffd a", ["T1"], [("d.txt", brat.ENCODING, WARNING)]),
+    ),
+    "Latin-1 in both": (
+        {"d.txt": b"\xe9\xa0 a", "d.ann": b"T1\tX 0 2\t\xe9\xa0\n"},
+        (
+            "\ufffd\ufffd a",
+            ["T1"],
+            [("d.ann", brat.ENCODING, WARNING), ("d.txt", brat.ENCODING, WARNING)],
+        ),
+    ),
+    "UTF-16 text": (
+        {"d.txt": "a".encode("utf-16"), "d.ann": T1},
+        (None, ["T1"], [("d.txt", brat.NO_TEXT, ERROR)]),
+    ),
+    "UTF-16 ann": (
+        {"d.txt": "a", "d.ann": T1.encode("utf-16")},
+        ("a", [], [("d.ann", brat.NO_ANNOTATION, ERROR)]),
+    ),
+    "bad record": (
+        {"d.txt": "a", "d.ann": "T1\tX 0 2\ta\n"},
+        ("a", ["T1"], [("d.ann", brat.OUTSIDE, ERROR)]),
+    ),
+}
+
+
+@pytest.mark.parametrize(("files", "expected"), FOLDERS.values(), ids=FOLDERS)
+def test_document_of_a_folder(folder, files, expected):
+    (document,) = brat.read_folder(folder(files))
+    found = [(p.file, p.reason, p.level) for p in document.problems]
+    assert (document.text, [e.id for e in document.standoff.entities], found) == expected
+
+
+def test_path_of_a_document_without_text_leads_to_its_annotation(folder):
+    (document,) = brat.read_folder(folder({"sub/d.a2": T1}))
+    assert document.path.name == "d.a2"
+
+
+def test_bad_bytes_are_counted_and_placed(folder):
+    (document,) = brat.read_folder(folder({"d.txt": b"ab\xff\xfe", "d.ann": ""}))
+    assert document.problems[0].detail == "2 bytes are not UTF-8, the first at byte 2"
+    assert document.text.encode("utf-8").decode("utf-8") == "ab\ufffd\ufffd"
+
+
+def test_records_of_a1_and_a2_can_be_written_as_one_file(folder):
+    root = folder({"d.txt": "ab", "d.a1": "T1\tX 0 1\ta", "d.a2": "\ufeffT2\tX 1 2\tb\n"})
+    (document,) = brat.read_folder(root)
+    assert brat.dumps(document.standoff) == "T1\tX 0 1\ta\nT2\tX 1 2\tb\n"
+
+
+def test_other_files_are_passed_over_and_listed(folder):
+    files = {"d.txt": "a", "d.ann": T1, "d.a1": T1, "annotation.conf": "", "sub/.stats_cache": ""}
+    root = folder({**files, "._d.ann": b"\x00", "__MACOSX/._d.txt": b"\x00", "d.ann~": ""})
+    assert [d.name for d in brat.read_folder(root)] == ["d"]
+    assert [path.relative_to(root).as_posix() for path in brat.other_files(root)] == [
+        "._d.ann", "__MACOSX/._d.txt", "annotation.conf", "d.a1", "d.ann~", "sub/.stats_cache",
+    ]  # fmt: skip
+
+
+def test_folder_is_read_one_document_at_a_time(folder):
+    root = folder({"a.txt": "a", "a.ann": T1, "b.txt": "a", "b.ann": T1})
+    documents = brat.read_folder(root)
+    assert next(documents).name == "a"
+    (root / "b.ann").write_bytes(b"")
+    assert next(documents).standoff.records == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        ("absent", FileNotFoundError, "looked there for .txt and .ann files"),
+        ("a.zip", NotADirectoryError, "looked there for .txt and .ann files"),
+        ("empty", ValueError, r"no \.txt, .* 0 other files$"),
+        ("zipped", ValueError, r"1 other files: b\.zip"),
+    ],
+)
+@pytest.mark.parametrize("function", [brat.read_folder, brat.other_files])
+def test_path_without_documents(folder, function, path, error, message):
+    root = folder({"a.zip": "", "zipped/b.zip": ""})
+    (root / "empty").mkdir()
+    if error is ValueError and function is brat.other_files:
+        assert len(function(root / path)) == (path == "zipped")
+        return
+    with pytest.raises(error, match=message):
+        function(root / path)
