@@ -226,7 +226,9 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
             labels.append(gold[gold != MISSING])
         if not keys:
             raise ValueError("no document to fit the neighbours on")
-        self.neighbors.fit(np.concatenate(keys), np.concatenate(labels), n_columns(len(self.labels)))
+        self.neighbors.fit(
+            np.concatenate(keys), np.concatenate(labels), n_columns(len(self.labels))
+        )
         return sum(map(len, labels))
 
     def predict(self, docs: Iterable[Doc]) -> Probabilities:

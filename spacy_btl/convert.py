@@ -134,7 +134,12 @@ def make_doc(
         if not spans:
             dropped[i] = why
     spans = [
-        Span(doc, *place.tokens, label=entities[place.record].label, span_id=entities[place.record].id)
+        Span(
+            doc,
+            *place.tokens,
+            label=entities[place.record].label,
+            span_id=entities[place.record].id,
+        )
         for place in placed
     ]
     flat = choose_flat([(s.start, s.end, s.label_) for s in spans], policies.overlap, frequency)
@@ -147,7 +152,9 @@ def make_doc(
             {"id": e.id, "label": e.label, "fragments": _as_lists(_fragments(e, text))}
             for e in entities
         ],
-        "records": [_as_dict(r) for r in document.standoff.records if not isinstance(r, brat.Entity)],
+        "records": [
+            _as_dict(r) for r in document.standoff.records if not isinstance(r, brat.Entity)
+        ],
     }
     return doc, [
         _row(document, i, dropped.get(i), placed, spans, flat) for i in range(len(entities))
@@ -198,7 +205,9 @@ def _place(
         elif (start, end) != offsets:
             reason = reason or "white space at its ends"
         placed.append(_Placed(record, tokens, reason))
-    return placed, "cuts a token" if text[resolved[0][0] : resolved[0][1]].strip() else "white space only"
+    return placed, "cuts a token" if text[
+        resolved[0][0] : resolved[0][1]
+    ].strip() else "white space only"
 
 
 def _row(

@@ -29,7 +29,9 @@ def render_report(metrics: dict[str, Any]) -> str:
         for label, figures in by_type
     ]
     header = ["type", "in training", "support", "predicted", "precision", "recall", "F1"]
-    return "\n".join([*lines, "Strict span scores by type:", "", *render_table(header, rows)]) + "\n"
+    return (
+        "\n".join([*lines, "Strict span scores by type:", "", *render_table(header, rows)]) + "\n"
+    )
 
 
 def render_table(header: list[str], rows: list[list[str]]) -> list[str]:

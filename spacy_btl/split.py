@@ -34,7 +34,9 @@ def split_documents(
         name = next(n for n in waiting if rarest is None or rarest in waiting[n])
         labels = waiting.pop(name)
 
-        def lack(part: int, rarest: str | None = rarest, labels: list[str] = labels) -> tuple[bool, bool, float, int]:
+        def lack(
+            part: int, rarest: str | None = rarest, labels: list[str] = labels
+        ) -> tuple[bool, bool, float, int]:
             missing = rarest is not None and not held[part][rarest]
             wanted = shares[part] * total[rarest] - held[part][rarest] if rarest else 0.0
             return room[part] > 0, missing, wanted, room[part]

@@ -164,7 +164,9 @@ def autocast_dtype(precision: Precision, device: str) -> torch.dtype | None:
             native = device == "cuda" and torch.cuda.is_bf16_supported()
         return torch.bfloat16 if native else None
     if precision not in ("float32", "bfloat16", "float16"):
-        raise ValueError(f'precision is "{precision}", but must be auto, float32, bfloat16, float16')
+        raise ValueError(
+            f'precision is "{precision}", but must be auto, float32, bfloat16, float16'
+        )
     return None if precision == "float32" else getattr(torch, precision)
 
 

@@ -1,0 +1,28 @@
+# make all:  from annotated reports to a wheel.   make test:  tests, linters, type check.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORPUS ?= maccrobat
+
+.PHONY: all test clean
+
+all: $(VENV)/.installed
+	$(BIN)/python -m spacy project run all . --vars.corpus $(CORPUS)
+	$(BIN)/python -m spacy btl show metrics/metrics.json packages
+
+test: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+# The exact versions of constraints.txt, so that a run today is a run tomorrow.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 10) and "Python 3.10 or newer is needed, tested with 3.11: make PYTHON=python3.11 ...")'
+	@echo "Making $(VENV) and installing the package with the tested versions (minutes, once)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[project,dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build corpus training packages project.lock
