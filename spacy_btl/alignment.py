@@ -4,7 +4,7 @@ Pure arithmetic on offsets: knows nothing of spaCy or of the annotation format.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 Discontinuous = Literal["envelope", "longest-fragment", "split", "drop"]
@@ -40,6 +40,20 @@ def resolve_fragments(fragments: Sequence[Offsets], policy: Discontinuous) -> li
     return []
 
 
+def is_aligned(
+    text: str, fragments: Sequence[Offsets], starts: Collection[int], ends: Collection[int]
+) -> bool:
+    """Whether all fragments, without white space at their ends, fall on token boundaries.
+
+    starts, ends: characters where the tokens start and end. What is not in the text falls on none.
+    """
+    for fragment in fragments:
+        start, end = trim(text, *fragment) if fragment[1] <= len(text) else (-1, 0)
+        if start < end and (start not in starts or end not in ends):
+            return False
+    return True
+
+
 def align_to_tokens(
     start: int, end: int, starts: Sequence[int], ends: Sequence[int], policy: Alignment
 ) -> Offsets | None:
@@ -60,9 +74,9 @@ def align_to_tokens(
 
 
 def choose_flat(
-    spans: Sequence[tuple[int, int, str]], policy: Overlap, frequency: dict[str, int]
+    spans: Sequence[tuple[int, int, str]], policy: Overlap, frequency: Mapping[str, int]
 ) -> list[int | None]:
-    """Which spans make a flat choice: for each None where it is chosen, else the chosen one it lost to.
+    """Which spans make a flat choice: for each None if chosen, else the chosen one that it lost to.
 
     spans: (start token, end token, label), in the order of the records.
     policy: who goes first: the "longest" or "shortest" span, the "rarest" label (by ``frequency``;

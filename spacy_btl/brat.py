@@ -1,4 +1,4 @@
-"""Read, check and write annotations in the standoff format of the brat annotation tool.
+"""Read and write annotations in the standoff format of the brat annotation tool.
 
 The format (https://brat.nlplab.org/standoff.html), one record a line, fields apart by tabs:
 
@@ -13,36 +13,20 @@ N1    ``type id reference`` TAB text             a normalization to an entry of 
 ====  =========================================  ==============================================
 
 Offsets count the characters of the text from 0, the end excluded, a CRLF as two. Nothing is lost in
-reading: what fits no form is kept as `Unknown`, and ``dumps(loads(text)) == text`` for any text.
+reading: what fits no form is kept as `Unknown`, and ``dumps(loads(text)) == text`` for any text;
+`spacy_btl.brat_check` says what is wrong, `spacy_btl.brat_folder` reads folders of documents.
 Only a line feed ends a line (a carriage return before it belongs to the ending): surface texts hold
 other white space, such as U+2009 or U+0085, that `str.splitlines` and `str.strip` would take.
 """
 
-import codecs
 import io
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-# The values of `Problem.reason`: first those that `check` finds, then those of files.
-OUTSIDE = "outside"  # an offset beyond the end of the text
-EMPTY = "empty"  # a fragment that ends where it starts, or before
-SURFACE = "surface"  # the surface text is not the text at the offsets
-DUPLICATE_ID = "duplicate-id"  # an id that an earlier record has
-UNREADABLE = "unreadable"  # a line that fits no form of record
-MISSING_REFERENCE = "missing-reference"  # an id that no record has
-BOM = "bom"  # a byte order mark at the start of a file
-ENCODING = "encoding"  # bytes that are not UTF-8
-NO_TEXT = "no-text"  # annotation without a .txt
-NO_ANNOTATION = "no-annotation"  # a .txt without an .ann, .a1 or .a2
-
-_WARNINGS = frozenset({BOM, ENCODING})
-_BOM = "\ufeff"
-_ANNOTATION = (".ann", ".a1", ".a2")
+BOM = "\ufeff"
 
 Fragments: TypeAlias = tuple[tuple[int, int], ...]
 Arguments: TypeAlias = tuple[tuple[str, str], ...]
@@ -171,27 +155,6 @@ class Standoff:
         return self._by_id.get(record_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong with a record (`line` from 1), or with a file as a whole (`line` 0).
-
-    `reason` is one of the constants at the top of this module, `label` the label or type of the
-    record, `file` the path relative to the folder, with "/", where a folder was read.
-    """
-
-    record_id: str
-    line: int
-    label: str
-    reason: str
-    detail: str
-    file: str = ""
-
-    @property
-    def level(self) -> str:
-        """``warning`` for BOM and ENCODING, after which all records are there; else ``error``."""
-        return "warning" if self.reason in _WARNINGS else "error"
-
-
 # ASCII: \s must leave U+2009 and its like alone, \d must leave other scripts' digits alone.
 # Offsets stop at 18 digits, as `int` refuses thousands of them. BioNLP's .a2 files name the parts
 # of an N record, brat's own files do not.
@@ -272,7 +235,7 @@ def _read(line: str, number: int) -> Record:
     """Return the record in a line, or in the lines of a record that spills over."""
     body = line.removesuffix("\n").removesuffix("\r")
     if number == 1:
-        body = body.removeprefix(_BOM)
+        body = body.removeprefix(BOM)
     reader = _READERS.get(body[:1])
     if reader and (record := reader(body, number, line)):
         return record
@@ -283,7 +246,7 @@ def _read(line: str, number: int) -> Record:
     return Unknown(body, prefix[1] if prefix else "", reason, number, line)
 
 
-def _flat(text: str) -> str:
+def flat_text(text: str) -> str:
     """Return a text as surface texts show it: newlines as spaces, carriage returns left out."""
     return text.replace("\r", "").replace("\n", " ")
 
@@ -321,7 +284,7 @@ def iter_records(lines: Iterable[str]) -> Iterator[Record]:
             spills = not _PREFIX(line)
             if spills:
                 held.append(line)
-                missing -= len(_flat(line.removesuffix("\n"))) + 1
+                missing -= len(flat_text(line.removesuffix("\n"))) + 1
                 if missing > 0:
                     continue
             yield from _settle(held, first, missing)
@@ -338,7 +301,7 @@ def iter_records(lines: Iterable[str]) -> Iterator[Record]:
 
 
 def loads(text: str) -> Standoff:
-    """Read the text of an annotation file; it never fails, see `check`."""
+    """Read the text of an annotation file; it never fails, see `spacy_btl.brat_check`."""
     return Standoff(tuple(iter_records(io.StringIO(text, newline="\n"))))
 
 
@@ -346,7 +309,7 @@ def _canonical(record: Record) -> str:
     match record:
         case Entity():
             spans = ";".join(f"{start} {end}" for start, end in record.fragments)
-            return f"{record.id}\t{record.label} {spans}\t{_flat(record.text)}"
+            return f"{record.id}\t{record.label} {spans}\t{flat_text(record.text)}"
         case Event():
             pairs = ((record.type, record.trigger), *record.args)
             return f"{record.id}\t" + " ".join(f"{role}:{ref}" for role, ref in pairs)
@@ -358,11 +321,11 @@ def _canonical(record: Record) -> str:
             return f"{record.id}\t{record.name} {record.target}{value}"
         case Normalization():
             start = f"{record.id}\t{record.type} {record.target} {record.reference}"
-            return f"{start}\t{_flat(record.text)}"
+            return f"{start}\t{flat_text(record.text)}"
         case Equivalence():
             return " ".join([f"*\t{record.type}", *record.members])
         case Note():
-            return f"{record.id}\t{record.type} {record.target}\t{_flat(record.text)}"
+            return f"{record.id}\t{record.type} {record.target}\t{flat_text(record.text)}"
         case Unknown():
             return record.text
 
@@ -375,11 +338,12 @@ def _render(record: Record) -> str:
     read = _read(line, 0)
     expected = record._replace(line=0, raw=line)
     if isinstance(expected, Entity | Normalization | Note):
-        expected = expected._replace(text=_flat(expected.text))
+        expected = expected._replace(text=flat_text(expected.text))
     elif isinstance(read, Unknown) and isinstance(expected, Unknown):
         expected = expected._replace(id=read.id, reason=read.reason)
     if read != expected or "\n" in line[:-1]:
-        raise ValueError(f"{record} would not be read back from its line {line!r}")
+        what = f"{type(record).__name__} {record.id}".strip()  # no more: errors quote no text
+        raise ValueError(f"the record {what} would not be read back from its line")
     return line
 
 
@@ -408,184 +372,3 @@ def join_newline_fragments(fragments: Iterable[tuple[int, int]], text: str) -> F
         else:
             joined.append((start, end))
     return tuple(joined)
-
-
-def _fault(entity: Entity, text: str | None) -> tuple[str, str] | None:
-    """Return the reason and the detail of what is wrong with an entity's place in the text."""
-    for start, end in entity.fragments:
-        if start >= end:
-            return EMPTY, f"from {start} to {end}"
-        if text is not None and end > len(text):
-            return OUTSIDE, f"from {start} to {end}, in a text of {len(text)} characters"
-    if text is not None:
-        expected = " ".join(text[start:end] for start, end in entity.fragments)
-        if _flat(entity.text) != _flat(expected):
-            return SURFACE, f"{entity.text!r}, where the text has {expected!r}"
-    return None
-
-
-def _references(record: Record) -> tuple[str, ...]:
-    match record:
-        case Event():
-            return (record.trigger, *(ref for _, ref in record.args))
-        case Relation():
-            return tuple(ref for _, ref in record.args)
-        case Equivalence():
-            return record.members
-        case Attribute() | Normalization() | Note():
-            return (record.target,)
-    return ()
-
-
-def _label(record: Record) -> str:
-    if isinstance(record, Entity):
-        return record.label
-    return record.name if isinstance(record, Attribute) else getattr(record, "type", "")
-
-
-def _check(parts: Iterable[tuple[str, Standoff]], text: str | None) -> Iterator[Problem]:
-    """Yield the problems of files that share their ids; a None text leaves offsets unchecked."""
-    placed = [(file, record) for file, standoff in parts for record in standoff.records]
-    known = {record.id for _, record in placed}
-    seen: set[str] = set()
-    for file, record in placed:
-        found: list[tuple[str, str]] = []
-        if isinstance(record, Unknown) and record.reason:
-            found.append((UNREADABLE, f"{record.reason}: {record.text!r}"))
-        if isinstance(record, Entity) and (fault := _fault(record, text)):
-            found.append(fault)
-        if record.id in seen:
-            found.append((DUPLICATE_ID, "an earlier record has this id"))
-        if record.id:
-            seen.add(record.id)
-        missing = [ref for ref in _references(record) if ref not in known]
-        if missing:
-            found.append((MISSING_REFERENCE, f"no record {', '.join(missing)}"))
-        for reason, detail in found:
-            yield Problem(record.id, record.line, _label(record), reason, detail, file)
-
-
-def check(standoff: Standoff, text: str | None) -> list[Problem]:
-    """Return what is wrong with the records of a text, in their order; [] where all is well.
-
-    Surface texts may have spaces for newlines and one space between fragments, as brat writes them.
-    A text of None leaves out what needs the text.
-    """
-    return list(_check([("", standoff)], text))
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A text (None where it is missing) with its annotation.
-
-    `name` is the path relative to the folder, with "/" and without suffix; `path` leads to the
-    .txt, or where there is none to the annotation.
-    """
-
-    name: str
-    path: Path
-    text: str | None
-    standoff: Standoff
-    problems: tuple[Problem, ...]
-
-
-def _decode(path: Path) -> tuple[str | None, str]:
-    """Return a file's text, its line endings kept, and what was wrong with its bytes, or ""."""
-    data = path.read_bytes()
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return None, "UTF-16, where UTF-8 is read"
-    try:
-        return data.decode("utf-8"), ""
-    except UnicodeDecodeError as error:
-        # One character a bad byte, as in the 8-bit encoding it came from, so that offsets hold.
-        # Not the lone surrogates themselves: no UTF-8 can be made of them later.
-        text, count = re.subn("[\udc80-\udcff]", "\ufffd", data.decode("utf-8", "surrogateescape"))
-        return text, f"{count} bytes are not UTF-8, the first at byte {error.start}"
-
-
-def _drop_bom(text: str, entities: Sequence[Entity]) -> str:
-    """Return a text without its byte order mark, unless more surface texts match with it."""
-    bare = text.removeprefix(_BOM)
-    faults = [sum(_fault(entity, each) is not None for entity in entities) for each in (bare, text)]
-    return text if faults[1] < faults[0] else bare
-
-
-def _document(root: Path, name: str, files: dict[str, Path]) -> Document:
-    problems: list[Problem] = []
-
-    def note(file: str, reason: str, detail: str) -> None:
-        problems.append(Problem("", 0, "", reason, detail, file))
-
-    parts: list[tuple[str, Standoff]] = []
-    text = None
-    for suffix in (*_ANNOTATION, ".txt"):  # the text last: the entities judge its BOM
-        if suffix not in files:
-            continue
-        file = files[suffix].relative_to(root).as_posix()
-        content, detail = _decode(files[suffix])
-        if content is None:
-            note(file, NO_TEXT if suffix == ".txt" else NO_ANNOTATION, detail)
-            continue
-        if detail:
-            note(file, ENCODING, detail)
-        if suffix == ".txt":
-            text = _drop_bom(content, [entity for _, part in parts for entity in part.entities])
-        else:
-            # Of several files, only the first line of the whole may keep a byte order mark.
-            parts.append((file, loads(content.removeprefix(_BOM) if parts else content)))
-        if content.startswith(_BOM):
-            note(file, BOM, "kept, as the offsets count it" if text == content else "left out")
-    if ".txt" not in files:
-        note(name + ".txt", NO_TEXT, "no such file")
-    if not files.keys() - {".txt"}:
-        note(name + ".ann", NO_ANNOTATION, "no such file, nor an .a1 or .a2")
-    standoff = Standoff(tuple(record for _, part in parts for record in part.records))
-    path = files.get(".txt") or next(iter(files.values()))
-    return Document(name, path, text, standoff, (*problems, *_check(parts, text)))
-
-
-def _scan(root: Path) -> tuple[dict[str, dict[str, Path]], list[Path]]:
-    """Return the files of each document by name and suffix, and all other files."""
-    if not root.exists():
-        raise FileNotFoundError(f"no folder {root}: looked there for .txt and .ann files")
-    if not root.is_dir():
-        raise NotADirectoryError(f"{root} is no folder: looked there for .txt and .ann files")
-    documents: dict[str, dict[str, Path]] = {}
-    others: list[Path] = []
-    for path in sorted(path for path in root.rglob("*") if path.is_file()):
-        inside = path.relative_to(root)
-        # Hidden files hold no documents, such as the ._x.txt that macOS puts into archives.
-        hidden = any(part.startswith(".") for part in inside.parts)
-        if hidden or path.suffix not in (".txt", *_ANNOTATION):
-            others.append(path)
-        else:
-            documents.setdefault(inside.with_suffix("").as_posix(), {})[path.suffix] = path
-    for files in documents.values():
-        if ".ann" in files:
-            others += [files.pop(suffix) for suffix in (".a1", ".a2") if suffix in files]
-    return documents, sorted(others)
-
-
-def other_files(path: str | os.PathLike[str]) -> list[Path]:
-    """Return the files under a folder that `read_folder` passes over; errors as there."""
-    return _scan(Path(path))[1]
-
-
-def read_folder(path: str | os.PathLike[str]) -> Iterator[Document]:
-    """Read the documents of a folder and its sub-folders one at a time, by name.
-
-    A document is a .txt with an .ann of the same name, or with BioNLP's .a1 and .a2, whose records
-    follow each other. What is wrong with one is in its `problems`, a missing file too. Bytes that
-    are not UTF-8 become one U+FFFD each; a byte order mark is left out of the text, unless the
-    offsets count it. Raises FileNotFoundError or NotADirectoryError for a path that is no folder,
-    ValueError for a folder without documents.
-    """
-    root = Path(path)
-    documents, others = _scan(root)
-    if not documents:
-        names = ", ".join(other.relative_to(root).as_posix() for other in others[:3])
-        raise ValueError(
-            f"no .txt, .ann, .a1 or .a2 file in {root} or its sub-folders; "
-            f"{len(others)} other files{': ' if others else ''}{names}"
-        )
-    return (_document(root, name, documents[name]) for name in sorted(documents))

@@ -1,5 +1,6 @@
-"""What the commands share. spaCy loads them at every start of its command line, so that each imports
-what it needs when it runs.
+"""What the commands share.
+
+spaCy loads them at every start of its command line, so that each imports what it needs as it runs.
 """
 
 from collections.abc import Iterator

@@ -1,23 +1,29 @@
-"""Commands on annotated documents: find them and convert them."""
+"""Commands on annotated documents: find, convert, export and count them."""
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from wasabi import msg
 
 from .commands import app, errors_as_text
 
+if TYPE_CHECKING:
+    from .account import Account
+    from .placement import Policies
 
-class Sample(str, Enum):
+SHOWN = 20  # problems that the command line shows
+
+
+class Sample(Enum):
     """Whether the bundled sample may stand in for MACCROBAT."""
 
     allow = "allow"
     never = "never"
 
 
-class Overlap(str, Enum):
+class Overlap(Enum):
     """Which of two overlapping entities stands in doc.ents."""
 
     rarest = "rarest"
@@ -26,7 +32,7 @@ class Overlap(str, Enum):
     first = "first"
 
 
-class Discontinuous(str, Enum):
+class Discontinuous(Enum):
     """What becomes of an entity of several fragments."""
 
     envelope = "envelope"
@@ -35,12 +41,24 @@ class Discontinuous(str, Enum):
     drop = "drop"
 
 
-class Alignment(str, Enum):
+class Alignment(Enum):
     """What becomes of an entity that starts or ends inside of a token."""
 
     expand = "expand"
     contract = "contract"
     strict = "strict"
+
+
+LangOption = Annotated[str, typer.Option(help="Language of the tokenizer")]
+OverlapOption = Annotated[
+    Overlap, typer.Option(help="Which of two overlapping entities stands in doc.ents")
+]
+DiscontinuousOption = Annotated[
+    Discontinuous, typer.Option(help="What becomes of an entity of several fragments")
+]
+AlignmentOption = Annotated[
+    Alignment, typer.Option(help="What becomes of an entity that cuts a token")
+]
 
 
 @app.command("corpus")
@@ -81,18 +99,15 @@ def convert_command(
     ] = "0.8,0.1,0.1",
     no_split: Annotated[bool, typer.Option("--no-split", help="One all.spacy instead")] = False,
     seed: Annotated[int, typer.Option(help="Of the split")] = 0,
-    overlap: Annotated[
-        Overlap, typer.Option(help="Which of two overlapping entities stands in doc.ents")
-    ] = Overlap.rarest,
-    discontinuous: Annotated[
-        Discontinuous, typer.Option(help="What becomes of an entity of several fragments")
-    ] = Discontinuous.envelope,
-    alignment: Annotated[
-        Alignment, typer.Option(help="What becomes of an entity that cuts a token")
-    ] = Alignment.expand,
-    lang: Annotated[str, typer.Option(help="Language of the tokenizer")] = "en",
+    overlap: OverlapOption = Overlap.rarest,
+    discontinuous: DiscontinuousOption = Discontinuous.envelope,
+    alignment: AlignmentOption = Alignment.expand,
+    lang: LangOption = "en",
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 if any entity was dropped")
+        bool,
+        typer.Option(
+            "--strict", help="Fail, with the account only, on a dropped entity or a file's error"
+        ),
     ] = False,
 ) -> None:
     """Turn BRAT annotation into DocBins, with an account of every entity.
@@ -101,30 +116,101 @@ def convert_command(
     entity read, and account.md with the sums. Documents are split so that every type with three or
     more of them stands in each part where possible.
     """
-    import spacy
     import srsly
 
-    from .convert import Policies, make_docs, read_brat_folder, write_parts
-    from .tokenizer import clinical_tokenizer
+    from .convert import convert_folder
+    from .docbin import parse_shares, write_parts
 
     with errors_as_text():
-        shares = None if no_split else tuple(float(share) for share in split.split(","))
-        if shares is not None and len(shares) != 3:
-            raise ValueError(f'--split wants three shares such as 0.8,0.1,0.1, not "{split}"')
-        nlp = spacy.blank(lang)
-        nlp.tokenizer = clinical_tokenizer(nlp)
-        documents, heading = read_brat_folder(brat_dir)
-        policies = Policies(overlap.value, discontinuous.value, alignment.value)
-        docs, account = make_docs(documents, nlp, policies, heading=heading)
+        shares = None if no_split else parse_shares(split)
+        policies = _policies(overlap, discontinuous, alignment)
+        docs, account = convert_folder(brat_dir, lang, policies)
+        out_dir.mkdir(parents=True, exist_ok=True)
+        (out_dir / "account.json").write_text(account.to_json(), encoding="utf-8")
+        (out_dir / "account.md").write_text(account.to_markdown(), encoding="utf-8")
+        _show_problems(account)
+        totals = account.totals()
+        typer.echo(", ".join(f"{number} {what}" for what, number in totals.items()))
+        typer.echo(f"why: {out_dir / 'account.md'}, row by row: {out_dir / 'account.json'}")
+        if strict and (totals["dropped"] or account.errors()):
+            raise ValueError(
+                f"--strict: {totals['dropped']} entities dropped, {len(account.errors())} errors "
+                "in the files; no DocBin was written"
+            )
         parts = write_parts(docs, out_dir, shares, seed)
-    srsly.write_json(out_dir / "account.json", account.to_json())
-    (out_dir / "account.md").write_text(account.to_markdown(), encoding="utf8")
-    srsly.write_json(out_dir / "split.json", {"seed": seed, "parts": parts})
-    totals = account.totals()
+        srsly.write_json(out_dir / "split.json", {"seed": seed, "parts": parts})
     msg.good(", ".join(f"{part} {len(names)} documents" for part, names in parts.items()))
-    msg.text(", ".join(f"{number} {what}" for what, number in totals.items()))
-    msg.text(f"why: {out_dir / 'account.md'}, row by row: {out_dir / 'account.json'}")
-    if account.problems:
-        msg.warn(f"{len(account.problems)} problems in the files, see {out_dir / 'account.json'}")
-    if strict and totals["dropped"]:
-        msg.fail(f"{totals['dropped']} entities were dropped (--strict)", exits=1)
+
+
+@app.command("export")
+def export_command(
+    docbin: Annotated[Path, typer.Argument(help="DocBin of predicted or of converted documents")],
+    out_dir: Annotated[Path, typer.Argument(help="New or empty folder for the BRAT files")],
+    spans: Annotated[
+        str | None,
+        typer.Option(help='Key of doc.spans to take instead of doc.ents; "brat": all as converted'),
+    ] = None,
+    lang: LangOption = "en",
+) -> None:
+    """Write documents as BRAT files, with the annotation.conf and visual.conf that brat wants.
+
+    Correct them in brat, then convert the folder and train again. Entities that came from BRAT
+    keep their ids and fragments; other records stay unless an entity that they need is gone.
+    """
+    from .convert import blank
+    from .docbin import read_docbin
+    from .export import REPORT_NAME, export_docs
+
+    with errors_as_text():
+        report = export_docs(read_docbin(docbin, blank(lang).vocab), out_dir, spans)
+    msg.good(f"{out_dir}: " + ", ".join(f"{n} {what}" for what, n in report["totals"].items()))
+    if report["rows"]:
+        msg.warn(f"records that needed an entity that is gone: {out_dir / REPORT_NAME}")
+
+
+@app.command("stats")
+def stats_command(
+    path: Annotated[Path, typer.Argument(help="BRAT folder, or DocBin")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+    overlap: OverlapOption = Overlap.rarest,
+    discontinuous: DiscontinuousOption = Discontinuous.envelope,
+    alignment: AlignmentOption = Alignment.expand,
+    lang: LangOption = "en",
+) -> None:
+    """Count what a corpus holds, and the best score that a tagger could reach on it.
+
+    A BRAT folder is converted first, by the policies given; a DocBin is counted as it is.
+    """
+    import json
+
+    from .convert import blank, convert_folder
+    from .docbin import read_docbin
+    from .stats import corpus_stats, stats_to_markdown
+
+    with errors_as_text():
+        if path.is_dir():
+            policies = _policies(overlap, discontinuous, alignment)
+            docs = convert_folder(path, lang, policies)[0]
+        else:
+            docs = read_docbin(path, blank(lang).vocab)
+        stats = corpus_stats(docs, blank(lang))
+    typer.echo(json.dumps(stats, indent=2) if as_json else stats_to_markdown(stats), nl=False)
+
+
+def _policies(overlap: Overlap, discontinuous: Discontinuous, alignment: Alignment) -> "Policies":
+    from .placement import Policies
+
+    return Policies(overlap.value, discontinuous.value, alignment.value)
+
+
+def _show_problems(account: "Account") -> None:
+    """The first problems, by file and line, and how many there are."""
+    if not account.problems:
+        return
+    msg.warn(f"problems in the files: {len(account.problems)}, errors: {len(account.errors())}")
+    for problem in account.problems[:SHOWN]:
+        place = f"{problem['file']}:{problem['line']}" if problem["line"] else problem["file"]
+        words = (place, problem["level"], problem["record"], f"{problem['reason']},")
+        typer.echo(" ".join([*filter(None, words), problem["detail"]]))  # msg would break the line
+    if len(account.problems) > SHOWN:
+        typer.echo(f"and {len(account.problems) - SHOWN} more, in account.json")

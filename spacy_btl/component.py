@@ -11,22 +11,19 @@ import numpy.typing as npt
 import srsly
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
+from spacy import util
 from spacy.language import Language
-from spacy.pipeline.trainable_pipe import TrainablePipe
-from spacy.tokens import Doc, Span
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
-from spacy.util import minibatch
-from spacy.util import from_bytes as read_bytes
-from spacy.util import from_disk as read_disk
-from spacy.util import to_bytes as write_bytes
-from spacy.util import to_disk as write_disk
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 from thinc.types import Floats2d
 from tqdm import tqdm
 
+from .annotations import add_entities, gold_labels, taken_tokens
 from .decoding import best_paths
-from .labels import MISSING, OUTSIDE, labels_to_spans, n_columns
+from .labels import MISSING, n_columns
 from .losses import TokenLoss
 from .neighbors import NeighborSearch
 from .scorer import score_ner
@@ -170,9 +167,10 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         if self.class_weights is not None:
             counts = np.zeros(columns, dtype=np.int64)
             for example in get_examples():
-                gold = self._gold_labels(example)
+                gold = gold_labels(example, self.labels)
                 counts += np.bincount(gold[gold != MISSING], minlength=columns)
-            self.loss.class_weights = self.class_weights(counts).astype("float32")
+            weights: Any = self.class_weights(counts).astype(np.float32)
+            self.loss.class_weights = weights
         output = self.model.get_ref("output_layer")
         if output.maybe_get_dim("nO") not in (None, columns):
             raise ValueError(
@@ -204,10 +202,10 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         """Loss of the logits and their gradient, document by document."""
         examples = list(examples)
         validate_examples(examples, "BtlKnnNer.get_loss")
-        gold = np.concatenate([self._gold_labels(example) for example in examples])
-        ops = self.model.ops
-        d_logits, loss = self.loss(ops.flatten(scores), ops.asarray1i(gold))
-        return loss, list(ops.unflatten(d_logits, [len(eg.predicted) for eg in examples]))
+        ops: Any = self.model.ops
+        gold = ops.asarray1i(self._gold_labels(examples))
+        d_logits, loss = self.loss(ops.flatten(scores), gold)
+        return loss, ops.unflatten(d_logits, [len(eg.predicted) for eg in examples])
 
     def fit_neighbors(
         self, examples: Iterable[Example], *, batch_size: int = 32, progress: bool = False
@@ -217,11 +215,10 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         Raises ValueError where no token has a label.
         """
         keys, labels = [], []
-        batches = minibatch(tqdm(examples, unit=" docs", disable=not progress), batch_size)
-        for batch in batches:
-            docs = [example.predicted for example in batch]
-            gold = np.concatenate([self._gold_labels(example) for example in batch])
-            logits = self._flat_logits(docs)
+        shown = tqdm(examples, desc="neighbours", unit=" docs", disable=not progress)
+        for batch in util.minibatch(shown, batch_size):  # type: ignore[no-untyped-call]
+            gold = self._gold_labels(batch)
+            logits = self._flat_logits([example.predicted for example in batch])
             keys.append(logits[gold != MISSING])
             labels.append(gold[gold != MISSING])
         if not keys:
@@ -232,16 +229,15 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         return sum(map(len, labels))
 
     def predict(self, docs: Iterable[Doc]) -> Probabilities:
-        """Label probabilities (n_tokens, n_columns) of each document: the model's own, or the
-        votes of the neighbours where these are fitted.
+        """Label probabilities (n_tokens, n_columns) of each document.
+
+        They are the votes of the neighbours where these are fitted, else the model's own.
         """
         docs = list(docs)
-        logits = self._flat_logits(docs)
-        if self.neighbors.is_fitted:
-            flat = self.neighbors.predict_proba(logits)
-        else:
-            flat = self.loss.probabilities(logits)
-        return np.split(flat, np.cumsum([len(doc) for doc in docs])[:-1])
+        logits: Any = self._flat_logits(docs)
+        read = self.neighbors.predict_proba if self.neighbors.is_fitted else self.loss.probabilities
+        flat: Any = read(logits)
+        return np.split(flat, np.cumsum([len(doc) for doc in docs])[:-1])[: len(docs)]
 
     def set_annotations(self, docs: Iterable[Doc], scores: Probabilities) -> None:
         """Write the entities of the best well-formed label sequences into ``doc.ents``.
@@ -249,91 +245,71 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         Entities that are there already, and tokens blocked by another component, stay as they are.
         """
         docs = list(docs)
-        taken = [np.array([token.ent_iob in (1, 3) for token in doc], bool) for doc in docs]
-        for doc, path in zip(docs, best_paths(scores, taken), strict=True):
-            found = []
-            for start, end, kind in labels_to_spans(path):
-                while start < end and doc[start].is_space:
-                    start += 1
-                while start < end and doc[end - 1].is_space:
-                    end -= 1
-                if start < end:
-                    found.append(Span(doc, start, end, label=self.labels[kind]))
-            blocked = [doc[t.i : t.i + 1] for t in doc if t.ent_iob == 3 and not t.ent_type]
-            doc.set_ents([*doc.ents, *found], blocked=blocked, default="outside")
+        paths = best_paths(scores, [taken_tokens(doc) for doc in docs])
+        for doc, path in zip(docs, paths, strict=True):
+            add_entities(doc, path, self.labels)
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Serialize the component, neighbours included."""
-        return bytes(write_bytes(self._serializers(exclude), exclude))
+        writers = {key: write for key, (write, _) in self._parts().items()}
+        writers["vocab"] = lambda: self.vocab.to_bytes(exclude=exclude)
+        return bytes(util.to_bytes(writers, exclude))
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "BtlKnnNer":
         """Take over what `to_bytes` gave."""
-        read_bytes(bytes_data, self._deserializers(exclude), exclude)
+        readers = {key: read for key, (_, read) in self._parts().items()}
+        readers["vocab"] = lambda data: self.vocab.from_bytes(data, exclude=exclude)
+        util.from_bytes(bytes_data, readers, exclude)
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Save the component to a folder, neighbours included."""
-        writers = {
-            key: lambda p, write=write: Path(p).write_bytes(write())
-            for key, write in self._serializers(exclude).items()
-        }
-        writers["vocab"] = lambda p: self.vocab.to_disk(p, exclude=exclude)
-        write_disk(path, writers, exclude)
+        folder = util.ensure_path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        for key, (write, _) in self._parts().items():
+            if key not in exclude:
+                (folder / key).write_bytes(write())
+        if "vocab" not in exclude:
+            self.vocab.to_disk(folder / "vocab", exclude=exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "BtlKnnNer":
         """Load the component from a folder that `to_disk` wrote."""
-        readers = {
-            key: lambda p, read=read: read(Path(p).read_bytes())
-            for key, read in self._deserializers(exclude).items()
-        }
-        readers["vocab"] = lambda p: self.vocab.from_disk(p, exclude=exclude)
-        read_disk(path, readers, exclude)
+        folder = util.ensure_path(path)
+        for key, (_, read) in self._parts().items():
+            if key not in exclude:
+                read((folder / key).read_bytes())
+        if "vocab" not in exclude:
+            self.vocab.from_disk(folder / "vocab", exclude=exclude)
         return self
 
-    def _serializers(self, exclude: Iterable[str]) -> dict[str, Callable[[], bytes]]:
-        cfg = {**self.cfg, "loss": self.loss.get_state()}
-        return {
-            "cfg": lambda: srsly.json_dumps(cfg).encode("utf8"),
-            "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
-            "model": self.model.to_bytes,
-            "neighbors": lambda: save_arrays(self.neighbors.get_arrays()),
-        }
+    def _parts(self) -> dict[str, tuple[Callable[[], bytes], Callable[[bytes], Any]]]:
+        """What is saved of the component: for each name how to write it and how to read it."""
 
-    def _deserializers(self, exclude: Iterable[str]) -> dict[str, Callable[[bytes], Any]]:
+        def write_cfg() -> bytes:
+            cfg = {**self.cfg, "loss": self.loss.get_state()}
+            return str(srsly.json_dumps(cfg, indent=2)).encode("utf8")
+
         def read_cfg(data: bytes) -> None:
             cfg = srsly.json_loads(data)
             self.loss.set_state(cfg.pop("loss"))
             self.cfg.update(cfg)
 
         return {
-            "cfg": read_cfg,
-            "vocab": lambda data: self.vocab.from_bytes(data, exclude=exclude),
-            "model": self.model.from_bytes,
-            "neighbors": lambda data: self.neighbors.set_arrays(load_arrays(data)),
+            "cfg": (write_cfg, read_cfg),
+            "model": (self.model.to_bytes, self.model.from_bytes),
+            "neighbors": (
+                lambda: save_arrays(self.neighbors.get_arrays()),
+                lambda data: self.neighbors.set_arrays(load_arrays(data)),
+            ),
         }
 
     def _flat_logits(self, docs: list[Doc]) -> npt.NDArray[np.floating]:
         """Logits of all tokens of all documents, on the CPU; shape (n_tokens, n_columns)."""
         if not any(len(doc) for doc in docs):
             return np.zeros((0, n_columns(len(self.labels))), dtype=np.float32)
-        flat = self.model.ops.flatten(self.model.predict(docs))
-        return np.asarray(self.model.ops.to_numpy(flat))
+        ops: Any = self.model.ops
+        return np.asarray(ops.to_numpy(ops.flatten(self.model.predict(docs))))
 
-    def _gold_labels(self, example: Example) -> npt.NDArray[np.int64]:
-        """Columns of the gold labels on the tokens of the prediction; shape (n_tokens,).
-
-        A token whose label is missing, or cannot be aligned, gets `MISSING`.
-        """
-        first = {label: n_columns(i) for i, label in enumerate(self.labels)}
-        gold = np.full(len(example.predicted), MISSING, dtype=np.int64)
-        for i, tag in enumerate(example.get_aligned_ner()):
-            if tag == "O":
-                gold[i] = OUTSIDE
-            elif tag not in (None, "-"):
-                prefix, label = tag[0], tag[2:]
-                if label not in first:
-                    raise ValueError(
-                        f'"{label}" is no label of "{self.name}"; it knows {", ".join(first)}'
-                    )
-                gold[i] = first[label] + (prefix in "IL")
-        return gold
+    def _gold_labels(self, examples: Iterable[Example]) -> npt.NDArray[np.int64]:
+        """Columns of the gold labels of all tokens of all examples."""
+        return np.concatenate([gold_labels(example, self.labels) for example in examples])

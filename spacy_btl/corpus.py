@@ -6,25 +6,19 @@ they came from.
 """
 
 import hashlib
-import http.client
 import json
 import os
-import re
 import shutil
-import stat
 import sys
 import tempfile
 import textwrap
-import urllib.request
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path, PureWindowsPath
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
 
-from tqdm import tqdm
+from .archives import ArchiveError, unpack
+from .download import DownloadError, ask_publisher, fetch
 
 FIGSHARE_URL = "https://api.figshare.com/v2/articles/9764942/versions/2"
 SAMPLE_HEADING = "bundled sample: scores say nothing about MACCROBAT"
@@ -36,21 +30,14 @@ MACCROBAT = {
     "licence": "CC BY 4.0",
     "citation": "Caufield et al. 2018, Sci Data 5:180258",
 }
+SAMPLE = {"title": "bundled sample of spacy-btl", "doi": "", "licence": "MIT", "citation": ""}
 MACCROBAT_KINDS = ("assets", "zip", "download")
 ANNOTATION_SUFFIXES = (".ann", ".a1", ".a2")
 DOCUMENT_SUFFIXES = (".txt", *ANNOTATION_SUFFIXES)
-# The publisher's archives hold a few MB in some hundred members: far more is no corpus.
-MAX_BYTES = 1 << 30
-MAX_MEMBERS = 20_000
-CHUNK = 1 << 16
 
 
 class CorpusError(ValueError):
     """No corpus could be found, fetched or written; the text says why and what to do."""
-
-
-class _DownloadError(CorpusError):
-    """The publisher's file did not arrive whole: the failure that the sample may stand in for."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +122,8 @@ def prepare_corpus(
             _swap(staging / "corpus", out_dir, staging / "old")
     except OSError as error:
         raise CorpusError(f"The corpus could not be prepared: {error}") from error
+    except ArchiveError as error:
+        raise CorpusError(str(error)) from error
     return info
 
 
@@ -184,7 +173,7 @@ def _copy_documents(root: Path, target: Path, kind: str) -> CorpusInfo:
         content = hashlib.sha256(copy.read_bytes()).digest()
         digest.update(os.fsencode(path.as_posix()) + b"\0" + content)
     is_sample = kind == "sample"
-    unknown = {**dict.fromkeys(MACCROBAT, ""), "title": "bundled sample" if is_sample else ""}
+    unknown = SAMPLE if is_sample else dict.fromkeys(MACCROBAT, "")
     info = CorpusInfo(
         source=kind,
         **(MACCROBAT if kind in MACCROBAT_KINDS else unknown),
@@ -241,8 +230,8 @@ def _locate_maccrobat(assets: Path, sample: str, url: str, timeout: float) -> tu
         if name:
             return kind, folder / name
     try:
-        return "download", _fetch(_ask_publisher(url, timeout), downloads, timeout)
-    except _DownloadError as error:
+        return "download", fetch(ask_publisher(url, _pick_zip, timeout), downloads, timeout)
+    except DownloadError as error:
         choices = [
             f"put its .txt and .ann files, or the publisher's zip (doi {MACCROBAT['doi']}), "
             f"into {given}",
@@ -278,13 +267,10 @@ def _pick_zip(names: Iterable[str]) -> str | None:
     return min(ranked)[1] if ranked else None
 
 
-# -- zip archives ----------------------------------------------------------------------------------
-
-
 def _unpack_corpus(archive: Path, staging: Path) -> Path:
     """Unpack the documents of a zip, or of the edition of 2020 that it holds as a zip."""
     outer = staging / "outer"
-    _unpack(archive, str(archive), outer, (*DOCUMENT_SUFFIXES, ".zip"))
+    unpack(archive, str(archive), outer, (*DOCUMENT_SUFFIXES, ".zip"))
     if _find_pairs(outer)[0]:
         return outer
     nested = {path.name: path for path in outer.rglob("*.zip") if path.is_file()}
@@ -292,166 +278,7 @@ def _unpack_corpus(archive: Path, staging: Path) -> Path:
     if name:
         inner = staging / "inner"
         # Without .zip among the suffixes: one level, never deeper.
-        _unpack(nested[name], f"{archive}, {name} in it", inner, DOCUMENT_SUFFIXES)
+        unpack(nested[name], f"{archive}, {name} in it", inner, DOCUMENT_SUFFIXES)
         if _find_pairs(inner)[0]:
             return inner
     raise CorpusError(f"{archive}: holds neither .txt/.ann pairs nor a MACCROBAT2020.zip with them")
-
-
-def _unpack(archive: Path, label: str, target: Path, suffixes: tuple[str, ...]) -> None:
-    """Unpack the members with one of `suffixes`; `label` is what errors call the archive."""
-    target.mkdir()
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            for info, parts in _checked_members(label, opened.infolist()):
-                if parts[-1].endswith(suffixes):
-                    path = target.joinpath(*parts)
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    with opened.open(info) as member, path.open("xb") as file:
-                        shutil.copyfileobj(member, file)
-    except CorpusError:
-        raise
-    # RuntimeError: encrypted, or a method unknown here. ValueError: names that are no UTF-8.
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError) as error:
-        raise CorpusError(
-            f"{label}: cannot be unpacked ({type(error).__name__}: {error}). "
-            "Delete it and fetch it again."
-        ) from error
-
-
-def _checked_members(
-    label: str, members: list[zipfile.ZipInfo]
-) -> list[tuple[zipfile.ZipInfo, tuple[str, ...]]]:
-    """Files of an archive and the parts of their names; CorpusError if any member is hostile."""
-    # zipfile itself stops reading a member at its declared size, so the declared sum is a bound.
-    if len(members) > MAX_MEMBERS or sum(info.file_size for info in members) > MAX_BYTES:
-        raise CorpusError(f"{label}: more than {MAX_MEMBERS} members or {MAX_BYTES} bytes")
-    checked = {}
-    for info in members:
-        # As a Windows path: that knows both slashes and drives, and equality ignores case.
-        path = PureWindowsPath(info.filename)
-        mode = stat.S_IFMT(info.external_attr >> 16)
-        # Windows drops trailing dots and spaces, so ".. " climbs as well.
-        climbs = any(not part.strip(". ") for part in path.parts)
-        if path.drive or path.root or climbs or not path.parts:
-            raise CorpusError(f"{label}: the member {info.filename!r} leaves the folder")
-        if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise CorpusError(f"{label}: the member {info.filename!r} is a link or a device")
-        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise CorpusError(
-                f"{label}: the member {info.filename!r} is neither stored nor deflated"
-            )
-        if path in checked:
-            raise CorpusError(f"{label}: the member {info.filename!r} is there twice")
-        checked[path] = info
-    return [(info, path.parts) for path, info in checked.items() if not info.is_dir()]
-
-
-# -- download --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _RemoteFile:
-    name: str
-    size: int  # bytes
-    md5: str
-    url: str
-
-
-@contextmanager
-def _network_errors(url: str) -> Iterator[None]:
-    """Turn whatever a connection can raise into a _DownloadError that says what failed."""
-    try:
-        yield
-    # Refused, unknown host, timeout, HTTP status, proxy and TLS failures are all OSErrors.
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _DownloadError(f"{url}: {type(error).__name__}: {error}") from error
-
-
-def _open(url: str, timeout: float, start: int = 0) -> Any:
-    headers = {"User-Agent": "spacy-btl"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-    with _network_errors(url):
-        # A fresh opener, as the shared one keeps the proxies of its first use.
-        request = urllib.request.Request(url, headers=headers)
-        return urllib.request.build_opener().open(request, timeout=timeout)
-
-
-def _ask_publisher(url: str, timeout: float) -> _RemoteFile:
-    with _open(url, timeout) as response, _network_errors(url):
-        body = response.read(4 << 20)  # a file list has some KB
-    try:
-        data = json.loads(body)
-    except ValueError as error:
-        raise _DownloadError(f"{url}: the answer is not JSON, it begins {body[:40]!r}") from error
-    files = data.get("files") if isinstance(data, dict) else None
-    named = {
-        file["name"]: file
-        for file in (files if isinstance(files, list) else [])
-        if isinstance(file, dict) and isinstance(file.get("name"), str)
-    }
-    name = _pick_zip(named)
-    if name is None:
-        raise _DownloadError(f"{url}: lists no MACCROBAT zip, only {sorted(named)}")
-    file = named[name]
-    size, link = file.get("size"), file.get("download_url")
-    md5 = file.get("computed_md5") or file.get("supplied_md5")
-    if (
-        not re.fullmatch(r"[\w.-]+", name)
-        or not (isinstance(size, int) and 0 < size <= MAX_BYTES)
-        or not (isinstance(link, str) and link.startswith(("http://", "https://")))
-        or not (isinstance(md5, str) and re.fullmatch(r"[0-9a-fA-F]{32}", md5))
-    ):
-        raise _DownloadError(f"{url}: the entry of {name!r} lacks a usable name, size, md5 or link")
-    return _RemoteFile(name, size, md5.lower(), link)
-
-
-def _fetch(remote: _RemoteFile, folder: Path, timeout: float) -> Path:
-    """Download into `folder`, resuming at what an earlier try left; whole or _DownloadError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{remote.name}.part"
-    start = part.stat().st_size if part.exists() else 0
-    if start < remote.size:
-        _append(remote, part, start, timeout)
-    done = part.stat().st_size
-    if done < remote.size:
-        raise _DownloadError(
-            f"{remote.url}: broke off after {done} of {remote.size} bytes; the next run resumes"
-        )
-    digest = hashlib.md5(usedforsecurity=False)
-    with part.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    if done > remote.size or digest.hexdigest() != remote.md5:
-        part.unlink()
-        raise _DownloadError(
-            f"{remote.url}: size or md5 is wrong ({done} bytes, {digest.hexdigest()}; expected "
-            f"{remote.size}, {remote.md5}); the download was deleted"
-        )
-    return part.replace(folder / remote.name)
-
-
-def _append(remote: _RemoteFile, part: Path, start: int, timeout: float) -> None:
-    with _open(remote.url, timeout, start) as response:
-        resumed = (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-")
-        if response.status != 200 and not (start and response.status == 206 and resumed):
-            raise _DownloadError(f"{remote.url}: unexpected answer, HTTP {response.status}")
-        done = start if response.status == 206 else 0
-        bar = tqdm(
-            desc=remote.name,
-            initial=done,
-            total=remote.size,
-            unit="B",
-            unit_scale=True,
-            disable=None,
-        )
-        with part.open("ab" if done else "wb") as file, bar:
-            while done <= remote.size:  # a body that is too long is noticed by its size
-                with _network_errors(remote.url):
-                    chunk = response.read1(CHUNK)
-                if not chunk:
-                    break
-                file.write(chunk)
-                done += len(chunk)
-                bar.update(len(chunk))

@@ -27,24 +27,32 @@ def best_paths(
         entity that another component has set, say).
 
     Returns one array (n_tokens,) of columns a document. Among the sequences in which every ``I-``
-    follows ``B-`` or ``I-`` of its own type, it maximizes the product of the probabilities (Viterbi,
-    with transitions that are free or forbidden). On a tie the lowest column wins.
+    follows ``B-`` or ``I-`` of its own type, it maximizes the product of the probabilities
+    (Viterbi, with transitions that are free or forbidden). On a tie the lowest column wins, from
+    the last token to the first.
     """
     paths: list[Ints1d] = [np.zeros(0, dtype=np.int64)] * len(probabilities)
     for batch in _batches_by_length([len(doc) for doc in probabilities]):
-        scores = [np.log(np.maximum(probabilities[i], MIN_PROBABILITY)) for i in batch]
-        if outside is not None:
-            for doc_scores, i in zip(scores, batch, strict=True):
-                doc_scores[outside[i], 1:] = -np.inf
-        for i, path in zip(batch, _best_paths_padded(scores), strict=True):
-            paths[i] = path
+        longest, columns = probabilities[batch[-1]].shape
+        # A shorter document goes on with tokens that are O for sure: they change no path before.
+        scores = np.full((longest, len(batch), columns), -np.inf)
+        scores[:, :, 0] = 0.0
+        for row, i in enumerate(batch):
+            length = len(probabilities[i])
+            scores[:length, row] = np.log(np.maximum(probabilities[i], MIN_PROBABILITY))
+            if outside is not None:
+                scores[:length, row, 1:][outside[i]] = -np.inf
+        padded = _best_paths_padded(scores)
+        for row, i in enumerate(batch):
+            paths[i] = padded[: len(probabilities[i]), row].copy()
     return paths
 
 
 def _batches_by_length(lengths: Sequence[int], max_padded: int = 32_768) -> list[list[int]]:
     """Indices of documents of like length, so that the loop over positions serves many at once.
 
-    Empty documents are left out; a batch times its longest document stays under ``max_padded``.
+    In order of length, without empty documents. A batch times its longest document stays within
+    ``max_padded`` (a longer single document stands alone).
     """
     batches: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lengths.__getitem__):
@@ -56,42 +64,19 @@ def _batches_by_length(lengths: Sequence[int], max_padded: int = 32_768) -> list
     return batches
 
 
-def _best_paths_padded(scores: list[Floats2d]) -> list[Ints1d]:
-    """Viterbi over log-probabilities of documents that have one token at least."""
-    n_docs, longest, columns = len(scores), max(map(len, scores)), scores[0].shape[1]
-    is_inside = np.zeros(columns, dtype=bool)
-    is_inside[2::2] = True
-    best = np.full((n_docs, columns), -np.inf)
-    back = np.zeros((longest, n_docs, columns), dtype=np.int32)
-    for row, doc in enumerate(scores):
-        best[row] = doc[0]
-    best[:, is_inside] = -np.inf
-    rows = np.arange(n_docs)
-    lengths = np.array([len(doc) for doc in scores])
-    ends = {length: np.flatnonzero(lengths == length) for length in set(lengths.tolist())}
-    last = np.zeros(n_docs, dtype=np.int64)
-    _keep_ends(last, best, ends.get(1))
-    for t in range(1, longest):
-        anything = best.argmax(axis=1)
-        back[t] = anything[:, None]
-        step = np.repeat(best[rows, anything][:, None], columns, axis=1)
-        begin, inside = best[:, 1::2], best[:, 2::2]
-        step[:, 2::2] = np.maximum(begin, inside)
-        back[t][:, 2::2] = np.where(begin >= inside, 1, 2) + 2 * np.arange(columns // 2)
-        for row in np.flatnonzero(lengths > t):
-            step[row] += scores[row][t]
-        best = step
-        _keep_ends(last, best, ends.get(t + 1))
-    paths = [np.zeros(length, dtype=np.int64) for length in lengths]
-    for row, path in enumerate(paths):
-        label = last[row]
-        for t in range(len(path) - 1, -1, -1):
-            path[t] = label
-            label = back[t, row, label]
+def _best_paths_padded(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Viterbi over log-probabilities (n_tokens, n_docs, columns); paths (n_tokens, n_docs)."""
+    n_tokens, n_docs, columns = scores.shape
+    docs, own_begin = np.arange(n_docs), np.arange(1, columns, 2)
+    back = np.zeros(scores.shape, dtype=np.int32)  # the best column before each column
+    best = scores[0].copy()
+    best[:, 2::2] = -np.inf  # nothing stands before an I- at the start
+    for t in range(1, n_tokens):
+        back[t] = best.argmax(axis=1)[:, None]
+        back[t, :, 2::2] = own_begin + (best[:, 2::2] > best[:, 1::2])
+        best = best[docs[:, None], back[t]] + scores[t]
+    paths = np.zeros((n_tokens, n_docs), dtype=np.int64)
+    paths[-1] = best.argmax(axis=1)
+    for t in range(n_tokens - 1, 0, -1):
+        paths[t - 1] = back[t, docs, paths[t]]
     return paths
-
-
-def _keep_ends(last: Ints1d, best: Floats2d, rows: Ints1d | None) -> None:
-    """Note the best final label of the documents that end here."""
-    if rows is not None:
-        last[rows] = best[rows].argmax(axis=1)

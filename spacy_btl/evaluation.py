@@ -1,4 +1,4 @@
-"""Score a pipeline on annotated documents: figures, their spread over documents, and the machine."""
+"""Score a pipeline on annotated documents: figures, their spread, and the machine behind them."""
 
 import os
 import platform
@@ -57,9 +57,9 @@ def evaluate(nlp: Language, examples: list[Example], *, seed: int = 0) -> dict[s
         "predicted_entities": sum(map(len, predicted)),
         "seconds": round(seconds, 2),
         "updates": {
-            name: pipe.cfg["updates"]
+            name: cfg["updates"]
             for name, pipe in nlp.pipeline
-            if "updates" in getattr(pipe, "cfg", {})
+            if "updates" in (cfg := getattr(pipe, "cfg", {}))
         },
         "machine": {
             "cpus": os.cpu_count(),

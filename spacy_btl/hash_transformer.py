@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load as load_tensors
@@ -12,6 +12,8 @@ from spacy.tokens import Doc
 from thinc.api import ArgsKwargs, Model, PyTorchWrapper_v3, chain, torch2xp, xp2torch
 from thinc.types import Floats2d
 from torch import nn
+
+from . import forking  # noqa: F401  (makes torch safe in forked processes)
 
 
 def build_hash_embed_transformer(
@@ -63,8 +65,8 @@ class _WindowEncoder(nn.Module):
 
     def forward(self, tokens: torch.Tensor, lengths: list[int]) -> torch.Tensor:
         """Vectors (n_tokens, width) of documents one after another to such vectors."""
-        pieces = [piece for doc in tokens.split(lengths) for piece in doc.split(self.window)]
-        pieces = [piece for piece in pieces if len(piece)]
+        docs = torch.split(tokens, lengths)
+        pieces = [piece for doc in docs for piece in torch.split(doc, self.window) if len(piece)]
         if not pieces:
             return tokens
         sizes = torch.tensor([len(piece) for piece in pieces], device=tokens.device)
@@ -72,7 +74,8 @@ class _WindowEncoder(nn.Module):
         is_token = torch.arange(padded.shape[1], device=tokens.device) < sizes[:, None]
         hidden = padded + self.get_buffer("positions")[: padded.shape[1]]
         hidden = self.layers(hidden, src_key_padding_mask=~is_token)
-        return self.norm(hidden)[is_token]
+        normed: torch.Tensor = self.norm(hidden)
+        return normed[is_token]
 
 
 def _deserialize(module: nn.Module, weights: bytes, device: torch.device) -> nn.Module:
@@ -83,12 +86,11 @@ def _deserialize(module: nn.Module, weights: bytes, device: torch.device) -> nn.
 def _convert_inputs(
     model: Model[Any, Any], docs: list[Floats2d], is_train: bool
 ) -> tuple[ArgsKwargs, Callable[[ArgsKwargs], list[Floats2d]]]:
-    lengths = [len(doc) for doc in docs]
-    flat = xp2torch(model.ops.flatten(docs), requires_grad=is_train)
+    ops, lengths = cast(Any, model.ops), [len(doc) for doc in docs]
+    flat = xp2torch(ops.flatten(docs), requires_grad=is_train)
 
     def backprop(gradient: ArgsKwargs) -> list[Floats2d]:
-        d_flat = torch2xp(gradient.args[0], ops=model.ops)
-        return list(model.ops.unflatten(d_flat, lengths))
+        return cast(list[Floats2d], ops.unflatten(torch2xp(gradient.args[0], ops=ops), lengths))
 
     return ArgsKwargs(args=(flat, lengths), kwargs={}), backprop
 
@@ -97,10 +99,10 @@ def _convert_outputs(
     model: Model[Any, Any], inputs_outputs: tuple[Any, torch.Tensor], is_train: bool
 ) -> tuple[list[Floats2d], Callable[[list[Floats2d]], ArgsKwargs]]:
     docs, output = inputs_outputs
-    lengths = [len(doc) for doc in docs]
+    ops, lengths = cast(Any, model.ops), [len(doc) for doc in docs]
 
     def backprop(d_docs: list[Floats2d]) -> ArgsKwargs:
-        gradient = xp2torch(model.ops.flatten(d_docs))
+        gradient = xp2torch(ops.flatten(d_docs))
         return ArgsKwargs(args=((output,),), kwargs={"grad_tensors": gradient})
 
-    return list(model.ops.unflatten(torch2xp(output.detach(), ops=model.ops), lengths)), backprop
+    return ops.unflatten(torch2xp(output.detach(), ops=ops), lengths), backprop

@@ -41,12 +41,15 @@ def column_types(columns: int) -> Ints1d:
 def spans_to_labels(spans: Iterable[Span], n_tokens: int) -> Ints1d:
     """Columns of non-overlapping spans; shape (n_tokens,).
 
-    Raises ValueError where two spans overlap or a span lies outside of the tokens.
+    Raises ValueError where two spans overlap, a span lies outside of the tokens or a type is
+    negative.
     """
     labels = np.full(n_tokens, OUTSIDE, dtype=np.int64)
     for start, end, kind in spans:
         if not 0 <= start < end <= n_tokens:
             raise ValueError(f"span ({start}, {end}) does not fit {n_tokens} tokens")
+        if kind < 0:
+            raise ValueError(f"span ({start}, {end}) has the type {kind}")
         if (labels[start:end] != OUTSIDE).any():
             raise ValueError(f"span ({start}, {end}) overlaps another span")
         labels[start:end] = 2 + 2 * kind

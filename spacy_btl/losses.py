@@ -13,14 +13,16 @@ the targets of copy ``k``, the loss is the sum over the copies of one weighted c
 and both the sum and its gradient have a closed form in one pass's logits. No copy is ever made.
 """
 
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
-from thinc.api import get_array_module
+from thinc import util
 from thinc.loss import Loss
-from thinc.types import Floats1d, Floats2d, Ints1d
 
-MISSING = -1
+from .labels import MISSING, OUTSIDE
+
+Array = Any
+"""An array of numpy or of cupy."""
 
 Reduction = Literal["weights", "mean", "sum"]
 OtherClasses = Literal["outside", "mask"]
@@ -28,31 +30,41 @@ Softmax = Literal["all", "pair"]
 Scheme = Literal["bio", "io"]
 
 
-class TokenLoss(Loss[Floats2d, Ints1d, Floats2d, float]):
+class TokenLoss(Loss[Array, Array, Array, float]):
     """What the losses here share: class weights, the reading of logits, one pass for both results.
 
     class_weights: (n_labels,) weight of each column, None for 1; set once by whoever counts the
         training data.
     """
 
-    class_weights: Floats1d | None = None
+    class_weights: Array | None = None
 
-    def __call__(self, guesses: Floats2d, truths: Ints1d) -> tuple[Floats2d, float]:
+    def __call__(self, guesses: Array, truths: Array) -> tuple[Array, float]:
         """Gradient (n_tokens, n_labels) with respect to the logits, and loss.
 
-        Raises ValueError where shapes or labels do not fit the logits.
+        Both are 0 where no token has a label. Raises ValueError where shapes, labels or class
+        weights do not fit the logits.
         """
-        raise NotImplementedError
+        xp = _module(guesses)
+        labels = xp.asarray(truths)
+        _check(guesses, labels)
+        weights = self._weights(guesses)
+        gradient = xp.zeros_like(guesses)
+        rows = xp.flatnonzero(labels != MISSING)
+        if not len(rows):
+            return gradient, 0.0
+        gradient[rows], loss = self._compute(guesses[rows], labels[rows], weights)
+        return gradient, float(loss)
 
-    def get_grad(self, guesses: Floats2d, truths: Ints1d) -> Floats2d:
+    def get_grad(self, guesses: Array, truths: Array) -> Array:
         """Gradient (n_tokens, n_labels) of the loss with respect to the logits."""
         return self(guesses, truths)[0]
 
-    def get_loss(self, guesses: Floats2d, truths: Ints1d) -> float:
+    def get_loss(self, guesses: Array, truths: Array) -> float:
         """Loss, as a float."""
         return self(guesses, truths)[1]
 
-    def probabilities(self, logits: Floats2d) -> Floats2d:
+    def probabilities(self, logits: Array) -> Array:
         """Label probabilities (n_tokens, n_labels) that these logits stand for, rows sum to 1."""
         raise NotImplementedError
 
@@ -66,15 +78,18 @@ class TokenLoss(Loss[Floats2d, Ints1d, Floats2d, float]):
         weights = state["class_weights"]
         self.class_weights = None if weights is None else np.asarray(weights, dtype="float32")
 
-    def _weights(self, logits: Floats2d) -> Floats1d:
-        xp = get_array_module(logits)
+    def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
+        """As `__call__`, for one labelled token at least; weights (n_labels,)."""
+        raise NotImplementedError
+
+    def _weights(self, logits: Array) -> Array:
+        """Class weights (n_labels,), of the module and type of the logits."""
+        xp, n_labels = _module(logits), logits.shape[1]
         if self.class_weights is None:
-            return cast(Floats1d, xp.ones(logits.shape[1], dtype=logits.dtype))
-        if len(self.class_weights) != logits.shape[1]:
-            raise ValueError(
-                f"{len(self.class_weights)} class weights do not fit {logits.shape[1]} labels"
-            )
-        return cast(Floats1d, xp.asarray(self.class_weights, dtype=logits.dtype))
+            return xp.ones(n_labels, dtype=logits.dtype)
+        if len(self.class_weights) != n_labels:
+            raise ValueError(f"{n_labels} labels, but {len(self.class_weights)} class weights")
+        return xp.asarray(self.class_weights, dtype=logits.dtype)
 
 
 class AllTokenLabels(TokenLoss):
@@ -87,23 +102,17 @@ class AllTokenLabels(TokenLoss):
     def __init__(self, *, reduction: Reduction = "weights") -> None:
         self.reduction = _one_of("reduction", reduction, ("weights", "mean", "sum"))
 
-    def __call__(self, guesses: Floats2d, truths: Ints1d) -> tuple[Floats2d, float]:
-        """Gradient (n_tokens, n_labels) with respect to the logits, and loss."""
-        xp = get_array_module(guesses)
-        logits, labels, rows = _labelled(guesses, truths)
-        weights = self._weights(guesses)[labels]
-        scale = weights / _divisor(xp, self.reduction, weights.sum(), len(labels))
-        log_p = _log_softmax(xp, logits)
-        at = (xp.arange(len(labels)), labels)
-        loss = -(scale * log_p[at]).sum()
-        d_logits = scale[:, None] * xp.exp(log_p)
-        d_logits[at] -= scale
-        return _unlabelled_zero(guesses, d_logits, rows), float(loss)
+    def probabilities(self, logits: Array) -> Array:
+        """Label probabilities (n_tokens, n_labels): the softmax of the logits.
 
-    def probabilities(self, logits: Floats2d) -> Floats2d:
-        """Label probabilities (n_tokens, n_labels): the softmax of the logits."""
-        xp = get_array_module(logits)
-        return cast(Floats2d, xp.exp(_log_softmax(xp, logits)))
+        Class weights stay in: the optimum is ``p(c) ~ w_c q(c)`` for true probabilities ``q``.
+        """
+        return _module(logits).exp(_log_softmax(logits))
+
+    def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
+        scale = weights[labels]
+        divisor = _divisor(self.reduction, scale.sum(), len(labels))
+        return _cross_entropy(logits, labels, scale / divisor)
 
 
 class BinaryTokenLabels(TokenLoss):
@@ -117,6 +126,8 @@ class BinaryTokenLabels(TokenLoss):
     reduction: divide each copy by the sum of its weights ("weights"), by its number of tokens
         ("mean"), or by nothing ("sum").
     scheme: how columns belong to types, "bio" or "io".
+
+    ``copies_per_batch`` is the mean over the tokens seen; `probabilities` needs it under "all".
     """
 
     def __init__(
@@ -134,142 +145,117 @@ class BinaryTokenLabels(TokenLoss):
         self.reduction = _one_of("reduction", reduction, ("weights", "mean", "sum"))
         self.scheme = _one_of("scheme", scheme, ("bio", "io"))
         self.copies_per_batch = 0.0
-        """Mean number of copies of the batches seen, weighted by their tokens; the prior that
-        `probabilities` takes out again where ``softmax`` is "all"."""
         self._tokens_seen = 0
 
-    def __call__(self, guesses: Floats2d, truths: Ints1d) -> tuple[Floats2d, float]:
-        """Gradient (n_tokens, n_labels) with respect to the logits, and loss."""
-        xp = get_array_module(guesses)
-        logits, labels, rows = _labelled(guesses, truths)
-        width = self._width(guesses)
-        n_types = (guesses.shape[1] - 1) // width
-        weights = self._weights(guesses)
-        kinds = (labels - 1) // width  # -1 for O, since (0 - 1) // width == -1
-        counts = xp.bincount(kinds + 1, minlength=n_types + 1)
-        made = (counts[1:] > 0) | (self.absent_classes == "keep")
-        self._count_copies(int(made.sum()), len(labels))
-        own_weight = xp.bincount(kinds + 1, weights=weights[labels], minlength=n_types + 1)[1:]
-        others = counts[0] if self.other_classes == "mask" else len(labels) - counts[1:]
-        divisors = _divisor(
-            xp, self.reduction, own_weight + others * weights[0], counts[1:] + others
-        )
-        copy_scale = (made / divisors).astype(logits.dtype)
-        step = self._pair if self.softmax == "pair" else self._all
-        d_logits, loss = step(xp, logits, labels, kinds, weights, copy_scale)
-        return _unlabelled_zero(guesses, d_logits, rows), float(loss)
-
-    def probabilities(self, logits: Floats2d) -> Floats2d:
+    def probabilities(self, logits: Array) -> Array:
         """Label probabilities (n_tokens, n_labels), with the prior of the copies taken out.
 
-        "pair": each type's own softmax over (``O``, its columns) gives the probability ``q`` of its
-        columns; under "outside" ``O`` gets what the types leave over, ``1 - sum(q)``, under "mask"
-        the odds ``q / (1 - q)`` are those against ``O`` alone, which is the softmax of all columns.
-        "all" with "outside": a token of type ``c`` is told ``O`` by all copies but its own, so that
-        the optimum is ``p(c) / p(O) = w_c q(c) / (w_O (K - 1 + q(O)))`` for K copies and the true
-        probabilities ``q``; this is solved for ``q``. "all" with "mask" needs only ``K`` times the
-        ``O`` that each copy adds taken out: ``p(c) / p(O) = w_c q(c) / (w_O K q(O))``.
+        The optimum of the expected loss for true probabilities ``q``, class weights ``w`` and ``K``
+        copies in each batch, and what is made of it:
+
+        "pair", "outside": ``p(c) / p(O) = w_c q(c) / (w_O (1 - q(type of c)))`` in the softmax of
+            each type. Its columns keep their ``p(c)``; ``O`` gets what the types leave over.
+        "pair", "mask": ``p(c) / p(O) = w_c q(c) / (w_O q(O))``, the softmax of all columns.
+        "all", "outside": all copies but one's own tell a token of a type ``O``, hence
+            ``p(c) / p(O) = w_c q(c) / (w_O (K - 1 + q(O)))``; this is solved for ``q``.
+        "all", "mask": ``p(c) / p(O) = w_c q(c) / (w_O K q(O))``; this is solved for ``q``.
+
+        So "all" gives ``q`` for any class weights; "pair" leaves them in, as `AllTokenLabels` does.
+        This holds where each batch makes every copy. "all" also needs equal divisors: it has them
+        under "sum", and for "outside" under "mean" and, with equal weights, "weights"; else they
+        are close while each type is rare. "skip" shows a copy only batches with its type: in "pair"
+        the odds of a type in a share ``s`` of the batches come out about ``1 / s`` times too high.
         """
-        xp = get_array_module(logits)
-        if self.softmax == "pair" and self.other_classes == "outside":
-            log_own = self._pair_log_softmax(xp, logits)
-            own = xp.exp(log_own[:, :, 1:]).reshape(len(logits), -1)
+        xp = _module(logits)
+        if self.softmax == "pair" and self.other_classes == "mask":
+            return xp.exp(_log_softmax(logits))
+        if self.softmax == "pair":
+            own = xp.exp(_log_softmax(self._pairs(logits)))[:, 1:].reshape(logits[:, 1:].shape)
             left = xp.maximum(1.0 - own.sum(axis=1, keepdims=True), 0.0)
             q = xp.concatenate((left, own), axis=1)
-            return cast(Floats2d, q / q.sum(axis=1, keepdims=True))
-        if self.softmax == "pair":
-            return cast(Floats2d, xp.exp(_log_softmax(xp, logits)))
+            return q / q.sum(axis=1, keepdims=True)
         copies = max(self.copies_per_batch, 1.0)
-        odds = xp.log(self._weights(logits)[0]) - xp.log(self._weights(logits)) + logits
-        odds = xp.exp(xp.clip(odds - logits[:, :1], -60.0, 60.0))[:, 1:]
-        if self.other_classes == "mask":
-            q = xp.concatenate((xp.ones_like(logits[:, :1]), copies * odds), axis=1)
-            return cast(Floats2d, q / q.sum(axis=1, keepdims=True))
+        weights = xp.maximum(self._weights(logits), 1e-9)  # the weight of a sole class is 0
+        log_odds = logits - xp.log(weights)
+        odds = xp.exp(xp.clip(log_odds[:, 1:] - log_odds[:, :1], -60.0, 60.0))
         total = odds.sum(axis=1, keepdims=True)
-        q_outside = xp.maximum((1.0 - total * (copies - 1.0)) / (1.0 + total), 0.0)
-        q = xp.concatenate((q_outside, odds / total * (1.0 - q_outside)), axis=1)
-        return cast(Floats2d, q)
+        if self.other_classes == "mask":
+            outside = 1.0 / (1.0 + copies * total)
+        else:
+            outside = xp.maximum((1.0 - total * (copies - 1.0)) / (1.0 + total), 0.0)
+        return xp.concatenate((outside, odds / total * (1.0 - outside)), axis=1)
 
     def get_state(self) -> dict[str, Any]:
-        """As `TokenLoss.get_state`, with the mean number of copies."""
+        """As `TokenLoss.get_state`, with ``copies_per_batch``."""
         return {**super().get_state(), "copies_per_batch": self.copies_per_batch}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """As `TokenLoss.set_state`, with the mean number of copies."""
+        """Take over what `get_state` gave."""
         super().set_state(state)
         self.copies_per_batch = float(state["copies_per_batch"])
 
-    def _all(
-        self,
-        xp: Any,
-        logits: Floats2d,
-        labels: Ints1d,
-        kinds: Ints1d,
-        weights: Floats1d,
-        copy_scale: Floats1d,
-    ) -> tuple[Floats2d, float]:
-        """Loss and gradient where all columns compete: two targets a token, its own and ``O``."""
-        is_outside = kinds < 0
-        own = xp.where(is_outside, 0.0, copy_scale[kinds]) * weights[labels]
-        told_outside = copy_scale.sum() - xp.where(is_outside, 0.0, copy_scale[kinds])
+    def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
+        xp = _module(logits)
+        n_types, width = self._columns(logits)
+        types = (labels + width - 1) // width  # 0 for O, 1 + its index for a type
+        counts = xp.bincount(types, minlength=n_types + 1)
+        own_weight = xp.bincount(types, weights=weights[labels], minlength=n_types + 1)
+        others = counts[0] if self.other_classes == "mask" else len(labels) - counts
+        divisors = _divisor(self.reduction, own_weight + others * weights[OUTSIDE], counts + others)
+        made = (counts > 0) | (self.absent_classes == "keep")
+        made[0] = False  # O has no copy
+        copy_scale = (made / divisors).astype(logits.dtype)
+        self._tokens_seen += len(labels)
+        step = len(labels) / self._tokens_seen
+        self.copies_per_batch += (int(made.sum()) - self.copies_per_batch) * step
+        own_scale = copy_scale[types] * weights[labels]
+        if self.softmax == "pair":
+            return self._pair(logits, labels, types, own_scale, copy_scale[1:] * weights[OUTSIDE])
+        outside_scale = (copy_scale.sum() - copy_scale[types]) * weights[OUTSIDE]
         if self.other_classes == "mask":
-            told_outside = xp.where(is_outside, told_outside, 0.0)
-        told_outside = told_outside * weights[0]
-        own, told_outside = own.astype(logits.dtype), told_outside.astype(logits.dtype)
-        log_p = _log_softmax(xp, logits)
-        at = (xp.arange(len(labels)), labels)
-        loss = -(own * log_p[at]).sum() - (told_outside * log_p[:, 0]).sum()
-        d_logits = (own + told_outside)[:, None] * xp.exp(log_p)
-        d_logits[at] -= own
-        d_logits[:, 0] -= told_outside
-        return d_logits, loss
+            outside_scale = outside_scale * (types == 0)
+        d_own, own_loss = _cross_entropy(logits, labels, own_scale)
+        d_outside, outside_loss = _cross_entropy(logits, xp.zeros_like(labels), outside_scale)
+        return d_own + d_outside, own_loss + outside_loss
 
     def _pair(
-        self,
-        xp: Any,
-        logits: Floats2d,
-        labels: Ints1d,
-        kinds: Ints1d,
-        weights: Floats1d,
-        copy_scale: Floats1d,
-    ) -> tuple[Floats2d, float]:
-        """Loss and gradient where a copy's own columns compete with ``O`` alone."""
-        log_p = self._pair_log_softmax(xp, logits)
-        scale = xp.repeat(copy_scale[None] * weights[0], len(labels), axis=0)
-        entities = xp.flatnonzero(kinds >= 0)
+        self, logits: Array, labels: Array, types: Array, own_scale: Array, outside_scale: Array
+    ) -> tuple[Array, Array]:
+        """As `_compute`, for "pair": a copy's own columns compete with ``O`` alone.
+
+        own_scale: (n_tokens,) what a token counts for in the copy of its own type.
+        outside_scale: (n_types,) what it counts for in a copy that tells it ``O``.
+        """
+        xp = _module(logits)
+        n_types, width = self._columns(logits)
+        entities = xp.flatnonzero(types)
+        in_own_copy = (entities, types[entities] - 1)
+        targets = xp.zeros((len(logits), n_types), dtype=labels.dtype)
+        targets[in_own_copy] = (labels[entities] - 1) % width + 1
+        scale = xp.repeat(outside_scale[None], len(logits), axis=0)
         if self.other_classes == "mask":
             scale[entities] = 0.0
-        at = (entities, kinds[entities])
-        scale[at] = copy_scale[kinds[entities]] * weights[labels[entities]]
-        own_column = (labels[entities] - 1) % self._width(logits) + 1
-        own_log_p = log_p[(*at, own_column)]
-        loss = -(scale * log_p[:, :, 0]).sum() - (scale[at] * (own_log_p - log_p[(*at, 0)])).sum()
-        d_copies = xp.exp(log_p) * scale[:, :, None]
-        d_copies[:, :, 0] -= scale
-        d_copies[(*at, 0)] += scale[at]
-        d_copies[(*at, own_column)] -= scale[at]
-        d_outside = d_copies[:, :, 0].sum(axis=1, keepdims=True)
-        d_own = d_copies[:, :, 1:].reshape(len(logits), -1)
-        return xp.concatenate((d_outside, d_own), axis=1), loss
+        scale[in_own_copy] = own_scale[entities]
+        d_pairs, loss = _cross_entropy(self._pairs(logits), targets.ravel(), scale.ravel())
+        gradient = xp.empty_like(logits)
+        gradient[:, 0] = d_pairs[:, 0].reshape(targets.shape).sum(axis=1)
+        gradient[:, 1:] = d_pairs[:, 1:].reshape(logits[:, 1:].shape)
+        return gradient, loss
 
-    def _pair_log_softmax(self, xp: Any, logits: Floats2d) -> Any:
-        """Log-softmax of each type's columns beside ``O``; shape (n_tokens, n_types, 1 + width)."""
-        width = self._width(logits)
-        own = logits[:, 1:].reshape(len(logits), -1, width)
-        outside = xp.broadcast_to(logits[:, :1, None], (len(logits), own.shape[1], 1))
-        return _log_softmax(xp, xp.concatenate((outside, own), axis=2))
+    def _pairs(self, logits: Array) -> Array:
+        """Each type's columns behind ``O``; shape (n_tokens * n_types, 1 + width)."""
+        n_types, width = self._columns(logits)
+        own = logits[:, 1:].reshape(len(logits) * n_types, width)
+        outside = _module(logits).repeat(logits[:, :1], n_types, axis=0)
+        return _module(logits).concatenate((outside, own), axis=1)
 
-    def _width(self, logits: Floats2d) -> int:
-        """Columns that a type owns, checked against the logits."""
+    def _columns(self, logits: Array) -> tuple[int, int]:
+        """Number of types, and of columns a type; ValueError where the logits have others."""
         width = 2 if self.scheme == "bio" else 1
-        if (logits.shape[1] - 1) % width:
+        n_types, rest = divmod(logits.shape[1] - 1, width)
+        if rest:
             raise ValueError(f'{logits.shape[1]} columns do not fit the scheme "{self.scheme}"')
-        return width
-
-    def _count_copies(self, copies: int, tokens: int) -> None:
-        self._tokens_seen += tokens
-        if tokens:
-            self.copies_per_batch += (copies - self.copies_per_batch) * tokens / self._tokens_seen
+        return n_types, width
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> Any:
@@ -278,31 +264,36 @@ def _one_of(name: str, value: str, choices: tuple[str, ...]) -> Any:
     return value
 
 
-def _log_softmax(xp: Any, logits: Any) -> Any:
+def _module(array: Array) -> Any:
+    """The module that the array belongs to: numpy or cupy."""
+    return util.get_array_module(array)  # type: ignore[no-untyped-call]
+
+
+def _check(logits: Array, labels: Array) -> None:
+    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
+        raise ValueError(f"logits {logits.shape} and labels {labels.shape} do not fit")
+    last = logits.shape[1] - 1
+    if len(labels) and not MISSING <= int(labels.min()) <= int(labels.max()) <= last:
+        raise ValueError(f"labels must lie between {MISSING} and {last}")
+
+
+def _log_softmax(logits: Array) -> Array:
+    xp = _module(logits)
     shifted = logits - logits.max(axis=-1, keepdims=True)
     return shifted - xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
 
 
-def _labelled(logits: Floats2d, labels: Ints1d) -> tuple[Floats2d, Ints1d, Any]:
-    """Rows that have a label, their labels and their indices."""
-    xp = get_array_module(logits)
-    labels = xp.asarray(labels)
-    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
-        raise ValueError(f"logits {logits.shape} and labels {labels.shape} do not fit")
-    if len(labels) and not MISSING <= int(labels.min()) <= int(labels.max()) < logits.shape[1]:
-        raise ValueError(f"labels must lie between {MISSING} and {logits.shape[1] - 1}")
-    rows = xp.flatnonzero(labels != MISSING)
-    return logits[rows], labels[rows], rows
+def _divisor(reduction: Reduction, weights: Array, tokens: Array) -> Array:
+    """What a sum over tokens is divided by; 1 where there is nothing to divide."""
+    divisor = {"weights": weights, "mean": tokens, "sum": 1}[reduction]
+    return divisor + (divisor == 0)
 
 
-def _unlabelled_zero(logits: Floats2d, d_logits: Floats2d, rows: Any) -> Floats2d:
-    """Gradient of all rows: 0 where a token has no label."""
-    full = get_array_module(logits).zeros_like(logits)
-    full[rows] = d_logits
-    return full
-
-
-def _divisor(xp: Any, reduction: Reduction, weights: Any, tokens: Any) -> Any:
-    """What a sum over tokens is divided by; 1 where nothing is to be divided."""
-    divisor = xp.asarray({"weights": weights, "mean": tokens, "sum": 1.0}[reduction])
-    return xp.where(divisor > 0, divisor, 1.0)
+def _cross_entropy(logits: Array, targets: Array, scale: Array) -> tuple[Array, Array]:
+    """Gradient and loss ``sum_n scale[n] * -log softmax(x_n)[targets[n]]``."""
+    xp = _module(logits)
+    log_p = _log_softmax(logits)
+    at = (xp.arange(len(targets)), targets)
+    gradient = scale[:, None] * xp.exp(log_p)
+    gradient[at] -= scale
+    return gradient, -(scale * log_p[at]).sum()

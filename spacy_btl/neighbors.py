@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 Floats2d = npt.NDArray[np.floating]
 Ints1d = npt.NDArray[np.int64]
+Ints2d = npt.NDArray[np.int64]
 
 
 class NeighborSearch(Protocol):
@@ -42,6 +43,8 @@ class KNearestNeighbors:
     votes the lowest label wins. A datastore with fewer keys than ``n_neighbors`` lets all vote.
     """
 
+    _search: Any
+
     def __init__(self, n_neighbors: int = 17) -> None:
         if n_neighbors < 1:
             raise ValueError(f"n_neighbors must be at least 1, not {n_neighbors}")
@@ -56,8 +59,8 @@ class KNearestNeighbors:
     def fit(self, keys: Floats2d, labels: Ints1d, n_labels: int) -> None:
         """Take keys (n_keys, width) with their labels (n_keys,) in place of those held.
 
-        Raises ValueError where there is no key, where keys and labels do not fit each other, or
-        where a label is not below ``n_labels``.
+        Raises ValueError where there is no key, where keys and labels do not fit each other, where
+        a key is not finite, or where a label is not below ``n_labels``.
         """
         from sklearn.neighbors import NearestNeighbors
 
@@ -68,28 +71,32 @@ class KNearestNeighbors:
             raise ValueError(f"keys {keys.shape} and labels {labels.shape} do not fit")
         if labels.min() < 0 or labels.max() >= n_labels:
             raise ValueError(f"labels must lie between 0 and {n_labels - 1}")
+        k = min(self.n_neighbors, len(labels))
+        self._search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(keys)
         self.keys_, self.labels_, self.n_labels_ = keys, labels, n_labels
-        self._search = NearestNeighbors(
-            n_neighbors=min(self.n_neighbors, len(labels)), algorithm="brute"
-        ).fit(keys)
 
     def predict_proba(self, queries: Floats2d) -> Floats2d:
-        """Share of the vote for each label; (n_queries, width) to (n_queries, n_labels)."""
-        votes = np.zeros((len(queries), self.n_labels_), dtype=np.float32)
-        if len(queries):
-            nearest = self._search.kneighbors(
-                np.asarray(queries, dtype=np.float32), return_distance=False
-            )
-            rows = np.arange(len(queries))[:, None]
-            np.add.at(votes, (rows, self.labels_[nearest]), 1.0 / nearest.shape[1])
-        return votes
+        """Share of the vote for each label; (n_queries, width) to (n_queries, n_labels).
+
+        Raises ValueError where nothing is fitted or the width is not that of the keys.
+        """
+        if not self.is_fitted:
+            raise ValueError("the neighbours are not fitted")
+        shape = (len(queries), self.n_labels_)
+        if not len(queries):
+            return np.zeros(shape, dtype=np.float32)
+        queries = np.asarray(queries, dtype=np.float32)
+        nearest: Ints2d = self._search.kneighbors(queries, return_distance=False)
+        cells = np.arange(len(queries))[:, None] * self.n_labels_ + self.labels_[nearest]
+        votes = np.bincount(cells.ravel(), minlength=shape[0] * shape[1]).reshape(shape)
+        return np.divide(votes, nearest.shape[1], dtype=np.float32)
 
     def reset(self) -> None:
         """Forget all keys."""
         self.keys_ = np.zeros((0, 0), dtype=np.float32)
         self.labels_ = np.zeros(0, dtype=np.int64)
         self.n_labels_ = 0
-        self._search: Any = None
+        self._search = None
 
     def get_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The datastore, as named arrays; empty where nothing is fitted."""
@@ -99,9 +106,9 @@ class KNearestNeighbors:
 
     def set_arrays(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
         """Take over what `get_arrays` gave. Raises ValueError where an array is missing."""
-        self.reset()
-        if arrays:
-            missing = {"keys", "labels", "n_labels"} - set(arrays)
-            if missing:
-                raise ValueError(f"the datastore lacks {', '.join(sorted(missing))}")
-            self.fit(arrays["keys"], arrays["labels"], int(arrays["n_labels"][0]))
+        if not arrays:
+            self.reset()
+            return
+        if missing := {"keys", "labels", "n_labels"} - set(arrays):
+            raise ValueError(f"the datastore lacks {', '.join(sorted(missing))}")
+        self.fit(arrays["keys"], arrays["labels"], int(arrays["n_labels"][0]))

@@ -8,8 +8,8 @@ def render_report(metrics: dict[str, Any]) -> str:
     scores = metrics["scores"]
     lines = [f"**{metrics['heading']}**", ""] if metrics["heading"] else []
     lines += [
-        f"{metrics['documents']} documents, {metrics['tokens']:,} tokens, "
-        f"{metrics['gold_entities']:,} gold and {metrics['predicted_entities']:,} predicted entities",
+        f"{metrics['documents']} documents, {metrics['tokens']:,} tokens, entities: "
+        f"{metrics['gold_entities']:,} gold, {metrics['predicted_entities']:,} predicted",
         "",
         *render_table(["figure", "value", "95 % interval"], _overall(metrics)),
         "",

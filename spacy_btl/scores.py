@@ -17,7 +17,7 @@ OUTSIDE = ""
 
 
 def precision_recall_f(correct: int, predicted: int, gold: int) -> Figures:
-    """Precision ``p``, recall ``r`` and their harmonic mean ``f``, 0 where nothing is divided by."""
+    """Precision ``p``, recall ``r`` and their harmonic mean ``f``; 0 where a divisor is 0."""
     p = correct / predicted if predicted else 0.0
     r = correct / gold if gold else 0.0
     return {"p": p, "r": r, "f": 2 * p * r / (p + r) if p + r else 0.0}
@@ -71,30 +71,35 @@ def bootstrap_intervals(
     """Percentile intervals of ``ents_f`` and ``ents_macro_f``, documents drawn with replacement.
 
     samples, level: number of draws, share of them inside of the interval.
-    A label without gold in a draw takes no part in the macro mean of that draw. Empty where there
-    is no gold.
+
+    A label without gold in a draw takes no part in the macro mean of that draw, and a draw without
+    any gold none in the intervals. Empty where no draw has gold. Raises ValueError where there is
+    no draw, or a level that is no share.
     """
+    if samples < 1 or not 0 < level < 1:
+        raise ValueError(f"{samples} samples at the level {level} give no interval")
     pairs = [(set(g), set(p)) for g, p in zip(gold, predicted, strict=True)]
-    labels = sorted({label for g, _ in pairs for label, _ in g})
-    if not labels:
-        return {}
-    column = {label: i for i, label in enumerate(labels)}
-    other = len(labels)  # labels that are only predicted
-    counts = np.zeros((len(pairs), 3, other + 1))
+    labels = {label for document in pairs for entities in document for label, _ in entities}
+    column = {label: i for i, label in enumerate(sorted(labels))}
+    counts = np.zeros((len(pairs), 3, len(labels)))
     for row, (g, p) in zip(counts, pairs, strict=True):
         for kind, entities in enumerate((g, p, g & p)):
             for label, _ in entities:
-                row[kind, column.get(label, other)] += 1
+                row[kind, column[label]] += 1
+    if not counts[:, 0].any():
+        return {}
     draws = np.random.default_rng(seed).multinomial(
         len(pairs), np.full(len(pairs), 1 / len(pairs)), size=samples
     )
     drawn = np.tensordot(draws, counts, axes=1)
+    drawn = drawn[drawn[:, 0].any(axis=1)]
+    if not len(drawn):
+        return {}
     n_gold, n_predicted, n_correct = drawn[:, 0], drawn[:, 1], drawn[:, 2]
-    # 2PR / (P + R) is 2 correct / (gold + predicted).
-    micro = 2 * n_correct.sum(axis=1) / np.maximum((n_gold + n_predicted).sum(axis=1), 1)
+    # 2PR / (P + R) is 2 correct / (gold + predicted). A label without gold has no correct ones.
+    micro = 2 * n_correct.sum(axis=1) / (n_gold + n_predicted).sum(axis=1)
     by_label = 2 * n_correct / np.maximum(n_gold + n_predicted, 1)
-    has_gold = n_gold > 0
-    macro = (by_label * has_gold).sum(axis=1) / np.maximum(has_gold.sum(axis=1), 1)
+    macro = by_label.sum(axis=1) / (n_gold > 0).sum(axis=1)
     tail = 100 * (1 - level) / 2
     return {
         key: (float(np.percentile(values, tail)), float(np.percentile(values, 100 - tail)))

@@ -15,9 +15,9 @@ def split_documents(
     seed: of the order in which documents are dealt out.
 
     Iterative stratification: the type that stands in the fewest documents is dealt out first, to
-    the part that lacks most of it. A type with as many documents as there are parts stands in each
-    of them where the sizes of the parts allow it; sizes come first. Raises ValueError for shares
-    that are no shares.
+    the part that lacks most of it. Then documents change places as long as that brings a type with
+    as many documents as there are parts into a part without it. The sizes of the parts stay. Raises
+    ValueError for shares that are no shares.
     """
     if not shares or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"the shares {list(shares)} must be positive and sum to 1")
@@ -45,7 +45,46 @@ def split_documents(
         parts[best].append(name)
         room[best] -= 1
         held[best].update(labels)
+    _fill_gaps(parts, {name: frozenset(labels) for name, labels in types.items()})
     return [sorted(part) for part in parts]
+
+
+def _fill_gaps(parts: list[list[str]], types: Mapping[str, frozenset[str]]) -> None:
+    """Swap documents as long as a swap brings more types into parts that lack them."""
+    held = [Counter(label for name in part for label in types[name]) for part in parts]
+    total = sum(held, Counter[str]())
+    wanted = {label for label, count in total.items() if count >= len(parts)}
+
+    def gain(giver: int, given: str, taker: int, taken: str) -> int:
+        """Gaps that are filled, less those that are torn, where two parts swap documents."""
+        away, back = types[given] - types[taken], types[taken] - types[given]
+        moves = [(label, giver, taker) for label in away] + [(lb, taker, giver) for lb in back]
+        return sum(
+            (held[there][label] == 0) - (held[here][label] == 1)
+            for label, here, there in moves
+            if label in wanted
+        )
+
+    def best_swap(label: str, taker: int) -> tuple[int, int, str, int, str]:
+        swaps = [
+            (gain(giver, given, taker, taken), giver, given, taker, taken)
+            for giver in range(len(parts))
+            for given in parts[giver]
+            if giver != taker and label in types[given]
+            for taken in parts[taker]
+        ]
+        return max(swaps, key=lambda swap: swap[0], default=(0, 0, "", 0, ""))
+
+    while True:
+        gaps = [(lb, i) for lb in sorted(wanted) for i, has in enumerate(held) if not has[lb]]
+        found = next((swap for gap in gaps if (swap := best_swap(*gap))[0] > 0), None)
+        if found is None:
+            return
+        _, giver, given, taker, taken = found
+        for part, goes, comes in ((giver, given, taken), (taker, taken, given)):
+            parts[part][parts[part].index(goes)] = comes
+            held[part].subtract(types[goes])
+            held[part].update(types[comes])
 
 
 def _part_sizes(n: int, shares: Sequence[float]) -> list[int]:

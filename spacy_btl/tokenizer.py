@@ -1,15 +1,15 @@
 """A tokenizer for clinical text: the language's own, cut where annotators cut and it does not.
 
 In running clinical text a unit ends the sentence ("200 mg/dL."), citation numbers stick to the word
-before ("fibers4", "criteria.12"), and brackets stand inside words ("COX)-deficient"). An entity that
-ends there does not fall on the stock tokens. The rules only ever cut more; no text is changed.
+before ("fibers4", "criteria.12"), and brackets stand inside words ("COX)-deficient"). An entity
+that ends there does not fall on the stock tokens. The rules cut more and change no text.
 """
 
 import re
 from collections.abc import Callable, Sequence
 
 from spacy.language import Language
-from spacy.tokenizer import Tokenizer
+from spacy.tokenizer import Tokenizer  # type: ignore[import-not-found]
 from spacy.util import compile_infix_regex, compile_prefix_regex, compile_suffix_regex
 
 PREFIXES = (r"[~∼≈±](?=\d)",)
@@ -31,6 +31,9 @@ INFIXES = (
     r"(?<=[A-Z])\+(?=[A-Z])",  # "BUCY+ATG"
 )
 
+# Kept whole, or the rules for citation numbers would cut "https://example.org/page12".
+URL = re.compile(r"(?:https?://|ftp://|www\.)\S*[0-9]\Z").match
+
 # "l." and "h." are special cases of the stock rules, which glue the end of "5 mmol/l." again.
 _SINGLE_LETTER = re.compile(r"[a-z]\.").fullmatch
 
@@ -41,11 +44,13 @@ def make_clinical_tokenizer() -> Callable[[Language], Tokenizer]:
 
 
 def clinical_tokenizer(nlp: Language) -> Tokenizer:
-    """The tokenizer of the language of ``nlp`` with the rules of this module in front of its own."""
+    """The tokenizer of the language of ``nlp``, with the rules of this module before its own."""
     defaults = nlp.Defaults
     rules = defaults.tokenizer_exceptions or {}
 
-    def joined(ours: Sequence[str], theirs: Sequence[str] | None) -> list[str]:
+    def joined(
+        ours: Sequence[str], theirs: Sequence[str | re.Pattern[str]] | None
+    ) -> list[str | re.Pattern[str]]:
         return [*ours, *(theirs or ())]
 
     return Tokenizer(
@@ -54,6 +59,6 @@ def clinical_tokenizer(nlp: Language) -> Tokenizer:
         prefix_search=compile_prefix_regex(joined(PREFIXES, defaults.prefixes)).search,
         suffix_search=compile_suffix_regex(joined(SUFFIXES, defaults.suffixes)).search,
         infix_finditer=compile_infix_regex(joined(INFIXES, defaults.infixes)).finditer,
-        token_match=defaults.token_match,
+        token_match=defaults.token_match or URL,
         url_match=defaults.url_match,
     )

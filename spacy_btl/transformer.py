@@ -7,7 +7,7 @@ the mean over its pieces; a token without a piece (white space) gets a vector of
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import srsly
@@ -22,8 +22,13 @@ from thinc.api import ArgsKwargs, Model, get_torch_default_device, torch2xp, xp2
 from thinc.types import Floats2d
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+from . import forking  # noqa: F401  (makes torch safe in forked processes)
 from .encoders import CHOICES, find_encoder
 from .windows import make_batches
+
+# transformers has no types; these are all that is called of it by name.
+_load_tokenizer: Any = AutoTokenizer.from_pretrained
+_make_transformer: Any = AutoModel.from_config
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 InOut = tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]
@@ -69,7 +74,7 @@ def build_transformer_model(
     )
 
 
-class EncoderShim(HFShim):  # type: ignore[misc]
+class EncoderShim(HFShim):
     """The transformer with its tokenizer, saved as JSON and safetensors, run in mixed precision."""
 
     def __init__(self, hf_model: HFObjects, *, precision: Precision) -> None:
@@ -123,18 +128,16 @@ class EncoderShim(HFShim):  # type: ignore[misc]
         """Configuration, tokenizer files and weights; before initialization only the settings."""
         hf = self._hfmodel
         if hf.transformer is None:
-            return srsly.msgpack_dumps(
-                {"settings": [hf._init_tokenizer_config, hf._init_transformer_config]}
-            )
+            settings = [hf._init_tokenizer_config, hf._init_transformer_config]
+            return bytes(srsly.msgpack_dumps({"settings": settings}))
         # Where the weights once came from is a path of some machine, and of no use to a reader.
         config = {k: v for k, v in hf.transformer.config.to_dict().items() if k != "_name_or_path"}
         with tempfile.TemporaryDirectory() as folder:
             hf.tokenizer.save_pretrained(folder)
             files = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
         weights = {k: v.contiguous() for k, v in hf.transformer.state_dict().items()}
-        return srsly.msgpack_dumps(
-            {"config": config, "tokenizer": files, "weights": save_tensors(weights)}
-        )
+        message = {"config": config, "tokenizer": files, "weights": save_tensors(weights)}
+        return bytes(srsly.msgpack_dumps(message))
 
     def from_bytes(self, bytes_data: bytes) -> "EncoderShim":
         """Take over what `to_bytes` gave, without any look outside of it."""
@@ -146,9 +149,9 @@ class EncoderShim(HFShim):  # type: ignore[misc]
         with tempfile.TemporaryDirectory() as folder:
             for file, content in message["tokenizer"].items():
                 (Path(folder) / Path(file).name).write_bytes(content)
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            tokenizer = _load_tokenizer(folder, local_files_only=True)
         config = AutoConfig.for_model(message["config"].pop("model_type"), **message["config"])
-        transformer = AutoModel.from_config(config)
+        transformer = _make_transformer(config)
         transformer.load_state_dict(load_tensors(message["weights"]))
         transformer.to(get_torch_default_device())
         self.set_encoder(HFObjects(tokenizer, transformer, None))
@@ -171,7 +174,7 @@ def autocast_dtype(precision: Precision, device: str) -> torch.dtype | None:
 
 
 def _init(model: Model[list[Doc], list[Floats2d]], X: Any = None, Y: Any = None) -> None:
-    shim = model.shims[0]
+    shim = _shim(model)
     if shim.tokenizer is not None:
         return
     name, hf = model.attrs["name"], shim._hfmodel
@@ -187,23 +190,24 @@ def _init(model: Model[list[Doc], list[Floats2d]], X: Any = None, Y: Any = None)
 
 
 def _forward(model: Model[list[Doc], list[Floats2d]], docs: list[Doc], is_train: bool) -> InOut:
-    shim = model.shims[0]
-    inputs = _convert_inputs(model, shim, docs)
-    vectors, torch_backprop = shim(inputs, is_train)
-    lengths = [len(doc) for doc in docs]
-    output = model.ops.unflatten(torch2xp(vectors.detach(), ops=model.ops), lengths)
+    shim, ops = _shim(model), cast(Any, model.ops)
+    vectors, torch_backprop = shim(_convert_inputs(model, docs), is_train)
+    output = ops.unflatten(torch2xp(vectors.detach(), ops=ops), [len(doc) for doc in docs])
 
     def backprop(d_output: list[Floats2d]) -> list[Doc]:
-        torch_backprop(xp2torch(model.ops.flatten(d_output), device=shim.device))
+        torch_backprop(xp2torch(ops.flatten(d_output), device=shim.device))
         return docs
 
     return output, backprop
 
 
-def _convert_inputs(
-    model: Model[list[Doc], list[Floats2d]], shim: EncoderShim, docs: Sequence[Doc]
-) -> ArgsKwargs:
+def _shim(model: Model[list[Doc], list[Floats2d]]) -> EncoderShim:
+    return cast(EncoderShim, model.shims[0])
+
+
+def _convert_inputs(model: Model[list[Doc], list[Floats2d]], docs: Sequence[Doc]) -> ArgsKwargs:
     """Tensors of the windows, the token that each word piece belongs to, the number of tokens."""
+    shim = _shim(model)
     tokenizer, device = shim.tokenizer, shim.device
     ids, token_of_piece, n_tokens = [], [], 0
     for doc in docs:

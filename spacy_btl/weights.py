@@ -16,7 +16,7 @@ def complement_of_frequency(counts: npt.ArrayLike) -> Floats1d:
     Without any token every weight is 1.
     """
     n = np.asarray(counts, dtype=np.float64)
-    return 1.0 - n / max(n.sum(), 1.0)
+    return np.asarray(1.0 - n / max(n.sum(), 1.0))
 
 
 def make_complement_of_frequency() -> ClassWeights:

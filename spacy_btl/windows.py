@@ -24,8 +24,10 @@ class Window(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Padded windows. ``keep`` marks the positions whose vectors are used, row by row; ``pieces``
-    tells which piece each of them is, counted over all documents.
+    """Padded windows, one a row.
+
+    ``keep`` marks the positions whose vectors are used, row by row; ``pieces`` tells which piece
+    each of them is, counted over all documents.
     """
 
     input_ids: Ints2d

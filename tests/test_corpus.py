@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spacy_btl import corpus
+from spacy_btl import archives, corpus
 from spacy_btl.corpus import SAMPLE_HEADING, CorpusError, prepare_corpus, read_info
 
 # A carriage return, a byte that is no UTF-8, a byte order mark: all must survive.
@@ -393,7 +393,7 @@ def test_a_flipped_byte_is_an_error_of_ours_or_harmless(tmp_path, prepare, at):
 
 @pytest.mark.parametrize(("limit", "value"), [("MAX_BYTES", 5), ("MAX_MEMBERS", 3)])
 def test_absurd_archives_are_not_unpacked(tmp_path, prepare, monkeypatch, limit, value):
-    monkeypatch.setattr(corpus, limit, value)
+    monkeypatch.setattr(archives, limit, value)
     write(tmp_path / "assets", {"MACCROBAT2020.zip": NEW})
     with pytest.raises(CorpusError, match=f"more than .*{value} "):
         prepare()
@@ -648,7 +648,8 @@ def test_the_sample_says_loudly_what_it_is(tmp_path, prepare, capsys):
     info = prepare(sample="allow")
     assert documents(tmp_path / "out") == PAIRS
     assert (info.source, info.bundled_sample, info.heading) == ("sample", True, SAMPLE_HEADING)
-    assert (info.title, info.doi, info.licence, info.citation) == ("bundled sample", "", "", "")
+    assert (info.doi, info.licence, info.citation) == ("", "MIT", "")
+    assert info.title == "bundled sample of spacy-btl"
     assert SAMPLE_HEADING == "bundled sample: scores say nothing about MACCROBAT"
     out, err = capsys.readouterr()
     lines = err.strip().splitlines()

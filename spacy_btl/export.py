@@ -1,0 +1,206 @@
+"""spaCy documents to BRAT files: predictions to correct, or gold annotation as it came in.
+
+An entity that the conversion made keeps the id, the fragments and the surface text of its record;
+any other gets an id of its own and, as in brat, one fragment a line. Events, relations and all
+other records stay as far as the entities that they refer to are still there.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import srsly
+from spacy.tokens import Doc, Span
+from tqdm import tqdm
+
+from . import brat
+from .alignment import trim
+from .brat_conf import annotation_conf, visual_conf
+from .corpus import INFO_NAME
+from .gold import entity_from_json, record_from_json, surface_text
+from .references import Loss, without_references
+from .scorer import GOLD_KEY
+
+REPORT_NAME = "export.json"
+
+_NUMBER = re.compile(r"T([0-9]{1,18})").fullmatch
+_LINE = re.compile(r"[^\r\n]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The records of one document, and what became of those that referred to lost entities."""
+
+    standoff: brat.Standoff
+    losses: list[Loss] = field(default_factory=list)
+
+
+def to_standoff(doc: Doc, key: str | None = None) -> Exported:
+    """The records of a document: its entities out of ``doc.ents``, or out of ``doc.spans[key]``.
+
+    With the key "brat" those that the conversion could not place come back as well.
+    """
+    gold = doc.user_data.get(GOLD_KEY, {"entities": [], "records": []})
+    text = doc.text
+    originals = [entity_from_json(value, text) for value in gold["entities"]]
+    spans: Iterable[Span] = doc.ents
+    if key is not None:
+        spans = doc.spans.get(key, ())
+    chosen, others = _match(doc, originals, spans)
+    if key == GOLD_KEY:
+        chosen |= {i for i, value in enumerate(gold["entities"]) if "dropped" in value}
+    entities = [originals[i] for i in sorted(chosen)] + [_entity(span, text) for span in others]
+    before = {entity.id for entity in originals}
+    entities = _with_ids(entities, before)
+    gone = before - {entity.id for entity in entities}
+    records = [record_from_json(value) for value in gold["records"]]
+    kept, losses = without_references(records, gone)
+    return Exported(brat.Standoff((*entities, *kept)), losses)
+
+
+def export_docs(docs: Sequence[Doc], out_dir: Path, key: str | None = None) -> dict[str, Any]:
+    """Write documents as .txt and .ann, annotation.conf, visual.conf and a report; the report.
+
+    The report (also ``export.json``) has ``totals`` and a row for each record that lost a
+    reference. Raises ValueError for a folder that is not empty, a key that no document has, a
+    document name that leaves the folder or stands twice, and a label that brat cannot hold.
+    """
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise ValueError(f"{out_dir} is not empty: nothing in it is overwritten")
+    if key is not None and not any(key in doc.spans for doc in docs):
+        keys = sorted({found for doc in docs for found in doc.spans})
+        raise ValueError(f'no document has doc.spans["{key}"], only {", ".join(keys) or "none"}')
+    names = _names(docs)
+    rows: list[dict[str, str]] = []
+    standoffs: list[brat.Standoff] = []
+    files: list[tuple[str, str, str]] = []
+    for name, doc in zip(names, tqdm(docs, desc="export", unit=" docs", disable=None), strict=True):
+        exported = to_standoff(doc, key)
+        try:
+            files.append((name, doc.text, brat.dumps(exported.standoff)))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}; is there white space in its label?") from error
+        rows += [{"document": name, **loss._asdict()} for loss in exported.losses]
+        standoffs.append(exported.standoff)
+    totals = Counter(row["what"] for row in rows)
+    n_entities = sum(len(standoff.entities) for standoff in standoffs)
+    report = {
+        "totals": {
+            "documents": len(docs),
+            "entities": n_entities,
+            "other records": sum(len(standoff.records) for standoff in standoffs) - n_entities,
+            "other records left out": totals["left out"],
+            "other records shortened": totals["shortened"],
+        },
+        "rows": rows,
+    }
+    for name, text, ann in files:
+        # Not with_suffix: names hold dots. Bytes: a line ending must stay as it is.
+        path = out_dir / f"{name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode("utf-8"))
+        (out_dir / f"{name}.ann").write_bytes(ann.encode("utf-8"))
+    _write_project(docs, standoffs, out_dir)
+    srsly.write_json(out_dir / REPORT_NAME, report)
+    return report
+
+
+def _write_project(docs: Sequence[Doc], standoffs: Sequence[brat.Standoff], out_dir: Path) -> None:
+    out_dir.mkdir(parents=True, exist_ok=True)
+    (out_dir / "annotation.conf").write_text(annotation_conf(standoffs), encoding="utf-8")
+    (out_dir / "visual.conf").write_text(visual_conf(standoffs), encoding="utf-8")
+    headings = {doc.user_data.get(GOLD_KEY, {}).get("heading", "") for doc in docs} - {""}
+    if headings:  # what reports must carry outlasts the way through brat
+        srsly.write_json(out_dir / INFO_NAME, {"heading": "; ".join(sorted(headings))})
+
+
+def _names(docs: Sequence[Doc]) -> list[str]:
+    """A name for the files of each document: its own, or its number."""
+    names = [
+        str(doc.user_data.get(GOLD_KEY, {}).get("name") or f"document-{i:05d}")
+        for i, doc in enumerate(docs, 1)
+    ]
+    seen: set[PureWindowsPath] = set()
+    for name in names:
+        path = PureWindowsPath(name)  # which knows both slashes and drives, and ignores case
+        if path.drive or path.root or any(not part.strip(". ") for part in path.parts):
+            raise ValueError(f'the document name "{name}" leaves the folder')
+        if path in seen:
+            raise ValueError(f'two documents have the name "{name}"')
+        seen.add(path)
+    return names
+
+
+def _match(
+    doc: Doc, originals: Sequence[brat.Entity], spans: Iterable[Span]
+) -> tuple[set[int], list[Span]]:
+    """Indices of the original entities that the spans still are, and all other spans.
+
+    A span is still its entity if it has the id, the label and the bounds of a span that the
+    conversion made, or, without an id, the label and the very characters of an entity.
+    """
+    made = {_key(span) for span in doc.spans.get(GOLD_KEY, ())}
+    by_id: dict[tuple[str, str], list[int]] = {}
+    by_place: dict[tuple[str, brat.Fragments], int] = {}
+    for i, entity in enumerate(originals):
+        by_id.setdefault((entity.id, entity.label), []).append(i)
+        by_place.setdefault((entity.label, entity.fragments), i)
+    chosen: set[int] = set()
+    others: list[Span] = []
+    for span in spans:
+        found: list[int] = []
+        if span.id_ and _key(span) in made:
+            # Two records may share an id, and several spans come from one record.
+            found = [i for i in by_id[span.id_, span.label_] if _overlaps(span, originals[i])]
+        elif not span.id_:
+            place = by_place.get((span.label_, ((span.start_char, span.end_char),)))
+            found = [] if place is None else [place]
+        if found:
+            chosen.add(next((i for i in found if i not in chosen), found[0]))
+        else:
+            others.append(span)
+    return chosen, others
+
+
+def _key(span: Span) -> tuple[str, str, int, int]:
+    return span.id_, span.label_, span.start, span.end
+
+
+def _overlaps(span: Span, entity: brat.Entity) -> bool:
+    start = min(start for start, _ in entity.fragments)
+    end = max(end for _, end in entity.fragments)
+    return bool(start < span.end_char and span.start_char < end)
+
+
+def _entity(span: Span, text: str) -> brat.Entity:
+    """A span as a record, in one fragment a line, as brat cannot show a line break in one."""
+    lines = [
+        trim(text, span.start_char + m.start(), span.start_char + m.end())
+        for m in _LINE.finditer(text[span.start_char : span.end_char])
+    ]
+    fragments = tuple((start, end) for start, end in lines if start < end)
+    if not fragments:
+        fragments = ((span.start_char, span.end_char),)
+    return brat.Entity(span.id_, span.label_, fragments, surface_text(fragments, text))
+
+
+def _with_ids(entities: Sequence[brat.Entity], taken: Iterable[str]) -> list[brat.Entity]:
+    """Entities with ids: their own, or new ones for those without, and where one stands twice.
+
+    taken: ids that no entity may get anew.
+    """
+    numbers = [_NUMBER(name) for name in {*taken, *(entity.id for entity in entities)}]
+    last = max((int(number[1]) for number in numbers if number), default=0)
+    written: set[str] = set()
+    result = []
+    for entity in entities:
+        name = entity.id
+        if name in written or not name.startswith("T"):
+            last += 1
+            name = f"T{last}"
+        written.add(name)
+        result.append(entity._replace(id=name))
+    return result

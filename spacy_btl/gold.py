@@ -1,0 +1,84 @@
+"""The annotation of a document as it was, in JSON values: the form of ``doc.user_data["brat"]``.
+
+    {"name": "case-01", "heading": "",
+     "entities": [{"id": "T1", "label": "Age", "fragments": [[8, 19]]}, ...],
+     "records": [{"kind": "Relation", "id": "R1", "type": "MODIFY", "args": [["Arg1", "T2"], ...]},
+                 ...]}
+
+``name`` is the path in the folder without suffix; a report on the document must carry ``heading``.
+``entities`` are all T records in the order of the files. Offsets count characters of ``doc.text``;
+``fragments`` are in ascending order, those that brat cuts at the end of a line joined. An entity
+may also have ``written`` (its fragments as the file has them, where that differs), ``text`` (its
+surface text, where it is not the text at the offsets) and ``dropped`` (why it has no tokens).
+``records`` are all other records in the order of the files; ``kind`` names a class of
+`spacy_btl.brat`, the other keys are its fields.
+"""
+
+from typing import Any
+
+from . import brat
+from .account import Fragments
+
+_KINDS: dict[str, type[brat.Record]] = {
+    kind.__name__: kind
+    for kind in (
+        brat.Event,
+        brat.Relation,
+        brat.Attribute,
+        brat.Normalization,
+        brat.Equivalence,
+        brat.Note,
+        brat.Unknown,
+    )
+}
+
+
+def sorted_fragments(entity: brat.Entity, text: str) -> Fragments:
+    """Fragments in ascending order; those that brat cuts at the end of a line are one again."""
+    return list(brat.join_newline_fragments(entity.fragments, text))
+
+
+def entity_to_json(entity: brat.Entity, text: str, dropped: str = "") -> dict[str, Any]:
+    """An entity of ``entities``; ``dropped`` is the reason why it has no tokens, "" if it has."""
+    fragments = sorted_fragments(entity, text)
+    value: dict[str, Any] = {"id": entity.id, "label": entity.label, "fragments": _lists(fragments)}
+    if fragments != list(entity.fragments):
+        value["written"] = _lists(entity.fragments)
+    if brat.flat_text(entity.text) != surface_text(entity.fragments, text):
+        value["text"] = entity.text
+    if dropped:
+        value["dropped"] = dropped
+    return value
+
+
+def entity_from_json(value: dict[str, Any], text: str) -> brat.Entity:
+    """The record of an entity of ``entities``."""
+    fragments = tuple((start, end) for start, end in value.get("written", value["fragments"]))
+    surface = value.get("text", surface_text(fragments, text))
+    return brat.Entity(value["id"], value["label"], fragments, surface)
+
+
+def surface_text(fragments: brat.Fragments, text: str) -> str:
+    """What brat writes as the text of these fragments."""
+    return brat.flat_text(" ".join(text[start:end] for start, end in fragments))
+
+
+def record_to_json(record: brat.Record) -> dict[str, Any]:
+    """A record of ``records``, without its place in the file."""
+    fields = {k: _lists(v) for k, v in record._asdict().items() if k not in ("raw", "line")}
+    return {"kind": type(record).__name__, **fields}
+
+
+def record_from_json(value: dict[str, Any]) -> brat.Record:
+    """The record of a value of ``records``; ValueError for an unknown kind."""
+    if value["kind"] not in _KINDS:
+        raise ValueError(f'"{value["kind"]}" is no kind of record: {", ".join(_KINDS)}')
+    return _KINDS[value["kind"]](**{k: _tuples(v) for k, v in value.items() if k != "kind"})
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(v) for v in value] if isinstance(value, tuple | list) else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, tuple | list) else value

@@ -1,0 +1,60 @@
+"""Small things that many tests share: a tiny random encoder and a few annotated sentences."""
+
+import string
+from pathlib import Path
+
+import pytest
+import spacy
+import torch
+from spacy.language import Language
+from spacy.training import Example
+
+# The models here are tiny: a second thread would only wait for the first.
+torch.set_num_threads(1)
+
+WORDS = "he she took had mg of daily chest pain aspirin warfarin fever and no the a for".split()
+
+SENTENCES = [
+    ("He took 5 mg of aspirin daily", [(8, 12, "Dosage"), (16, 23, "Medication")]),
+    ("She had chest pain and fever", [(8, 18, "Sign_symptom"), (23, 28, "Sign_symptom")]),
+    ("No fever", [(3, 8, "Sign_symptom")]),
+    ("She took warfarin", [(9, 17, "Medication")]),
+]
+LABELS = ("Dosage", "Medication", "Sign_symptom")
+
+
+def make_examples(nlp: Language) -> list[Example]:
+    """The annotated sentences on the tokens of a pipeline."""
+    return [
+        Example.from_dict(nlp.make_doc(text), {"entities": entities})
+        for text, entities in SENTENCES
+    ]
+
+
+def entities(doc: spacy.tokens.Doc) -> list[tuple[str, str]]:
+    """Text and label of each entity, in order."""
+    return [(ent.text, ent.label_) for ent in doc.ents]
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random BERT of two layers and a tokenizer over words and letters."""
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny_bert")
+    letters = string.ascii_lowercase + string.digits + string.punctuation
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    pieces += [*letters, *(f"##{letter}" for letter in letters)]
+    (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(pieces)), encoding="utf8")
+    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), model_max_length=64)
+    tokenizer.save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
