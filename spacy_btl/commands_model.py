@@ -81,7 +81,7 @@ def evaluate_command(
         metrics["train_counts"] = label_counts(train, nlp) if train else {}
         last = list(srsly.read_jsonl(log))[-1:] if log else []
     metrics["training"] = (
-        {key: last[0][key] for key in ("step", "epoch", "seconds")} if last else {}
+        {key: last[0][key] for key in ("updates", "epoch", "seconds")} if last else {}
     )
     output.mkdir(parents=True, exist_ok=True)
     report = render_report(metrics)

@@ -18,9 +18,9 @@ def make_training_logger(
 ) -> Callable[[Language, IO[str], IO[str]], tuple[Log, Callable[[], None]]]:
     """The registered form ``spacy-btl.TrainingLogger.v1``.
 
-    path: file that gets one JSON line for each evaluation on dev: ``step`` (updates so far),
-        ``epoch``, ``seconds`` since the start, ``loss`` by component, ``score`` (what chooses the
-        checkpoint) and all single figures of the scorer; None for no file. It is written anew.
+    path: file that gets one JSON line for each evaluation on dev: ``updates`` of the weights so
+        far, ``epoch``, ``seconds`` since the start, ``loss`` by component, ``score`` (what chooses
+        the checkpoint) and all single figures of the scorer; None for no file. Written anew.
     progress_bar: show the steps until the next evaluation.
     """
     setup_console = console_logger(progress_bar=progress_bar)
@@ -39,7 +39,7 @@ def make_training_logger(
             if info is None or info.get("score") is None or path is None:
                 return
             row = {
-                "step": info["step"],
+                "updates": info["step"] + 1,  # spaCy counts steps from 0
                 "epoch": info["epoch"],
                 "seconds": round(time.monotonic() - start, 1),
                 "loss": {name: float(loss) for name, loss in info["losses"].items()},

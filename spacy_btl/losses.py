@@ -163,8 +163,9 @@ class BinaryTokenLabels(TokenLoss):
         So "all" gives ``q`` for any class weights; "pair" leaves them in, as `AllTokenLabels` does.
         This holds where each batch makes every copy. "all" also needs equal divisors: it has them
         under "sum", and for "outside" under "mean" and, with equal weights, "weights"; else they
-        are close while each type is rare. "skip" shows a copy only batches with its type: in "pair"
-        the odds of a type in a share ``s`` of the batches come out about ``1 / s`` times too high.
+        are close while each type is rare. "skip" shows a copy only batches with its type: "all"
+        takes the mean of ``K`` for it, while in "pair" the odds of a type that a share ``s`` of the
+        batches holds come out about ``1 / s`` times too high.
         """
         xp = _module(logits)
         if self.softmax == "pair" and self.other_classes == "mask":
@@ -174,9 +175,8 @@ class BinaryTokenLabels(TokenLoss):
             left = xp.maximum(1.0 - own.sum(axis=1, keepdims=True), 0.0)
             q = xp.concatenate((left, own), axis=1)
             return q / q.sum(axis=1, keepdims=True)
-        copies = max(self.copies_per_batch, 1.0)
-        weights = xp.maximum(self._weights(logits), 1e-9)  # the weight of a sole class is 0
-        log_odds = logits - xp.log(weights)
+        copies = self.copies_per_batch or 1.0
+        log_odds = logits - xp.log(xp.maximum(self._weights(logits), 1e-9))  # one may weigh 0
         odds = xp.exp(xp.clip(log_odds[:, 1:] - log_odds[:, :1], -60.0, 60.0))
         total = odds.sum(axis=1, keepdims=True)
         if self.other_classes == "mask":

@@ -417,33 +417,41 @@ def test_probabilities_are_recovered(setting, weights):
         assert close[:, 1:] == pytest.approx(rare[:, 1:], rel=0.2)
 
 
+@pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize(
-    ("absent_classes", "reduction", "factor"),
+    ("softmax", "absent_classes", "factors"),
     [
-        ("keep", "sum", 1),
-        ("keep", "mean", 1),
-        ("keep", "weights", 1),
-        ("skip", "sum", 1 / 0.2),
-        ("skip", "mean", 1 / 0.2),
-        ("skip", "weights", 1 / 0.2),
+        ("all", "keep", [1, 1]),
+        ("all", "skip", [1, 1]),
+        ("pair", "keep", [1, 1]),
+        ("pair", "skip", [1 / 0.2, 1 / 0.1]),
     ],
 )
-def test_skipped_copies_raise_the_odds(absent_classes, reduction, factor):
-    """All batches of two independent tokens: that of share 0.2 is in that share of the others'."""
-    q = np.array([0.8, 0.2])
-    loss = BinaryTokenLabels(absent_classes=absent_classes, reduction=reduction, scheme="io")
+def test_skipped_copies_raise_the_odds_of_pairs(softmax, absent_classes, factors, reduction):
+    """All batches of two independent tokens: the other one is of a type in the share q of them."""
+    q = np.array([0.7, 0.2, 0.1])
+    loss = BinaryTokenLabels(
+        softmax=softmax, absent_classes=absent_classes, reduction=reduction, scheme="io"
+    )
+    batches = [list(pair) for pair in product(range(3), repeat=2)]
 
     def expected_loss(x):
-        d_x, value = np.zeros(2), 0.0
-        for pair in product(range(2), repeat=2):
-            gradient, part = loss(np.stack([x, x]), np.array(pair))
-            d_x += q[list(pair)].prod() * gradient.sum(axis=0)
-            value += q[list(pair)].prod() * part
+        parts = [loss(np.stack([x, x]), np.array(pair)) for pair in batches]
+        shares = [q[pair].prod() for pair in batches]
+        value = sum(share * part for share, (_, part) in zip(shares, parts, strict=True))
+        d_x = sum(share * d.sum(axis=0) for share, (d, _) in zip(shares, parts, strict=True))
         return value, d_x
 
-    best = minimize(expected_loss, np.zeros(2), jac=True, method="L-BFGS-B", tol=1e-12)
-    (p,) = loss.probabilities(best.x[None])
-    assert p[1] / p[0] == pytest.approx(factor * q[1] / q[0], rel=1e-3)
+    x = minimize(expected_loss, np.zeros(3), jac=True, method="L-BFGS-B", tol=1e-12).x
+    made = [len(set(pair) - {OUTSIDE}) if absent_classes == "skip" else 2 for pair in batches]
+    loss.copies_per_batch = sum(q[pair].prod() * n for pair, n in zip(batches, made, strict=True))
+    if softmax == "pair":  # each type against all else, as q is where no copy is skipped
+        x = x - x[0]
+        odds = np.exp(x[1:])
+        assert odds == pytest.approx(factors * q[1:] / (1 - q[1:]), rel=1e-3)
+    else:
+        (p,) = loss.probabilities(x[None])
+        assert p[1:] / p[0] == pytest.approx(factors * q[1:] / q[0], rel=1e-3)
 
 
 def test_gpu_arrays_give_the_same():
