@@ -147,7 +147,7 @@ class TestLabels:
         pipe = self.initialize(None)
         assert pipe.add_label("Dosage") == 0
         with pytest.raises(
-            ValueError, match='"Mass" cannot be added .* Initialize and train again'
+            ValueError, match=r'"Mass" cannot be added .* Initialize and train again'
         ):
             pipe.add_label("Mass")
 

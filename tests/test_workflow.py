@@ -15,7 +15,7 @@ from spacy.tokens import DocBin
 from spacy.training import Example
 from typer.testing import CliRunner
 
-import spacy_btl.cli  # noqa: F401  (hangs the commands on spaCy's)
+import spacy_btl.cli
 from spacy_btl.component import BtlKnnNer
 from spacy_btl.corpus import SAMPLE_HEADING
 from spacy_btl.transformer import build_transformer_model
