@@ -115,12 +115,12 @@ class EncoderShim(HFShim):
         width = self._model.config.hidden_size
         dtype = autocast_dtype(self.precision, self.device.type)
         sums = torch.zeros((n_tokens, width), device=self.device)
-        for input_ids, attention_mask, keep, pieces in batches:
-            with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-                hidden = self._model(
-                    input_ids=input_ids, attention_mask=attention_mask
-                ).last_hidden_state
-            sums = sums.index_add(0, token_of_piece[pieces], hidden[keep].float())
+        # One context for all batches: the weights are cast once.
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+            for input_ids, attention_mask, keep, pieces in batches:
+                output = self._model(input_ids=input_ids, attention_mask=attention_mask)
+                vectors = output.last_hidden_state[keep].float()
+                sums = sums.index_add(0, token_of_piece[pieces], vectors)
         n_pieces = torch.bincount(token_of_piece, minlength=n_tokens).clamp(min=1)
         return sums / n_pieces[:, None]
 
