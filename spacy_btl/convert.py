@@ -143,7 +143,12 @@ def make_doc(
         "name": document.name,
         "heading": heading,
         "entities": [
-            entity_to_json(e, text, dropped=p.reason if p.status == "dropped" else "")
+            entity_to_json(
+                e,
+                text,
+                placed=[_characters(doc, *span) for span in p.spans],
+                dropped=p.reason if p.status == "dropped" else "",
+            )
             for (_, e), p in zip(entities, placements, strict=True)
         ],
         "records": [record_to_json(record) for record in records],

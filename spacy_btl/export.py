@@ -20,7 +20,7 @@ from . import brat
 from .alignment import trim
 from .brat_conf import annotation_conf, visual_conf
 from .corpus import INFO_NAME
-from .gold import entity_from_json, record_from_json, surface_text
+from .gold import entity_from_json, record_from_json, spans_from_json, surface_text
 from .references import Loss, without_references
 from .scorer import GOLD_KEY
 
@@ -41,7 +41,9 @@ class Exported:
 def to_standoff(doc: Doc, key: str | None = None) -> Exported:
     """The records of a document: its entities out of ``doc.ents``, or out of ``doc.spans[key]``.
 
-    With the key "brat" those that the conversion could not place come back as well.
+    With the key "brat" those that the conversion could not place come back as well. A changed span
+    of a group keeps its id, as a correction of its record; one of ``doc.ents`` gets a new id, as
+    spaCy leaves the ids of earlier entities on the tokens.
     """
     gold = doc.user_data.get(GOLD_KEY, {"entities": [], "records": []})
     text = doc.text
@@ -49,10 +51,12 @@ def to_standoff(doc: Doc, key: str | None = None) -> Exported:
     spans: Iterable[Span] = doc.ents
     if key is not None:
         spans = doc.spans.get(key, ())
-    chosen, others = _match(doc, originals, spans)
+    chosen, others = _match(gold["entities"], spans)
     if key == GOLD_KEY:
         chosen |= {i for i, value in enumerate(gold["entities"]) if "dropped" in value}
-    entities = [originals[i] for i in sorted(chosen)] + [_entity(span, text) for span in others]
+    entities = [originals[i] for i in sorted(chosen)] + [
+        _entity(span, text, span.id_ if key is not None else "") for span in others
+    ]
     before = {entity.id for entity in originals}
     entities = _with_ids(entities, before)
     gone = before - {entity.id for entity in entities}
@@ -118,11 +122,11 @@ def _write_project(docs: Sequence[Doc], standoffs: Sequence[brat.Standoff], out_
 
 
 def _names(docs: Sequence[Doc]) -> list[str]:
-    """A name for the files of each document: its own, or its number."""
-    names = [
-        str(doc.user_data.get(GOLD_KEY, {}).get("name") or f"document-{i:05d}")
-        for i, doc in enumerate(docs, 1)
-    ]
+    """A name for the files of each document: its own, ``doc.user_data["name"]``, or its number."""
+    names = []
+    for i, doc in enumerate(docs, 1):
+        own = doc.user_data.get(GOLD_KEY, {}).get("name") or doc.user_data.get("name")
+        names.append(str(own or f"document-{i:05d}"))
     seen: set[PureWindowsPath] = set()
     for name in names:
         path = PureWindowsPath(name)  # which knows both slashes and drives, and ignores case
@@ -134,48 +138,32 @@ def _names(docs: Sequence[Doc]) -> list[str]:
     return names
 
 
-def _match(
-    doc: Doc, originals: Sequence[brat.Entity], spans: Iterable[Span]
-) -> tuple[set[int], list[Span]]:
+def _match(values: Sequence[dict[str, Any]], spans: Iterable[Span]) -> tuple[set[int], list[Span]]:
     """Indices of the original entities that the spans still are, and all other spans.
 
     A span is still its entity if it has the id, the label and the bounds of a span that the
-    conversion made, or, without an id, the label and the very characters of an entity.
+    conversion made, or else the label and the very characters of an entity.
     """
-    made = {_key(span) for span in doc.spans.get(GOLD_KEY, ())}
-    by_id: dict[tuple[str, str], list[int]] = {}
-    by_place: dict[tuple[str, brat.Fragments], int] = {}
-    for i, entity in enumerate(originals):
-        by_id.setdefault((entity.id, entity.label), []).append(i)
-        by_place.setdefault((entity.label, entity.fragments), i)
+    made: dict[tuple[str, str, int, int], list[int]] = {}
+    by_place: dict[tuple[str, int, int], list[int]] = {}
+    for i, value in enumerate(values):
+        for start, end in spans_from_json(value):
+            made.setdefault((value["id"], value["label"], start, end), []).append(i)
+        if len(value["fragments"]) == 1:
+            by_place.setdefault((value["label"], *value["fragments"][0]), [i])
     chosen: set[int] = set()
     others: list[Span] = []
     for span in spans:
-        found: list[int] = []
-        if span.id_ and _key(span) in made:
-            # Two records may share an id, and several spans come from one record.
-            found = [i for i in by_id[span.id_, span.label_] if _overlaps(span, originals[i])]
-        elif not span.id_:
-            place = by_place.get((span.label_, ((span.start_char, span.end_char),)))
-            found = [] if place is None else [place]
-        if found:
+        place = (span.label_, span.start_char, span.end_char)
+        found = made.get((span.id_, *place), by_place.get(place, []))
+        if found:  # two records of one id may be alike, and several spans come from one record
             chosen.add(next((i for i in found if i not in chosen), found[0]))
         else:
             others.append(span)
     return chosen, others
 
 
-def _key(span: Span) -> tuple[str, str, int, int]:
-    return span.id_, span.label_, span.start, span.end
-
-
-def _overlaps(span: Span, entity: brat.Entity) -> bool:
-    start = min(start for start, _ in entity.fragments)
-    end = max(end for _, end in entity.fragments)
-    return bool(start < span.end_char and span.start_char < end)
-
-
-def _entity(span: Span, text: str) -> brat.Entity:
+def _entity(span: Span, text: str, name: str) -> brat.Entity:
     """A span as a record, in one fragment a line, as brat cannot show a line break in one."""
     lines = [
         trim(text, span.start_char + m.start(), span.start_char + m.end())
@@ -184,7 +172,7 @@ def _entity(span: Span, text: str) -> brat.Entity:
     fragments = tuple((start, end) for start, end in lines if start < end)
     if not fragments:
         fragments = ((span.start_char, span.end_char),)
-    return brat.Entity(span.id_, span.label_, fragments, surface_text(fragments, text))
+    return brat.Entity(name, span.label_, fragments, surface_text(fragments, text))
 
 
 def _with_ids(entities: Sequence[brat.Entity], taken: Iterable[str]) -> list[brat.Entity]:

@@ -5,12 +5,13 @@
      "records": [{"kind": "Relation", "id": "R1", "type": "MODIFY", "args": [["Arg1", "T2"], ...]},
                  ...]}
 
-``name`` is the path in the folder without suffix; a report on the document must carry ``heading``.
-``entities`` are all T records in the order of the files. Offsets count characters of ``doc.text``;
-``fragments`` are in ascending order, those that brat cuts at the end of a line joined. An entity
-may also have ``written`` (its fragments as the file has them, where that differs), ``text`` (its
-surface text, where it is not the text at the offsets) and ``dropped`` (why it has no tokens).
-``records`` are all other records in the order of the files; ``kind`` names a class of
+A DocBin gives the lists back as tuples. ``name`` is the path in the folder without suffix; a report
+on the document must carry ``heading``. ``entities`` are all T records in the order of the files.
+Offsets count characters of ``doc.text``; ``fragments`` are in ascending order, those that brat cuts
+at the end of a line joined. An entity may also have ``written`` (its fragments as the file has
+them, where that differs), ``text`` (its surface text, where it is not the text at the offsets),
+``placed`` (the characters of its spans, where those are not its fragments) and ``dropped`` (why it
+has no span). ``records`` are all other records in the order of the files; ``kind`` names a class of
 `spacy_btl.brat`, the other keys are its fields.
 """
 
@@ -38,8 +39,13 @@ def sorted_fragments(entity: brat.Entity, text: str) -> Fragments:
     return list(brat.join_newline_fragments(entity.fragments, text))
 
 
-def entity_to_json(entity: brat.Entity, text: str, dropped: str = "") -> dict[str, Any]:
-    """An entity of ``entities``; ``dropped`` is the reason why it has no tokens, "" if it has."""
+def entity_to_json(
+    entity: brat.Entity, text: str, placed: Fragments, dropped: str = ""
+) -> dict[str, Any]:
+    """An entity of ``entities``.
+
+    placed: the characters of its spans. dropped: the reason why it has none, "" if it has.
+    """
     fragments = sorted_fragments(entity, text)
     value: dict[str, Any] = {"id": entity.id, "label": entity.label, "fragments": _lists(fragments)}
     if fragments != list(entity.fragments):
@@ -48,7 +54,16 @@ def entity_to_json(entity: brat.Entity, text: str, dropped: str = "") -> dict[st
         value["text"] = entity.text
     if dropped:
         value["dropped"] = dropped
+    elif placed != fragments:
+        value["placed"] = _lists(placed)
     return value
+
+
+def spans_from_json(value: dict[str, Any]) -> Fragments:
+    """The characters of the spans that the conversion made of an entity of ``entities``."""
+    if "dropped" in value:
+        return []
+    return [(start, end) for start, end in value.get("placed", value["fragments"])]
 
 
 def entity_from_json(value: dict[str, Any], text: str) -> brat.Entity:

@@ -10,6 +10,7 @@ from spacy_btl.gold import (
     entity_to_json,
     record_from_json,
     record_to_json,
+    spans_from_json,
 )
 
 TEXT = "left arm\r\nand leg"
@@ -30,7 +31,7 @@ ENTITIES = [
 @pytest.mark.parametrize(("line", "fragments", "more"), ENTITIES, ids=[e[0] for e in ENTITIES])
 def test_entity_as_json_and_back(line, fragments, more):
     (entity,) = brat.loads(line).entities
-    value = entity_to_json(entity, TEXT)
+    value = entity_to_json(entity, TEXT, placed=[tuple(pair) for pair in fragments])
     assert value == {"id": "T1", "label": "X", "fragments": fragments, **more}
     assert (
         entity_from_json(json.loads(json.dumps(value)), TEXT)._replace(raw=line, line=1) == entity
@@ -39,7 +40,18 @@ def test_entity_as_json_and_back(line, fragments, more):
 
 def test_entity_that_was_dropped_says_why():
     (entity,) = brat.loads("T1\tX 0 4\tleft").entities
-    assert entity_to_json(entity, TEXT, dropped="cuts a token")["dropped"] == "cuts a token"
+    value = entity_to_json(entity, TEXT, placed=[], dropped="cuts a token")
+    assert (value["dropped"], spans_from_json(value)) == ("cuts a token", [])
+
+
+@pytest.mark.parametrize(
+    ("placed", "stored"), [([(0, 4)], {}), ([(0, 8)], {"placed": [[0, 8]]})], ids=["kept", "moved"]
+)
+def test_spans_of_an_entity(placed, stored):
+    (entity,) = brat.loads("T1\tX 0 4\tleft").entities
+    value = entity_to_json(entity, TEXT, placed=placed)
+    assert value == {"id": "T1", "label": "X", "fragments": [[0, 4]], **stored}
+    assert spans_from_json(value) == placed
 
 
 RECORDS = [
