@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from .annotations import add_entities, gold_labels, taken_tokens
 from .decoding import best_paths
-from .labels import MISSING, n_columns
+from .labels import MISSING, column_names, n_columns
 from .losses import TokenLoss
 from .neighbors import NeighborSearch
 from .scorer import score_ner
@@ -38,7 +38,7 @@ DEFAULT_CONFIG: dict[str, Any] = {
         "tok2vec": {"@architectures": "spacy-btl.HashEmbedTransformer.v1"},
     },
     "loss": {"@losses": "spacy-btl.BinaryTokenLabels.v1"},
-    "class_weights": {"@misc": "spacy-btl.complement_of_frequency.v1"},
+    "class_weights": {"@misc": "spacy-btl.class_weights.v1"},
     "neighbors": {"@misc": "spacy-btl.KNearestNeighbors.v1", "n_neighbors": 17},
     "scorer": {"@scorers": "spacy-btl.ner_scorer.v1"},
 }
@@ -83,8 +83,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
 
     model: documents to logits (n_tokens, 1 + 2 * n_types) each.
     loss: logits and labels to gradient and loss; it also reads logits as probabilities.
-    class_weights: token counts by label to weights, from the training data at initialization;
-        None for no weights.
+    class_weights: how the loss weighs the labels; None for no weights.
     neighbors: classifies logits once `fit_neighbors` has filled it; until then, and again after
         any update of the weights, the model's own probabilities decide.
     """
@@ -104,7 +103,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         self.model = model
         self.name = name
         self.loss = loss
-        self.class_weights = class_weights
+        self.loss.weighting = class_weights
         self.neighbors = neighbors
         self.scorer = scorer
         self.cfg: dict[str, Any] = {"labels": [], "updates": 0}
@@ -164,13 +163,11 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
                 f"{', '.join(sorted(unknown))}"
             )
         columns = n_columns(len(self.labels))
-        if self.class_weights is not None:
-            counts = np.zeros(columns, dtype=np.int64)
-            for example in get_examples():
-                gold = gold_labels(example, self.labels)
-                counts += np.bincount(gold[gold != MISSING], minlength=columns)
-            weights: Any = self.class_weights(counts).astype(np.float32)
-            self.loss.class_weights = weights
+        counts = np.zeros(columns, dtype=np.int64)
+        for example in get_examples():
+            gold = gold_labels(example, self.labels)
+            counts += np.bincount(gold[gold != MISSING], minlength=columns)
+        self.loss.prepare(counts, column_names(self.labels))
         output = self.model.get_ref("output_layer")
         if output.maybe_get_dim("nO") not in (None, columns):
             raise ValueError(
@@ -196,6 +193,8 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
     def finish_update(self, sgd: Optimizer) -> None:
         """Let the optimizer change the weights, and count it: ``cfg["updates"]``."""
         super().finish_update(sgd)
+        if hasattr(self.loss, "finish_update"):  # it has parameters of its own
+            self.loss.finish_update(sgd)
         self.cfg["updates"] += 1
 
     def get_loss(self, examples: Iterable[Example], scores: Logits) -> tuple[float, Logits]:
@@ -204,8 +203,9 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         validate_examples(examples, "BtlKnnNer.get_loss")
         ops: Any = self.model.ops
         gold = ops.asarray1i(self._gold_labels(examples))
-        d_logits, loss = self.loss(ops.flatten(scores), gold)
-        return loss, ops.unflatten(d_logits, [len(eg.predicted) for eg in examples])
+        docs = [example.predicted for example in examples]
+        d_logits, loss = self.loss(ops.flatten(scores), gold, **self._lengths(docs))
+        return loss, ops.unflatten(d_logits, [len(doc) for doc in docs])
 
     def fit_neighbors(
         self, examples: Iterable[Example], *, batch_size: int = 32, progress: bool = False
@@ -235,8 +235,10 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         """
         docs = list(docs)
         logits: Any = self._flat_logits(docs)
-        read = self.neighbors.predict_proba if self.neighbors.is_fitted else self.loss.probabilities
-        flat: Any = read(logits)
+        if self.neighbors.is_fitted:
+            flat: Any = self.neighbors.predict_proba(logits)
+        else:
+            flat = self.loss.probabilities(logits, **self._lengths(docs))
         return np.split(flat, np.cumsum([len(doc) for doc in docs])[:-1])[: len(docs)]
 
     def set_annotations(self, docs: Iterable[Doc], scores: Probabilities) -> None:
@@ -302,6 +304,12 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
                 lambda data: self.neighbors.set_arrays(load_arrays(data)),
             ),
         }
+
+    def _lengths(self, docs: list[Doc]) -> dict[str, Any]:
+        """What a loss over whole documents must know beside their tokens."""
+        if getattr(self.loss, "needs_lengths", False):
+            return {"lengths": [len(doc) for doc in docs]}
+        return {}
 
     def _flat_logits(self, docs: list[Doc]) -> npt.NDArray[np.floating]:
         """Logits of all tokens of all documents, on the CPU; shape (n_tokens, n_columns)."""

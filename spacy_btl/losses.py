@@ -1,118 +1,56 @@
 """Token-level losses as Thinc losses: all labels at once (ATL) and Binary Token Labels (BTL).
 
-Arrays in, arrays out. Logits have shape (n_tokens, n_labels), labels shape (n_tokens,); a token
-whose label is `MISSING` takes no part. Column 0 is ``O``; the others belong to the entity types in
-the way of ``scheme``: "bio" (two columns a type, as in `spacy_btl.labels`) or "io" (one).
+`spacy_btl.losses_base` says what logits and labels are. Columns belong to the entity types in the
+way of ``scheme``: "bio" (two columns a type, as in `spacy_btl.labels`) or "io" (one).
 
 BTL (Rehman, Zhang, Yang 2024, arXiv 2409.03238) copies each batch once for each entity type; a
 copy holds its own type beside ``O``. The copies share their input and so their logits: with ``T_k``
-the targets of copy ``k``, the loss is the sum over the copies of one weighted cross-entropy each,
+the targets of copy ``k`` and ``w_k`` its class weights, the loss is the sum over the copies of one
+weighted cross-entropy each,
 
-    L = sum_k  1/D_k  sum_n  w[T_k(n)] * -log softmax_k(x_n)[T_k(n)],
+    L = sum_k  1/D_k  sum_n  w_k[T_k(n)] * -log softmax_k(x_n)[T_k(n)],
 
 and both the sum and its gradient have a closed form in one pass's logits. No copy is ever made.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from thinc import util
-from thinc.loss import Loss
 
-from .labels import MISSING, OUTSIDE
+from .labels import OUTSIDE
+from .losses_base import (
+    Array,
+    Reduction,
+    SoftmaxLoss,
+    TokenLoss,
+    array_module,
+    cross_entropy,
+    divisor,
+    one_of,
+    softmax,
+    to_texts,
+)
 
-Array = Any
-"""An array of numpy or of cupy."""
+__all__ = ["AllTokenLabels", "BinaryTokenLabels", "TokenLoss"]
 
-Reduction = Literal["weights", "mean", "sum"]
 OtherClasses = Literal["outside", "mask"]
 Softmax = Literal["all", "pair"]
 Scheme = Literal["bio", "io"]
 
-
-class TokenLoss(Loss[Array, Array, Array, float]):
-    """What the losses here share: class weights, the reading of logits, one pass for both results.
-
-    class_weights: (n_labels,) weight of each column, None for 1; set once by whoever counts the
-        training data.
-    """
-
-    class_weights: Array | None = None
-
-    def __call__(self, guesses: Array, truths: Array) -> tuple[Array, float]:
-        """Gradient (n_tokens, n_labels) with respect to the logits, and loss.
-
-        Both are 0 where no token has a label. Raises ValueError where shapes, labels or class
-        weights do not fit the logits.
-        """
-        xp = _module(guesses)
-        labels = xp.asarray(truths)
-        _check(guesses, labels)
-        weights = self._weights(guesses)
-        gradient = xp.zeros_like(guesses)
-        rows = xp.flatnonzero(labels != MISSING)
-        if not len(rows):
-            return gradient, 0.0
-        gradient[rows], loss = self._compute(guesses[rows], labels[rows], weights)
-        return gradient, float(loss)
-
-    def get_grad(self, guesses: Array, truths: Array) -> Array:
-        """Gradient (n_tokens, n_labels) of the loss with respect to the logits."""
-        return self(guesses, truths)[0]
-
-    def get_loss(self, guesses: Array, truths: Array) -> float:
-        """Loss, as a float."""
-        return self(guesses, truths)[1]
-
-    def probabilities(self, logits: Array) -> Array:
-        """Label probabilities (n_tokens, n_labels) that these logits stand for, rows sum to 1."""
-        raise NotImplementedError
-
-    def get_state(self) -> dict[str, Any]:
-        """What was learned from the data and belongs to the model, as JSON-serializable values."""
-        weights = self.class_weights
-        return {"class_weights": None if weights is None else [float(w) for w in weights]}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Take over what `get_state` gave."""
-        weights = state["class_weights"]
-        self.class_weights = None if weights is None else np.asarray(weights, dtype="float32")
-
-    def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
-        """As `__call__`, for one labelled token at least; weights (n_labels,)."""
-        raise NotImplementedError
-
-    def _weights(self, logits: Array) -> Array:
-        """Class weights (n_labels,), of the module and type of the logits."""
-        xp, n_labels = _module(logits), logits.shape[1]
-        if self.class_weights is None:
-            return xp.ones(n_labels, dtype=logits.dtype)
-        if len(self.class_weights) != n_labels:
-            raise ValueError(f"{n_labels} labels, but {len(self.class_weights)} class weights")
-        return xp.asarray(self.class_weights, dtype=logits.dtype)
+BLOCK = 2**16
+"""Logits that pairs are made of at a time on a CPU; they and what is made of them fit its cache."""
 
 
-class AllTokenLabels(TokenLoss):
+class AllTokenLabels(SoftmaxLoss):
     """Weighted cross-entropy over all columns at once, the usual way to train token labels (ATL).
 
-    reduction: divide the sum over the tokens by the sum of their weights ("weights"), by their
-        number ("mean"), or by nothing ("sum").
+    `probabilities` leaves the class weights in: the optimum is ``p(c) ~ w_c q(c)`` for true
+    probabilities ``q``.
     """
 
-    def __init__(self, *, reduction: Reduction = "weights") -> None:
-        self.reduction = _one_of("reduction", reduction, ("weights", "mean", "sum"))
-
-    def probabilities(self, logits: Array) -> Array:
-        """Label probabilities (n_tokens, n_labels): the softmax of the logits.
-
-        Class weights stay in: the optimum is ``p(c) ~ w_c q(c)`` for true probabilities ``q``.
-        """
-        return _module(logits).exp(_log_softmax(logits))
-
     def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
-        scale = weights[labels]
-        divisor = _divisor(self.reduction, scale.sum(), len(labels))
-        return _cross_entropy(logits, labels, scale / divisor)
+        return cross_entropy(logits, (labels, self._scale(labels, weights)))
 
 
 class BinaryTokenLabels(TokenLoss):
@@ -127,7 +65,9 @@ class BinaryTokenLabels(TokenLoss):
         ("mean"), or by nothing ("sum").
     scheme: how columns belong to types, "bio" or "io".
 
-    ``copies_per_batch`` is the mean over the tokens seen; `probabilities` needs it under "all".
+    ``seen``, kept with the model, is what `probabilities` needs under "all": for the tokens seen of
+    each label their number, the sum of what they counted for in the copy of their own type, and the
+    sum of what they counted for as ``O``; (3, n_labels), None before the first.
     """
 
     def __init__(
@@ -139,115 +79,157 @@ class BinaryTokenLabels(TokenLoss):
         reduction: Reduction = "weights",
         scheme: Scheme = "bio",
     ) -> None:
-        self.other_classes = _one_of("other_classes", other_classes, ("outside", "mask"))
-        self.softmax = _one_of("softmax", softmax, ("all", "pair"))
-        self.absent_classes = _one_of("absent_classes", absent_classes, ("skip", "keep"))
-        self.reduction = _one_of("reduction", reduction, ("weights", "mean", "sum"))
-        self.scheme = _one_of("scheme", scheme, ("bio", "io"))
-        self.copies_per_batch = 0.0
-        self._tokens_seen = 0
+        self.other_classes = one_of("other_classes", other_classes, ("outside", "mask"))
+        self.softmax = one_of("softmax", softmax, ("all", "pair"))
+        self.absent_classes = one_of("absent_classes", absent_classes, ("skip", "keep"))
+        self.reduction = one_of("reduction", reduction, ("weights", "mean", "sum"))
+        self.scheme = one_of("scheme", scheme, ("bio", "io"))
+        self.seen: Array | None = None
 
     def probabilities(self, logits: Array) -> Array:
         """Label probabilities (n_tokens, n_labels), with the prior of the copies taken out.
 
-        The optimum of the expected loss for true probabilities ``q``, class weights ``w`` and ``K``
-        copies in each batch, and what is made of it:
+        The optimum of the expected loss for true probabilities ``q``, and what is made of it:
 
-        "pair", "outside": ``p(c) / p(O) = w_c q(c) / (w_O (1 - q(type of c)))`` in the softmax of
-            each type. Its columns keep their ``p(c)``; ``O`` gets what the types leave over.
+        "pair", "outside", with class weights ``w``:
+            ``p(c) / p(O) = w_c q(c) / (w_O (1 - q(type of c)))`` in the softmax of each type. Its
+            columns keep their ``p(c)``; ``O`` gets what the types leave over.
         "pair", "mask": ``p(c) / p(O) = w_c q(c) / (w_O q(O))``, the softmax of all columns.
-        "all", "outside": all copies but one's own tell a token of a type ``O``, hence
-            ``p(c) / p(O) = w_c q(c) / (w_O (K - 1 + q(O)))``; this is solved for ``q``.
-        "all", "mask": ``p(c) / p(O) = w_c q(c) / (w_O K q(O))``; this is solved for ``q``.
+        "all": a token of type c is told ``O`` by all copies but its own, hence
+            ``p(c) / p(O) = a_c q(c) / sum_y b_y q(y)`` with ``a_y`` and ``b_y`` what a token of
+            label y counts for on average in the copy of its own type and as ``O``. Both are known
+            from training (``seen``), so this is solved for ``q``.
 
-        So "all" gives ``q`` for any class weights; "pair" leaves them in, as `AllTokenLabels` does.
-        This holds where each batch makes every copy. "all" also needs equal divisors: it has them
-        under "sum", and for "outside" under "mean" and, with equal weights, "weights"; else they
-        are close while each type is rare. "skip" shows a copy only batches with its type: "all"
-        takes the mean of ``K`` for it, while in "pair" the odds of a type that a share ``s`` of the
-        batches holds come out about ``1 / s`` times too high.
+        So "all" gives ``q`` for any class weights and divisors; "pair" leaves the class weights in,
+        as `AllTokenLabels` does. "skip" shows a copy only batches with its type: in "pair" the odds
+        of a type come out about ``1 / s`` times too high, ``s`` the share of all tokens that stand
+        in batches holding the type.
         """
-        xp = _module(logits)
-        if self.softmax == "pair" and self.other_classes == "mask":
-            return xp.exp(_log_softmax(logits))
-        if self.softmax == "pair":
-            own = xp.exp(_log_softmax(self._pairs(logits)))[:, 1:].reshape(logits[:, 1:].shape)
-            left = xp.maximum(1.0 - own.sum(axis=1, keepdims=True), 0.0)
-            q = xp.concatenate((left, own), axis=1)
-            return q / q.sum(axis=1, keepdims=True)
-        copies = self.copies_per_batch or 1.0
-        log_odds = logits - xp.log(xp.maximum(self._weights(logits), 1e-9))  # one may weigh 0
-        odds = xp.exp(xp.clip(log_odds[:, 1:] - log_odds[:, :1], -60.0, 60.0))
-        total = odds.sum(axis=1, keepdims=True)
+        xp = array_module(logits)
+        if self.softmax == "all":
+            return self._without_prior(logits)
         if self.other_classes == "mask":
-            outside = 1.0 / (1.0 + copies * total)
-        else:
-            outside = xp.maximum((1.0 - total * (copies - 1.0)) / (1.0 + total), 0.0)
-        return xp.concatenate((outside, odds / total * (1.0 - outside)), axis=1)
+            return softmax(logits)
+        _, width = self._columns(logits)
+        result = xp.empty_like(logits)
+        parts, total, _ = _exp_pairs(logits, width)
+        for i, part in enumerate(parts):
+            result[:, 1 + i :: width] = part / total
+        result[:, 0] = xp.maximum(1.0 - result[:, 1:].sum(axis=1), 0.0)
+        result /= result.sum(axis=1, keepdims=True)
+        return result
+
+    def prepare(self, counts: Array, names: Sequence[str]) -> None:
+        """As `TokenLoss.prepare`; what was ``seen`` belongs to other data and is dropped."""
+        super().prepare(counts, names)
+        self.seen = None
 
     def get_state(self) -> dict[str, Any]:
-        """As `TokenLoss.get_state`, with ``copies_per_batch``."""
-        return {**super().get_state(), "copies_per_batch": self.copies_per_batch}
+        """As `TokenLoss.get_state`, with ``seen``."""
+        return {**super().get_state(), "seen": to_texts(self.seen)}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take over what `get_state` gave."""
         super().set_state(state)
-        self.copies_per_batch = float(state["copies_per_batch"])
+        seen = state.get("seen")
+        self.seen = None if seen is None else np.asarray(seen, dtype="float64")
 
     def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
-        xp = _module(logits)
+        xp = array_module(logits)
         n_types, width = self._columns(logits)
-        types = (labels + width - 1) // width  # 0 for O, 1 + its index for a type
-        counts = xp.bincount(types, minlength=n_types + 1)
-        own_weight = xp.bincount(types, weights=weights[labels], minlength=n_types + 1)
-        others = counts[0] if self.other_classes == "mask" else len(labels) - counts
-        divisors = _divisor(self.reduction, own_weight + others * weights[OUTSIDE], counts + others)
-        made = (counts > 0) | (self.absent_classes == "keep")
-        made[0] = False  # O has no copy
-        copy_scale = (made / divisors).astype(logits.dtype)
-        self._tokens_seen += len(labels)
-        step = len(labels) / self._tokens_seen
-        self.copies_per_batch += (int(made.sum()) - self.copies_per_batch) * step
-        own_scale = copy_scale[types] * weights[labels]
+        counts = xp.bincount(labels, minlength=logits.shape[1])
+        own = counts[1:].reshape(n_types, width)
+        n_own = own.sum(axis=1)
+        # Tokens that copy k tells O.
+        others = counts[0] + (self.other_classes == "outside") * (counts[1:].sum() - n_own)
+        weighting = self._counted_anew()
+        if weighting is not None and weighting.counted_on == "copy":
+            of_copy = weighting.from_counts(xp.concatenate((others[:, None], own), axis=1))
+            outside_weight, own_weight = of_copy[:, 0], of_copy[:, 1:]
+        else:
+            outside_weight, own_weight = weights[OUTSIDE], weights[1:].reshape(own.shape)
+        weighted = (own * own_weight).sum(axis=1) + others * outside_weight
+        made = (n_own > 0) | (self.absent_classes == "keep")
+        per_copy = made / divisor(self.reduction, weighted, n_own + others)
+        # What a token counts for: in the copy of its own type by its label, as O by the copy.
+        own_scale = xp.zeros(len(counts), dtype=logits.dtype)
+        own_scale[1:] = (per_copy[:, None] * own_weight).ravel()
+        outside_scale = (per_copy * outside_weight).astype(logits.dtype)
         if self.softmax == "pair":
-            return self._pair(logits, labels, types, own_scale, copy_scale[1:] * weights[OUTSIDE])
-        outside_scale = (copy_scale.sum() - copy_scale[types]) * weights[OUTSIDE]
+            gradient, loss = xp.empty_like(logits), 0.0
+            for rows in _blocks(logits):
+                gradient[rows], of_block = self._pair(
+                    logits[rows], labels[rows], own_scale, outside_scale
+                )
+                loss = loss + of_block
+            return gradient, loss
+        as_outside = xp.zeros_like(own_scale) + outside_scale.sum()
+        as_outside[1:] -= xp.repeat(outside_scale, width)
         if self.other_classes == "mask":
-            outside_scale = outside_scale * (types == 0)
-        d_own, own_loss = _cross_entropy(logits, labels, own_scale)
-        d_outside, outside_loss = _cross_entropy(logits, xp.zeros_like(labels), outside_scale)
-        return d_own + d_outside, own_loss + outside_loss
+            as_outside[1:] = 0.0
+        self._see(counts, own_scale, as_outside)
+        return cross_entropy(
+            logits, (labels, own_scale[labels]), (xp.zeros_like(labels), as_outside[labels])
+        )
 
     def _pair(
-        self, logits: Array, labels: Array, types: Array, own_scale: Array, outside_scale: Array
+        self, logits: Array, labels: Array, own_scale: Array, outside_scale: Array
     ) -> tuple[Array, Array]:
         """As `_compute`, for "pair": a copy's own columns compete with ``O`` alone.
 
-        own_scale: (n_tokens,) what a token counts for in the copy of its own type.
+        own_scale: (n_labels,) what a token counts for in the copy of its own type.
         outside_scale: (n_types,) what it counts for in a copy that tells it ``O``.
         """
-        xp = _module(logits)
-        n_types, width = self._columns(logits)
-        entities = xp.flatnonzero(types)
-        in_own_copy = (entities, types[entities] - 1)
-        targets = xp.zeros((len(logits), n_types), dtype=labels.dtype)
-        targets[in_own_copy] = (labels[entities] - 1) % width + 1
-        scale = xp.repeat(outside_scale[None], len(logits), axis=0)
+        xp = array_module(logits)
+        _, width = self._columns(logits)
+        entities = xp.flatnonzero(labels)
+        columns = labels[entities]
+        own_copy = (entities, (columns - 1) // width)
+        own = own_scale[columns]
+        parts, total, log_total = _exp_pairs(logits, width)
+        told = xp.ones(len(logits), dtype=logits.dtype)  # O by the copies of other types
         if self.other_classes == "mask":
-            scale[entities] = 0.0
-        scale[in_own_copy] = own_scale[entities]
-        d_pairs, loss = _cross_entropy(self._pairs(logits), targets.ravel(), scale.ravel())
+            told[entities] = 0.0
+        chosen = logits[entities, columns] - logits[entities, 0]
+        loss = (own * (log_total[own_copy] - chosen)).sum()
+        log_total[own_copy] = 0.0
+        loss += told @ (log_total @ outside_scale)
+        scale = told[:, None] * outside_scale
+        scale[own_copy] = own
+        scale /= total
         gradient = xp.empty_like(logits)
-        gradient[:, 0] = d_pairs[:, 0].reshape(targets.shape).sum(axis=1)
-        gradient[:, 1:] = d_pairs[:, 1:].reshape(logits[:, 1:].shape)
+        for i, part in enumerate(parts):
+            gradient[:, 1 + i :: width] = part * scale
+        gradient[entities, columns] -= own
+        gradient[:, 0] = -gradient[:, 1:].sum(axis=1)  # the gradient of each softmax sums to 0
         return gradient, loss
 
-    def _pairs(self, logits: Array) -> Array:
-        """Each type's columns behind ``O``; shape (n_tokens * n_types, 1 + width)."""
-        n_types, width = self._columns(logits)
-        own = logits[:, 1:].reshape(len(logits) * n_types, width)
-        outside = _module(logits).repeat(logits[:, :1], n_types, axis=0)
-        return _module(logits).concatenate((outside, own), axis=1)
+    def _see(self, counts: Array, own_scale: Array, as_outside: Array) -> None:
+        """Add a batch to ``seen``; all (n_labels,)."""
+        n = counts.astype("float64")
+        batch = array_module(n).stack((n, n * own_scale, n * as_outside))
+        batch = batch.get() if hasattr(batch, "get") else batch  # cupy to numpy
+        self.seen = batch if self.seen is None else self.seen + batch
+
+    def _without_prior(self, logits: Array) -> Array:
+        """The probabilities ``q`` of "all", as `probabilities` has it."""
+        xp = array_module(logits)
+        result = softmax(logits)
+        if self.seen is None or not self.seen[1:].any():
+            return result
+        tokens, own, as_outside = self.seen
+        n = np.maximum(tokens, 1.0)
+        a = np.where(tokens > 0, own / n, own.sum() / max(tokens[1:].sum(), 1.0))
+        b = np.where(tokens > 0, as_outside / n, as_outside.sum() / tokens.sum())
+        least = 1e-6 * max(a.max(), b.max())  # a label may weigh nothing
+        log_a = xp.asarray(np.log(np.maximum(a, least) / max(b[0], least)), dtype=logits.dtype)
+        b_of_type = xp.asarray(b[1:] / max(b[0], least), dtype=logits.dtype)
+        # With Z = sum_y b_y q(y) / b_O: q(c) = Z r_c, and q(O) = Z (1 - sum_c b_c / b_O r_c).
+        log_r = logits[:, 1:] - logits[:, :1] - log_a[1:]
+        result[:, 1:] = xp.exp(xp.clip(log_r, -60.0, 60.0))
+        result[:, 0] = xp.maximum(1.0 - result[:, 1:] @ b_of_type, 0.0)
+        result /= result.sum(axis=1, keepdims=True)
+        return result
 
     def _columns(self, logits: Array) -> tuple[int, int]:
         """Number of types, and of columns a type; ValueError where the logits have others."""
@@ -258,42 +240,27 @@ class BinaryTokenLabels(TokenLoss):
         return n_types, width
 
 
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> Any:
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(choices)}")
-    return value
+def _blocks(logits: Array) -> list[slice]:
+    """Rows that are worked on at a time: few enough for a CPU's cache, all of them on a GPU."""
+    n_tokens, n_labels = logits.shape
+    size = max(BLOCK // n_labels, 1) if isinstance(logits, np.ndarray) else n_tokens
+    return [slice(start, start + size) for start in range(0, n_tokens, size)]
 
 
-def _module(array: Array) -> Any:
-    """The module that the array belongs to: numpy or cupy."""
-    return util.get_array_module(array)  # type: ignore[no-untyped-call]
+def _exp_pairs(logits: Array, width: int) -> tuple[list[Array], Array, Array]:
+    """The softmax of each type's columns beside ``O``, in parts of shape (n_tokens, n_types) each.
 
-
-def _check(logits: Array, labels: Array) -> None:
-    if logits.ndim != 2 or labels.shape != logits.shape[:1]:
-        raise ValueError(f"logits {logits.shape} and labels {labels.shape} do not fit")
-    last = logits.shape[1] - 1
-    if len(labels) and not MISSING <= int(labels.min()) <= int(labels.max()) <= last:
-        raise ValueError(f"labels must lie between {MISSING} and {last}")
-
-
-def _log_softmax(logits: Array) -> Array:
-    xp = _module(logits)
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
-
-
-def _divisor(reduction: Reduction, weights: Array, tokens: Array) -> Array:
-    """What a sum over tokens is divided by; 1 where there is nothing to divide."""
-    divisor = {"weights": weights, "mean": tokens, "sum": 1}[reduction]
-    return divisor + (divisor == 0)
-
-
-def _cross_entropy(logits: Array, targets: Array, scale: Array) -> tuple[Array, Array]:
-    """Gradient and loss ``sum_n scale[n] * -log softmax(x_n)[targets[n]]``."""
-    xp = _module(logits)
-    log_p = _log_softmax(logits)
-    at = (xp.arange(len(targets)), targets)
-    gradient = scale[:, None] * xp.exp(log_p)
-    gradient[at] -= scale
-    return gradient, -(scale * log_p[at]).sum()
+    Exponentials of the types' first columns, second columns and so on, shifted so that none
+    overflows; their sum with that of ``O``; and ``-log`` of the share of ``O`` in it.
+    """
+    xp = array_module(logits)
+    parts = [logits[:, 1 + i :: width] - logits[:, :1] for i in range(width)]
+    top = xp.maximum(parts[0], 0.0)
+    for part in parts[1:]:
+        xp.maximum(top, part, out=top)
+    total = xp.exp(-top)
+    for part in parts:
+        part -= top
+        xp.exp(part, out=part)
+        total += part
+    return parts, total, top + xp.log(total)

@@ -17,14 +17,20 @@ from safetensors.torch import save as save_tensors
 from spacy.tokens import Doc
 from spacy_transformers.data_classes import HFObjects
 from spacy_transformers.layers.hf_shim import HFShim
-from spacy_transformers.layers.transformer_model import huggingface_from_pretrained
 from thinc.api import ArgsKwargs, Model, get_torch_default_device, torch2xp, xp2torch
 from thinc.types import Floats2d
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from . import forking  # noqa: F401  (makes torch safe in forked processes)
 from .encoders import CHOICES, find_encoder
-from .windows import make_batches
+from .huggingface import (
+    SpecialTokens,
+    leaves_out_space,
+    load_encoder,
+    most_positions,
+    special_tokens,
+)
+from .windows import Batch, make_batches
 
 # transformers has no types; these are all that is called of it by name.
 _load_tokenizer: Any = AutoTokenizer.from_pretrained
@@ -87,11 +93,20 @@ class EncoderShim(HFShim):
         return self._hfmodel.tokenizer
 
     def set_encoder(self, hf_model: HFObjects) -> None:
-        """Take this transformer and tokenizer, which must be a fast one."""
+        """Take this transformer and tokenizer.
+
+        Raises ValueError for a tokenizer that is no fast one, or that leaves out the space before
+        a word.
+        """
         if not hf_model.tokenizer.is_fast:
             raise ValueError(
                 f"{type(hf_model.tokenizer).__name__} does not tell which word a piece belongs to; "
                 "choose an encoder with a fast tokenizer (tokenizer.json)"
+            )
+        if leaves_out_space(hf_model.tokenizer):
+            raise ValueError(
+                f"{type(hf_model.tokenizer).__name__} takes each word for the end of a longer one; "
+                "leave add_prefix_space out of tokenizer_config, or set it to true"
             )
         self._hfmodel = hf_model
         self._model = hf_model.transformer
@@ -109,7 +124,10 @@ class EncoderShim(HFShim):
         return output, lambda gradient: torch.autograd.backward(output, gradient)
 
     def _encode(
-        self, batches: list[tuple[torch.Tensor, ...]], token_of_piece: torch.Tensor, n_tokens: int
+        self,
+        batches: list[tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]],
+        token_of_piece: torch.Tensor,
+        n_tokens: int,
     ) -> torch.Tensor:
         """Run the windows, batch by batch, and pool the pieces of each token."""
         width = self._model.config.hidden_size
@@ -117,9 +135,8 @@ class EncoderShim(HFShim):
         sums = torch.zeros((n_tokens, width), device=self.device)
         # One context for all batches: the weights are cast once.
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            for input_ids, attention_mask, keep, pieces in batches:
-                output = self._model(input_ids=input_ids, attention_mask=attention_mask)
-                vectors = output.last_hidden_state[keep].float()
+            for inputs, keep, pieces in batches:
+                vectors = self._model(**inputs).last_hidden_state[keep].float()
                 sums = sums.index_add(0, token_of_piece[pieces], vectors)
         n_pieces = torch.bincount(token_of_piece, minlength=n_tokens).clamp(min=1)
         return sums / n_pieces[:, None]
@@ -180,9 +197,7 @@ def _init(model: Model[list[Doc], list[Floats2d]], X: Any = None, Y: Any = None)
     name, hf = model.attrs["name"], shim._hfmodel
     source = find_encoder(name)
     try:
-        loaded = huggingface_from_pretrained(
-            source, hf._init_tokenizer_config, hf._init_transformer_config
-        )
+        loaded = load_encoder(source, hf._init_tokenizer_config, hf._init_transformer_config)
     except OSError as error:
         raise ValueError(f'the encoder "{name}" cannot be loaded ({error}); {CHOICES}') from error
     shim.set_encoder(loaded)
@@ -222,27 +237,34 @@ def _convert_inputs(model: Model[list[Doc], list[Floats2d]], docs: Sequence[Doc]
         ids.append(np.asarray(encoding["input_ids"], dtype=np.int64))
         token_of_piece.append(np.asarray(encoding.word_ids(), dtype=np.int64) + n_tokens)
         n_tokens += len(doc)
-    prefix, suffix = _special_tokens(tokenizer)
-    limit = getattr(shim._model.config, "max_position_embeddings", None) or model.attrs["window"]
-    length = min(model.attrs["window"], limit, tokenizer.model_max_length)
+    special = special_tokens(tokenizer)
+    limits = (model.attrs["window"], tokenizer.model_max_length, most_positions(shim._model))
     batches = make_batches(
         ids,
-        length=length - len(prefix) - len(suffix),
+        length=int(min(limits)) - len(special.prefix) - len(special.suffix),
         overlap=model.attrs["overlap"],
-        prefix=prefix,
-        suffix=suffix,
+        prefix=special.prefix,
+        suffix=special.suffix,
         pad_id=tokenizer.pad_token_id or 0,
         max_batch_pieces=model.attrs["max_batch_pieces"],
     )
-    tensors = [tuple(torch.from_numpy(a).to(device) for a in batch) for batch in batches]
     pieces = np.concatenate(token_of_piece) if token_of_piece else np.zeros(0, dtype=np.int64)
+    tensors = [_to_tensors(batch, special, device) for batch in batches]
     return ArgsKwargs(args=(tensors, torch.from_numpy(pieces).to(device), n_tokens), kwargs={})
 
 
-def _special_tokens(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Ids that the tokenizer puts before and after a sequence."""
-    content = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else 0
-    empty = tokenizer.build_inputs_with_special_tokens([])
-    one = tokenizer.build_inputs_with_special_tokens([content])
-    at = next((i for i, (a, b) in enumerate(zip(one, empty, strict=False)) if a != b), len(empty))
-    return one[:at], one[at + 1 :]
+def _to_tensors(
+    batch: Batch, special: SpecialTokens, device: torch.device
+) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+    """What the encoder takes by name, `Batch.keep` and `Batch.pieces`."""
+    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    if any((*special.prefix_types, *special.suffix_types)):  # as XLNet's; 0 goes without saying
+        types = np.zeros_like(batch.input_ids)
+        types[:, : len(special.prefix)] = special.prefix_types
+        rows, ends = np.arange(len(types)), batch.attention_mask.sum(axis=1)
+        for i, kind in enumerate(reversed(special.suffix_types), start=1):
+            types[rows, ends - i] = kind
+        inputs["token_type_ids"] = types
+    tensors = {name: torch.from_numpy(array).to(device) for name, array in inputs.items()}
+    keep, pieces = (torch.from_numpy(array).to(device) for array in (batch.keep, batch.pieces))
+    return tensors, keep, pieces

@@ -1,24 +1,126 @@
-"""Class weights from token counts."""
+"""Class weights: what a token counts for in the loss, by its label."""
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
+from thinc import util
 
-Floats1d = npt.NDArray[np.floating]
-ClassWeights = Callable[[npt.ArrayLike], Floats1d]
-"""Token counts by label (n_labels,) to weights (n_labels,)."""
+from .labels import column_names
+
+Array = Any
+"""An array of numpy or of cupy."""
+
+Scheme = Literal["complement", "none", "inverse_frequency", "effective_number", "table"]
+CountedOn = Literal["training", "batch", "copy"]
 
 
-def complement_of_frequency(counts: npt.ArrayLike) -> Floats1d:
-    """``w_c = 1 - N_c / N`` (arXiv 2409.03238): N_c tokens of label c among N.
+class ClassWeights:
+    """Weights of the labels, from how many tokens have each. ``N_c`` of ``N`` tokens have label c.
 
-    Without any token every weight is 1.
+    scheme: "complement": ``1 - N_c / N`` (Rehman, Zhang, Yang 2024, arXiv 2409.03238).
+        "none": 1.
+        "inverse_frequency": proportional to ``N_c ** -power``.
+        "effective_number": proportional to ``(1 - beta) / (1 - beta ** N_c)`` (Cui et al. 2019,
+        arXiv 1901.05555): no weights for beta 0, the inverse frequency for beta towards 1.
+        "table": as ``table`` says, whatever the counts.
+    power: of "inverse_frequency", 0 or more; 0.5 for the square root.
+    beta: of "effective_number", from 0 to below 1.
+    table: weight, 0 or more, of each label: a column ("O", "B-Age") or an entity type ("Age", for
+        its columns that are not given themselves).
+    counted_on: the training data, once ("training"); each batch ("batch"); each copy that Binary
+        Token Labels make of a batch ("copy"), which holds its own type, all else that takes part
+        being ``O``: each copy then has its own weight of ``O``. Other losses make no copies and
+        take "copy" for "batch".
+
+    The two proportional schemes are scaled to a mean of 1 over the counted tokens. A label without
+    a token weighs 1 under "complement"; the proportional schemes give it the weight of a label with
+    one token.
+
+    Raises ValueError for a setting out of its range, and for a table without its scheme or the
+    other way round.
     """
-    n = np.asarray(counts, dtype=np.float64)
-    return np.asarray(1.0 - n / max(n.sum(), 1.0))
+
+    def __init__(
+        self,
+        *,
+        scheme: Scheme = "complement",
+        power: float = 1.0,
+        beta: float = 0.999,
+        table: Mapping[str, float] | None = None,
+        counted_on: CountedOn = "training",
+    ) -> None:
+        schemes = ("complement", "none", "inverse_frequency", "effective_number", "table")
+        if scheme not in schemes:
+            raise ValueError(f"scheme is {scheme!r}, but must be one of {', '.join(schemes)}")
+        if counted_on not in ("training", "batch", "copy"):
+            raise ValueError(f"counted_on is {counted_on!r}, but must be training, batch or copy")
+        if not 0 <= power < float("inf"):
+            raise ValueError(f"power is {power}, but must be 0 or more")
+        if not 0 <= beta < 1:
+            raise ValueError(f"beta is {beta}, but must be at least 0 and below 1")
+        if (scheme == "table") != (table is not None):
+            raise ValueError('a table of class weights needs scheme = "table", and the other way')
+        for name, weight in (table or {}).items():
+            if not 0 <= weight < float("inf"):
+                raise ValueError(f'the class weight of "{name}" is {weight}, but must be 0 or more')
+        self.scheme = scheme
+        self.power = power
+        self.beta = beta
+        self.table = table
+        self.counted_on = counted_on
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether one array of weights, taken from the training data, serves for all batches."""
+        return self.counted_on == "training" or self.scheme in ("none", "table")
+
+    def from_counts(self, counts: Array, names: Sequence[str] = ()) -> Array:
+        """Weights (..., n_labels), float64, of token counts (..., n_labels) by label.
+
+        Labels lie on the last axis; other axes are corpora of their own. names: of the labels,
+        needed for a table alone. Raises ValueError for a name of the table that no label has, and
+        for a label that the table leaves out.
+        """
+        xp = util.get_array_module(counts)  # type: ignore[no-untyped-call]
+        n = xp.asarray(counts, dtype="float64")
+        total = n.sum(axis=-1, keepdims=True)
+        if self.scheme == "complement":
+            return 1.0 - n / xp.maximum(total, 1.0)
+        if self.scheme == "none":
+            return xp.ones_like(n)
+        if self.table is not None:
+            return xp.zeros_like(n) + xp.asarray(_looked_up(self.table, names))
+        n_or_one = xp.maximum(n, 1.0)
+        if self.scheme == "inverse_frequency":
+            weights = n_or_one**-self.power
+        else:
+            weights = (1.0 - self.beta) / (1.0 - self.beta**n_or_one)
+        weighted = (n * weights).sum(axis=-1, keepdims=True)
+        return weights * xp.where(weighted > 0, total / xp.where(weighted > 0, weighted, 1.0), 1.0)
 
 
-def make_complement_of_frequency() -> ClassWeights:
-    """The registered form of `complement_of_frequency`."""
-    return complement_of_frequency
+def label_weights(component: Any) -> dict[str, float] | None:
+    """Weight of each column of a trained ``btl_knn_ner``, by its name.
+
+    None where no one weight can be told: counted anew on each batch or copy, or not counted yet.
+    """
+    names = column_names(component.labels)
+    weighting, weights = component.loss.weighting, component.loss.class_weights
+    if weights is not None:
+        return {name: float(weight) for name, weight in zip(names, weights, strict=True)}
+    return dict.fromkeys(names, 1.0) if weighting is None else None
+
+
+def _looked_up(table: Mapping[str, float], names: Sequence[str]) -> np.ndarray[Any, Any]:
+    """Weights (n_labels,) of a table; a column's own name goes before that of its type."""
+    types = [name.partition("-")[2] or name for name in names]
+    if unknown := set(table) - set(names) - set(types):
+        raise ValueError(
+            f"the table of class weights names {', '.join(sorted(unknown))}, "
+            f"which is none of the labels: {', '.join(names)}"
+        )
+    keys = [name if name in table else kind for name, kind in zip(names, types, strict=True)]
+    if missing := [name for name, key in zip(names, keys, strict=True) if key not in table]:
+        raise ValueError(f"the table of class weights leaves out {', '.join(missing)}")
+    return np.array([table[key] for key in keys], dtype=np.float64)

@@ -20,7 +20,9 @@ NAMES = sorted(
 
 def test_import_brings_nothing_heavy() -> None:
     code = "import sys, spacy_btl; print(sorted({'spacy', 'torch', 'numpy'} & set(sys.modules)))"
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert output.stdout.strip() == "[]"
 
 
@@ -31,7 +33,9 @@ def test_the_component_alone_brings_no_transformers() -> None:
         "print([m for m in ('spacy_btl.transformer', 'spacy_btl.hash_transformer', 'sklearn') "
         "if m in sys.modules])"
     )
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert output.stdout.strip() == "[]"
 
 

@@ -1,18 +1,20 @@
 """The losses in one pass, against copies that are really made, one after the other, in torch."""
 
-import json
 from copy import deepcopy
+from functools import partial
 from itertools import product
 
 import numpy as np
 import pytest
+import srsly
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize
 
+from spacy_btl import losses
 from spacy_btl.labels import MISSING, OUTSIDE
 from spacy_btl.losses import AllTokenLabels, BinaryTokenLabels
+from spacy_btl.weights import ClassWeights
 
 REDUCTIONS = ("weights", "mean", "sum")
 SETTINGS = [
@@ -31,6 +33,12 @@ every_setting = pytest.mark.parametrize("setting", SETTINGS, ids=lambda s: "-".j
 LOSSES = [AllTokenLabels(reduction=r) for r in REDUCTIONS] + [
     BinaryTokenLabels(**setting) for setting in SETTINGS
 ]
+
+
+def assert_rows_are_probabilities(p):
+    assert (p >= 0).all()
+    assert (p <= 1 + 1e-6).all()
+    assert p.sum(axis=1) == pytest.approx(1, abs=1e-5)
 
 
 @pytest.fixture(params=LOSSES, ids=lambda loss: "-".join(options(loss).values()))
@@ -56,17 +64,21 @@ def weighted_cross_entropy(logits, targets, weights, reduction):
 def literal(logits, labels, weights, setting):
     """Gradient and loss: the sum over copies that are really made.
 
+    weights: of the columns; or a function that gives them for the targets of a copy, and for how
+        many columns compete in it.
     setting: what `BinaryTokenLabels` takes, or the reduction of `AllTokenLabels`, which makes none.
     """
     x = torch.tensor(np.asarray(logits), dtype=torch.float64, requires_grad=True)
-    weights = np.ones(x.shape[1]) if weights is None else np.asarray(weights, dtype=np.float64)
+    weights = np.ones(x.shape[1]) if weights is None else weights
     if isinstance(setting, str):
-        loss = weighted_cross_entropy(x, labels, weights, setting)
+        of_batch = weights(labels, x.shape[1]) if callable(weights) else weights
+        loss = weighted_cross_entropy(x, labels, of_batch, setting)
     else:
         loss = torch.zeros((), dtype=torch.float64)
         for columns, targets in make_copies(labels, x.shape[1], **setting):
+            of_copy = weights(targets, len(columns)) if callable(weights) else weights[columns]
             loss = loss + weighted_cross_entropy(
-                x[:, columns], targets, weights[columns], setting["reduction"]
+                x[:, columns], targets, of_copy, setting["reduction"]
             )
     if not loss.requires_grad:  # no copy, no token
         return np.zeros(x.shape), 0.0
@@ -183,6 +195,84 @@ def test_one_pass_equals_the_copies_in_a_large_batch(setting, weighted):
     assert gradient == pytest.approx(x.grad.numpy(), rel=1e-4, abs=1e-5)
 
 
+def plain_weights(scheme, targets, n_columns):
+    """Class weights by their formulas, one label at a time."""
+    counts = [targets.count(column) for column in range(n_columns)]
+    total = sum(counts)
+    if scheme == "complement":
+        return [1 - n / (total or 1) for n in counts]
+    if scheme == "inverse_frequency":
+        raw = [max(n, 1) ** -0.5 for n in counts]
+    else:
+        raw = [(1 - 0.9) / (1 - 0.9 ** max(n, 1)) for n in counts]
+    weighted = sum(n * w for n, w in zip(counts, raw, strict=True))
+    return [w * total / weighted if total else w for w in raw]
+
+
+def make_weighting(scheme, counted_on):
+    return ClassWeights(scheme=scheme, power=0.5, beta=0.9, counted_on=counted_on)
+
+
+@pytest.mark.parametrize("scheme", ["complement", "inverse_frequency", "effective_number"])
+@pytest.mark.parametrize("counted_on", ["training", "batch", "copy"])
+@every_setting
+def test_one_pass_equals_the_copies_for_counted_weights(setting, counted_on, scheme):
+    in_training = [0] * 7 + [1, 2, 2, 3]
+    for labels in HAND_MADE.values():
+        logits = np.random.default_rng(0).normal(size=(len(labels), 5)).astype(np.float32)
+        loss = BinaryTokenLabels(**setting)
+        loss.weighting = make_weighting(scheme, counted_on)
+        loss.prepare(np.bincount(in_training, minlength=5), list("OABCD"))
+        if counted_on == "copy":
+            weights = partial(plain_weights, scheme)
+        else:
+            counted = in_training if counted_on == "training" else labels
+            weights = np.array(plain_weights(scheme, counted, 5))
+        d_expected, expected = literal(logits, labels, weights, setting)
+        gradient, value = loss(logits, np.array(labels, dtype=np.int64))
+        assert value == pytest.approx(expected, rel=1e-5, abs=1e-5)
+        assert gradient == pytest.approx(d_expected, rel=1e-5, abs=1e-5)
+
+
+@pytest.mark.parametrize("scheme", ["complement", "inverse_frequency", "effective_number"])
+@pytest.mark.parametrize("counted_on", ["batch", "copy"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_all_token_labels_count_a_copy_as_the_batch(reduction, counted_on, scheme):
+    for labels in HAND_MADE.values():
+        logits = np.random.default_rng(0).normal(size=(len(labels), 5)).astype(np.float32)
+        loss = AllTokenLabels(reduction=reduction)
+        loss.weighting = make_weighting(scheme, counted_on)
+        d_expected, expected = literal(logits, labels, partial(plain_weights, scheme), reduction)
+        gradient, value = loss(logits, np.array(labels, dtype=np.int64))
+        assert value == pytest.approx(expected, rel=1e-5, abs=1e-5)
+        assert gradient == pytest.approx(d_expected, rel=1e-5, abs=1e-5)
+
+
+def test_weights_of_the_training_data_stay_fixed():
+    """A table needs no counts, so it is fixed whatever it is said to be counted on."""
+    loss = AllTokenLabels()
+    table = {"O": 0.5, "Age": 2.0}
+    loss.weighting = ClassWeights(scheme="table", table=table, counted_on="batch")
+    loss.prepare(np.array([5, 1, 0]), ["O", "B-Age", "I-Age"])
+    assert loss.class_weights.tolist() == [0.5, 2.0, 2.0]
+    loss.weighting = ClassWeights(counted_on="batch")
+    loss.prepare(np.array([5, 1, 0]), ["O", "B-Age", "I-Age"])
+    assert loss.class_weights is None
+
+
+@pytest.mark.parametrize("size", [1, 5, 11, 14, 10**6])
+@every_setting
+def test_blocks_change_nothing(setting, size, monkeypatch):
+    """However few rows are worked on at a time, down to one and whatever is left for the last."""
+    labels = np.array([0, 1, 2, 3, 4, 0, 0])
+    logits = np.random.default_rng(8).normal(size=(7, 5))
+    d_expected, expected = literal(logits, labels.tolist(), None, setting)
+    monkeypatch.setattr(losses, "BLOCK", size)
+    gradient, value = BinaryTokenLabels(**setting)(logits, labels)
+    assert value == pytest.approx(expected)
+    assert gradient == pytest.approx(d_expected)
+
+
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @given(batch=batches("io"))
 def test_all_token_labels_equal_cross_entropy(reduction, batch):
@@ -291,167 +381,46 @@ def test_all_token_labels_options_must_be_known():
 
 
 @pytest.mark.parametrize(
-    ("batches_seen", "absent_classes", "copies"),
+    ("batches_seen", "absent_classes", "tokens", "own", "as_outside"),
     [
-        ([], "skip", 0),
-        ([[MISSING]], "skip", 0),
-        ([[0, 0]], "skip", 0),
-        ([[0, 0]], "keep", 2),
-        ([[1, 3]], "skip", 2),
-        ([[1, 2, 0]], "skip", 1),
-        ([[1, 3], [0] * 6], "skip", 2 * 2 / 8),  # weighted by tokens
-        ([[1, 3, MISSING], [1, 2, 0, 0]], "skip", (2 * 2 + 1 * 4) / 6),
+        ([[0, 0]], "skip", [2, 0, 0], [0, 0, 0], [0, 0, 0]),
+        ([[0, 0]], "keep", [2, 0, 0], [0, 0, 0], [4, 0, 0]),  # two copies say O to two tokens
+        ([[1, 2]], "skip", [0, 1, 1], [0, 1, 1], [0, 1, 1]),
+        ([[0, 1, 1]], "skip", [1, 2, 0], [0, 2, 0], [1, 0, 0]),
+        ([[1, 2, MISSING], [0, 0, 1]], "skip", [2, 2, 1], [0, 2, 1], [2, 1, 1]),
     ],
 )
-def test_copies_per_batch(batches_seen, absent_classes, copies):
-    loss = BinaryTokenLabels(absent_classes=absent_classes)
+def test_sums_what_its_tokens_count_for(batches_seen, absent_classes, tokens, own, as_outside):
+    loss = BinaryTokenLabels(
+        softmax="all", absent_classes=absent_classes, reduction="sum", scheme="io"
+    )
     for labels in batches_seen:
-        loss(np.zeros((len(labels), 5), np.float32), np.array(labels))
-    assert loss.copies_per_batch == pytest.approx(copies)
+        loss(np.zeros((len(labels), 3), np.float32), np.array(labels))
+    assert loss.seen.tolist() == [tokens, own, as_outside]
+
+
+def test_what_was_seen_belongs_to_its_training_data():
+    loss = BinaryTokenLabels(softmax="all")
+    loss(np.zeros((2, 3), np.float32), np.array([MISSING, MISSING]))
+    assert loss.seen is None
+    loss(np.zeros((2, 3), np.float32), np.array([0, 1]))
+    assert loss.seen is not None
+    loss.prepare(np.array([5, 1, 1]), ["O", "B-Age", "I-Age"])
+    assert loss.seen is None
 
 
 def test_state_round_trip(loss):
-    loss.class_weights = np.array(WEIGHTS["complement"], dtype=np.float32)
+    loss.class_weights = np.array([*WEIGHTS["complement"][:4], 1e-7 / 3], dtype=np.float32)
     logits = np.random.default_rng(5).normal(size=(4, 5)).astype(np.float32)
     loss(logits, np.array([0, 1, 2, 3]))
     copy = type(loss)(**options(loss))
-    copy.set_state(json.loads(json.dumps(loss.get_state())))
+    copy.set_state(srsly.json_loads(srsly.json_dumps(loss.get_state())))
     assert (copy.class_weights == loss.class_weights).all()
     assert (copy.probabilities(logits) == loss.probabilities(logits)).all()
     assert copy.get_state() == loss.get_state()
     fresh = type(loss)(**options(loss))
-    copy.set_state(json.loads(json.dumps(fresh.get_state())))
+    copy.set_state(srsly.json_loads(srsly.json_dumps(fresh.get_state())))
     assert copy.class_weights is None
-
-
-def assert_rows_are_probabilities(p):
-    assert (p >= 0).all()
-    assert (p <= 1 + 1e-6).all()
-    assert p.sum(axis=1) == pytest.approx(1, abs=1e-5)
-
-
-@pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS)
-def test_probabilities_are_such_for_any_logits(loss, weights):
-    loss.class_weights = None if weights is None else np.asarray(weights, dtype=np.float32)
-    if isinstance(loss, BinaryTokenLabels):
-        loss.copies_per_batch = 1.7
-    for scale in (0.1, 5.0, 100.0):
-        logits = np.random.default_rng(6).normal(size=(50, 5)).astype(np.float32) * scale
-        p = loss.probabilities(logits)
-        assert p.dtype == np.float32
-        assert_rows_are_probabilities(p)
-
-
-# Recovery: minimize the expected loss of tokens with known label probabilities, read the logits.
-
-Q = np.array([[0.5, 0.2, 0.1, 0.05, 0.15], [0.8, 0.05, 0.05, 0.1, 0.0], [0.1, 0.5, 0.1, 0.2, 0.1]])
-TILT = np.array([0.3, 0.8, 0.9, 1.0, 2.0])
-
-
-def read_at_optimum(loss, q, weights):
-    """`probabilities` where the loss of one batch is least that holds labels in the shares of q."""
-    loss.class_weights = None if weights is None else np.asarray(weights)
-    counts = np.round(q * 100).astype(int)
-    labels = np.concatenate([np.repeat(np.arange(q.shape[1]), row) for row in counts])
-    context = np.repeat(np.arange(len(q)), counts.sum(axis=1))
-
-    def expected_loss(flat):
-        gradient, value = loss(flat.reshape(q.shape)[context], labels)
-        d_x = np.zeros(q.shape)
-        np.add.at(d_x, context, gradient)
-        return value, d_x.ravel()
-
-    thorough = {"ftol": 0, "gtol": 1e-9, "maxiter": 2000, "maxfun": 4000, "maxcor": 30}
-    best = minimize(expected_loss, np.zeros(q.size), jac=True, method="L-BFGS-B", options=thorough)
-    return loss.probabilities(best.x.reshape(q.shape))
-
-
-def tilted(q, weights):
-    return q * weights / (q * weights).sum(axis=1, keepdims=True)
-
-
-def tilted_by_pair(q, weights, width):
-    """What the docstring says of "pair" and "outside": each type tilted against all else."""
-    own = (q * weights)[:, 1:].reshape(len(q), -1, width)
-    rest = weights[0] * (1 - q[:, 1:].reshape(own.shape).sum(axis=2, keepdims=True))
-    p = (own / (own.sum(axis=2, keepdims=True) + rest)).reshape(len(q), -1)
-    left = np.maximum(1 - p.sum(axis=1, keepdims=True), 0)
-    p = np.concatenate((left, p), axis=1)
-    return p / p.sum(axis=1, keepdims=True)
-
-
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("weights", [None, TILT], ids=["unit", "weighted"])
-def test_all_token_labels_leave_the_weights_in(reduction, weights):
-    p = read_at_optimum(AllTokenLabels(reduction=reduction), Q, weights)
-    assert p == pytest.approx(tilted(Q, np.ones(5) if weights is None else weights), abs=1e-4)
-
-
-def expected_reading(setting, weights):
-    """What `probabilities` is to give by its docstring; None where it claims nothing exact."""
-    equal = weights is None
-    if setting["softmax"] == "all":
-        exact = setting["reduction"] == "sum" or (
-            setting["other_classes"] == "outside" and (setting["reduction"] == "mean" or equal)
-        )
-        return Q if exact else None
-    if equal:
-        return Q
-    if setting["other_classes"] == "mask":
-        return tilted(Q, weights)
-    return tilted_by_pair(Q, weights, {"bio": 2, "io": 1}[setting["scheme"]])
-
-
-@every_setting
-@pytest.mark.parametrize("weights", [None, 2 * np.ones(5), TILT], ids=["unit", "equal", "tilt"])
-def test_probabilities_are_recovered(setting, weights):
-    is_equal = weights is None or len(set(weights)) == 1
-    expected = expected_reading(setting, None if is_equal else weights)
-    p = read_at_optimum(BinaryTokenLabels(**setting), Q, weights)
-    if expected is not None:
-        assert p == pytest.approx(expected, abs=2e-4)
-    else:
-        assert p != pytest.approx(Q, abs=1e-3)
-        rare = np.array([[0.9, 0.03, 0.02, 0.04, 0.01], [0.94, 0.02, 0.01, 0.01, 0.02]])
-        close = read_at_optimum(BinaryTokenLabels(**setting), rare, weights)
-        assert close[:, 1:] == pytest.approx(rare[:, 1:], rel=0.2)
-
-
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize(
-    ("softmax", "absent_classes", "factors"),
-    [
-        ("all", "keep", [1, 1]),
-        ("all", "skip", [1, 1]),
-        ("pair", "keep", [1, 1]),
-        ("pair", "skip", [1 / 0.2, 1 / 0.1]),
-    ],
-)
-def test_skipped_copies_raise_the_odds_of_pairs(softmax, absent_classes, factors, reduction):
-    """All batches of two independent tokens: the other one is of a type in the share q of them."""
-    q = np.array([0.7, 0.2, 0.1])
-    loss = BinaryTokenLabels(
-        softmax=softmax, absent_classes=absent_classes, reduction=reduction, scheme="io"
-    )
-    batches = [list(pair) for pair in product(range(3), repeat=2)]
-
-    def expected_loss(x):
-        parts = [loss(np.stack([x, x]), np.array(pair)) for pair in batches]
-        shares = [q[pair].prod() for pair in batches]
-        value = sum(share * part for share, (_, part) in zip(shares, parts, strict=True))
-        d_x = sum(share * d.sum(axis=0) for share, (d, _) in zip(shares, parts, strict=True))
-        return value, d_x
-
-    x = minimize(expected_loss, np.zeros(3), jac=True, method="L-BFGS-B", tol=1e-12).x
-    made = [len(set(pair) - {OUTSIDE}) if absent_classes == "skip" else 2 for pair in batches]
-    loss.copies_per_batch = sum(q[pair].prod() * n for pair, n in zip(batches, made, strict=True))
-    if softmax == "pair":  # each type against all else, as q is where no copy is skipped
-        x = x - x[0]
-        odds = np.exp(x[1:])
-        assert odds == pytest.approx(factors * q[1:] / (1 - q[1:]), rel=1e-3)
-    else:
-        (p,) = loss.probabilities(x[None])
-        assert p[1:] / p[0] == pytest.approx(factors * q[1:] / q[0], rel=1e-3)
 
 
 def test_gpu_arrays_give_the_same():

