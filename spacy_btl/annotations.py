@@ -7,7 +7,9 @@ import numpy.typing as npt
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from .labels import MISSING, OUTSIDE, labels_to_spans, n_columns
+from .labels import MISSING, OUTSIDE, n_columns
+from .labels import Span as LabelSpan
+from .layers import spans_to_layers
 
 Ints1d = npt.NDArray[np.int64]
 
@@ -36,19 +38,46 @@ def taken_tokens(doc: Doc) -> npt.NDArray[np.bool_]:
     return np.array([token.ent_iob in (1, 3) for token in doc], dtype=bool)
 
 
-def add_entities(doc: Doc, path: Ints1d, types: Sequence[str]) -> None:
-    """Add the entities of a label sequence to ``doc.ents``, without white space at their ends.
+def gold_layers(example: Example, types: Sequence[str], key: str) -> npt.NDArray[np.int64]:
+    """Layer labels (n_tokens, n_types) of the gold spans ``doc.spans[key]``, which may overlap.
 
-    Entities that are there already, and blocked tokens, stay as they are; the sequence must be
-    ``O`` on them.
+    The tokens of a span that cannot be aligned, or shares a token with a longer one of its type,
+    get `MISSING` in its layer, and keep what they have of the other span. Raises ValueError for a
+    label that is none of ``types``, or where the reference has no spans under this key.
     """
-    found = []
-    for start, end, kind in labels_to_spans(path):
-        while start < end and doc[start].is_space:
-            start += 1
-        while start < end and doc[end - 1].is_space:
-            end -= 1
-        if start < end:
-            found.append(Span(doc, start, end, label=types[kind]))
+    doc, reference = example.predicted, example.reference
+    if key not in reference.spans:
+        raise ValueError(f'a training document has no spans under "{key}" (doc.spans["{key}"])')
+    index = {label: i for i, label in enumerate(types)}
+    spans: list[LabelSpan] = []
+    lost: list[LabelSpan] = []
+    for span in reference.spans[key]:
+        if span.label_ not in index:
+            raise ValueError(f'"{span.label_}" is none of the labels trained: {", ".join(types)}')
+        exact = doc.char_span(span.start_char, span.end_char)
+        near = exact or doc.char_span(span.start_char, span.end_char, alignment_mode="expand")
+        if near is not None:
+            (spans if exact else lost).append((near.start, near.end, index[span.label_]))
+    layers, crowded = spans_to_layers(spans, len(doc), len(types))
+    for start, end, kind in [*lost, *crowded]:
+        part = layers[start:end, kind]
+        part[part == OUTSIDE] = MISSING
+    return layers
+
+
+def trimmed_span(doc: Doc, start: int, end: int, label: str) -> Span | None:
+    """The span without white-space tokens at its ends; None where there is nothing else."""
+    while start < end and doc[start].is_space:
+        start += 1
+    while start < end and doc[end - 1].is_space:
+        end -= 1
+    return Span(doc, start, end, label=label) if start < end else None
+
+
+def add_entities(doc: Doc, spans: Sequence[Span]) -> None:
+    """Add spans that share no token with what ``doc.ents`` holds already.
+
+    Entities that are there, and blocked tokens, stay as they are; all other tokens become ``O``.
+    """
     blocked = [doc[t.i : t.i + 1] for t in doc if t.ent_iob == 3 and not t.ent_type]
-    doc.set_ents([*doc.ents, *found], blocked=blocked, default="outside")
+    doc.set_ents([*doc.ents, *spans], blocked=blocked, default="outside")

@@ -21,62 +21,15 @@ from thinc.api import Model, Optimizer
 from thinc.types import Floats2d
 from tqdm import tqdm
 
-from .annotations import add_entities, gold_labels, taken_tokens
-from .decoding import best_paths
 from .labels import MISSING, column_names, n_columns
 from .losses import TokenLoss
 from .neighbors import NeighborSearch
+from .readings import FlatReading, LayeredReading, Reading
 from .scorer import score_ner
 from .weights import ClassWeights
 
 Logits = list[Floats2d]
 Probabilities = list[npt.NDArray[np.floating]]
-
-DEFAULT_CONFIG: dict[str, Any] = {
-    "model": {
-        "@architectures": "spacy-btl.TokenClassifier.v1",
-        "tok2vec": {"@architectures": "spacy-btl.HashEmbedTransformer.v1"},
-    },
-    "loss": {"@losses": "spacy-btl.BinaryTokenLabels.v1"},
-    "class_weights": {"@misc": "spacy-btl.class_weights.v1"},
-    "neighbors": {"@misc": "spacy-btl.KNearestNeighbors.v1", "n_neighbors": 17},
-    "scorer": {"@scorers": "spacy-btl.ner_scorer.v1"},
-}
-
-
-@Language.factory(
-    "btl_knn_ner",
-    assigns=["doc.ents", "token.ent_iob", "token.ent_type"],
-    default_config=DEFAULT_CONFIG,
-    default_score_weights={
-        "ents_f": 0.5,
-        "ents_macro_f": 0.5,
-        "ents_p": 0.0,
-        "ents_r": 0.0,
-        "ents_per_type": None,
-        "token_macro_r": 0.0,
-    },
-)
-def make_btl_knn_ner(
-    nlp: Language,
-    name: str,
-    model: Model[list[Doc], Logits],
-    loss: TokenLoss,
-    class_weights: ClassWeights | None,
-    neighbors: NeighborSearch,
-    scorer: Callable[..., dict[str, Any]] | None,
-) -> "BtlKnnNer":
-    """The factory ``btl_knn_ner``."""
-    return BtlKnnNer(
-        nlp.vocab,
-        model,
-        name,
-        loss=loss,
-        class_weights=class_weights,
-        neighbors=neighbors,
-        scorer=scorer,
-    )
-
 
 class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
     """Named entity recognition from token logits, read by the model itself or by its neighbours.
@@ -86,6 +39,9 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
     class_weights: how the loss weighs the labels; None for no weights.
     neighbors: classifies logits once `fit_neighbors` has filled it; until then, and again after
         any update of the weights, the model's own probabilities decide.
+    spans_key: None for entities that do not overlap, in ``doc.ents``. A key for entities of unlike
+        types that may overlap: they are learned from ``doc.spans[spans_key]`` of the reference and
+        written there, with ``attrs["scores"]``, and ``doc.ents`` gets the best that fit.
     """
 
     def __init__(
@@ -98,7 +54,14 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         class_weights: ClassWeights | None = None,
         neighbors: NeighborSearch,
         scorer: Callable[..., dict[str, Any]] | None = score_ner,
+        spans_key: str | None = None,
     ) -> None:
+        if spans_key is not None and not getattr(loss, "has_layers", False):
+            raise ValueError(
+                f'"{name}" cannot learn the overlapping entities of doc.spans["{spans_key}"] with '
+                'this loss; take spacy-btl.BinaryTokenLabels.v1 with softmax = "pair", or leave '
+                "spans_key out"
+            )
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -106,6 +69,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         self.loss.weighting = class_weights
         self.neighbors = neighbors
         self.scorer = scorer
+        self.reading: Reading = LayeredReading(spans_key) if spans_key else FlatReading()
         self.cfg: dict[str, Any] = {"labels": [], "updates": 0}
 
     @property
@@ -149,7 +113,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
             examples. Raises ValueError where there is none, or where the examples have others.
         """
         validate_get_examples(get_examples, "BtlKnnNer.initialize")
-        seen = {ent.label_ for eg in get_examples() for ent in eg.reference.ents}
+        seen = {label for eg in get_examples() for label in self.reading.entity_labels(eg)}
         for label in labels if labels is not None else self.labels or sorted(seen):
             self.add_label(label)
         if not self.labels:
@@ -165,8 +129,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         columns = n_columns(len(self.labels))
         counts = np.zeros(columns, dtype=np.int64)
         for example in get_examples():
-            gold = gold_labels(example, self.labels)
-            counts += np.bincount(gold[gold != MISSING], minlength=columns)
+            counts += self.reading.label_counts(self._gold([example]), self.labels)
         self.loss.prepare(counts, column_names(self.labels))
         output = self.model.get_ref("output_layer")
         if output.maybe_get_dim("nO") not in (None, columns):
@@ -202,7 +165,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         examples = list(examples)
         validate_examples(examples, "BtlKnnNer.get_loss")
         ops: Any = self.model.ops
-        gold = ops.asarray1i(self._gold_labels(examples))
+        gold = ops.asarray(self._gold(examples))
         docs = [example.predicted for example in examples]
         d_logits, loss = self.loss(ops.flatten(scores), gold, **self._lengths(docs))
         return loss, ops.unflatten(d_logits, [len(doc) for doc in docs])
@@ -214,19 +177,18 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
 
         Raises ValueError where no token has a label.
         """
-        keys, labels = [], []
+        keys, gold = [], []
         shown = tqdm(examples, desc="neighbours", unit=" docs", disable=not progress)
         for batch in util.minibatch(shown, batch_size):  # type: ignore[no-untyped-call]
-            gold = self._gold_labels(batch)
-            logits = self._flat_logits([example.predicted for example in batch])
-            keys.append(logits[gold != MISSING])
-            labels.append(gold[gold != MISSING])
+            keys.append(self._flat_logits([example.predicted for example in batch]))
+            gold.append(self._gold(batch))
         if not keys:
             raise ValueError("no document to fit the neighbours on")
-        self.neighbors.fit(
-            np.concatenate(keys), np.concatenate(labels), n_columns(len(self.labels))
-        )
-        return sum(map(len, labels))
+        all_gold = np.concatenate(gold)
+        labels, n_labels = self.reading.neighbor_labels(all_gold, self.labels)
+        known = labels != MISSING
+        self.neighbors.fit(np.concatenate(keys)[known], labels[known], n_labels)
+        return int(known.sum())
 
     def predict(self, docs: Iterable[Doc]) -> Probabilities:
         """Label probabilities (n_tokens, n_columns) of each document.
@@ -236,9 +198,9 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         docs = list(docs)
         logits: Any = self._flat_logits(docs)
         if self.neighbors.is_fitted:
-            flat: Any = self.neighbors.predict_proba(logits)
+            flat: Any = self.reading.from_votes(self.neighbors.predict_proba(logits))
         else:
-            flat = self.loss.probabilities(logits, **self._lengths(docs))
+            flat = self.reading.from_logits(self.loss, logits, **self._lengths(docs))
         return np.split(flat, np.cumsum([len(doc) for doc in docs])[:-1])[: len(docs)]
 
     def set_annotations(self, docs: Iterable[Doc], scores: Probabilities) -> None:
@@ -246,10 +208,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
 
         Entities that are there already, and tokens blocked by another component, stay as they are.
         """
-        docs = list(docs)
-        paths = best_paths(scores, [taken_tokens(doc) for doc in docs])
-        for doc, path in zip(docs, paths, strict=True):
-            add_entities(doc, path, self.labels)
+        self.reading.annotate(list(docs), scores, self.labels)
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Serialize the component, neighbours included."""
@@ -296,13 +255,19 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
             self.loss.set_state(cfg.pop("loss"))
             self.cfg.update(cfg)
 
+        def write_neighbors() -> bytes:
+            arrays = self.neighbors.get_arrays()
+            return save_arrays(arrays | self.reading.get_arrays() if arrays else arrays)
+
+        def read_neighbors(data: bytes) -> None:
+            arrays = load_arrays(data)
+            self.reading.set_arrays(arrays)
+            self.neighbors.set_arrays(arrays)
+
         return {
             "cfg": (write_cfg, read_cfg),
             "model": (self.model.to_bytes, self.model.from_bytes),
-            "neighbors": (
-                lambda: save_arrays(self.neighbors.get_arrays()),
-                lambda data: self.neighbors.set_arrays(load_arrays(data)),
-            ),
+            "neighbors": (write_neighbors, read_neighbors),
         }
 
     def _lengths(self, docs: list[Doc]) -> dict[str, Any]:
@@ -318,6 +283,6 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         ops: Any = self.model.ops
         return np.asarray(ops.to_numpy(ops.flatten(self.model.predict(docs))))
 
-    def _gold_labels(self, examples: Iterable[Example]) -> npt.NDArray[np.int64]:
-        """Columns of the gold labels of all tokens of all examples."""
-        return np.concatenate([gold_labels(example, self.labels) for example in examples])
+    def _gold(self, examples: Iterable[Example]) -> Any:
+        """Gold labels of all tokens of all examples, as the reading has them."""
+        return np.concatenate([self.reading.gold(example, self.labels) for example in examples])

@@ -1,4 +1,4 @@
-"""Nested entities: one BIO layer for each entity type, so that entities of unlike types may overlap.
+"""Nested entities: a BIO layer for each entity type, so that entities of unlike types may overlap.
 
 Pure arrays. A layer label is 0 for ``O``, 1 for the first token of an entity, 2 for a further one
 and `MISSING` where nothing is known; the labels of a document have shape (n_tokens, n_types).
@@ -18,7 +18,9 @@ Ints2d = npt.NDArray[np.int64]
 BEGIN, INSIDE = 1, 2
 
 
-def spans_to_layers(spans: Sequence[Span], n_tokens: int, n_types: int) -> tuple[Ints2d, list[Span]]:
+def spans_to_layers(
+    spans: Sequence[Span], n_tokens: int, n_types: int
+) -> tuple[Ints2d, list[Span]]:
     """Layer labels of spans that may overlap, and the spans for which their layer had no room.
 
     Two entities of one type that share a token do not fit one layer: the longer one stays (of equal
@@ -36,17 +38,15 @@ def spans_to_layers(spans: Sequence[Span], n_tokens: int, n_types: int) -> tuple
     return layers, lost
 
 
-def best_layer_paths(probabilities: Floats3d, outside: npt.NDArray[np.bool_]) -> Ints2d:
+def best_layer_paths(probabilities: Floats3d) -> Ints2d:
     """Most probable well-formed layer labels of a document; shape (n_tokens, n_types).
 
     probabilities: (n_tokens, n_types, 3), of ``O``, begin and inside in each layer.
-    outside: (n_tokens,) True where a token must be ``O`` in all layers.
     """
-    n_tokens, n_types, _ = probabilities.shape
-    paths = np.zeros((n_tokens, n_types), dtype=np.int64)
+    paths = np.zeros(probabilities.shape[:2], dtype=np.int64)
     # Where O has at least half of every token's probability, no other path can beat O throughout.
-    busy = np.flatnonzero((probabilities[~outside, :, 0] < 0.5).any(axis=0))
-    decoded = best_paths([probabilities[:, kind] for kind in busy], [outside] * len(busy))
+    busy = np.flatnonzero((probabilities[:, :, 0] < 0.5).any(axis=0))
+    decoded = best_paths([probabilities[:, kind] for kind in busy])
     for kind, path in zip(busy, decoded, strict=True):
         paths[:, kind] = path
     return paths
@@ -79,5 +79,5 @@ def distinct_rows(layers: Ints2d) -> tuple[Ints2d, npt.NDArray[np.int64]]:
 
 
 def row_votes_to_layers(votes: npt.NDArray[np.floating], rows: Ints2d) -> Floats3d:
-    """Votes for whole label rows (n_tokens, n_rows) to layer probabilities (n_tokens, n_types, 3)."""
+    """Votes for label rows (n_tokens, n_rows) to layer probabilities (n_tokens, n_types, 3)."""
     return np.stack([votes @ (rows == label).astype(votes.dtype) for label in range(3)], axis=2)

@@ -4,17 +4,16 @@ The component asks its reading for gold labels, for probabilities out of logits 
 write entities into documents; it knows of neither way itself.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
-from spacy.tokens import Doc, Span, SpanGroup
+from spacy.tokens import Doc, SpanGroup
 from spacy.training import Example
 
-from .annotations import add_entities, gold_labels, gold_layers, taken_tokens
+from .annotations import add_entities, gold_labels, gold_layers, taken_tokens, trimmed_span
 from .decoding import best_paths
-from .labels import MISSING, n_columns
+from .labels import MISSING, labels_to_spans, n_columns
 from .layers import (
     best_layer_paths,
     distinct_rows,
@@ -47,7 +46,9 @@ class Reading(Protocol):
     def from_votes(self, votes: Array) -> Array:
         """Probabilities by the votes (n_tokens, n) for the labels of `neighbor_labels`."""
 
-    def annotate(self, docs: Sequence[Doc], probabilities: Sequence[Array], types: Sequence[str]) -> None:
+    def annotate(
+        self, docs: Sequence[Doc], probabilities: Sequence[Array], types: Sequence[str]
+    ) -> None:
         """Write the entities into the documents."""
 
     def get_arrays(self) -> dict[str, Array]:
@@ -90,7 +91,8 @@ class FlatReading:
         """Add the entities of the best well-formed label sequences to ``doc.ents``."""
         paths = best_paths(probabilities, [taken_tokens(doc) for doc in docs])
         for doc, path in zip(docs, paths, strict=True):
-            add_entities(doc, path, types)
+            spans = [trimmed_span(doc, s, e, types[kind]) for s, e, kind in labels_to_spans(path)]
+            add_entities(doc, [span for span in spans if span is not None])
 
     def get_arrays(self) -> dict[str, Array]:
         """Nothing."""
@@ -147,15 +149,18 @@ class LayeredReading:
         ``doc.ents`` keeps what was there, and gets the entities of highest score that fit beside.
         """
         for doc, values in zip(docs, probabilities, strict=True):
-            is_space = np.array([token.is_space for token in doc], dtype=bool)
-            found = layers_to_spans(best_layer_paths(values, is_space), values)
-            spans = [Span(doc, start, end, label=types[kind]) for (start, end, kind), _ in found]
-            scores = np.array([score for _, score in found], dtype=np.float32)
-            group = SpanGroup(doc, name=self.key, spans=spans, attrs={"scores": scores})
-            doc.spans[self.key] = group
+            scored = [
+                (span, score)
+                for (start, end, kind), score in layers_to_spans(best_layer_paths(values), values)
+                if (span := trimmed_span(doc, start, end, types[kind])) is not None
+            ]
+            scores = np.array([score for _, score in scored], dtype=np.float32)
+            spans = [span for span, _ in scored]
+            doc.spans[self.key] = SpanGroup(
+                doc, name=self.key, spans=spans, attrs={"scores": scores}
+            )
             taken, chosen = taken_tokens(doc), []
-            for i in np.argsort(-scores, kind="stable"):
-                span = spans[int(i)]
+            for span, _ in sorted(scored, key=lambda item: -item[1]):
                 if not taken[span.start : span.end].any():
                     taken[span.start : span.end] = True
                     chosen.append(span)
@@ -168,8 +173,3 @@ class LayeredReading:
     def set_arrays(self, arrays: dict[str, Array]) -> None:
         """Take over what `get_arrays` gave."""
         self.rows = arrays.get("rows", self.rows)
-
-
-def concatenate(parts: Iterable[Array]) -> Array:
-    """Arrays of several documents as one."""
-    return np.concatenate(list(parts))

@@ -1,6 +1,7 @@
 """The spaCy scorer: entities of ``doc.ents`` against the annotation as it was before conversion."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from spacy.tokens import Doc
@@ -26,24 +27,27 @@ def gold_entities(reference: Doc) -> list[Entity]:
     return predicted_entities(reference)
 
 
-def predicted_entities(doc: Doc) -> list[Entity]:
-    """Entities of ``doc.ents`` with their characters."""
-    return [(ent.label_, ((ent.start_char, ent.end_char),)) for ent in doc.ents]
+def predicted_entities(doc: Doc, spans_key: str | None = None) -> list[Entity]:
+    """Entities of ``doc.ents``, or of ``doc.spans[spans_key]``, with their characters."""
+    spans = doc.ents if spans_key is None else doc.spans.get(spans_key, [])
+    return [(span.label_, ((span.start_char, span.end_char),)) for span in spans]
 
 
-def score_ner(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
+def score_ner(
+    examples: Iterable[Example], *, spans_key: str | None = None, **kwargs: Any
+) -> dict[str, Any]:
     """Strict span scores (``ents_...``) and token scores (``token_...``) of `spacy_btl.scores`.
 
-    Span scores are against the original character offsets (`gold_entities`); token scores against
-    the ``ents`` of the reference, on the tokens of the prediction, tokens without a gold label
-    left out.
+    Span scores are those of ``doc.ents``, or of ``doc.spans[spans_key]``, against the original
+    character offsets (`gold_entities`). Token scores compare the ``ents`` of prediction and
+    reference on the tokens of the prediction, tokens without a gold label left out.
     """
     gold, predicted = [], []
     gold_tokens: list[str] = []
     predicted_tokens: list[str] = []
     for example in examples:
         gold.append(gold_entities(example.reference))
-        predicted.append(predicted_entities(example.predicted))
+        predicted.append(predicted_entities(example.predicted, spans_key))
         for token, label in zip(example.predicted, example.get_aligned_ner(), strict=True):
             if label is not None and not token.is_space:
                 gold_tokens.append(label[2:] or OUTSIDE)
@@ -51,6 +55,6 @@ def score_ner(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
     return {**strict_span_scores(gold, predicted), **token_scores(gold_tokens, predicted_tokens)}
 
 
-def make_ner_scorer() -> Callable[..., dict[str, Any]]:
-    """The registered form of `score_ner`."""
-    return score_ner
+def make_ner_scorer(spans_key: str | None = None) -> Callable[..., dict[str, Any]]:
+    """The registered form of `score_ner`; ``spans_key`` for entities that may overlap."""
+    return partial(score_ner, spans_key=spans_key)

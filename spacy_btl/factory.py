@@ -1,0 +1,62 @@
+"""The factory ``btl_knn_ner`` and its default configuration."""
+
+from collections.abc import Callable
+from typing import Any
+
+from spacy.language import Language
+from spacy.tokens import Doc
+from thinc.api import Model
+from thinc.types import Floats2d
+
+from .component import BtlKnnNer
+from .losses import TokenLoss
+from .neighbors import NeighborSearch
+from .weights import ClassWeights
+
+DEFAULT_CONFIG: dict[str, Any] = {
+    "model": {
+        "@architectures": "spacy-btl.TokenClassifier.v1",
+        "tok2vec": {"@architectures": "spacy-btl.HashEmbedTransformer.v1"},
+    },
+    "loss": {"@losses": "spacy-btl.BinaryTokenLabels.v1"},
+    "class_weights": {"@misc": "spacy-btl.class_weights.v1"},
+    "neighbors": {"@misc": "spacy-btl.KNearestNeighbors.v1", "n_neighbors": 17},
+    "scorer": {"@scorers": "spacy-btl.ner_scorer.v1"},
+    "spans_key": None,
+}
+
+
+@Language.factory(
+    "btl_knn_ner",
+    assigns=["doc.ents", "token.ent_iob", "token.ent_type"],
+    default_config=DEFAULT_CONFIG,
+    default_score_weights={
+        "ents_f": 0.5,
+        "ents_macro_f": 0.5,
+        "ents_p": 0.0,
+        "ents_r": 0.0,
+        "ents_per_type": None,
+        "token_macro_r": 0.0,
+    },
+)
+def make_btl_knn_ner(
+    nlp: Language,
+    name: str,
+    model: Model[list[Doc], list[Floats2d]],
+    loss: TokenLoss,
+    class_weights: ClassWeights | None,
+    neighbors: NeighborSearch,
+    scorer: Callable[..., dict[str, Any]] | None,
+    spans_key: str | None,
+) -> BtlKnnNer:
+    """The factory ``btl_knn_ner``."""
+    return BtlKnnNer(
+        nlp.vocab,
+        model,
+        name,
+        loss=loss,
+        class_weights=class_weights,
+        neighbors=neighbors,
+        scorer=scorer,
+        spans_key=spans_key,
+    )
