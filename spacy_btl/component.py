@@ -31,6 +31,7 @@ from .weights import ClassWeights
 Logits = list[Floats2d]
 Probabilities = list[npt.NDArray[np.floating]]
 
+
 class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
     """Named entity recognition from token logits, read by the model itself or by its neighbours.
 
@@ -69,6 +70,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         self.loss.weighting = class_weights
         self.neighbors = neighbors
         self.scorer = scorer
+        self.spans_key = spans_key
         self.reading: Reading = LayeredReading(spans_key) if spans_key else FlatReading()
         self.cfg: dict[str, Any] = {"labels": [], "updates": 0}
 

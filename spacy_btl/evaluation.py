@@ -34,6 +34,9 @@ def read_examples(path: Path, nlp: Language) -> list[Example]:
 def evaluate(nlp: Language, examples: list[Example], *, seed: int = 0) -> dict[str, Any]:
     """All figures of the scorer on these documents, as JSON values.
 
+    Entities are those of ``doc.ents``, or of ``doc.spans`` where a component writes overlapping
+    ones there.
+
     Beside the scores: ``intervals`` (95 %, bootstrap over documents), ``documents``, ``tokens``,
     ``gold_entities``, ``predicted_entities``, ``heading`` (that a report must carry), ``seconds``
     of prediction, ``updates`` behind the weights by component, ``machine`` and ``versions``.
@@ -46,10 +49,12 @@ def evaluate(nlp: Language, examples: list[Example], *, seed: int = 0) -> dict[s
         example.predicted = doc
     seconds = time.monotonic() - start
     gold = [gold_entities(example.reference) for example in examples]
-    predicted = [predicted_entities(example.predicted) for example in examples]
+    keys = [getattr(pipe, "spans_key", None) for _, pipe in nlp.pipeline]
+    key = next((key for key in keys if key is not None), None)
+    predicted = [predicted_entities(example.predicted, key) for example in examples]
     return {
         "heading": _heading([example.reference for example in examples]),
-        "scores": score_ner(examples),
+        "scores": score_ner(examples, spans_key=key),
         "intervals": bootstrap_intervals(gold, predicted, seed=seed),
         "documents": len(examples),
         "tokens": sum(len(example.predicted) for example in examples),

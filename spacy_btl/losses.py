@@ -31,6 +31,8 @@ from .losses_base import (
     softmax,
     to_texts,
 )
+from .losses_layers import layer_log_softmax, layered_loss
+from .losses_prior import seen_over_copies, without_prior
 
 __all__ = ["AllTokenLabels", "BinaryTokenLabels", "TokenLoss"]
 
@@ -64,6 +66,8 @@ class BinaryTokenLabels(TokenLoss):
     reduction: divide each copy by the sum of its weights ("weights"), by its number of tokens
         ("mean"), or by nothing ("sum").
     scheme: how columns belong to types, "bio" or "io".
+    copies_from: who makes the copies: this loss, of every batch, or `spacy_btl.batcher`, whose
+        batches are one copy each. Only the reading of "all" differs.
 
     ``seen``, kept with the model, is what `probabilities` needs under "all": for the tokens seen of
     each label their number, the sum of what they counted for in the copy of their own type, and the
@@ -78,13 +82,54 @@ class BinaryTokenLabels(TokenLoss):
         absent_classes: Literal["skip", "keep"] = "skip",
         reduction: Reduction = "weights",
         scheme: Scheme = "bio",
+        copies_from: Literal["loss", "batcher"] = "loss",
     ) -> None:
         self.other_classes = one_of("other_classes", other_classes, ("outside", "mask"))
         self.softmax = one_of("softmax", softmax, ("all", "pair"))
         self.absent_classes = one_of("absent_classes", absent_classes, ("skip", "keep"))
         self.reduction = one_of("reduction", reduction, ("weights", "mean", "sum"))
         self.scheme = one_of("scheme", scheme, ("bio", "io"))
+        self.copies_from = one_of("copies_from", copies_from, ("loss", "batcher"))
         self.seen: Array | None = None
+        self.label_counts: Array | None = None
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether entities of unlike types may overlap: every type competes with ``O`` alone."""
+        return bool(self.softmax == "pair" and self.scheme == "bio")
+
+    def __call__(self, guesses: Array, truths: Array) -> tuple[Array, float]:
+        """Gradient (n_tokens, n_labels) with respect to the logits, and loss.
+
+        truths: labels (n_tokens,), or where `has_layers` layer labels (n_tokens, n_types) as
+            `spacy_btl.losses_layers` has them. Raises ValueError where they do not fit.
+        """
+        if truths.ndim != 2:
+            return super().__call__(guesses, truths)
+        n_types, _ = self._columns(guesses)
+        if not self.has_layers or truths.shape != (len(guesses), n_types):
+            raise ValueError(
+                f"logits {guesses.shape} and labels {truths.shape} do not fit (labels of "
+                'overlapping entities need softmax = "pair", scheme = "bio" and a column a type)'
+            )
+        if self._counted_anew() is not None:
+            raise ValueError(
+                'with overlapping entities class weights are counted on "training", or not at all'
+            )
+        return layered_loss(
+            guesses,
+            truths,
+            self._weights(guesses, truths),
+            mask_others=self.other_classes == "mask",
+            keep_absent=self.absent_classes == "keep",
+            reduction=self.reduction,
+        )
+
+    def layer_probabilities(self, logits: Array) -> Array:
+        """Probabilities (n_tokens, n_types, 3) of ``O``, begin and inside in each type's layer."""
+        n_types, _ = self._columns(logits)
+        xp = array_module(logits)
+        return xp.exp(layer_log_softmax(logits, n_types))
 
     def probabilities(self, logits: Array) -> Array:
         """Label probabilities (n_tokens, n_labels), with the prior of the copies taken out.
@@ -107,7 +152,10 @@ class BinaryTokenLabels(TokenLoss):
         """
         xp = array_module(logits)
         if self.softmax == "all":
-            return self._without_prior(logits)
+            seen = self.seen
+            if self.copies_from == "batcher" and seen is not None and self.label_counts is not None:
+                seen = seen_over_copies(seen, self.label_counts, self.other_classes == "mask")
+            return softmax(logits) if seen is None else without_prior(logits, seen)
         if self.other_classes == "mask":
             return softmax(logits)
         _, width = self._columns(logits)
@@ -123,16 +171,19 @@ class BinaryTokenLabels(TokenLoss):
         """As `TokenLoss.prepare`; what was ``seen`` belongs to other data and is dropped."""
         super().prepare(counts, names)
         self.seen = None
+        self.label_counts = np.asarray(counts, dtype="float64")
 
     def get_state(self) -> dict[str, Any]:
-        """As `TokenLoss.get_state`, with ``seen``."""
-        return {**super().get_state(), "seen": to_texts(self.seen)}
+        """As `TokenLoss.get_state`, with ``seen`` and the token counts of the training data."""
+        own = {"seen": to_texts(self.seen), "label_counts": to_texts(self.label_counts)}
+        return {**super().get_state(), **own}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take over what `get_state` gave."""
         super().set_state(state)
-        seen = state.get("seen")
-        self.seen = None if seen is None else np.asarray(seen, dtype="float64")
+        for name in ("seen", "label_counts"):
+            values = state.get(name)
+            setattr(self, name, None if values is None else np.asarray(values, dtype="float64"))
 
     def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
         xp = array_module(logits)
@@ -210,26 +261,6 @@ class BinaryTokenLabels(TokenLoss):
         batch = array_module(n).stack((n, n * own_scale, n * as_outside))
         batch = batch.get() if hasattr(batch, "get") else batch  # cupy to numpy
         self.seen = batch if self.seen is None else self.seen + batch
-
-    def _without_prior(self, logits: Array) -> Array:
-        """The probabilities ``q`` of "all", as `probabilities` has it."""
-        xp = array_module(logits)
-        result = softmax(logits)
-        if self.seen is None or not self.seen[1:].any():
-            return result
-        tokens, own, as_outside = self.seen
-        n = np.maximum(tokens, 1.0)
-        a = np.where(tokens > 0, own / n, own.sum() / max(tokens[1:].sum(), 1.0))
-        b = np.where(tokens > 0, as_outside / n, as_outside.sum() / tokens.sum())
-        least = 1e-6 * max(a.max(), b.max())  # a label may weigh nothing
-        log_a = xp.asarray(np.log(np.maximum(a, least) / max(b[0], least)), dtype=logits.dtype)
-        b_of_type = xp.asarray(b[1:] / max(b[0], least), dtype=logits.dtype)
-        # With Z = sum_y b_y q(y) / b_O: q(c) = Z r_c, and q(O) = Z (1 - sum_c b_c / b_O r_c).
-        log_r = logits[:, 1:] - logits[:, :1] - log_a[1:]
-        result[:, 1:] = xp.exp(xp.clip(log_r, -60.0, 60.0))
-        result[:, 0] = xp.maximum(1.0 - result[:, 1:] @ b_of_type, 0.0)
-        result /= result.sum(axis=1, keepdims=True)
-        return result
 
     def _columns(self, logits: Array) -> tuple[int, int]:
         """Number of types, and of columns a type; ValueError where the logits have others."""

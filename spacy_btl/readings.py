@@ -20,7 +20,7 @@ from .layers import (
     layers_to_spans,
     row_votes_to_layers,
 )
-from .losses import TokenLoss
+from .losses import BinaryTokenLabels, TokenLoss
 
 Array = Any
 
@@ -135,6 +135,7 @@ class LayeredReading:
 
     def from_logits(self, loss: TokenLoss, logits: Array, **lengths: Any) -> Array:
         """Probabilities (n_tokens, n_types, 3)."""
+        assert isinstance(loss, BinaryTokenLabels)  # the component has seen to it
         return loss.layer_probabilities(logits)
 
     def from_votes(self, votes: Array) -> Array:

@@ -25,6 +25,7 @@ from . import forking  # noqa: F401  (makes torch safe in forked processes)
 from .encoders import CHOICES, find_encoder
 from .huggingface import (
     SpecialTokens,
+    attention_setting,
     leaves_out_space,
     load_encoder,
     most_positions,
@@ -44,8 +45,8 @@ def build_transformer_model(
     name: str,
     *,
     window: int = 128,
-    overlap: int = 32,
-    max_batch_pieces: int = 4096,
+    overlap: int = 16,
+    max_batch_pieces: int = 2048,
     precision: Precision = "auto",
     tokenizer_config: dict[str, Any] | None = None,
     transformer_config: dict[str, Any] | None = None,
@@ -56,7 +57,8 @@ def build_transformer_model(
         initialized (a saved pipeline carries its weights and looks nothing up).
     window, overlap: word pieces that the encoder sees at once, special tokens included, and those
         that neighbouring windows share. No piece is ever left out.
-    max_batch_pieces: bound on the padded word pieces that the encoder holds at once.
+    max_batch_pieces: bound on the padded word pieces that the encoder holds at once; what suits a
+        CPU's cache is little for a GPU.
     precision: of the encoder's matrix products; "auto" takes bfloat16 where the device multiplies
         it natively, else float32. Weights are kept in float32 in any case.
     tokenizer_config, transformer_config: further settings for ``from_pretrained``.
@@ -137,7 +139,7 @@ class EncoderShim(HFShim):
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
             for inputs, keep, pieces in batches:
                 vectors = self._model(**inputs).last_hidden_state[keep].float()
-                sums = sums.index_add(0, token_of_piece[pieces], vectors)
+                sums.index_add_(0, token_of_piece[pieces], vectors)
         n_pieces = torch.bincount(token_of_piece, minlength=n_tokens).clamp(min=1)
         return sums / n_pieces[:, None]
 
@@ -168,7 +170,7 @@ class EncoderShim(HFShim):
                 (Path(folder) / Path(file).name).write_bytes(content)
             tokenizer = _load_tokenizer(folder, local_files_only=True)
         config = AutoConfig.for_model(message["config"].pop("model_type"), **message["config"])
-        transformer = _make_transformer(config)
+        transformer = _make_transformer(config, **attention_setting())
         transformer.load_state_dict(load_tensors(message["weights"]))
         transformer.to(get_torch_default_device())
         self.set_encoder(HFObjects(tokenizer, transformer, None))
@@ -179,7 +181,7 @@ def autocast_dtype(precision: Precision, device: str) -> torch.dtype | None:
     """Type of the matrix products on this kind of device, None for the weights' own float32."""
     if precision == "auto":
         if device == "cpu":
-            native = torch.cpu._is_avx512_bf16_supported()
+            native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
         else:
             native = device == "cuda" and torch.cuda.is_bf16_supported()
         return torch.bfloat16 if native else None

@@ -4,7 +4,9 @@ A document longer than a window is read in overlapping ones. Each piece takes it
 window in which it stands farthest from an inner edge, so every piece is used exactly once.
 """
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -37,20 +39,24 @@ class Batch(NamedTuple):
 
 
 def split_windows(n_pieces: int, length: int, overlap: int) -> list[Window]:
-    """Windows of at most ``length`` pieces that cover ``n_pieces``, neighbours sharing ``overlap``.
+    """As few windows as cover ``n_pieces``, of like size, at most ``length`` pieces each.
 
-    The last window is moved back to be full. Raises ValueError where the overlap leaves no step.
+    Neighbouring windows share at least ``overlap`` pieces, half of them used from either. Raises
+    ValueError where the overlap leaves no step.
     """
     if not 0 <= overlap < length:
         raise ValueError(f"an overlap of {overlap} does not fit windows of {length} word pieces")
-    starts = list(range(0, max(n_pieces - overlap, 1), length - overlap)) if n_pieces else []
-    starts = [max(min(start, n_pieces - length), 0) for start in starts]
-    ends = [min(start + length, n_pieces) for start in starts]
-    inner = [(end + start) // 2 for end, start in zip(ends, starts[1:], strict=False)]
+    if not n_pieces:
+        return []
+    n_windows = max(math.ceil((n_pieces - overlap) / (length - overlap)), 1)
+    size = math.ceil((n_pieces + (n_windows - 1) * overlap) / n_windows)
+    last = n_pieces - size  # where the last window starts
+    starts = [i * last // max(n_windows - 1, 1) for i in range(n_windows)]
+    inner = [(start + size + following) // 2 for start, following in pairwise(starts)]
     keeps = [0, *inner, n_pieces]
     return [
-        Window(start, end, keep, keep_end)
-        for start, end, keep, keep_end in zip(starts, ends, keeps, keeps[1:], strict=False)
+        Window(start, start + size, *keep)
+        for start, keep in zip(starts, pairwise(keeps), strict=True)
     ]
 
 
