@@ -48,9 +48,9 @@ def evaluate(nlp: Language, examples: list[Example], *, seed: int = 0) -> dict[s
     ):
         example.predicted = doc
     seconds = time.monotonic() - start
-    gold = [gold_entities(example.reference) for example in examples]
     keys = [getattr(pipe, "spans_key", None) for _, pipe in nlp.pipeline]
     key = next((key for key in keys if key is not None), None)
+    gold = [gold_entities(example.reference, key) for example in examples]
     predicted = [predicted_entities(example.predicted, key) for example in examples]
     return {
         "heading": _heading([example.reference for example in examples]),

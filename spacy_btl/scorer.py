@@ -13,18 +13,18 @@ GOLD_KEY = "brat"
 """Key of ``doc.user_data`` under which the conversion leaves the original annotation."""
 
 
-def gold_entities(reference: Doc) -> list[Entity]:
+def gold_entities(reference: Doc, spans_key: str | None = None) -> list[Entity]:
     """Gold entities of a reference document, from the offsets of the original annotation.
 
     What the conversion lost or moved is still here, so that it counts as missed. A document that
-    does not come from our conversion is scored by its ``ents``.
+    does not come from our conversion is scored by its ``ents``, or by ``spans[spans_key]``.
     """
     if GOLD_KEY in reference.user_data:
         return [
             (entity["label"], tuple((start, end) for start, end in entity["fragments"]))
             for entity in reference.user_data[GOLD_KEY]["entities"]
         ]
-    return predicted_entities(reference)
+    return predicted_entities(reference, spans_key)
 
 
 def predicted_entities(doc: Doc, spans_key: str | None = None) -> list[Entity]:
@@ -46,7 +46,7 @@ def score_ner(
     gold_tokens: list[str] = []
     predicted_tokens: list[str] = []
     for example in examples:
-        gold.append(gold_entities(example.reference))
+        gold.append(gold_entities(example.reference, spans_key))
         predicted.append(predicted_entities(example.predicted, spans_key))
         for token, label in zip(example.predicted, example.get_aligned_ner(), strict=True):
             if label is not None and not token.is_space:
