@@ -116,15 +116,11 @@ def main() -> None:
     print(f"{len(docs)} documents, {tokens} tokens, {torch.get_num_threads()} threads\n")
     ours = make_trainable(our_encoder(options.encoder, "auto"), examples)
     single = make_trainable(our_encoder(options.encoder, "float32"), examples)
-    stock = make_trainable(
-        stock_encoder(options.encoder, "Tok2VecTransformer.v3"), examples
-    )
+    stock = make_trainable(stock_encoder(options.encoder, "Tok2VecTransformer.v3"), examples)
     bare = AutoModel.from_pretrained(find_encoder(options.encoder)).eval()
     half = autocast_dtype("auto", "cpu")
     encoder = ours.get_pipe("btl_knn_ner").model.get_ref("tok2vec")
-    batches = bare_batches(
-        ours, docs, encoder.attrs["window"], encoder.attrs["max_batch_pieces"]
-    )
+    batches = bare_batches(ours, docs, encoder.attrs["window"], encoder.attrs["max_batch_pieces"])
 
     def predict(nlp: Language) -> Callable[[], None]:
         model = nlp.get_pipe("btl_knn_ner").model.get_ref("tok2vec")

@@ -170,7 +170,7 @@ def export_command(
 
 @app.command("stats")
 def stats_command(
-    path: Annotated[Path, typer.Argument(help="BRAT folder, or DocBin")],
+    path: Annotated[Path, typer.Argument(help="BRAT folder, DocBin, or trained pipeline")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
     overlap: OverlapOption = Overlap.rarest,
     discontinuous: DiscontinuousOption = Discontinuous.envelope,
@@ -179,15 +179,24 @@ def stats_command(
 ) -> None:
     """Count what a corpus holds, and the best score that a tagger could reach on it.
 
-    A BRAT folder is converted first, by the policies given; a DocBin is counted as it is.
+    A BRAT folder is converted first, by the policies given; a DocBin is counted as it is. Of a
+    trained pipeline: its labels, updates, neighbours and class weights.
     """
     import json
 
     from .convert import blank, convert_folder
     from .docbin import read_docbin
+    from .pipeline_stats import pipeline_stats, pipeline_stats_to_markdown
     from .stats import corpus_stats, stats_to_markdown
 
     with errors_as_text():
+        if (path / "config.cfg").is_file():
+            import spacy
+
+            values = pipeline_stats(spacy.load(path))
+            text = json.dumps(values, indent=2) if as_json else pipeline_stats_to_markdown(values)
+            typer.echo(text, nl=False)
+            return
         if path.is_dir():
             policies = _policies(overlap, discontinuous, alignment)
             docs = convert_folder(path, lang, policies)[0]

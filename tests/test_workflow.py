@@ -104,6 +104,18 @@ def test_fitted_pipeline_decodes_with_its_neighbours(corpus: Path, fitted: Path)
     assert len(pipe.neighbors.get_arrays()["labels"]) == sum(map(len, docs))
 
 
+def test_stats_of_a_pipeline_show_its_class_weights(corpus: Path, fitted: Path) -> None:
+    values = json.loads(run("stats", fitted, "--json"))["btl_knn_ner"]
+    account = srsly.read_json(corpus / "account.json")
+    assert set(values["labels"]) <= set(account["by_label"])
+    assert values["updates"] == STEPS + 1
+    assert values["neighbors"] > 4000
+    weights = values["weights"]
+    assert list(weights)[:2] == ["O", f"B-{values['labels'][0]}"]
+    assert weights["O"] == min(weights.values())
+    assert "| B-Sign_symptom" in run("stats", fitted)
+
+
 def test_evaluate_writes_what_it_shows(corpus: Path, fitted: Path, tmp_path: Path) -> None:
     log = fitted.parent / "log.jsonl"
     options = ("--output", tmp_path, "--train", corpus / "train.spacy", "--log", log)
