@@ -191,6 +191,7 @@ def test_bad_input_is_told_in_a_sentence(
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.cfg")), ids=lambda p: p.name)
 def test_configs_are_complete_and_valid(path: Path) -> None:
+    assert path.read_text(encoding="utf8").startswith("# ")  # says what it is for
     debug_config(path, overrides={"paths.train": "train.spacy", "paths.dev": "dev.spacy"})
 
 
