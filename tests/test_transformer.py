@@ -144,6 +144,13 @@ def test_what_is_saved_does_not_tell_where_the_weights_came_from(
     assert str(tiny_bert).encode() not in model.shims[0].to_bytes()
 
 
+def test_leaves_nothing_of_the_encoder_on_a_document(tiny_bert: Path) -> None:
+    """No vectors of the encoder stay in memory with the documents, as trf_data would."""
+    doc = trained(tiny_bert)(TEXT)
+    assert doc._.trf_data is None
+    assert doc.tensor.size == 0
+
+
 def test_saves_before_the_weights_are_there(tiny_bert: Path) -> None:
     model = build_transformer_model(str(tiny_bert))
     other = build_transformer_model(str(tiny_bert)).from_bytes(model.to_bytes())
