@@ -145,7 +145,7 @@ def test_what_is_saved_does_not_tell_where_the_weights_came_from(
 
 
 def test_leaves_nothing_of_the_encoder_on_a_document(tiny_bert: Path) -> None:
-    """No vectors of the encoder stay with the documents (spacy-transformers keeps them as trf_data)."""
+    """No encoder vectors stay with the documents (spacy-transformers keeps them as trf_data)."""
     doc = trained(tiny_bert)(TEXT)
     assert doc.user_data == {}
     assert doc.tensor.size == 0
