@@ -239,9 +239,9 @@ def _locate_maccrobat(assets: Path, sample: str, url: str, timeout: float) -> tu
         ]
         has_sample = bool(_find_pairs(assets / "sample")[0])
         if has_sample and sample == "allow":
-            _print_notice(str(error), [*choices, 'refuse the sample (--sample never)'])
+            _print_notice(str(error), [*choices, "refuse the sample (--sample never)"])
             return "sample", assets / "sample"
-        choices += ['allow the bundled sample (--sample allow)'] if has_sample else []
+        choices += ["allow the bundled sample (--sample allow)"] if has_sample else []
         listed = "".join(f"\n  - {choice}" for choice in choices)
         raise CorpusError(f"MACCROBAT could not be fetched: {error}\nYou can{listed}") from error
 
