@@ -48,6 +48,7 @@ def build_transformer_model(
     overlap: int = 16,
     max_batch_pieces: int = 2048,
     precision: Precision = "auto",
+    keep_vectors: bool = False,
     tokenizer_config: dict[str, Any] | None = None,
     transformer_config: dict[str, Any] | None = None,
 ) -> Model[list[Doc], list[Floats2d]]:
@@ -61,6 +62,8 @@ def build_transformer_model(
         CPU's cache is little for a GPU.
     precision: of the encoder's matrix products; "auto" takes bfloat16 where the device multiplies
         it natively, else float32. Weights are kept in float32 in any case.
+    keep_vectors: leave the token vectors of a prediction with the document, as ``doc.tensor``;
+        they are let go of otherwise.
     tokenizer_config, transformer_config: further settings for ``from_pretrained``.
     """
     shim = EncoderShim(
@@ -78,6 +81,7 @@ def build_transformer_model(
             "window": window,
             "overlap": overlap,
             "max_batch_pieces": max_batch_pieces,
+            "keep_vectors": keep_vectors,
         },
     )
 
@@ -210,6 +214,9 @@ def _forward(model: Model[list[Doc], list[Floats2d]], docs: list[Doc], is_train:
     shim, ops = _shim(model), cast(Any, model.ops)
     vectors, torch_backprop = shim(_convert_inputs(model, docs), is_train)
     output = ops.unflatten(torch2xp(vectors.detach(), ops=ops), [len(doc) for doc in docs])
+    if model.attrs["keep_vectors"] and not is_train:
+        for doc, tensor in zip(docs, output, strict=True):
+            doc.tensor = ops.to_numpy(tensor)
 
     def backprop(d_output: list[Floats2d]) -> list[Doc]:
         torch_backprop(xp2torch(ops.flatten(d_output), device=shim.device))

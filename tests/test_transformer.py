@@ -151,6 +151,12 @@ def test_leaves_nothing_of_the_encoder_on_a_document(tiny_bert: Path) -> None:
     assert doc.tensor.size == 0
 
 
+def test_leaves_the_vectors_where_they_are_asked_for(tiny_bert: Path) -> None:
+    model, doc = make_model(tiny_bert, keep_vectors=True), NLP.make_doc(TEXT)
+    (vectors,) = model.predict([doc])
+    np.testing.assert_array_equal(doc.tensor, vectors)
+
+
 def test_saves_before_the_weights_are_there(tiny_bert: Path) -> None:
     model = build_transformer_model(str(tiny_bert))
     other = build_transformer_model(str(tiny_bert)).from_bytes(model.to_bytes())
