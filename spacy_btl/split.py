@@ -37,6 +37,7 @@ def split_documents(
         def lack(
             part: int, rarest: str | None = rarest, labels: list[str] = labels
         ) -> tuple[bool, bool, float, int]:
+            """How much a part wants the document: room first, then the type, then its share."""
             missing = rarest is not None and not held[part][rarest]
             wanted = shares[part] * total[rarest] - held[part][rarest] if rarest else 0.0
             return room[part] > 0, missing, wanted, room[part]
@@ -66,6 +67,7 @@ def _fill_gaps(parts: list[list[str]], types: Mapping[str, frozenset[str]]) -> N
         )
 
     def best_swap(label: str, taker: int) -> tuple[int, int, str, int, str]:
+        """Gain, giver, document given, taker, document taken back; a gain of 0 for no swap."""
         swaps = [
             (gain(giver, given, taker, taken), giver, given, taker, taken)
             for giver in range(len(parts))
