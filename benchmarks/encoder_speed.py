@@ -91,7 +91,7 @@ def bare_batches(nlp: Language, docs: list[Any], window: int, budget: int) -> li
 
 def whole_pipelines(path: Path, texts: list[str]) -> dict[str, Callable[[], None]]:
     by_neighbours, by_model = spacy.load(path), spacy.load(path)
-    by_model.get_pipe("btl_knn_ner").neighbors.reset()
+    by_model.get_pipe("btl_knn_ner").forget_neighbors()
     return {
         "nlp.pipe, decoded by the model": lambda: list(by_model.pipe(texts)).clear(),
         "nlp.pipe, decoded by the neighbours": lambda: list(by_neighbours.pipe(texts)).clear(),

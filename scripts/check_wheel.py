@@ -30,8 +30,8 @@ nlp = spacy.load({name!r})
 docs = list(nlp.pipe([{text!r}, ""]))
 print([(ent.text, ent.label_) for ent in docs[0].ents])
 pipe = nlp.get_pipe("btl_knn_ner")
-print(len(pipe.labels), "labels, neighbours fitted:", pipe.neighbors.is_fitted)
-assert pipe.neighbors.is_fitted
+print(len(pipe.labels), "labels, neighbours fitted:", pipe.has_neighbors)
+assert pipe.has_neighbors
 """
 
 

@@ -13,6 +13,9 @@ from .layers import spans_to_layers
 
 Ints1d = npt.NDArray[np.int64]
 
+# Values of Token.ent_iob; a begin without a type is a blocked token.
+IOB_INSIDE, IOB_BEGIN = 1, 3
+
 
 def gold_labels(example: Example, types: Sequence[str]) -> Ints1d:
     """Columns of the gold labels on the tokens of the prediction; shape (n_tokens,).
@@ -35,7 +38,8 @@ def gold_labels(example: Example, types: Sequence[str]) -> Ints1d:
 
 def taken_tokens(doc: Doc) -> npt.NDArray[np.bool_]:
     """Tokens that are in an entity already, or blocked for entities; shape (n_tokens,)."""
-    return np.array([token.ent_iob in (1, 3) for token in doc], dtype=bool)
+    iob = doc.to_array("ENT_IOB")
+    return np.asarray((iob == IOB_INSIDE) | (iob == IOB_BEGIN))
 
 
 def gold_layers(example: Example, types: Sequence[str], key: str) -> npt.NDArray[np.int64]:
@@ -79,5 +83,6 @@ def add_entities(doc: Doc, spans: Sequence[Span]) -> None:
 
     Entities that are there, and blocked tokens, stay as they are; all other tokens become ``O``.
     """
-    blocked = [doc[t.i : t.i + 1] for t in doc if t.ent_iob == 3 and not t.ent_type]
-    doc.set_ents([*doc.ents, *spans], blocked=blocked, default="outside")
+    iob, kind = doc.to_array(["ENT_IOB", "ENT_TYPE"]).T
+    blocked = np.flatnonzero((iob == IOB_BEGIN) & (kind == 0)).tolist()
+    doc.set_ents([*doc.ents, *spans], blocked=[doc[i : i + 1] for i in blocked], default="outside")

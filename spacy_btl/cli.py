@@ -2,7 +2,8 @@
 
 from spacy.cli._util import app as spacy_app
 
-from . import commands_data, commands_model  # noqa: F401  (importing them adds their commands)
+# Importing them adds their commands.
+from . import commands_data, commands_model, commands_neighbors  # noqa: F401
 from .commands import app
 
 spacy_app.add_typer(app)

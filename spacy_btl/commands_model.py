@@ -1,4 +1,4 @@
-"""Commands on trained pipelines: fit the neighbours, evaluate, show the result."""
+"""Commands on trained pipelines: evaluate, show the result."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,46 +7,6 @@ import typer
 from wasabi import msg
 
 from .commands import app, errors_as_text
-
-
-@app.command("fit-knn")
-def fit_knn_command(
-    model: Annotated[Path, typer.Argument(help="Trained pipeline")],
-    train: Annotated[Path, typer.Argument(help="DocBin whose tokens become the neighbours")],
-    out_dir: Annotated[Path, typer.Argument(help="Folder for the fitted pipeline")],
-    dev: Annotated[
-        Path | None, typer.Option(help="DocBin to show what the neighbours change")
-    ] = None,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")] = -1,
-) -> None:
-    """Fit the neighbour search of btl_knn_ner on the logits of annotated tokens.
-
-    The fitted pipeline decodes with its nearest neighbours. It holds their logits and labels, and
-    no word of the documents.
-    """
-    import spacy
-    from spacy.cli._util import setup_gpu
-
-    from .component import BtlKnnNer
-    from .evaluation import evaluate, read_examples
-    from .privacy import without_training_texts
-
-    setup_gpu(gpu_id, silent=False)
-    with errors_as_text():
-        nlp = spacy.load(model)
-        pipes = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, BtlKnnNer)]
-        if len(pipes) != 1:
-            raise ValueError(f"{model} has {len(pipes)} components btl_knn_ner, not one")
-        pipes[0].neighbors.reset()
-        before = evaluate(nlp, read_examples(dev, nlp))["scores"] if dev else None
-        tokens = pipes[0].fit_neighbors(read_examples(train, nlp), progress=True)
-        after = evaluate(nlp, read_examples(dev, nlp))["scores"] if dev else None
-        without_training_texts(nlp).to_disk(out_dir)
-    if before and after:
-        keys = ("ents_f", "ents_macro_f", "token_macro_r")
-        rows = [(key, f"{before[key]:.3f}", f"{after[key]:.3f}") for key in keys]
-        msg.table(rows, header=("on dev", "model alone", "neighbours"), divider=True)
-    msg.good(f"{tokens} neighbours in {out_dir}")
 
 
 @app.command("evaluate")

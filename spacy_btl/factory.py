@@ -11,6 +11,7 @@ from thinc.types import Floats2d
 from .component import BtlKnnNer
 from .losses import TokenLoss
 from .neighbors import NeighborSearch
+from .prediction import KeyKind
 from .weights import ClassWeights
 
 DEFAULT_CONFIG: dict[str, Any] = {
@@ -20,15 +21,26 @@ DEFAULT_CONFIG: dict[str, Any] = {
     },
     "loss": {"@losses": "spacy-btl.BinaryTokenLabels.v1"},
     "class_weights": {"@misc": "spacy-btl.class_weights.v1"},
-    "neighbors": {"@misc": "spacy-btl.KNearestNeighbors.v1", "n_neighbors": 17},
+    "neighbors": {
+        "@misc": "spacy-btl.KNearestNeighbors.v1",
+        "n_neighbors": 17,
+        "metric": "euclidean",
+        "votes": "uniform",
+        "temperature": 1.0,
+        "search": "auto",
+    },
+    "keys": "logits",
+    "neighbor_weight": 1.0,
+    "thresholds": {},
     "scorer": {"@scorers": "spacy-btl.ner_scorer.v1"},
+    "scores_key": "btl_knn_ner",
     "spans_key": None,
 }
 
 
 @Language.factory(
     "btl_knn_ner",
-    assigns=["doc.ents", "token.ent_iob", "token.ent_type"],
+    assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type"],
     default_config=DEFAULT_CONFIG,
     default_score_weights={
         "ents_f": 0.5,
@@ -46,7 +58,11 @@ def make_btl_knn_ner(
     loss: TokenLoss,
     class_weights: ClassWeights | None,
     neighbors: NeighborSearch,
+    keys: KeyKind,
+    neighbor_weight: float,
+    thresholds: dict[str, float],
     scorer: Callable[..., dict[str, Any]] | None,
+    scores_key: str | None,
     spans_key: str | None,
 ) -> BtlKnnNer:
     """The factory ``btl_knn_ner``."""
@@ -57,6 +73,10 @@ def make_btl_knn_ner(
         loss=loss,
         class_weights=class_weights,
         neighbors=neighbors,
+        keys=keys,
+        neighbor_weight=neighbor_weight,
+        thresholds=thresholds,
         scorer=scorer,
+        scores_key=scores_key,
         spans_key=spans_key,
     )

@@ -63,17 +63,16 @@ def labels_to_spans(labels: npt.ArrayLike) -> list[Span]:
     An ``I-`` that continues nothing of its type starts an entity of its own, so that an odd label
     never costs more than itself. ``MISSING`` counts as ``O``.
     """
-    array = np.asarray(labels, dtype=np.int64)
-    kinds = np.where(array > OUTSIDE, (array + 1) // 2 - 1, -1)
-    inside = kinds >= 0
-    previous = np.concatenate(([-1], kinds[:-1]))
-    following = np.concatenate((kinds[1:], [-1]))
-    is_begin = inside & (array % 2 == 1)
-    begins = inside & (is_begin | (kinds != previous))
-    next_begins = np.concatenate((is_begin[1:], [True]))
-    ends = inside & (next_begins | (kinds != following))
-    starts = np.flatnonzero(begins)
-    return [
-        (int(start), int(end) + 1, int(kinds[start]))
-        for start, end in zip(starts, np.flatnonzero(ends), strict=True)
-    ]
+    starts, ends, kinds = span_bounds(np.asarray(labels, dtype=np.int64))
+    return list(zip(starts.tolist(), ends.tolist(), kinds.tolist(), strict=True))
+
+
+def span_bounds(labels: Ints1d) -> tuple[Ints1d, Ints1d, Ints1d]:
+    """What `labels_to_spans` finds, as arrays: starts, ends (exclusive), indices of the types."""
+    kinds = (labels + 1) // 2  # 0 for O and MISSING, types from 1 on
+    before = np.concatenate(([0], kinds[:-1]))
+    is_start = (kinds > 0) & ((labels % 2 == 1) | (kinds != before))
+    # An entity ends where another starts or where O follows, and with the last token.
+    is_end = np.append((before > 0) & (is_start | (kinds == 0)), kinds[-1:] > 0)
+    starts = np.flatnonzero(is_start)
+    return starts, np.flatnonzero(is_end), kinds[starts] - 1

@@ -1,114 +1,153 @@
 """Classification of vectors by their nearest neighbours in a datastore of labelled keys.
 
-Pure arrays: knows nothing of spaCy or of what the vectors mean. scikit-learn does the search.
+Pure arrays: knows nothing of spaCy or of what the vectors mean.
 """
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from .datastore import Datastore
+from .voting import Votes, label_shares, vote_weights
+
+if TYPE_CHECKING:
+    from .search import KeySearch, SearchKind
+
 Floats2d = npt.NDArray[np.floating]
-Ints1d = npt.NDArray[np.int64]
 Ints2d = npt.NDArray[np.int64]
+Metric = Literal["euclidean", "cosine"]
 
 
 class NeighborSearch(Protocol):
     """What the component asks of a neighbour search."""
 
-    @property
-    def is_fitted(self) -> bool:
-        """Whether there are keys to search."""
+    datastore: Datastore | None
 
-    def fit(self, keys: Floats2d, labels: Ints1d, n_labels: int) -> None:
-        """Take keys (n_keys, width) with their labels (n_keys,) in place of those held."""
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that a vote depends on, as JSON values."""
+
+    def kneighbors(
+        self, queries: Floats2d, n_neighbors: int | None = None
+    ) -> tuple[Floats2d, Ints2d]:
+        """Distances and indices of the nearest keys, (n_queries, n_neighbors) each."""
+
+    def weigh(self, distances: Floats2d) -> Floats2d:
+        """What the vote of each neighbour counts for; rows sum to 1."""
 
     def predict_proba(self, queries: Floats2d) -> Floats2d:
         """Share of the vote for each label; (n_queries, width) to (n_queries, n_labels)."""
 
-    def reset(self) -> None:
-        """Forget all keys."""
-
-    def get_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The datastore, as named arrays; empty where nothing is fitted."""
-
-    def set_arrays(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
-        """Take over what `get_arrays` gave."""
-
 
 class KNearestNeighbors:
-    """Uniform vote of the ``n_neighbors`` nearest keys, by Euclidean distance, brute force.
+    """Vote of the ``n_neighbors`` nearest keys; without a datastore it has none to ask.
 
-    The label with most votes equals that of scikit-learn's ``KNeighborsClassifier``; on a tie of
-    votes the lowest label wins. A datastore with fewer keys than ``n_neighbors`` lets all vote.
+    metric: "euclidean", or "cosine": the distance between vectors scaled to length 1.
+    votes, temperature: what each vote counts for, see `spacy_btl.voting.vote_weights`.
+    search: "auto", or one of `spacy_btl.search`; all are exact.
+
+    With the defaults, the label with most votes is that of scikit-learn's
+    ``KNeighborsClassifier(n_neighbors=17)``, but where distances tie within float32; on a tie of
+    votes the lowest label wins, as there. A datastore with fewer keys than ``n_neighbors`` lets
+    all vote.
     """
 
-    _search: Any
-
-    def __init__(self, n_neighbors: int = 17) -> None:
+    def __init__(
+        self,
+        n_neighbors: int = 17,
+        *,
+        metric: Metric = "euclidean",
+        votes: Votes = "uniform",
+        temperature: float = 1.0,
+        search: "SearchKind" = "auto",
+    ) -> None:
         if n_neighbors < 1:
             raise ValueError(f"n_neighbors must be at least 1, not {n_neighbors}")
-        self.n_neighbors = n_neighbors
-        self.reset()
+        if not temperature > 0:
+            raise ValueError(f"temperature must be more than 0, not {temperature}")
+        for name, value, choices in (
+            ("metric", metric, ("euclidean", "cosine")),
+            ("votes", votes, ("uniform", "distance", "softmax")),
+        ):
+            if value not in choices:
+                raise ValueError(f'{name} is "{value}", but must be one of {", ".join(choices)}')
+        self.n_neighbors, self.metric = n_neighbors, metric
+        self.votes, self.temperature, self.search = votes, temperature, search
+        self.datastore = None
 
     @property
-    def is_fitted(self) -> bool:
-        """Whether there are keys to search."""
-        return len(self.labels_) > 0
+    def datastore(self) -> Datastore | None:
+        """The keys with their labels and where they come from; None where nothing is fitted."""
+        return self._datastore
 
-    def fit(self, keys: Floats2d, labels: Ints1d, n_labels: int) -> None:
-        """Take keys (n_keys, width) with their labels (n_keys,) in place of those held.
+    @datastore.setter
+    def datastore(self, datastore: Datastore | None) -> None:
+        self._datastore = datastore
+        self._index: KeySearch | None = None  # made by the first search
 
-        Raises ValueError where there is no key, where keys and labels do not fit each other, where
-        a key is not finite, or where a label is not below ``n_labels``.
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that a vote depends on, as JSON values."""
+        names = ("n_neighbors", "metric", "votes", "temperature")
+        return {name: getattr(self, name) for name in names}
+
+    def kneighbors(
+        self, queries: Floats2d, n_neighbors: int | None = None
+    ) -> tuple[Floats2d, Ints2d]:
+        """Distances (n_queries, k) and indices of the nearest keys, nearest first.
+
+        k is ``n_neighbors`` (that of the settings where None), or the number of keys if there are
+        fewer. Raises ValueError where nothing is fitted or the width is not that of the keys.
         """
-        from sklearn.neighbors import NearestNeighbors
+        index, k, queries = self._prepare(queries, n_neighbors)
+        if not len(queries):
+            return np.zeros((0, k), dtype=np.float32), np.zeros((0, k), dtype=np.int64)
+        return index.kneighbors(queries, k)
 
-        keys, labels = np.asarray(keys, dtype=np.float32), np.asarray(labels, dtype=np.int64)
-        if not len(labels):
-            raise ValueError("no labelled token to fit the neighbours on")
-        if keys.ndim != 2 or len(keys) != len(labels):
-            raise ValueError(f"keys {keys.shape} and labels {labels.shape} do not fit")
-        if labels.min() < 0 or labels.max() >= n_labels:
-            raise ValueError(f"labels must lie between 0 and {n_labels - 1}")
-        k = min(self.n_neighbors, len(labels))
-        self._search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(keys)
-        self.keys_, self.labels_, self.n_labels_ = keys, labels, n_labels
+    def weigh(self, distances: Floats2d) -> Floats2d:
+        """What the vote of each neighbour counts for; rows sum to 1."""
+        return vote_weights(distances, self.votes, self.temperature)
 
     def predict_proba(self, queries: Floats2d) -> Floats2d:
         """Share of the vote for each label; (n_queries, width) to (n_queries, n_labels).
 
-        Raises ValueError where nothing is fitted or the width is not that of the keys.
+        Raises ValueError as `kneighbors`.
         """
-        if not self.is_fitted:
-            raise ValueError("the neighbours are not fitted")
-        shape = (len(queries), self.n_labels_)
+        index, k, queries = self._prepare(queries, None)
+        n_labels, labels = len(self._store.label_names), self._store.labels
         if not len(queries):
-            return np.zeros(shape, dtype=np.float32)
+            return np.zeros((0, n_labels), dtype=np.float32)
+        if self.votes == "uniform":  # who has voted is not asked, and need not be found
+            return np.divide(index.count_votes(queries, k), k, dtype=np.float32)
+        distances, nearest = index.kneighbors(queries, k)
+        return label_shares(labels[nearest], self.weigh(distances), n_labels)
+
+    @property
+    def _store(self) -> Datastore:
+        if self.datastore is None or not len(self.datastore.labels):
+            raise ValueError("the neighbours are not fitted, or the datastore holds no key")
+        return self.datastore
+
+    def _prepare(
+        self, queries: Floats2d, n_neighbors: int | None
+    ) -> "tuple[KeySearch, int, Floats2d]":
+        """The index, the number of neighbours there are to find, the queries as it takes them."""
+        store = self._store
         queries = np.asarray(queries, dtype=np.float32)
-        nearest: Ints2d = self._search.kneighbors(queries, return_distance=False)
-        cells = np.arange(len(queries))[:, None] * self.n_labels_ + self.labels_[nearest]
-        votes = np.bincount(cells.ravel(), minlength=shape[0] * shape[1]).reshape(shape)
-        return np.divide(votes, nearest.shape[1], dtype=np.float32)
+        if queries.ndim != 2 or queries.shape[1] != store.keys.shape[1]:
+            raise ValueError(f"queries {queries.shape} do not fit keys {store.keys.shape}")
+        if self._index is None:
+            from .search import make_search
 
-    def reset(self) -> None:
-        """Forget all keys."""
-        self.keys_ = np.zeros((0, 0), dtype=np.float32)
-        self.labels_ = np.zeros(0, dtype=np.int64)
-        self.n_labels_ = 0
-        self._search = None
+            keys = self._scaled(store.keys)
+            self._index = make_search(self.search, keys, store.labels, len(store.label_names))
+        k = min(n_neighbors or self.n_neighbors, len(store.labels))
+        return self._index, k, self._scaled(queries)
 
-    def get_arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The datastore, as named arrays; empty where nothing is fitted."""
-        if not self.is_fitted:
-            return {}
-        return {"keys": self.keys_, "labels": self.labels_, "n_labels": np.array([self.n_labels_])}
-
-    def set_arrays(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
-        """Take over what `get_arrays` gave. Raises ValueError where an array is missing."""
-        if not arrays:
-            self.reset()
-            return
-        if missing := {"keys", "labels", "n_labels"} - set(arrays):
-            raise ValueError(f"the datastore lacks {', '.join(sorted(missing))}")
-        self.fit(arrays["keys"], arrays["labels"], int(arrays["n_labels"][0]))
+    def _scaled(self, vectors: Floats2d) -> Floats2d:
+        """Vectors as the metric compares them."""
+        if self.metric == "euclidean":
+            return vectors
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)

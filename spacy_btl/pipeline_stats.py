@@ -23,7 +23,7 @@ def pipeline_stats(nlp: Language) -> dict[str, Any]:
         name: {
             "labels": list(pipe.labels),
             "updates": pipe.cfg["updates"],
-            "neighbors": len(pipe.neighbors.get_arrays().get("labels", [])),
+            "neighbors": len(pipe.neighbors.datastore or ()),
             "weights": label_weights(pipe),
         }
         for name, pipe in pipes

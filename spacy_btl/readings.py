@@ -1,23 +1,26 @@
 """Two ways to read entities as labels and labels as entities: flat, and one layer a type.
 
-The component asks its reading for gold labels, for probabilities out of logits or votes, and to
-write entities into documents; it knows of neither way itself.
+The component asks its reading for gold labels, for probabilities out of logits or votes, for the
+entities in them, and to write these into documents; it knows of neither way itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from spacy.tokens import Doc, SpanGroup
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from .annotations import add_entities, gold_labels, gold_layers, taken_tokens, trimmed_span
+from .confidence import layer_span_scores, span_scores
 from .decoding import best_paths
-from .labels import MISSING, labels_to_spans, n_columns
+from .found import Found
+from .labels import MISSING, column_names, labels_to_spans, n_columns
 from .layers import (
     best_layer_paths,
     distinct_rows,
     layers_to_spans,
+    row_names,
     row_votes_to_layers,
 )
 from .losses import BinaryTokenLabels, TokenLoss
@@ -37,25 +40,31 @@ class Reading(Protocol):
     def label_counts(self, gold: Array, types: Sequence[str]) -> Array:
         """Tokens of each column; shape (n_columns,)."""
 
-    def neighbor_labels(self, gold: Array, types: Sequence[str]) -> tuple[Array, int]:
-        """Labels (n_tokens,) under which tokens become neighbours, `MISSING` for none; how many."""
+    def neighbor_labels(self, gold: Array, types: Sequence[str]) -> tuple[Array, list[str]]:
+        """Labels (n_tokens,) under which tokens become neighbours, `MISSING` for none; their names.
 
-    def from_logits(self, loss: TokenLoss, logits: Array, **lengths: Any) -> Array:
-        """Probabilities by the model itself; first axis n_tokens."""
+        Labels that were given before keep their number.
+        """
 
-    def from_votes(self, votes: Array) -> Array:
+    def from_logits(self, loss: TokenLoss, logits: Array, n_types: int, **lengths: Any) -> Array:
+        """Probabilities by the model itself, 0 for types it has no column for; axis 0 n_tokens."""
+
+    def from_votes(self, votes: Array, n_types: int) -> Array:
         """Probabilities by the votes (n_tokens, n) for the labels of `neighbor_labels`."""
 
-    def annotate(
+    def find(
         self, docs: Sequence[Doc], probabilities: Sequence[Array], types: Sequence[str]
-    ) -> None:
-        """Write the entities into the documents."""
+    ) -> list[Found]:
+        """Entities of the most probable labels of each document, with their raw scores."""
+
+    def write(self, doc: Doc, found: Found) -> None:
+        """Add the entities that fit beside each other to ``doc.ents``."""
 
     def get_arrays(self) -> dict[str, Array]:
         """What belongs to the neighbours' labels and is saved with them."""
 
-    def set_arrays(self, arrays: dict[str, Array]) -> None:
-        """Take over what `get_arrays` gave."""
+    def set_arrays(self, arrays: Mapping[str, Array]) -> None:
+        """Take over what `get_arrays` gave; from nothing, forget."""
 
 
 class FlatReading:
@@ -73,32 +82,40 @@ class FlatReading:
         """Tokens of each column; shape (n_columns,)."""
         return np.bincount(gold[gold != MISSING], minlength=n_columns(len(types)))
 
-    def neighbor_labels(self, gold: Array, types: Sequence[str]) -> tuple[Array, int]:
+    def neighbor_labels(self, gold: Array, types: Sequence[str]) -> tuple[Array, list[str]]:
         """The columns themselves."""
-        return gold, n_columns(len(types))
+        return gold, column_names(types)
 
-    def from_logits(self, loss: TokenLoss, logits: Array, **lengths: Any) -> Array:
+    def from_logits(self, loss: TokenLoss, logits: Array, n_types: int, **lengths: Any) -> Array:
         """Probabilities (n_tokens, n_columns)."""
-        return loss.probabilities(logits, **lengths)
+        return _padded(loss.probabilities(logits, **lengths), n_columns(n_types))
 
-    def from_votes(self, votes: Array) -> Array:
+    def from_votes(self, votes: Array, n_types: int) -> Array:
         """The votes as they are (n_tokens, n_columns)."""
-        return votes
+        return _padded(votes, n_columns(n_types))
 
-    def annotate(
+    def find(
         self, docs: Sequence[Doc], probabilities: Sequence[Array], types: Sequence[str]
-    ) -> None:
-        """Add the entities of the best well-formed label sequences to ``doc.ents``."""
+    ) -> list[Found]:
+        """Entities of the best well-formed label sequence, beside what ``doc.ents`` has."""
         paths = best_paths(probabilities, [taken_tokens(doc) for doc in docs])
-        for doc, path in zip(docs, paths, strict=True):
-            spans = [trimmed_span(doc, s, e, types[kind]) for s, e, kind in labels_to_spans(path)]
-            add_entities(doc, [span for span in spans if span is not None])
+        found = []
+        for doc, values, path in zip(docs, probabilities, paths, strict=True):
+            tokens = labels_to_spans(path)
+            scores = span_scores(values, tokens)
+            spans = [trimmed_span(doc, start, end, types[kind]) for start, end, kind in tokens]
+            found.append(_without_blanks(spans, scores))
+        return found
+
+    def write(self, doc: Doc, found: Found) -> None:
+        """Add them all to ``doc.ents``."""
+        add_entities(doc, found.spans)
 
     def get_arrays(self) -> dict[str, Array]:
         """Nothing."""
         return {}
 
-    def set_arrays(self, arrays: dict[str, Array]) -> None:
+    def set_arrays(self, arrays: Mapping[str, Array]) -> None:
         """Nothing to take over."""
 
 
@@ -128,49 +145,68 @@ class LayeredReading:
         counts[1::2], counts[2::2] = (gold == 1).sum(axis=0), (gold == 2).sum(axis=0)
         return counts
 
-    def neighbor_labels(self, gold: Array, types: Sequence[str]) -> tuple[Array, int]:
+    def neighbor_labels(self, gold: Array, types: Sequence[str]) -> tuple[Array, list[str]]:
         """Indices of the distinct rows of layer labels, kept as ``rows``."""
-        self.rows, indices = distinct_rows(gold)
-        return indices, len(self.rows)
+        self.rows, indices = distinct_rows(gold, self.rows)
+        return indices, row_names(self.rows, types)
 
-    def from_logits(self, loss: TokenLoss, logits: Array, **lengths: Any) -> Array:
+    def from_logits(self, loss: TokenLoss, logits: Array, n_types: int, **lengths: Any) -> Array:
         """Probabilities (n_tokens, n_types, 3)."""
         assert isinstance(loss, BinaryTokenLabels)  # the component has seen to it
-        return loss.layer_probabilities(logits)
+        return _padded_layers(loss.layer_probabilities(logits), n_types)
 
-    def from_votes(self, votes: Array) -> Array:
+    def from_votes(self, votes: Array, n_types: int) -> Array:
         """Probabilities (n_tokens, n_types, 3)."""
-        return row_votes_to_layers(votes, self.rows)
+        return _padded_layers(row_votes_to_layers(votes, self.rows), n_types)
 
-    def annotate(
+    def find(
         self, docs: Sequence[Doc], probabilities: Sequence[Array], types: Sequence[str]
-    ) -> None:
-        """Write all entities with their ``scores`` into ``doc.spans[key]``, the best into ``ents``.
-
-        ``doc.ents`` keeps what was there, and gets the entities of highest score that fit beside.
-        """
+    ) -> list[Found]:
+        """Entities of the best well-formed label sequence of each layer."""
+        found = []
         for doc, values in zip(docs, probabilities, strict=True):
-            scored = [
-                (span, score)
-                for (start, end, kind), score in layers_to_spans(best_layer_paths(values), values)
-                if (span := trimmed_span(doc, start, end, types[kind])) is not None
-            ]
-            scores = np.array([score for _, score in scored], dtype=np.float32)
-            spans = [span for span, _ in scored]
-            doc.spans[self.key] = SpanGroup(
-                doc, name=self.key, spans=spans, attrs={"scores": scores}
-            )
-            taken, chosen = taken_tokens(doc), []
-            for span, _ in sorted(scored, key=lambda item: -item[1]):
-                if not taken[span.start : span.end].any():
-                    taken[span.start : span.end] = True
-                    chosen.append(span)
-            add_entities(doc, chosen)
+            tokens = layers_to_spans(best_layer_paths(values))
+            scores = layer_span_scores(values, tokens)
+            spans = [trimmed_span(doc, start, end, types[kind]) for start, end, kind in tokens]
+            found.append(_without_blanks(spans, scores))
+        return found
+
+    def write(self, doc: Doc, found: Found) -> None:
+        """Add those of highest score that fit beside each other to ``doc.ents``."""
+        taken, chosen = taken_tokens(doc), []
+        for i in np.argsort(-np.asarray(found.scores), kind="stable"):
+            span = found.spans[i]
+            if not taken[span.start : span.end].any():
+                taken[span.start : span.end] = True
+                chosen.append(span)
+        add_entities(doc, chosen)
 
     def get_arrays(self) -> dict[str, Array]:
         """The distinct rows of layer labels."""
         return {"rows": self.rows}
 
-    def set_arrays(self, arrays: dict[str, Array]) -> None:
-        """Take over what `get_arrays` gave."""
-        self.rows = arrays.get("rows", self.rows)
+    def set_arrays(self, arrays: Mapping[str, Array]) -> None:
+        """Take over what `get_arrays` gave; from nothing, forget."""
+        self.rows = arrays.get("rows", np.zeros((0, 0), dtype=np.int64))
+
+
+def _without_blanks(spans: list[Span | None], scores: Array) -> Found:
+    """Without the spans that held nothing but white space."""
+    kept = [i for i, span in enumerate(spans) if span is not None]
+    return Found([span for span in spans if span is not None], np.asarray(scores)[kept])
+
+
+def _padded(probabilities: Array, columns: int) -> Array:
+    """With columns of zeros for types that are added behind."""
+    missing = columns - probabilities.shape[1]
+    return np.pad(probabilities, ((0, 0), (0, missing))) if missing else probabilities
+
+
+def _padded_layers(probabilities: Array, n_types: int) -> Array:
+    """With layers of nothing but ``O`` for types that are added behind."""
+    missing = n_types - probabilities.shape[1]
+    if not missing:
+        return probabilities
+    padded = np.pad(probabilities, ((0, 0), (0, missing), (0, 0)))
+    padded[:, -missing:, 0] = 1
+    return padded

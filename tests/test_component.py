@@ -86,7 +86,7 @@ def test_round_trip(nlp: Language, tmp_path: Any, way: str, fitted: bool) -> Non
         other = spacy.blank("en")
         other.add_pipe(NAME, config={"neighbors": {"n_neighbors": 3}})
         other.from_bytes(nlp.to_bytes())
-    assert pipe_of(other).neighbors.is_fitted == fitted
+    assert pipe_of(other).has_neighbors == fitted
     assert pipe_of(other).labels == LABELS
     assert pipe_of(other).cfg == pipe_of(nlp).cfg
     for text in [*TEXTS, "She took 7 mg of aspirin for fever"]:
@@ -245,7 +245,7 @@ class TestNeighbors:
         pipe.fit_neighbors(make_examples(nlp))
         with pytest.warns(UserWarning, match="run fit-knn again"):
             nlp.update(make_examples(nlp))
-        assert not pipe.neighbors.is_fitted
+        assert not pipe.has_neighbors
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             nlp.update(make_examples(nlp))

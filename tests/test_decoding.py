@@ -1,11 +1,12 @@
 import itertools
+from functools import cache
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_btl.decoding import MIN_PROBABILITY, best_paths
+from spacy_btl.decoding import MIN_PROBABILITY, best_paths, make_well_formed, viterbi
 from spacy_btl.labels import n_columns
 
 OUT, B_A, I_A, B_C, I_C = range(5)
@@ -20,17 +21,52 @@ def is_well_formed(path):
     )
 
 
-def score(path, probabilities):
-    rows = np.arange(len(path))
-    return np.log(np.maximum(probabilities, MIN_PROBABILITY))[rows, list(path)].sum()
+@cache
+def well_formed(length, columns):
+    """All well-formed sequences; first those with the lowest column at the end, and so on."""
+    paths = [p[::-1] for p in itertools.product(range(columns), repeat=length)]
+    return np.array([p for p in paths if is_well_formed(p)]).reshape(-1, length)
 
 
-def exhaustive(probabilities, outside):
-    """Score of the best among all well-formed sequences, tried one by one."""
-    columns = range(probabilities.shape[1])
-    choices = [[OUT] if closed else columns for closed in outside]
-    paths = filter(is_well_formed, itertools.product(*choices))
-    return max(score(path, probabilities) for path in paths)
+def exhaustive(scores):
+    """The best of all well-formed sequences, tried one by one."""
+    paths = well_formed(*scores.shape)
+    return paths[scores[np.arange(len(scores)), paths].sum(axis=1).argmax()]
+
+
+def log_scores(doc, closed=None):
+    """Log-probabilities as the search sees them."""
+    scores = np.log(np.maximum(doc.astype(np.float64), MIN_PROBABILITY))
+    if closed is not None:
+        scores[closed, 1:] = -np.inf
+    return scores
+
+
+def total(scores, path):
+    return scores[np.arange(len(path)), path].sum()
+
+
+def plain(scores):
+    """Viterbi over the whole document, without any short cut."""
+    scores = scores.copy()
+    scores[:1, 2::2] = -np.inf
+    return viterbi(scores[:, None])[:, 0]
+
+
+def in_one_call(docs):
+    """The best well-formed sequences by scores (n_docs, n_tokens, columns), and how many tokens
+    the search asked for."""
+    n_docs, n_tokens, columns = docs.shape
+    flat, asked = docs.reshape(-1, columns), []
+    labels = flat.argmax(axis=1)
+
+    def scores_of(tokens):
+        assert (np.diff(tokens) > 0).all(), "in order, none twice"
+        asked.extend(tokens)
+        return flat[tokens].astype(np.float64)
+
+    make_well_formed(labels, np.arange(n_docs) * n_tokens, scores_of)
+    return labels.reshape(n_docs, n_tokens), len(asked)
 
 
 def rows(seed, length, n_types, share_of_zeros=0.0):
@@ -49,10 +85,37 @@ def sure(*labels, p=0.6, columns=5):
     return result
 
 
-lengths = st.lists(st.integers(0, 4), min_size=1, max_size=4)
+lengths = st.lists(st.integers(0, 5), min_size=1, max_size=4)
+tens = st.integers(0, 10**6)
 
 
-@given(lengths, st.integers(1, 2), st.integers(0, 10**6), st.sampled_from([0.0, 0.5]))
+@pytest.mark.parametrize(("n_tokens", "columns"), [(1, 5), (2, 5), (3, 3)])
+def test_every_pattern_of_three_scores(n_tokens, columns):
+    """Whole numbers add up without rounding, so that ties are ties: the path has to be the same."""
+    docs = np.array(list(itertools.product([-2, -1, 0], repeat=n_tokens * columns)))
+    docs = docs.reshape(-1, n_tokens, columns)
+    paths = well_formed(n_tokens, columns)
+    best = docs[:, np.arange(n_tokens), paths].sum(axis=2).argmax(axis=1)
+    assert (in_one_call(docs)[0] == paths[best]).all()
+
+
+@given(st.integers(1, 6), st.integers(1, 2), st.integers(1, 30), tens)
+def test_ties_go_to_the_lowest_column_from_the_last_token_on(n_tokens, n_types, n_docs, seed):
+    shape = (n_docs, n_tokens, n_columns(n_types))
+    docs = np.random.default_rng(seed).integers(-4, 1, shape)
+    for doc, path in zip(docs, in_one_call(docs)[0], strict=True):
+        assert path.tolist() == exhaustive(doc).tolist() == plain(doc.astype(float)).tolist()
+
+
+@given(st.integers(1, 80), st.integers(1, 6), st.integers(1, 8), tens, st.sampled_from([2, 4, 40]))
+def test_whole_scores_give_the_path_of_the_plain_search(n_tokens, n_types, n_docs, seed, spread):
+    shape = (n_docs, n_tokens, n_columns(n_types))
+    docs = np.random.default_rng(seed).integers(-spread, 1, shape)
+    for doc, path in zip(docs, in_one_call(docs)[0], strict=True):
+        assert path.tolist() == plain(doc.astype(float)).tolist()
+
+
+@given(lengths, st.integers(1, 2), tens, st.sampled_from([0.0, 0.5]))
 def test_equals_exhaustive_search(lengths, n_types, seed, zeros):
     docs = [rows(seed + i, length, n_types, zeros) for i, length in enumerate(lengths)]
     rng = np.random.default_rng(seed)
@@ -61,7 +124,58 @@ def test_equals_exhaustive_search(lengths, n_types, seed, zeros):
         assert path.shape == (len(doc),)
         assert is_well_formed(path)
         assert not path[closed].any()
-        assert score(path, doc) == pytest.approx(exhaustive(doc, closed), abs=1e-9)
+        scores = log_scores(doc, closed)
+        best = exhaustive(scores) if len(doc) else []
+        assert total(scores, path) == pytest.approx(total(scores, best), abs=1e-9)
+
+
+@given(
+    st.lists(st.integers(0, 200), max_size=6),
+    st.integers(1, 5),
+    tens,
+    st.sampled_from([None, 1, 3, 17]),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_scores_as_much_as_the_plain_search(lengths, n_types, seed, n_votes, dtype):
+    """On probabilities, and on votes of few neighbours, which tie often."""
+    rng = np.random.default_rng(seed)
+    docs = [rows(seed + i, length, n_types, 0.3) for i, length in enumerate(lengths)]
+    if n_votes:
+        docs = [rng.multinomial(n_votes, doc) / n_votes for doc in docs]
+    docs = [doc.astype(dtype) for doc in docs]
+    outside = [rng.random(length) < 0.1 for length in lengths]
+    for doc, closed, path in zip(docs, outside, best_paths(docs, outside), strict=True):
+        assert is_well_formed(path)
+        assert not path[closed].any()
+        if len(doc):
+            scores = log_scores(doc, closed)
+            assert total(scores, path) == pytest.approx(total(scores, plain(scores)), abs=1e-8)
+
+
+@given(st.integers(1, 60), st.integers(1, 5), tens)
+def test_what_is_well_formed_is_not_searched(n_tokens, n_types, seed):
+    docs = np.log(rows(seed, n_tokens, n_types))[None]
+    docs[:, :, 2::2] -= 100
+    paths, asked = in_one_call(docs)
+    assert (paths == docs.argmax(axis=2)).all()
+    assert asked == 0
+
+
+def test_only_what_stands_around_a_break_is_searched():
+    docs = np.log(sure(*[OUT, B_A, I_A] * 30, OUT, I_C, I_C, *[OUT, B_A, I_A] * 30))[None]
+    paths, asked = in_one_call(docs)
+    assert paths[0, 89:95].tolist() == [I_A, OUT, B_C, I_C, OUT, B_A]
+    assert asked == 3
+
+
+@pytest.mark.parametrize("n_tokens", [2, 3, 10, 300, 307, 700])
+def test_break_upon_break_back_to_the_start(n_tokens):
+    """Each token would rather be an I- before the I- at the end, and joins one segment more."""
+    doc = np.tile([0.5, 0.001, 0.499], (n_tokens, 1))
+    doc[-1] = [1e-6, 1e-6, 1.0]
+    (path,) = best_paths([doc])
+    assert path.tolist() == [OUT] * (n_tokens - 2) + [B_A, I_A]
+    assert path.tolist() == plain(log_scores(doc)).tolist()
 
 
 @given(st.lists(st.integers(0, 30), max_size=8), st.integers(0, 10**6))
@@ -98,10 +212,78 @@ def test_batches_that_do_not_fit_together():
         ([B_A, OUT, I_A], [B_A, OUT, OUT]),
         ([B_A, OUT, I_A, I_A], [B_A, OUT, B_A, I_A]),
         ([OUT, I_A, OUT, I_C, OUT], [OUT, OUT, OUT, OUT, OUT]),
+        ([B_A, B_C, I_A], [B_A, B_C, OUT]),
+        ([B_A, I_A, I_C], [B_A, I_A, OUT]),
+        ([I_A, B_A, I_A], [OUT, B_A, I_A]),
+        ([I_A, I_C, I_A], [OUT, B_A, I_A]),
+        ([I_A] * 50, [B_A] + [I_A] * 49),
+        ([B_C, *[I_A] * 50], [B_C, B_A] + [I_A] * 49),
+        ([OUT, *[I_A] * 20, *[I_C] * 20], [OUT, B_A, *[I_A] * 19, B_C, *[I_C] * 19]),
     ],
 )
 def test_odd_argmax_sequences(argmax, path):
     assert best_paths([sure(*argmax)])[0].tolist() == path
+
+
+@pytest.mark.parametrize(
+    ("tokens", "path"),
+    [
+        # I- of another type: what comes second at the one token or at the other decides.
+        ([{B_A: 0.6, OUT: 0.4}, {I_C: 0.6, OUT: 0.4}], [B_A, OUT]),
+        ([{B_A: 0.6, OUT: 0.4}, {I_C: 0.6, I_A: 0.4}], [B_A, I_A]),
+        ([{B_A: 0.6, OUT: 0.4}, {I_C: 0.6, B_C: 0.4}], [B_A, B_C]),
+        ([{B_A: 0.5, B_C: 0.4, OUT: 0.1}, {I_C: 0.9, OUT: 0.1}], [B_C, I_C]),
+        ([{B_A: 0.5, B_C: 0.4, OUT: 0.1}, {I_C: 0.5, I_A: 0.5}], [B_A, I_A]),
+        # The piece that breaks begins best with an I- that continues the piece before it ...
+        ([{B_C: 1.0}, {B_A: 0.5, I_C: 0.4, OUT: 0.1}, {I_C: 0.9, OUT: 0.1}], [B_C, I_C, I_C]),
+        # ... or does not, and both are searched together.
+        ([{B_A: 1.0}, {B_A: 0.5, I_C: 0.4, OUT: 0.1}, {I_C: 0.9, OUT: 0.1}], [B_A, B_A, OUT]),
+        (
+            [{B_A: 0.6, B_C: 0.4}, {B_A: 0.5, I_C: 0.4, OUT: 0.1}, {I_C: 0.9, OUT: 0.1}],
+            [B_C, I_C, I_C],
+        ),
+        ([{I_A: 1.0}, {B_A: 0.3, I_A: 0.7}], [B_A, I_A]),
+        # B- and I- with as many votes.
+        ([{B_A: 0.5, I_A: 0.5}], [B_A]),
+        ([{OUT: 1.0}, {B_A: 0.5, I_A: 0.5}], [OUT, B_A]),
+        ([{B_A: 1.0}, {B_A: 0.5, I_A: 0.5}], [B_A, B_A]),
+        ([{OUT: 0.5, I_A: 0.5}, {I_A: 0.5, B_C: 0.5}], [OUT, B_C]),
+        ([{OUT: 0.5, I_A: 0.5}, {I_A: 0.6, B_C: 0.4}], [OUT, B_C]),
+        # Nothing is known of a token, or only of the others.
+        ([{}], [OUT]),
+        ([{B_A: 1.0}, {}, {I_A: 1.0}], [B_A, B_A, I_A]),
+        ([{B_A: 1.0}, {OUT: 1.0}, {I_A: 1.0}], [B_A, OUT, OUT]),
+        ([{B_A: 1.0}, {I_C: 1.0}, {I_A: 1.0}], [B_A, B_A, I_A]),
+        ([{}, {I_A: 1.0}], [B_A, I_A]),
+        ([{OUT: 1.0}, {I_C: 1e-12}], [OUT, OUT]),  # below the floor
+    ],
+)
+def test_what_comes_second_decides(tokens, path):
+    doc = np.zeros((len(tokens), 5))
+    for row, token in zip(doc, tokens, strict=True):
+        row[list(token)] = list(token.values())
+    assert best_paths([doc])[0].tolist() == path
+    assert plain(log_scores(doc)).tolist() == path
+
+
+@pytest.mark.parametrize(
+    ("outside", "path"),
+    [
+        ("....", "Biii"),
+        ("x...", ".Bii"),
+        (".x..", "B.Bi"),
+        ("..x.", "Bi.."),
+        ("...x", "Bii."),
+        ("x.x.", "...."),
+        (".xx.", "B..."),
+        ("xx..", "..Bi"),
+        ("xxxx", "...."),
+    ],
+)
+def test_outside_in_the_middle_of_an_entity(outside, path):
+    closed = np.array([c == "x" for c in outside])
+    (ours,) = best_paths([sure(B_A, I_A, I_A, I_A)], [closed])
+    assert "".join(".Bi"[label] for label in ours) == path
 
 
 @pytest.mark.parametrize(

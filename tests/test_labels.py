@@ -10,10 +10,23 @@ from spacy_btl.labels import (
     column_types,
     labels_to_spans,
     n_columns,
+    span_bounds,
     spans_to_labels,
 )
 
 OUT, B_A, I_A, B_C, I_C = range(5)
+
+
+def read_one_by_one(labels):
+    """The spans of a sequence of columns, token by token."""
+    spans, owners = [], column_types(9)
+    for i, label in enumerate(labels):
+        kind = -1 if label == MISSING else owners[label]
+        if kind >= 0 and label % 2 == 0 and spans and spans[-1][1:] == (i, kind):
+            spans[-1] = (spans[-1][0], i + 1, kind)
+        elif kind >= 0:
+            spans.append((i, i + 1, kind))
+    return spans
 
 
 @st.composite
@@ -110,6 +123,15 @@ def test_labels_to_spans(labels, spans):
 def test_spans_come_back_from_labels(document):
     spans, n_tokens = document
     assert labels_to_spans(spans_to_labels(spans, n_tokens)) == spans
+
+
+@given(st.lists(st.integers(MISSING, 8), max_size=30) | st.lists(st.integers(OUT, I_A)))
+def test_as_read_token_by_token(labels):
+    spans = labels_to_spans(labels)
+    assert spans == read_one_by_one(labels)
+    assert all(type(number) is int for span in spans for number in span)
+    arrays = span_bounds(np.array(labels, dtype=np.int64))
+    assert [array.tolist() for array in arrays] == [[span[i] for span in spans] for i in range(3)]
 
 
 @given(st.lists(st.integers(MISSING, 8), max_size=30))

@@ -6,12 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from spacy_btl.decoding import best_paths
-from spacy_btl.labels import MISSING
+from spacy_btl.decoding import MIN_PROBABILITY, viterbi
+from spacy_btl.labels import MISSING, labels_to_spans
 from spacy_btl.layers import (
     best_layer_paths,
     distinct_rows,
     layers_to_spans,
+    row_names,
     row_votes_to_layers,
     spans_to_layers,
 )
@@ -19,9 +20,21 @@ from spacy_btl.layers import (
 A, B = 0, 1
 
 
-def certain(layers: np.ndarray) -> np.ndarray:
-    """Probabilities that leave no doubt about these labels."""
-    return np.eye(3)[layers]
+def total(probabilities: np.ndarray, path: np.ndarray) -> float:
+    """Log-probability of the labels of one layer."""
+    floored = np.log(np.maximum(probabilities, MIN_PROBABILITY))
+    return float(floored[np.arange(len(path)), path].sum())
+
+
+def plain_paths(probabilities: np.ndarray) -> np.ndarray:
+    """Viterbi over each whole layer."""
+    scores = np.log(np.maximum(probabilities, MIN_PROBABILITY))
+    scores[:1, :, 2] = -np.inf
+    return viterbi(scores)
+
+
+def well_formed(path: np.ndarray) -> bool:
+    return all(here != 2 or before for before, here in zip([0, *path], path, strict=False))
 
 
 @pytest.mark.parametrize(
@@ -49,31 +62,70 @@ def test_spans_to_layers(
 def test_what_fits_comes_back(raw: list[tuple[int, int, int]]) -> None:
     spans = [(start, start + length, kind) for start, length, kind in raw]
     layers, lost = spans_to_layers(spans, 12, 3)
-    back = [span for span, score in layers_to_spans(layers, certain(layers)) if score == 1.0]
-    assert sorted([*back, *lost]) == sorted(spans)
+    assert sorted([*layers_to_spans(layers), *lost]) == sorted(spans)
 
 
-@given(arrays(np.float64, (6, 3, 3), elements=st.floats(0.01, 1.0)))
-def test_the_short_cut_over_quiet_layers_changes_nothing(raw: np.ndarray) -> None:
-    probabilities = raw / raw.sum(axis=2, keepdims=True)
-    plain = best_paths([probabilities[:, kind] for kind in range(3)])
-    ours, theirs = best_layer_paths(probabilities), np.stack(plain, axis=1)
-    total = [
-        np.log(np.take_along_axis(probabilities, path[:, :, None], axis=2)).sum(axis=(0, 2))
-        for path in (ours, theirs)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 4),
+    st.integers(0, 10**6),
+    st.sampled_from([None, 1, 2, 17]),
+    st.sampled_from([0.3, 1.0, 4.0]),
+)
+def test_scores_as_much_as_the_plain_search(
+    n_tokens: int, n_types: int, seed: int, n_votes: int | None, outside: float
+) -> None:
+    """Neither the quiet layers nor the unbroken parts need a search."""
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet([outside, 0.3, 0.3], (n_tokens, n_types))
+    if n_votes:
+        probabilities = rng.multinomial(n_votes, probabilities) / n_votes
+    ours, theirs = best_layer_paths(probabilities), plain_paths(probabilities)
+    assert ours.shape == (n_tokens, n_types)
+    for kind in range(n_types):
+        assert well_formed(ours[:, kind])
+        layer = probabilities[:, kind]
+        assert total(layer, ours[:, kind]) == pytest.approx(total(layer, theirs[:, kind]))
+
+
+@pytest.mark.parametrize(
+    ("layer_a", "layer_b", "path_a", "path_b"),
+    [
+        ("....", "....", "....", "...."),
+        ("Bi..", ".Bii", "Bi..", ".Bii"),
+        # What ends one layer is not continued in the next.
+        ("...B", "i...", "...B", "...."),
+        ("...B", "ii..", "...B", "Bi.."),
+        ("iiii", ".iii", "Biii", ".Bii"),
+        ("i..i", "Biii", "....", "Biii"),
+    ],
+)
+def test_odd_layers(layer_a: str, layer_b: str, path_a: str, path_b: str) -> None:
+    layers = np.array([[".Bi".index(c) for c in layer] for layer in (layer_a, layer_b)]).T
+    paths = best_layer_paths(np.eye(3)[layers] * 0.7 + 0.1)
+    assert ["".join(".Bi"[label] for label in path) for path in paths.T] == [path_a, path_b]
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (4, 0), (0, 0)])
+def test_nothing_to_decode(shape: tuple[int, int]) -> None:
+    paths = best_layer_paths(np.zeros((*shape, 3)))
+    assert paths.shape == shape
+    assert layers_to_spans(paths) == []
+
+
+@given(
+    arrays(np.int64, st.tuples(st.integers(0, 9), st.integers(0, 4)), elements=st.integers(-1, 2))
+)
+def test_spans_of_each_layer_are_those_of_its_labels(layers: np.ndarray) -> None:
+    """Well-formed or not: an I- that continues nothing starts an entity, `MISSING` is O."""
+    plain = [
+        (start, end, kind)
+        for kind, layer in enumerate(layers.T)
+        for start, end, _ in labels_to_spans(layer)
     ]
-    np.testing.assert_allclose(*total)  # the same, or of the same probability
-
-
-def test_scores_are_the_mean_over_the_tokens() -> None:
-    probabilities = certain(np.array([[1], [2], [0]]))
-    probabilities[1, 0] = [0.25, 0.25, 0.5]
-    assert layers_to_spans(np.array([[1], [2], [0]]), probabilities) == [((0, 2, 0), 0.75)]
-
-
-def test_an_odd_label_starts_an_entity() -> None:
-    layers = np.array([[0, 2], [2, 0]])
-    assert [span for span, _ in layers_to_spans(layers, certain(layers))] == [(0, 1, 1), (1, 2, 0)]
+    spans = layers_to_spans(layers)
+    assert spans == sorted(plain, key=lambda span: (span[0], -span[1], span[2]))
+    assert all(type(number) is int for span in spans for number in span)
 
 
 def test_rows_of_labels_are_the_neighbours_labels() -> None:
@@ -81,6 +133,14 @@ def test_rows_of_labels_are_the_neighbours_labels() -> None:
     rows, indices = distinct_rows(layers)
     assert rows.tolist() == [[0, 0], [1, 2]]
     assert indices.tolist() == [0, 1, 0, -1, 1]
+    assert row_names(rows, ["A", "C"]) == ["O", "B-A + I-C"]
     votes = np.array([[0.25, 0.75]])
     expected = [[[0.25, 0.75, 0.0], [0.25, 0.0, 0.75]]]
     np.testing.assert_allclose(row_votes_to_layers(votes, rows), expected)
+
+
+def test_known_rows_keep_their_number() -> None:
+    """Even with a type more, and where they do not occur again."""
+    rows, indices = distinct_rows(np.array([[2, 0, 1], [1, 0, 0]]), np.array([[0, 2], [1, 0]]))
+    assert rows.tolist() == [[0, 2, 0], [1, 0, 0], [2, 0, 1]]
+    assert indices.tolist() == [2, 1]

@@ -4,14 +4,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
+from spacy_btl.datastore import Datastore
 from spacy_btl.neighbors import KNearestNeighbors
 
 LINE = np.array([[0.0], [1.0], [2.0], [3.0]])
 
 
-def fitted(labels, n_labels, k, keys=LINE):
-    neighbors = KNearestNeighbors(k)
-    neighbors.fit(keys, np.array(labels), n_labels)
+def store(keys, labels, n_labels):
+    n = len(keys)
+    return Datastore(
+        keys=np.asarray(keys, dtype=np.float32),
+        labels=np.asarray(labels),
+        label_names=tuple(f"L{i}" for i in range(n_labels)),
+        documents=("d",) if n else (),
+        document_of_key=np.zeros(n, dtype=np.int32),
+        offsets=np.arange(n),
+        fingerprint="f",
+        key_kind="logits",
+    )
+
+
+def fitted(labels, n_labels, k, keys=LINE, **settings):
+    neighbors = KNearestNeighbors(k, **settings)
+    neighbors.datastore = store(keys, labels, n_labels)
     return neighbors
 
 
@@ -25,13 +40,17 @@ def literal_vote(keys, labels, n_labels, queries, k):
     return np.array(shares)
 
 
-@settings(deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from([1, 2, 5, 17, 200]))
-def test_equals_the_literal_vote(seed, k):
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([1, 2, 5, 17, 200]),
+    st.sampled_from(["auto", "brute", "pruned", "torch"]),
+)
+def test_equals_the_literal_vote(seed, k, search):
     rng = np.random.default_rng(seed)
     keys, queries = rng.normal(size=(60, 4)), rng.normal(size=(9, 4))
     labels = rng.integers(0, 5, 60)
-    neighbors = fitted(labels, 7, k, keys)
+    neighbors = fitted(labels, 7, k, keys, search=search)
     shares = neighbors.predict_proba(queries)
     assert shares == pytest.approx(literal_vote(keys, labels, 7, queries, k), abs=1e-6)
     assert shares.shape == (9, 7)
@@ -48,6 +67,29 @@ def test_most_votes_equal_scikit_learn(seed, n_labels):
     theirs = KNeighborsClassifier(n_neighbors=17, algorithm="brute").fit(keys, labels)
     ours = fitted(labels, n_labels, 17, keys).predict_proba(queries).argmax(axis=1)
     assert ours.tolist() == theirs.predict(queries).tolist()
+
+
+@pytest.mark.parametrize("votes", ["uniform", "distance", "softmax"])
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_shares_are_what_the_neighbors_say(metric, votes):
+    rng = np.random.default_rng(0)
+    keys, queries = rng.normal(size=(300, 5)), rng.normal(size=(40, 5))
+    labels = rng.integers(0, 4, 300)
+    neighbors = fitted(labels, 4, 9, keys, metric=metric, votes=votes, temperature=0.5)
+    distances, nearest = neighbors.kneighbors(queries)
+    weights = neighbors.weigh(distances)
+    told = [[w[labels[i] == c].sum() for c in range(4)] for w, i in zip(weights, nearest)]
+    assert neighbors.predict_proba(queries) == pytest.approx(np.array(told), abs=1e-6)
+
+
+def test_cosine_does_not_see_lengths():
+    keys = np.array([[1.0, 0.0], [0.0, 5.0], [3.0, 3.0]])
+    distances, nearest = fitted([0, 1, 2], 3, 3, keys, metric="cosine").kneighbors(
+        np.array([[0.0, 0.1], [9.0, 8.0], [0.0, 0.0]])
+    )
+    assert nearest[:2].tolist() == [[1, 2, 0], [2, 0, 1]]
+    assert distances[0] == pytest.approx([0, np.sqrt(2 - np.sqrt(2)), np.sqrt(2)], abs=1e-6)
+    assert np.isfinite(distances).all()
 
 
 @pytest.mark.parametrize(
@@ -74,66 +116,43 @@ def test_shares_of_17_sum_to_one():
 
 
 def test_no_queries():
-    assert fitted([0, 1, 2, 2], 4, 3).predict_proba(np.zeros((0, 1))).shape == (0, 4)
+    neighbors = fitted([0, 1, 2, 2], 4, 3)
+    assert neighbors.predict_proba(np.zeros((0, 1))).shape == (0, 4)
+    assert [part.shape for part in neighbors.kneighbors(np.zeros((0, 1)))] == [(0, 3), (0, 3)]
 
 
-def test_fit_takes_the_place_of_former_keys():
+def test_another_datastore_takes_the_place_of_the_first():
     neighbors = fitted([0, 0, 0, 0], 2, 1)
-    neighbors.fit(np.array([[5.0, 5.0]]), np.array([2]), 3)
+    assert neighbors.predict_proba(np.zeros((1, 1))).tolist() == [[1, 0]]
+    neighbors.datastore = store([[5.0, 5.0]], [2], 3)
     assert neighbors.predict_proba(np.zeros((1, 2))).tolist() == [[0, 0, 1]]
 
 
-def test_reset_forgets():
-    neighbors = fitted([0, 1, 2, 2], 4, 3)
-    assert neighbors.is_fitted
-    neighbors.reset()
-    assert not neighbors.is_fitted
-    assert neighbors.get_arrays() == {}
-    with pytest.raises(ValueError, match="not fitted"):
+@pytest.mark.parametrize("empty", [None, store(np.zeros((0, 1)), [], 2)])
+def test_nobody_to_ask(empty):
+    neighbors = KNearestNeighbors()
+    neighbors.datastore = empty
+    with pytest.raises(ValueError, match="not fitted, or the datastore holds no key"):
         neighbors.predict_proba(np.zeros((1, 1)))
 
 
-def test_arrays_round_trip():
-    rng = np.random.default_rng(0)
-    neighbors = fitted(rng.integers(0, 3, 40), 5, 17, rng.normal(size=(40, 3)))
-    queries = rng.normal(size=(10, 3))
-    copy = KNearestNeighbors(17)
-    copy.set_arrays({name: array.copy() for name, array in neighbors.get_arrays().items()})
-    assert copy.is_fitted
-    assert (copy.predict_proba(queries) == neighbors.predict_proba(queries)).all()
-    copy.set_arrays({})
-    assert not copy.is_fitted
+@pytest.mark.parametrize("queries", [np.zeros((2, 5)), np.zeros(1)])
+def test_queries_of_another_width(queries):
+    with pytest.raises(ValueError, match=r"do not fit keys \(4, 1\)"):
+        fitted([0, 1, 2, 2], 4, 3).predict_proba(queries)
 
 
 @pytest.mark.parametrize(
-    ("keys", "labels", "message"),
+    ("settings", "message"),
     [
-        (np.zeros((0, 3)), [], "no labelled token"),
-        (np.zeros((2, 3)), [0], "do not fit"),
-        (np.zeros(2), [0, 1], "do not fit"),
-        (np.zeros((2, 3)), [0, 4], "between 0 and 3"),
-        (np.zeros((2, 3)), [0, -1], "between 0 and 3"),
-        (np.full((2, 3), np.nan), [0, 1], "NaN"),
+        ({"n_neighbors": 0}, "n_neighbors must be at least 1"),
+        ({"n_neighbors": -1}, "n_neighbors must be at least 1"),
+        ({"temperature": 0.0}, "temperature must be more than 0"),
+        ({"temperature": float("nan")}, "temperature must be more than 0"),
+        ({"metric": "manhattan"}, "one of euclidean, cosine"),
+        ({"votes": "loud"}, "one of uniform, distance, softmax"),
     ],
 )
-def test_fit_refuses(keys, labels, message):
+def test_settings_that_are_none(settings, message):
     with pytest.raises(ValueError, match=message):
-        fitted(labels, 4, 17, keys)
-
-
-@pytest.mark.parametrize("k", [0, -1])
-def test_needs_a_neighbor(k):
-    with pytest.raises(ValueError, match="at least 1"):
-        KNearestNeighbors(k)
-
-
-def test_queries_of_another_width():
-    with pytest.raises(ValueError, match="features"):
-        fitted([0, 1, 2, 2], 4, 3).predict_proba(np.zeros((2, 5)))
-
-
-def test_incomplete_arrays_change_nothing():
-    neighbors = fitted([0, 1, 2, 2], 4, 3)
-    with pytest.raises(ValueError, match="lacks keys, n_labels"):
-        neighbors.set_arrays({"labels": np.array([0])})
-    assert neighbors.is_fitted
+        KNearestNeighbors(**settings)

@@ -100,8 +100,8 @@ def test_fitted_pipeline_decodes_with_its_neighbours(corpus: Path, fitted: Path)
     pipe = spacy.load(fitted).get_pipe("btl_knn_ner")
     assert isinstance(pipe, BtlKnnNer)
     docs = DocBin().from_disk(corpus / "train.spacy").get_docs(spacy.blank("en").vocab)
-    assert pipe.neighbors.is_fitted
-    assert len(pipe.neighbors.get_arrays()["labels"]) == sum(map(len, docs))
+    assert pipe.has_neighbors
+    assert len(pipe.neighbors.datastore) == sum(map(len, docs))
 
 
 def test_stats_of_a_pipeline_show_its_class_weights(corpus: Path, fitted: Path) -> None:
@@ -137,7 +137,7 @@ def test_evaluate_writes_what_it_shows(corpus: Path, fitted: Path, tmp_path: Pat
 def test_what_the_conversion_lost_counts_as_missed(corpus: Path, tmp_path: Path) -> None:
     """A pipeline that repeats doc.ents of the gold documents stays under a recall of 1."""
     docs = list(DocBin().from_disk(corpus / "train.spacy").get_docs(spacy.blank("en").vocab))
-    scores = spacy_btl.component.score_ner([Example(doc, doc) for doc in docs])
+    scores = spacy_btl.scorer.score_ner([Example(doc, doc) for doc in docs])
     account = srsly.read_json(corpus / "account.json")["totals"]
     assert account["flattened"] > 0
     assert account["moved"] > 0

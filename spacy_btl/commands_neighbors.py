@@ -1,0 +1,240 @@
+"""Commands on the neighbours of a trained pipeline: fit them, ask them, change them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from wasabi import msg
+
+from .commands import app, errors_as_text
+
+Model = Annotated[Path, typer.Argument(help="Fitted pipeline")]
+Out = Annotated[Path, typer.Argument(help="Folder for the changed pipeline")]
+Gpu = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")]
+
+
+@app.command("fit-knn")
+def fit_knn_command(
+    model: Annotated[Path, typer.Argument(help="Trained pipeline")],
+    train: Annotated[Path, typer.Argument(help="DocBin whose tokens become the neighbours")],
+    out_dir: Annotated[Path, typer.Argument(help="Folder for the fitted pipeline")],
+    dev: Annotated[
+        Path | None,
+        typer.Option(help="DocBin to choose the settings and calibrate the scores on"),
+    ] = None,
+    fixed: Annotated[
+        bool, typer.Option("--fixed", help="Keep the settings; dev calibrates the scores only")
+    ] = False,
+    thresholds: Annotated[
+        str, typer.Option(help='On dev, least scores by type: "none", "f1", or a precision')
+    ] = "none",
+    keys: Annotated[
+        str | None, typer.Option(help="logits or hidden states; those of the pipeline if not given")
+    ] = None,
+    dropout: Annotated[
+        float, typer.Option(help="Rate under which the keys are made, 0 for none")
+    ] = 0.0,
+    passes: Annotated[int, typer.Option(help="Keys for each token, under dropout")] = 1,
+    folds: Annotated[
+        int, typer.Option(help="Trainings for cross-fitted keys; 0 to take the pipeline's own")
+    ] = 0,
+    fold_steps: Annotated[
+        int, typer.Option(help="Updates of each of them; 0 for the configuration's, less its share")
+    ] = 0,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for the table, the reliability and its plot")
+    ] = None,
+    gpu_id: Gpu = -1,
+) -> None:
+    """Fit the neighbour search of btl_knn_ner on annotated tokens.
+
+    With --dev, number and weights of the votes and their share beside the model are chosen by
+    strict span F1, the mean of micro and macro, and the entities' scores are calibrated. The
+    pipeline holds vectors and labels of the tokens, document names and offsets, and no word of the
+    documents.
+    """
+    import spacy
+    from spacy.cli._util import setup_gpu
+
+    from .crossfit import cross_fitted_keys
+    from .dev_choice import choose_on_dev, render_choice, write_choice
+    from .evaluation import read_examples
+    from .component import component_of
+    from .fitting import collect_keys, examples_for, to_datastore
+    from .privacy import without_training_texts
+
+    setup_gpu(gpu_id, silent=False)
+    with errors_as_text():
+        objective = _objective(thresholds)
+        nlp = spacy.load(model)
+        pipe = component_of(nlp)
+        config = nlp.get_pipe_config(pipe.name)
+        if keys is not None:
+            pipe.set_key_kind(keys)
+            config["keys"] = keys
+        examples = examples_for(nlp, pipe, read_examples(train, nlp))
+        if folds:
+            tokens = cross_fitted_keys(
+                nlp, pipe, examples, n_folds=folds, max_steps=fold_steps, progress=True
+            )
+        else:
+            tokens = collect_keys(
+                pipe,
+                examples,
+                types=pipe.label_data,
+                dropout=dropout,
+                passes=passes,
+                progress=True,
+            )
+        pipe.forget_neighbors()
+        pipe.set_neighbors(to_datastore(pipe, tokens))
+        if dev is not None:
+            held_out = examples_for(nlp, pipe, read_examples(dev, nlp))
+            choice = choose_on_dev(pipe, config, held_out, fixed=fixed, thresholds=objective)
+            typer.echo(render_choice(choice))
+            if report is not None:
+                write_choice(choice, report)
+        without_training_texts(nlp).to_disk(out_dir)
+    msg.good(f"{len(tokens.keys)} tokens, {out_dir}")
+
+
+@app.command("explain")
+def explain_command(
+    model: Model,
+    file: Annotated[Path, typer.Option(help="Report, plain text")],
+    corpus: Annotated[
+        Path | None,
+        typer.Option(help="DocBin that the neighbours come from: shows their sentences"),
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page for a browser here")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+    examples: Annotated[int, typer.Option(help="Training examples shown for an entity")] = 5,
+) -> None:
+    """Show which training tokens speak for each entity of a report.
+
+    Without --corpus they are told by document and offset: the pipeline holds no text.
+    """
+    import spacy
+    import srsly
+
+    from .docbin import read_docbin
+    from .evidence_html import render_page
+    from .evidence_text import evidence_to_json, render_text
+    from .component import component_of
+    from .fitting import document_id
+    from .passages import corpus_document
+
+    with errors_as_text():
+        nlp = spacy.load(model)
+        pipe = component_of(nlp)
+        doc = nlp(file.read_text(encoding="utf8"))
+        evidence = pipe.explain(doc)
+        shown = None
+        if corpus is not None:
+            docs = read_docbin(corpus, nlp.vocab)
+            shown = {document_id(doc): corpus_document(doc, pipe.spans_key) for doc in docs}
+        if html is not None:
+            page = render_page(doc.text, evidence, shown, title=file.name, n_examples=examples)
+            html.write_text(page, encoding="utf8")
+        if as_json:
+            values = evidence_to_json(doc.text, evidence, shown, n_examples=examples)
+            typer.echo(srsly.json_dumps(values, indent=2))
+        elif html is None:
+            typer.echo(render_text(doc.text, evidence, shown, n_examples=examples))
+    if html is not None:
+        msg.good(str(html))
+
+
+@app.command("add-examples")
+def add_examples_command(
+    model: Model,
+    examples: Annotated[Path, typer.Argument(help="DocBin of annotated documents")],
+    out_dir: Out,
+    only_entities: Annotated[
+        bool,
+        typer.Option("--only-entities", help="Add the tokens of entities, no tokens outside"),
+    ] = False,
+    replace_outside: Annotated[
+        bool,
+        typer.Option(
+            "--replace-outside",
+            help="Neighbours outside of entities that lie closer to a token of a new type than "
+            "its own kind give way to it",
+        ),
+    ] = False,
+) -> None:
+    """Let the tokens of further documents vote too, without training.
+
+    Their entities may be of types that the pipeline has never seen. The pipeline in MODEL stays as
+    it is.
+    """
+    import spacy
+
+    from .evaluation import read_examples
+    from .component import component_of
+    from .fitting import examples_for
+    from .privacy import without_training_texts
+
+    with errors_as_text():
+        nlp = spacy.load(model)
+        pipe = component_of(nlp)
+        before = pipe.labels
+        further = examples_for(nlp, pipe, read_examples(examples, nlp))
+        edit = pipe.add_examples(
+            further, only_entities=only_entities, replace_outside=replace_outside
+        )
+        without_training_texts(nlp).to_disk(out_dir)
+    new = [label for label in pipe.labels if label not in before]
+    msg.good(
+        f"{edit.added} tokens added, {edit.removed} removed, new types: {', '.join(new) or 'none'}"
+    )
+    msg.good(str(out_dir))
+
+
+@app.command("remove-documents")
+def remove_documents_command(
+    model: Model,
+    out_dir: Out,
+    documents: Annotated[
+        list[str], typer.Argument(help="Names of documents (spacy btl documents)")
+    ],
+) -> None:
+    """Take all neighbours that come from these documents out. The pipeline in MODEL stays as it is.
+
+    The weights have been trained on them all the same: for these, train anew without them.
+    """
+    import spacy
+
+    from .component import component_of
+    from .privacy import without_training_texts
+
+    with errors_as_text():
+        nlp = spacy.load(model)
+        removed = component_of(nlp).remove_documents(documents)
+        without_training_texts(nlp).to_disk(out_dir)
+    msg.good(f"{removed} tokens of {len(documents)} documents removed, {out_dir}")
+
+
+@app.command("documents")
+def documents_command(model: Model) -> None:
+    """List the documents that the neighbours come from, with their numbers of tokens."""
+    import spacy
+
+    from .component import component_of
+    from .report import render_table
+
+    with errors_as_text():
+        store = component_of(spacy.load(model)).neighbors.datastore
+        counts = store.counts_by_document() if store is not None else {}
+    rows = [[name, str(count)] for name, count in sorted(counts.items())]
+    typer.echo("\n".join(render_table(["document", "tokens"], rows)))
+
+
+def _objective(text: str) -> Any:
+    """The value of --thresholds: None, "f1" or a precision."""
+    if text in ("none", "f1"):
+        return None if text == "none" else text
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f'--thresholds is "none", "f1" or a precision, not "{text}"') from None

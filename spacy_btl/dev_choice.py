@@ -1,0 +1,118 @@
+"""What dev decides when neighbours are fitted: settings, calibration, thresholds; and its report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import srsly
+from spacy.training import Example
+
+from .calibration import cross_validated, fit_calibration
+from .prediction import NeighborNer
+from .reliability import plot_reliability, render_reliability
+from .report import render_table
+from .thresholds import KEEP_ALL, Objective, best_thresholds
+from .tuning import Dev, ScoredEntities, Trial, apply_setting, best, current_setting, grid
+
+SHOWN = 12
+"""Trials in the table of the terminal, the best ones; the file has all."""
+
+
+class DevChoice(NamedTuple):
+    """Trials in the order tried, the first with the model alone; which was taken.
+
+    held_out: calibrated scores of the entities, each by documents other than its own.
+    """
+
+    trials: list[Trial]
+    chosen: Trial
+    entities: ScoredEntities
+    held_out: Any
+    thresholds: dict[str, float]
+
+
+def choose_on_dev(
+    pipe: NeighborNer,
+    config: dict[str, Any],
+    examples: Sequence[Example],
+    *,
+    fixed: bool = False,
+    thresholds: Objective | None = None,
+) -> DevChoice:
+    """Choose how the neighbours vote, calibrate the scores, choose thresholds where wanted.
+
+    config: of the component; it takes over what is chosen. fixed: keep the settings there are.
+    Raises ValueError where there is nothing to calibrate on.
+    """
+    current = current_setting(pipe)
+    settings = grid(current)[:2] if fixed else grid(current)
+    dev = Dev(pipe, examples, most=max(setting.n_neighbors for setting in settings))
+    trials = [dev.trial(setting) for setting in settings]
+    chosen = trials[-1] if fixed else best(trials)
+    apply_setting(pipe, config, chosen.setting)
+    entities = dev.scored(chosen.setting)
+    sample = (entities.scores, entities.types, entities.lengths, entities.correct)
+    pipe.calibration = fit_calibration(*sample, entities.documents)
+    held_out = cross_validated(*sample, entities.documents)
+    least = {}
+    if thresholds is not None:
+        least = best_thresholds(
+            held_out, entities.types, entities.correct, entities.n_gold, objective=thresholds
+        )
+        least = {label: value for label, value in least.items() if value > KEEP_ALL}
+    pipe.thresholds = config["thresholds"] = least
+    return DevChoice(trials, chosen, entities, held_out, least)
+
+
+def render_choice(choice: DevChoice, *, shown: int = SHOWN) -> str:
+    """Markdown: the trials, the reliability of the scores, the thresholds."""
+    entities = choice.entities
+    alone, current = choice.trials[:2]
+    ranked = sorted(choice.trials, key=lambda trial: -trial.score)
+    listed = [t for t in choice.trials if t in ranked[:shown] or t in (alone, current)]
+    rows = [
+        [
+            _name(trial) + {alone: " (model alone)", current: " (as before)"}.get(trial, ""),
+            *(f"{value:.3f}" for value in (trial.micro_f, trial.macro_f, trial.score)),
+            "chosen" if trial == choice.chosen else "",
+        ]
+        for trial in sorted(listed, key=lambda trial: -trial.score)
+    ]
+    header = ["neighbours, votes, their share", "micro F1", "macro F1", "mean", ""]
+    lines = [
+        f"Strict span F1 on dev, {len(rows)} of {len(choice.trials)} settings:",
+        "",
+        *render_table(header, rows),
+        "",
+        "Scores of the entities on dev, calibrated ones each by the other documents:",
+        "",
+        render_reliability(_scores(choice), entities.types, entities.correct),
+    ]
+    if choice.thresholds:
+        least = [[name, f"{value:.3f}"] for name, value in sorted(choice.thresholds.items())]
+        lines += ["", "Least scores:", "", *render_table(["type", "score"], least)]
+    return "\n".join(lines)
+
+
+def write_choice(choice: DevChoice, folder: Path) -> None:
+    """Write ``dev.md``, ``dev.json`` (all trials) and ``reliability.svg``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = render_choice(choice, shown=len(choice.trials))
+    (folder / "dev.md").write_text(text + "\n", encoding="utf8")
+    rows = [
+        {**t.setting._asdict(), "micro_f": t.micro_f, "macro_f": t.macro_f} for t in choice.trials
+    ]
+    srsly.write_json(folder / "dev.json", rows)
+    plot_reliability(folder / "reliability.svg", _scores(choice), choice.entities.correct)
+
+
+def _scores(choice: DevChoice) -> dict[str, Any]:
+    return {"raw": choice.entities.scores, "calibrated": choice.held_out}
+
+
+def _name(trial: Trial) -> str:
+    k, votes, temperature, weight = trial.setting
+    if not weight:
+        return "none"
+    counted = f"softmax {temperature:g}" if votes == "softmax" else votes
+    return f"{k}, {counted}, {weight:g}"
