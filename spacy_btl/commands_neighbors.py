@@ -56,10 +56,10 @@ def fit_knn_command(
     import spacy
     from spacy.cli._util import setup_gpu
 
+    from .component import component_of
     from .crossfit import cross_fitted_keys
     from .dev_choice import choose_on_dev, render_choice, write_choice
     from .evaluation import read_examples
-    from .component import component_of
     from .fitting import collect_keys, examples_for, to_datastore
     from .privacy import without_training_texts
 
@@ -117,10 +117,10 @@ def explain_command(
     import spacy
     import srsly
 
+    from .component import component_of
     from .docbin import read_docbin
     from .evidence_html import render_page
     from .evidence_text import evidence_to_json, render_text
-    from .component import component_of
     from .fitting import document_id
     from .passages import corpus_document
 
@@ -170,8 +170,8 @@ def add_examples_command(
     """
     import spacy
 
-    from .evaluation import read_examples
     from .component import component_of
+    from .evaluation import read_examples
     from .fitting import examples_for
     from .privacy import without_training_texts
 

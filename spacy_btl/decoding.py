@@ -2,12 +2,13 @@
 
 Pure arrays: knows nothing of spaCy, of the model or of where the probabilities come from.
 
-The search looks only where the most probable labels of the single tokens break the scheme. Cut the
-documents into segments anyhow, and search each segment as if anything might stand before it. No
-well-formed sequence scores more than these optima together, as its pieces were among those
-searched; so where the optima, one after the other, are well-formed, they are the optimum of the
-whole. Where an ``I-`` at the start of a segment continues nothing, the segment joins those before
-it and is searched again. A segment whose most probable labels are well-formed needs no search.
+The search looks only where the most probable labels of the single tokens break the scheme. Cut a
+document into segments anyhow, and search each as if anything might stand before it (but nothing
+before the first). No well-formed sequence scores more than these optima together, as its pieces
+were among those searched; so where the optima, one after the other, are well-formed, they are the
+optimum of the document. Where an ``I-`` at the start of a segment continues nothing, the segment
+joins those before it and is searched again. A segment whose most probable labels are well-formed
+needs no search.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,7 +41,8 @@ def best_paths(
     Returns one array (n_tokens,) of columns a document. Among the sequences in which every ``I-``
     follows ``B-`` or ``I-`` of its own type, it maximizes the product of the probabilities, each
     at least `MIN_PROBABILITY` (Viterbi, with transitions that are free or forbidden). On a tie the
-    lowest column wins, from the last token to the first.
+    lowest column wins, from the last token to the first (sums of logarithms that differ by no more
+    than their rounding may count as a tie, or not).
     """
     lengths = np.array([len(doc) for doc in probabilities], dtype=np.int64)
     ends = np.cumsum(lengths)
@@ -90,13 +92,13 @@ def make_well_formed(labels: Ints1d, firsts: Ints1d, scores_of: Callable[[Ints1d
         order. It is asked only for tokens near a break of the scheme.
     """
     is_start = (labels % 2 == 1) | (labels == OUTSIDE)
-    is_start[firsts] = True
     reach = 1
     while len(breaks := _breaks(labels, firsts)):
         # Once a segment is searched, no break is left in it, only at its start: there it joins the
         # segments before it. The reach doubles, for break upon break to take few rounds.
+        first_of_document = firsts[np.searchsorted(firsts, breaks, side="right") - 1]
         for distance in range(reach):
-            is_start[np.maximum(breaks - distance, 0)] = False
+            is_start[np.maximum(breaks - distance, first_of_document)] = False
         is_start[firsts] = True
         reach *= 2
         starts = np.flatnonzero(is_start)

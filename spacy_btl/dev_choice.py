@@ -1,4 +1,4 @@
-"""What dev decides when neighbours are fitted: settings, calibration, thresholds; and its report."""
+"""What dev decides when neighbours are fitted: settings, calibration, thresholds; its report."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,8 @@ from spacy.training import Example
 
 from .calibration import cross_validated, fit_calibration
 from .prediction import NeighborNer
-from .reliability import plot_reliability, render_reliability
+from .reliability import render_reliability
+from .reliability_svg import plot_reliability
 from .report import render_table
 from .thresholds import KEEP_ALL, Objective, best_thresholds
 from .tuning import Dev, ScoredEntities, Trial, apply_setting, best, current_setting, grid

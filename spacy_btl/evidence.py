@@ -40,7 +40,10 @@ class TokenEvidence(NamedTuple):
 
 
 class EntityEvidence(NamedTuple):
-    """An entity of the explained text, in characters, with the evidence for its tokens."""
+    """An entity of the explained text, in characters, with the evidence for its tokens.
+
+    neighbor_weight: what the vote of the neighbours counts for beside the model, 0 for nothing.
+    """
 
     label: str
     start: int
@@ -48,6 +51,7 @@ class EntityEvidence(NamedTuple):
     score: float
     calibrated: bool
     tokens: tuple[TokenEvidence, ...]
+    neighbor_weight: float = 1.0
 
 
 class TrainingExample(NamedTuple):

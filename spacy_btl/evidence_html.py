@@ -189,13 +189,14 @@ def _card(
 ) -> str:
     """The evidence for one entity."""
     surface = _escape(text[entity.start : entity.end]) + _label(entity.label)
+    support = describe_support(entity.label, summary, entity.neighbor_weight)
     parts = [
         f'<section class="card" id="e{number}" aria-labelledby="h{number}">',
         f'<h3 id="h{number}"><mark style="{_color(entity.label, hues)}">{surface}</mark></h3>',
         f'<p class="faint">{_escape(describe_score(entity))}, offset {entity.start}'
         f'<span class="back">, <a href="#t{number}">back to the text</a></span></p>',
         *_votes(summary, hues),
-        f'<p class="why">{_escape(describe_support(entity.label, summary))}</p>',
+        f'<p class="why">{_escape(support)}</p>',
     ]
     if summary.supporting:
         parts += ["<ol>", *(_example(example, hues) for example in summary.supporting), "</ol>"]

@@ -44,8 +44,8 @@ def describe_score(entity: EntityEvidence) -> str:
     return f"score {entity.score:.2f} ({'calibrated' if entity.calibrated else 'uncalibrated'})"
 
 
-def describe_support(label: str, summary: Summary) -> str:
-    """The sentence above the supporting examples."""
+def describe_support(label: str, summary: Summary, neighbor_weight: float = 1.0) -> str:
+    """The sentence above the supporting examples; it claims no more than their vote has done."""
     if not summary.votes:
         return "The model decided without neighbours."
     if not summary.n_supporting:
@@ -53,6 +53,11 @@ def describe_support(label: str, summary: Summary) -> str:
     count = len(summary.supporting)
     held = percent(fsum(example.share for example in summary.supporting))
     these = "this training example" if count == 1 else f"these {count} training examples"
+    if not neighbor_weight:
+        return f"Labelled {label} by the model alone; next to it are {these} ({held} of the vote)"
+    if neighbor_weight < 1:
+        own = f"which counts for {percent(neighbor_weight)}, the model for the rest"
+        return f"Labelled {label} because of {these} ({held} of the vote, {own})"
     return f"Labelled {label} because of {these} ({held} of the vote)"
 
 
@@ -132,7 +137,7 @@ def render_text(
         surface = f"{text[entity.start : entity.end]}  |  {entity.label}  |  "
         lines += ["", *wrap(f"{surface}{describe_score(entity)}, offset {entity.start}", 0, 2)]
         lines += wrap(describe_votes(summary), 2, 2)
-        lines += wrap(describe_support(entity.label, summary), 2)
+        lines += wrap(describe_support(entity.label, summary, entity.neighbor_weight), 2)
         lines += [line for example in summary.supporting for line in example_lines(example)]
         lines += wrap(describe_rest(entity.label, summary), 2)
         lines += wrap("Strongest for another label", 2) if summary.opposing else []
@@ -170,6 +175,7 @@ def _entity_to_json(text: str, entity: EntityEvidence, summary: Summary) -> dict
         "text": text[entity.start : entity.end],
         "score": float(entity.score),
         "calibrated": bool(entity.calibrated),
+        "neighbor_weight": float(entity.neighbor_weight),
         "votes": [vote._asdict() for vote in summary.votes],
         "supporting": [_example_to_json(example) for example in summary.supporting],
         "opposing": [_example_to_json(example) for example in summary.opposing],

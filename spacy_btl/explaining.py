@@ -47,6 +47,7 @@ def explain(pipe: NeighborNer, doc: Doc) -> list[EntityEvidence]:
                 )
                 for token in span
             ),
+            pipe.neighbor_weight,
         )
         for span, score in zip(found.spans, found.scores, strict=True)
     ]

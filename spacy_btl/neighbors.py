@@ -26,7 +26,7 @@ class NeighborSearch(Protocol):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that a vote depends on, as JSON values."""
+        """The settings that a vote depends on, by name."""
 
     def kneighbors(
         self, queries: Floats2d, n_neighbors: int | None = None
@@ -88,7 +88,7 @@ class KNearestNeighbors:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings that a vote depends on, as JSON values."""
+        """The settings that a vote depends on, by name."""
         names = ("n_neighbors", "metric", "votes", "temperature")
         return {name: getattr(self, name) for name in names}
 

@@ -105,12 +105,12 @@ class NeighborNer(SavedByParts):
         return self.neighbors.datastore is not None and len(self.neighbors.datastore.labels) > 0
 
     @property
-    def decision(self) -> dict[str, Any]:
-        """The settings that label probabilities depend on, as JSON values."""
+    def decision(self) -> str:
+        """The settings that label probabilities depend on, as text."""
         if not self.has_neighbors or not self.neighbor_weight:
-            return {"neighbor_weight": 0.0}
+            return "model alone"
         own = {"neighbor_weight": self.neighbor_weight, "keys": self.keys}
-        return {**own, **self.neighbors.settings}
+        return ", ".join(f"{k} {v}" for k, v in {**own, **self.neighbors.settings}.items())
 
     @property
     def calibration(self) -> ScoreCalibration | None:

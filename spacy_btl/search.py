@@ -16,6 +16,8 @@ Float32s2d = npt.NDArray[np.float32]
 Ints1d = npt.NDArray[np.int64]
 Ints2d = npt.NDArray[np.int64]
 
+SearchKind = Literal["auto", "brute", "pruned", "torch"]
+
 FEW_KEYS = 2000
 """Up to so many keys, `make_search` takes the plain search for "auto"."""
 
@@ -68,7 +70,7 @@ class BruteSearch:
 
 
 def make_search(
-    kind: Literal["auto", "brute", "pruned", "torch"],
+    kind: SearchKind,
     keys: Floats2d,
     labels: Ints1d,
     n_labels: int,
@@ -85,11 +87,11 @@ def make_search(
     if kind == "brute":
         return BruteSearch(keys, labels, n_labels)
     if kind == "pruned":
-        from spacy_btl.search_pruned import PrunedSearch
+        from .search_pruned import PrunedSearch
 
         return PrunedSearch(keys, labels, n_labels)
     if kind == "torch":
-        from spacy_btl.search_torch import TorchSearch
+        from .search_torch import TorchSearch
 
         return TorchSearch(keys, labels, n_labels, device=device)
     raise ValueError(f"no search {kind!r}; choose auto, brute, pruned or torch")
@@ -108,7 +110,7 @@ def check_keys(keys: Floats2d, labels: Ints1d, n_labels: int) -> tuple[Float32s2
     labels = np.asarray(labels, dtype=np.int64)
     if not len(labels):
         raise ValueError("there is no key to search")
-    if keys.ndim != 2 or labels.shape != keys.shape[:1]:
+    if keys.ndim != 2 or not keys.shape[1] or labels.shape != keys.shape[:1]:
         raise ValueError(f"keys {keys.shape} and labels {labels.shape} do not fit")
     if labels.min() < 0 or labels.max() >= n_labels:
         raise ValueError(f"labels must lie between 0 and {n_labels - 1}")

@@ -88,12 +88,10 @@ class Projection:
     def __call__(self, vectors: Floats2d) -> Float32s2d:
         """(n, width) to (n, n_leading + 1); computed in float64, in chunks."""
         projected = np.empty((len(vectors), self.n_leading + 1), dtype=np.float32)
-        with np.errstate(over="ignore"):  # an infinite coordinate is never pruned
-            for start in range(0, len(vectors), ROWS):
-                chunk = vectors[start : start + ROWS] - self.centre
-                rotated = chunk @ self.axes
-                projected[start : start + ROWS, :-1] = rotated[:, : self.n_leading]
-                projected[start : start + ROWS, -1] = squares(rotated[:, self.n_leading :]) ** 0.5
+        for start in range(0, len(vectors), ROWS):
+            rotated = (vectors[start : start + ROWS] - self.centre) @ self.axes
+            projected[start : start + ROWS, :-1] = rotated[:, : self.n_leading]
+            projected[start : start + ROWS, -1] = squares(rotated[:, self.n_leading :]) ** 0.5
         return projected
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spacy_btl.search_index import Float32s1d, Float32s2d, Floats1d, Index, Ints1d, slack, squares
+from .search_index import Float32s1d, Float32s2d, Floats1d, Floats2d, Index, Ints1d, slack, squares
 
 ELECTORS = 17
 """Keys nearest to an anchor that choose its label."""
@@ -29,11 +29,11 @@ class Surroundings:
     squares: Floats1d
     reach: float
 
-    def distances(self, queries: Float32s2d) -> tuple[Float32s2d, Floats1d]:
+    def distances(self, queries: Float32s2d) -> tuple[Floats2d, Floats1d]:
         """Squared distances to the listed keys (n, n_listed), and how far they may be off (n,)."""
         offsets = queries - self.origin
         own = squares(offsets)
-        distances = (-2 * offsets) @ self.offsets.T
+        distances: Floats2d = (-2 * offsets) @ self.offsets.T
         distances += self.squares
         distances += own[:, None]
         return distances, slack(queries.shape[1]) * (own + self.squares.max())

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from spacy_btl.search_index import Float32s1d, Float32s2d, Floats1d, Ints1d, slack, squares
+from .search_index import Float32s1d, Float32s2d, Floats1d, Ints1d, slack, squares
 
 PAIRS = 8192
 """Pairs in a chunk: so many differences of vectors are held at once."""
@@ -55,7 +55,8 @@ class NearestPairs:
         rows, indices, lower = (np.concatenate(part) for part in zip(*self._waiting, strict=True))
         self._waiting, self._n_waiting = [], 0
         # One sort by query and lower bound: the bound as a fraction beside the whole row.
-        fractions = np.nan_to_num(lower / self.bounds[rows], nan=0.0).clip(0, 0.999)
+        with np.errstate(divide="ignore", invalid="ignore"):  # bounds of 0 or infinity
+            fractions = np.nan_to_num(lower / self.bounds[rows], nan=0.0).clip(0, 0.999)
         order = np.argsort(rows + fractions)
         rows, indices, lower = rows[order], indices[order], lower[order]
         rank = _rank_in_row(rows, len(self.queries))

@@ -15,15 +15,16 @@ Pure numpy. The work is done in four steps, each for the queries that the one be
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from spacy_btl.search import (
+from .search import (
     BruteSearch,
     Float32s2d,
     Floats2d,
@@ -33,18 +34,18 @@ from spacy_btl.search import (
     check_queries,
     votes_of,
 )
-from spacy_btl.search_index import Floats1d, Index, first_copies, nearest_anchors, squares
-from spacy_btl.search_lists import list_surroundings
-from spacy_btl.search_pairs import NearestPairs
+from .search_index import Floats1d, Index, first_copies, nearest_anchors, squares
+from .search_lists import list_surroundings
+from .search_pairs import NearestPairs
 
 MOST_NEIGHBORS = 64
 """A larger k is left to `BruteSearch`."""
-QUERIES = 16_384
-"""Queries in a portion."""
-PRODUCTS = 2**17
-"""Products that a step over blocks should give at least, for few queries."""
 PIECE = 4096
 """Keys that a step over blocks takes at most."""
+PRODUCTS = 2**17
+"""Products that a step over blocks should give at least, where the queries are few."""
+HELD = 2**23
+"""Values of an array in between at most, in each thread."""
 
 
 @dataclass
@@ -75,7 +76,7 @@ class PrunedSearch:
 
     On a tie of distances, which are compared in float64, the lowest index of a key goes first.
 
-    n_anchors: of the index; default: the square root of the number of keys.
+    n_anchors: of the index; default: 1.5 times the square root of the number of keys.
     n_same, n_others: keys listed around each anchor, of its label and of others.
     n_threads: default: one for each CPU that the process may use, at most 8.
 
@@ -91,7 +92,7 @@ class PrunedSearch:
         *,
         n_anchors: int | None = None,
         n_same: int = 128,
-        n_others: int = 512,
+        n_others: int = 128,
         n_threads: int | None = None,
     ) -> None:
         self.keys, self.labels = check_keys(keys, labels, n_labels)
@@ -117,6 +118,7 @@ class PrunedSearch:
         distances = np.zeros((len(queries), k), dtype=np.float32)
         indices = np.zeros((len(queries), k), dtype=np.int64)
 
+        @_without_warnings
         def search(some: _Queries, rows: Ints1d) -> None:
             self._bound(some, k)
             distances[rows], indices[rows] = self._nearest(some, k)
@@ -132,6 +134,7 @@ class PrunedSearch:
             return self._brute().count_votes(queries, k)
         votes = np.zeros((len(queries), self.n_labels), dtype=np.int64)
 
+        @_without_warnings
         def search(some: _Queries, rows: Ints1d) -> None:
             is_open = ~self._bound(some, k)
             is_open[is_open] = self._has_others(some[is_open])
@@ -146,9 +149,10 @@ class PrunedSearch:
 
     def _in_portions(self, queries: Float32s2d, search: Callable[[_Queries, Ints1d], None]) -> None:
         """Call the search on the queries, some at a time, with their rows."""
-        with _one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
-            for start in range(0, len(queries), QUERIES):
-                vectors = queries[start : start + QUERIES]
+        portion = int(np.clip(4 * HELD // len(self.index.anchors), 1024, 16_384))
+        with _one_blas_thread():
+            for start in range(0, len(queries), portion):
+                vectors = queries[start : start + portion]
                 projected = self.index.projection(vectors)
                 products = projected @ self.index.anchors.T
                 own = nearest_anchors(products, self.index.anchors)
@@ -156,11 +160,14 @@ class PrunedSearch:
                 bounds = np.full(len(own), np.inf, dtype=np.float32)
                 some = _Queries(vectors, projected, products, own, bounds)
                 parts = np.array_split(order, max(1, min(self.n_threads, len(order) // 64)))
-                if len(parts) == 1:
-                    search(some[order], start + order)
+                tasks = [partial(search, some[part], start + part) for part in parts]
+                if len(tasks) == 1:
+                    tasks[0]()
                     continue
-                with ThreadPoolExecutor(len(parts)) as pool:
-                    list(pool.map(lambda part: search(some[part], start + part), parts))
+                # Threads of this call alone: a pool that is kept would not survive a fork.
+                with ThreadPoolExecutor(len(tasks)) as pool:
+                    for done in [pool.submit(task) for task in tasks]:
+                        done.result()
 
     def _bound(self, queries: _Queries, k: int) -> npt.NDArray[np.bool_]:
         """Set the bounds from the listed keys; whether all k neighbours have the anchor's label."""
@@ -178,65 +185,82 @@ class PrunedSearch:
                 nearest_other = others.min(axis=1, initial=np.inf) - room
                 within = to_anchor[start:end] + np.sqrt(bounds)
                 alike = (nearest_other > bounds) & (within < around.reach)
-                is_alike[start:end] = alike
-                queries.bounds[start:end] = bounds
-                o = np.flatnonzero(~alike)
-                if len(o) and others.shape[1]:
-                    few = np.concatenate([same[o, :k], others[o, :64]], axis=1)
-                    few.partition(k - 1, axis=1)
-                    queries.bounds[start + o] = few[:, k - 1] + room[o]
-            elif distances.shape[1] >= k:
-                queries.bounds[start:end] = np.partition(distances, k - 1, axis=1)[:, k - 1] + room
+                is_alike[start:end], queries.bounds[start:end] = alike, bounds
+                some = np.flatnonzero(~alike)
+            else:
+                some = np.arange(end - start)
+            near = np.hstack([same[some, : max(k, MOST_NEIGHBORS)], others[some, :MOST_NEIGHBORS]])
+            if len(some) and near.shape[1] >= k:
+                near.partition(k - 1, axis=1)
+                queries.bounds[start + some] = near[:, k - 1] + room[some]
         return is_alike
 
     def _has_others(self, queries: _Queries) -> npt.NDArray[np.bool_]:
-        """Whether a key of another label than the anchor's may lie within the bound."""
+        """Whether a key of another label than the anchor's lies within the bound."""
         own_labels = self.anchor_labels[queries.own]
-        needed = self._needed(queries) & (own_labels[:, None] != self.index.labels)
         found = NearestPairs(queries.vectors, self.keys, 1, queries.bounds)
-        for rows, indices, lower in self._pairs(queries, needed):
+        for rows, indices, lower in self._pairs(queries, skipped=own_labels):
             is_other = self.labels[indices] != own_labels[rows]
             found.add(rows[is_other], indices[is_other], lower[is_other])
         return found.found()[2] > 0
 
     def _nearest(self, queries: _Queries, k: int) -> tuple[Float32s2d, Ints2d]:
+        """Distances and indices of the k nearest keys, both (n, k)."""
         found = NearestPairs(queries.vectors, self.keys, k, queries.bounds)
-        for pairs in self._pairs(queries, self._needed(queries)):
+        for pairs in self._pairs(queries):
             found.add(*pairs)
         distances, indices, _ = found.found()
         return distances.reshape(-1, k), indices.reshape(-1, k)
 
-    def _needed(self, queries: _Queries) -> npt.NDArray[np.bool_]:
-        return self.index.needed_blocks(
-            queries.projected, queries.products, queries.own, queries.bounds
-        )
+    def _pairs(
+        self, queries: _Queries, skipped: Ints1d | None = None
+    ) -> Iterator[tuple[Ints1d, Ints1d, Floats1d]]:
+        """What the index does not rule out: rows, indices of keys, lower bounds of the squares.
 
-    def _pairs(self, queries: _Queries, needed: npt.NDArray[np.bool_]):
-        """Pairs of a query and a key, rows and indices, that the projection does not rule out."""
+        skipped: (n,), a label whose blocks are left out.
+        """
         index = self.index
-        lifted = index.lift_queries(queries.projected, queries.bounds)
-        size = min(PIECE, PRODUCTS // max(len(queries), 1))
-        first = 0
-        while first < len(index.starts):
-            last = first + 1
-            while last < len(index.starts) and index.ends[last] - index.starts[first] <= size:
-                last += 1
-            rows = np.flatnonzero(needed[:, first:last].any(axis=1))
-            if len(rows):
-                for start in range(index.starts[first], index.ends[last - 1], PIECE):
-                    end = min(start + PIECE, index.ends[last - 1])
-                    products = lifted[rows] @ index.lifted[start:end].T
-                    products = products.ravel()
-                    hits = np.flatnonzero(~(products > 0))
-                    r, c = np.divmod(hits, end - start)
-                    r = rows[r]
-                    yield r, index.order[start + c], products[hits] + queries.bounds[r]
-            first = last
+        at_once = max(1, HELD // len(index.starts))
+        for start in range(0, len(queries), at_once):
+            part = queries[start : start + at_once]
+            needed = index.needed_blocks(part.projected, part.products, part.own, part.bounds)
+            if skipped is not None:
+                needed &= skipped[start : start + at_once, None] != index.labels
+            lifted = index.lift_queries(part.projected, part.bounds)
+            for rows, first, last in _steps(needed, index):
+                products = (lifted[rows] @ index.lifted[first:last].T).ravel()
+                hits = np.flatnonzero(~(products > 0))
+                row, key = np.divmod(hits, last - first)
+                row = rows[row]
+                yield start + row, index.order[first + key], products[hits] + part.bounds[row]
 
     def _brute(self) -> BruteSearch:
         if self._plain is None:
             self._plain = BruteSearch(self.keys, self.labels, self.n_labels)
         return self._plain
+
+
+def _steps(needed: npt.NDArray[np.bool_], index: Index) -> Iterator[tuple[Ints1d, int, int]]:
+    """Rows of queries, and the first and the last key (exclusive) of the blocks they need.
+
+    Small blocks are taken together where the queries are few, large ones in pieces.
+    """
+    size = min(PIECE, PRODUCTS // max(len(needed), 1))
+    block = 0
+    while block < len(index.starts):
+        first, next_block = index.starts[block], block + 1
+        while next_block < len(index.starts) and index.ends[next_block] - first <= size:
+            next_block += 1
+        last = index.ends[next_block - 1]
+        rows = np.flatnonzero(needed[:, block:next_block].any(axis=1))
+        for key in range(first, last if len(rows) else first, PIECE):
+            for row in range(0, len(rows), HELD // PIECE):
+                yield rows[row : row + HELD // PIECE], key, min(key + PIECE, last)
+        block = next_block
+
+
+# Infinite bounds are nothing wrong. A decorator, since every thread has settings of its own.
+_without_warnings = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 
 def _n_cpus() -> int:
@@ -253,7 +277,7 @@ def _one_blas_thread() -> Any:
     """
     global _CONTROLLER
     if _CONTROLLER is None:
-        from threadpoolctl import ThreadpoolController
+        from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
         _CONTROLLER = ThreadpoolController()
     return _CONTROLLER.limit(limits=1, user_api="blas")

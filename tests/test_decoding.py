@@ -162,10 +162,11 @@ def test_what_is_well_formed_is_not_searched(n_tokens, n_types, seed):
 
 
 def test_only_what_stands_around_a_break_is_searched():
-    docs = np.log(sure(*[OUT, B_A, I_A] * 30, OUT, I_C, I_C, *[OUT, B_A, I_A] * 30))[None]
+    around = [OUT, B_A, B_C] * 30
+    docs = np.log(sure(*around, B_A, I_C, I_C, *around, OUT, I_A))[None]
     paths, asked = in_one_call(docs)
-    assert paths[0, 89:95].tolist() == [I_A, OUT, B_C, I_C, OUT, B_A]
-    assert asked == 3
+    assert paths[0].tolist() == [*around, B_A, B_C, I_C, *around, OUT, OUT]
+    assert asked == 3 + 2
 
 
 @pytest.mark.parametrize("n_tokens", [2, 3, 10, 300, 307, 700])
@@ -175,6 +176,8 @@ def test_break_upon_break_back_to_the_start(n_tokens):
     doc[-1] = [1e-6, 1e-6, 1.0]
     (path,) = best_paths([doc])
     assert path.tolist() == [OUT] * (n_tokens - 2) + [B_A, I_A]
+    _, asked = in_one_call(log_scores(doc)[None])
+    assert asked <= 4 * n_tokens
     assert path.tolist() == plain(log_scores(doc)).tolist()
 
 
@@ -255,7 +258,10 @@ def test_odd_argmax_sequences(argmax, path):
         ([{B_A: 1.0}, {OUT: 1.0}, {I_A: 1.0}], [B_A, OUT, OUT]),
         ([{B_A: 1.0}, {I_C: 1.0}, {I_A: 1.0}], [B_A, B_A, I_A]),
         ([{}, {I_A: 1.0}], [B_A, I_A]),
-        ([{OUT: 1.0}, {I_C: 1e-12}], [OUT, OUT]),  # below the floor
+        # All below the floor is equal, and one 0 counts less than two of 0.00001.
+        ([{B_A: 1e-12}], [OUT]),
+        ([{OUT: 1.0}, {I_C: 1e-12}], [OUT, OUT]),
+        ([{OUT: 1.0}, {I_C: 1.0, OUT: 1e-5}, {I_C: 1.0, OUT: 1e-5}], [OUT, B_C, I_C]),
     ],
 )
 def test_what_comes_second_decides(tokens, path):

@@ -20,6 +20,7 @@ from spacy_btl.evidence import (
     summarize,
     type_of,
 )
+from spacy_btl.evidence_html import render_page
 from spacy_btl.evidence_text import (
     corpus_notes,
     describe_example,
@@ -421,6 +422,30 @@ def test_missing_is_counted(votes, missing):
 )
 def test_percent(share, text):
     assert percent(share).replace("\xa0", " ") == text
+
+
+@pytest.mark.parametrize(
+    ("weight", "support"),
+    [
+        (1.0, "Labelled Dosage because of this training example (10 % of the vote)"),
+        (
+            0.5,
+            "Labelled Dosage because of this training example (10 % of the vote, which counts for "
+            "50 %, the model for the rest)",
+        ),
+        (
+            0.0,
+            "Labelled Dosage by the model alone; next to it are this training example "
+            "(10 % of the vote)",
+        ),
+    ],
+)
+def test_claims_no_more_than_the_vote_has_done(weight, support):
+    found = entity([vote("B-Dosage", "case-1", 0, share=0.1)])._replace(neighbor_weight=weight)
+    text = "She took 5 mg of aspirin."
+    for shown in (render_text(text, [found], width=500), render_page(text, [found])):
+        assert support in shown.replace("\xa0", " ")
+    assert evidence_to_json(text, [found])["entities"][0]["neighbor_weight"] == weight
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ class TestDecision:
         pipe, docs = component_of(nlp), [nlp.make_doc("He took 9 mg"), nlp.make_doc("No pain")]
         own = pipe.predict(docs)
         pipe.fit_neighbors(make_examples(nlp))
-        logits, keys = pipe.token_vectors(docs)
+        _, keys = pipe.token_vectors(docs)
         votes = pipe.neighbors.predict_proba(keys)
         for mixed, alone, vote in zip(pipe.predict(docs), own, np.split(votes, [4]), strict=True):
             np.testing.assert_allclose(mixed, weight * vote + (1 - weight) * alone, atol=1e-6)
@@ -137,7 +137,7 @@ class TestDecision:
 
     @pytest.mark.parametrize("settings", [{"keys": "logit"}, {"neighbor_weight": 1.5}])
     def test_settings_that_are_none(self, settings: dict[str, Any]) -> None:
-        with pytest.raises(ValueError, match="must|is not"):
+        with pytest.raises(ValueError, match=r"must|is not"):
             spacy.blank("en").add_pipe(NAME, config=settings)
 
     def test_other_weights_are_refused(self, nlp: Language, pipe: BtlKnnNer) -> None:
@@ -301,16 +301,18 @@ class TestEditing:
 
     def test_keys_outside_give_way_to_a_new_type(self, nlp: Language, pipe: BtlKnnNer) -> None:
         """What the training data has as O, at the very place of the new type's own tokens."""
-        pipe.remove_documents(["case-3"])
-        unaware = example_of(nlp, "She took warfarin", name="unaware")
-        pipe.add_examples([unaware])
-        again = [
-            example_of(nlp, text, (9, 17, "Drug"), name=f"new-{i}")
-            for i, text in enumerate(["She took warfarin", "She took warfarin "])
+        pipe.add_examples([example_of(nlp, "He took warfarin", name="unaware")])
+        texts = ["She took warfarin and", "They took warfarin for", "We took warfarin"]
+        marked = [
+            example_of(nlp, text, (text.index("w", 3), text.index("n", 9) + 1, "Drug"), name=text)
+            for text in texts
         ]
-        edit = pipe.add_examples(again, replace_outside=True)
-        assert edit.removed >= 1
-        assert entities(nlp("She took warfarin")) == [("warfarin", "Drug")]
+        plain = component_of(load(nlp.to_bytes()))
+        assert plain.add_examples(marked).removed == 0
+        assert pipe.add_examples(marked, replace_outside=True).removed > 0
+        labels = [pipe.neighbors.datastore.source(i) for i in range(len(pipe.neighbors.datastore))]
+        assert ("unaware", 8, "O") not in labels
+        assert ("unaware", 0, "O") in labels
 
 
 def let_the_nearest_decide(pipe: BtlKnnNer, n_neighbors: int) -> None:

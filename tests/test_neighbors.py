@@ -78,7 +78,9 @@ def test_shares_are_what_the_neighbors_say(metric, votes):
     neighbors = fitted(labels, 4, 9, keys, metric=metric, votes=votes, temperature=0.5)
     distances, nearest = neighbors.kneighbors(queries)
     weights = neighbors.weigh(distances)
-    told = [[w[labels[i] == c].sum() for c in range(4)] for w, i in zip(weights, nearest)]
+    told = [
+        [w[labels[i] == c].sum() for c in range(4)] for w, i in zip(weights, nearest, strict=True)
+    ]
     assert neighbors.predict_proba(queries) == pytest.approx(np.array(told), abs=1e-6)
 
 

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from spacy_btl.reliability import (
     error_by_chance,
     expected_calibration_error,
-    plot_reliability,
     reliability_by_type,
-    reliability_svg,
     reliability_table,
     render_reliability,
     wilson_interval,
 )
+from spacy_btl.reliability_svg import plot_reliability, reliability_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -2,21 +2,29 @@
 
 import json
 import re
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import spacy
 import srsly
 from spacy.cli._util import app as spacy_app
 from spacy.cli.debug_config import debug_config
+from spacy.cli.package import package
 from spacy.cli.train import train
-from spacy.tokens import DocBin
+from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
+from spacy.vocab import Vocab
 from typer.testing import CliRunner
 
 import spacy_btl.cli
-from spacy_btl.component import BtlKnnNer
+import spacy_btl.scorer
+from spacy_btl import evidence_text
+from spacy_btl.component import BtlKnnNer, component_of
 from spacy_btl.corpus import SAMPLE_HEADING
 from spacy_btl.transformer import build_transformer_model
 
@@ -68,8 +76,11 @@ def trained(corpus: Path, tiny_bert: Path, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(scope="module")
 def fitted(corpus: Path, trained: Path) -> Path:
     folder = trained.parent / "model-knn"
-    output = run("fit-knn", trained, corpus / "train.spacy", folder, "--dev", corpus / "dev.spacy")
-    assert re.search(r"ents_f +0\.\d{3} +0\.\d{3}", output)
+    report = trained.parent / "report"
+    options = ("--dev", corpus / "dev.spacy", "--report", report)
+    output = run("fit-knn", trained, corpus / "train.spacy", folder, *options)
+    assert re.search(r"\(model alone\) +\| +0\.\d{3} \| +0\.\d{3} \| +0\.\d{3} \|", output)
+    assert output.count("| chosen |") == 1
     return folder
 
 
@@ -94,6 +105,130 @@ def test_one_seed_gives_the_same_bits(
     )
     assert ours == same
     assert ours != different
+
+
+def test_what_dev_has_chosen_is_saved(fitted: Path) -> None:
+    trials = srsly.read_json(fitted.parent / "report" / "dev.json")
+    best = max(trials, key=lambda trial: trial["micro_f"] + trial["macro_f"])
+    nlp = spacy.load(fitted)
+    pipe = component_of(nlp)
+    now = {**pipe.neighbors.settings, "neighbor_weight": pipe.neighbor_weight}
+    assert now == pytest.approx(now | {name: best[name] for name in now if name in best})
+    assert pipe.calibration is not None
+    assert nlp("He had chest pain.").spans["btl_knn_ner"].attrs["calibrated"] is True
+    assert (fitted.parent / "report" / "reliability.svg").is_file()
+    assert "calibration error" in (fitted.parent / "report" / "dev.md").read_text(encoding="utf8")
+
+
+def test_settings_can_be_kept(corpus: Path, trained: Path, tmp_path: Path) -> None:
+    options = ("--dev", corpus / "dev.spacy", "--fixed", "--thresholds", "0.9")
+    run("fit-knn", trained, corpus / "train.spacy", tmp_path / "out", *options)
+    pipe = component_of(spacy.load(tmp_path / "out"))
+    assert (pipe.neighbors.settings["n_neighbors"], pipe.neighbor_weight) == (17, 1.0)
+    assert pipe.calibration is not None
+    assert pipe.thresholds
+    assert max(pipe.thresholds.values()) > 0.5
+
+
+@pytest.mark.parametrize("kind", ["logits", "hidden"])
+def test_keys_under_dropout(corpus: Path, trained: Path, tmp_path: Path, kind: str) -> None:
+    options = ("--keys", kind, "--dropout", 0.2, "--passes", 2)
+    run("fit-knn", trained, corpus / "dev.spacy", tmp_path / "out", *options)
+    pipe = component_of(spacy.load(tmp_path / "out"))
+    store = pipe.neighbors.datastore
+    assert (store.key_kind, pipe.keys) == (kind, kind)
+    n_tokens = sum(map(len, DocBin().from_disk(corpus / "dev.spacy").get_docs(pipe.vocab)))
+    assert len(store) == 2 * n_tokens
+
+
+def test_cross_fitted_keys_come_from_models_without_the_document(
+    corpus: Path, trained: Path, tmp_path: Path
+) -> None:
+    options = ("--folds", 2, "--fold-steps", 3)
+    run("fit-knn", trained, corpus / "dev.spacy", tmp_path / "folds", *options)
+    run("fit-knn", trained, corpus / "dev.spacy", tmp_path / "plain")
+    folds, plain = (
+        component_of(spacy.load(tmp_path / name)).neighbors.datastore for name in ("folds", "plain")
+    )
+    assert folds.counts_by_document() == plain.counts_by_document()
+    assert folds.counts_by_label() == plain.counts_by_label()
+    assert folds.fingerprint == plain.fingerprint
+    assert sorted(folds.offsets.tolist()) == sorted(plain.offsets.tolist())
+    assert not np.allclose(folds.keys[:50], plain.keys[:50], atol=1e-3)
+
+
+class TestExplain:
+    TEXT = "A 45-year-old woman had chest pain and took 5 mg of warfarin daily."
+
+    @pytest.fixture
+    def report(self, tmp_path: Path) -> Path:
+        (tmp_path / "report.txt").write_text(self.TEXT, encoding="utf8")
+        return tmp_path / "report.txt"
+
+    def test_with_the_corpus_sentences_are_shown(
+        self, corpus: Path, fitted: Path, report: Path
+    ) -> None:
+        train = corpus / "train.spacy"
+        output = run("explain", fitted, "--file", report, "--corpus", train)
+        texts = " ".join(doc.text for doc in DocBin().from_disk(train).get_docs(Vocab()))
+        marked = re.findall(r"\[\[(.+?)\]\]", " ".join(output.split()))[1:]  # but for the key
+        assert marked
+        # The terminal breaks lines, also after hyphens.
+        bare = ["".join(text.split()) for text in (texts, *marked)]
+        assert [text for text in bare if text not in bare[0]] == []
+
+    def test_without_it_only_documents_and_offsets(
+        self, corpus: Path, fitted: Path, report: Path
+    ) -> None:
+        output = run("explain", fitted, "--file", report)
+        assert "shown by document and offset only" in output
+        names = {doc.user_data["brat"]["name"] for doc in read_train(corpus)}
+        assert set(re.findall(r", (\S+) at \d+", output)) <= names
+        words = {token.text for doc in read_train(corpus) for token in doc if len(token) > 6}
+        ours = set(re.findall(r"\w+", Path(evidence_text.__file__).read_text(encoding="utf8")))
+        labels = set(component_of(spacy.load(fitted)).labels)
+        assert (words - ours - labels) & set(re.findall(r"[\w-]+", output)) <= {"warfarin"}
+
+    def test_as_json_and_as_a_page(self, corpus: Path, fitted: Path, report: Path) -> None:
+        page = report.parent / "page.html"
+        values = json.loads(run("explain", fitted, "--file", report, "--json"))
+        found = spacy.load(fitted)(self.TEXT)
+        assert [(e["start"], e["label"]) for e in values["entities"]] == [
+            (ent.start_char, ent.label_) for ent in found.ents
+        ]
+        options = ("--corpus", corpus / "train.spacy", "--html", page)
+        run("explain", fitted, "--file", report, *options)
+        assert "</html>" in page.read_text(encoding="utf8")
+
+
+class TestEditing:
+    def test_remove_documents(self, corpus: Path, fitted: Path, tmp_path: Path) -> None:
+        before = {path: path.read_bytes() for path in fitted.rglob("*") if path.is_file()}
+        name = read_train(corpus)[0].user_data["brat"]["name"]
+        assert f"| {name} " in run("documents", fitted)
+        run("remove-documents", fitted, tmp_path / "less", name)
+        assert f"| {name} " not in run("documents", tmp_path / "less")
+        for path in (tmp_path / "less").rglob("*"):
+            assert path.is_dir() or name.encode() not in path.read_bytes()
+        assert {path: path.read_bytes() for path in before} == before
+        run("remove-documents", tmp_path / "less", tmp_path / "never", name, expect=1)
+        assert not (tmp_path / "never").exists()
+
+    def test_add_examples(self, corpus: Path, fitted: Path, tmp_path: Path) -> None:
+        nlp = spacy.load(fitted)
+        doc = nlp.make_doc("Her left ear was pierced")
+        doc.ents = [Span(doc, 1, 3, label="Ear")]
+        DocBin(docs=[doc]).to_disk(tmp_path / "more.spacy")
+        output = run("add-examples", fitted, tmp_path / "more.spacy", tmp_path / "more")
+        assert "5 tokens added, 0 removed, new types: Ear" in " ".join(output.split())
+        pipe = component_of(spacy.load(tmp_path / "more"))
+        assert pipe.labels[-1] == "Ear"
+        assert pipe.neighbors.datastore.counts_by_label()["B-Ear"] == 1
+        assert "Ear" not in component_of(spacy.load(fitted)).labels
+
+
+def read_train(corpus: Path) -> list[Doc]:
+    return list(DocBin().from_disk(corpus / "train.spacy").get_docs(Vocab()))
 
 
 def test_fitted_pipeline_decodes_with_its_neighbours(corpus: Path, fitted: Path) -> None:
@@ -162,6 +297,22 @@ def test_no_word_of_a_report_is_saved(
         for path in folder.rglob("*"):
             if path.is_file():
                 assert words & words_in(path.read_bytes()) == set(), path
+
+
+def test_no_sentence_of_a_report_is_in_the_wheel(
+    corpus: Path, fitted: Path, tmp_path: Path
+) -> None:
+    package(fitted, tmp_path, name="leak", version="1.0", create_sdist=False, create_wheel=False)
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
+    folder = tmp_path / "en_leak-1.0"
+    built = subprocess.run([*pip, "-w", tmp_path, folder], capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    with zipfile.ZipFile(tmp_path / "en_leak-1.0-py3-none-any.whl") as wheel:
+        content = b"\n".join(wheel.read(name) for name in wheel.namelist())
+    lines = {line.strip() for doc in read_train(corpus) for line in doc.text.splitlines()}
+    lines = {line for line in lines if len(line) > 20}
+    assert len(lines) > 100
+    assert [line for line in lines if line.encode() in content] == []
 
 
 def words_in(data: bytes) -> set[bytes]:
