@@ -92,7 +92,7 @@ def distinct_rows(
     places = np.array([index.setdefault(tuple(row), len(index)) for row in rows.tolist()], int)
     indices = np.full(len(layers), -1, dtype=np.int64)
     indices[is_known] = places[inverse.reshape(-1)]
-    return np.array(list(index), dtype=np.int64).reshape(-1, n_types), indices
+    return np.array(list(index), dtype=np.int64).reshape(len(index), n_types), indices
 
 
 def row_names(rows: Ints2d, types: Sequence[str]) -> list[str]:

@@ -147,11 +147,10 @@ class NeighborNer(SavedByParts):
 
         Entities that are there already, and tokens blocked by another component, stay as they are.
         """
-        docs = list(docs)
+        docs, calibrated = list(docs), self.calibration is not None
         for doc, found in zip(docs, self.find(docs, scores), strict=True):
             self.reading.write(doc, found)
             if self.scores_key is not None:
-                calibrated = self.calibration is not None
                 write_scores(doc, self.scores_key, found, calibrated=calibrated)
 
     def find(self, docs: Sequence[Doc], probabilities: Probabilities) -> list[Found]:

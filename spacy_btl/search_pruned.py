@@ -42,7 +42,7 @@ MOST_NEIGHBORS = 64
 """A larger k is left to `BruteSearch`."""
 PIECE = 4096
 """Keys that a step over blocks takes at most."""
-PRODUCTS = 2**17
+PRODUCTS = 2**16
 """Products that a step over blocks should give at least, where the queries are few."""
 HELD = 2**23
 """Values of an array in between at most, in each thread."""

@@ -1,0 +1,213 @@
+"""How fast the nearest keys are found, and that they are the right ones.
+
+    python benchmarks/neighbor_search.py MODEL DATA.spacy    keys of a trained pipeline, tokens of DATA
+    python benchmarks/neighbor_search.py --arrays FILE.npz   arrays keys, labels and queries
+    python benchmarks/neighbor_search.py                     made up: clusters of keys
+    python benchmarks/neighbor_search.py ... --growth 10000 100000 1000000
+
+Side by side, in turns: scikit-learn's brute force, the neighbours of the pruned search, and its
+counts of votes, which is what a prediction asks for. Median and fastest of the rounds; the ratio is
+that of the medians. Then the queries whose counts, or whose winning label, differ from those of
+scikit-learn, and those whose k-th and next neighbour tie within float32 (which of the two votes is
+then left to rounding, or to the order of the keys).
+
+--growth draws keys from those given, with replacement, and moves each a little (--jitter times the
+median distance of a query and its k-th neighbour), so that the queries stay what they are. Memory
+is what the process takes at its peak beyond what it took before the index was built.
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spacy_btl.search import BruteSearch, KeySearch, votes_of
+from spacy_btl.search_pruned import PrunedSearch
+
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]  # keys, labels, queries
+
+
+def of_pipeline(model: Path, data: Path) -> Arrays:
+    import spacy
+    from spacy.tokens import DocBin
+
+    from spacy_btl.component import component_of
+
+    nlp = spacy.load(model)
+    component = component_of(nlp)
+    store = component.neighbors.datastore
+    if store is None:
+        raise SystemExit(f"{model} has no neighbours; fit them: python -m spacy btl fit-knn")
+    docs = list(DocBin().from_disk(data).get_docs(nlp.vocab))
+    queries = [component.token_vectors(docs[i : i + 32])[1] for i in range(0, len(docs), 32)]
+    return store.keys, store.labels, np.concatenate(queries)
+
+
+def made_up(n_keys: int = 70_000, n_queries: int = 8_000, n_labels: int = 83) -> Arrays:
+    """Clusters with a few wide and many narrow directions; half of the keys have label 0."""
+    rng = np.random.default_rng(0)
+    n_clusters, n = 300, n_keys + n_queries
+    axes = np.linalg.qr(rng.normal(size=(n_labels, n_labels)))[0]
+    scales = 6 / np.arange(1, n_labels + 1) ** 0.7
+    of = rng.choice(n_clusters, n, p=rng.dirichlet(np.ones(n_clusters)))
+    centres = rng.normal(size=(n_clusters, n_labels)) * scales
+    vectors = (centres[of] + 0.35 * rng.normal(size=(n, n_labels)) * scales) @ axes
+    label_of = np.where(rng.random(n_clusters) < 0.5, 0, rng.integers(0, n_labels, n_clusters))
+    labels = np.where(rng.random(n) < 0.01, rng.integers(0, n_labels, n), label_of[of])
+    vectors = vectors.astype(np.float32)
+    return vectors[:n_keys], labels[:n_keys], vectors[n_keys:]
+
+
+def read(args: argparse.Namespace) -> Arrays:
+    if args.arrays:
+        with np.load(args.arrays) as arrays:
+            return arrays["keys"], arrays["labels"], arrays["queries"]
+    if args.model:
+        return of_pipeline(args.model, args.data)
+    return made_up()
+
+
+def seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def peak_mib() -> float:
+    """Largest memory of the process so far."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def compare(keys: np.ndarray, labels: np.ndarray, queries: np.ndarray, k: int, rounds: int) -> None:
+    n_labels = int(labels.max()) + 1
+    brute = BruteSearch(keys, labels, n_labels)
+    start = time.perf_counter()
+    pruned = PrunedSearch(keys, labels, n_labels)
+    print(f"index built in {time.perf_counter() - start:.2f} s, {pruned.n_threads} threads\n")
+    arms: dict[str, Callable[[], Any]] = {
+        "brute, neighbours (scikit-learn)": lambda: brute.kneighbors(queries, k),
+        "pruned, neighbours": lambda: pruned.kneighbors(queries, k),
+        "pruned, votes": lambda: pruned.count_votes(queries, k),
+    }
+    times: dict[str, list[float]] = {name: [] for name in arms}
+    for call in arms.values():
+        call()
+    for _ in range(rounds):
+        for name, call in arms.items():
+            times[name].append(seconds(call))
+    first = statistics.median(times["brute, neighbours (scikit-learn)"])
+    print("| search | queries/s, median | fastest | microseconds a query | ratio |")
+    print("|---|---|---|---|---|")
+    for name, each in times.items():
+        median, n = statistics.median(each), len(queries)
+        print(
+            f"| {name} | {n / median:,.0f} | {n / min(each):,.0f} | {1e6 * median / n:.1f} "
+            f"| {first / median:.1f} |"
+        )
+    print()
+    report_differences(brute, pruned, queries, k)
+    print("\nfewer queries at once, votes, microseconds a query (median):")
+    for n in (20, 200, 2000):
+        some = [queries[i : i + n] for i in range(0, min(len(queries), 40 * n) - n + 1, n)]
+        if some:
+            taken = statistics.median(seconds(lambda q=q: pruned.count_votes(q, k)) for q in some)
+            print(f"{n:6}: {1e6 * taken / n:.1f}")
+
+
+def report_differences(brute: BruteSearch, pruned: KeySearch, queries: np.ndarray, k: int) -> None:
+    distances, nearest = brute.kneighbors(queries, k + 1)
+    theirs = votes_of(nearest[:, :k], brute.labels, brute.n_labels)
+    ours = pruned.count_votes(queries, k)
+    own_distances, own_nearest = pruned.kneighbors(queries, k)
+    edge = np.isclose(distances[:, k - 1], distances[:, -1], rtol=1e-6, atol=1e-6)
+    differ = (ours != theirs).any(axis=1)
+    off = np.abs(own_distances - distances[:, :k]).max()
+    print(f"{len(queries)} queries, {len(brute.keys)} keys, k = {k}")
+    print(f"{edge.sum()} queries whose neighbours {k} and {k + 1} tie within float32")
+    print(f"{differ.sum()} with other counts than scikit-learn's, {(differ & ~edge).sum()} untied")
+    print(f"{(ours.argmax(1) != theirs.argmax(1)).sum()} with another winning label")
+    own_votes = votes_of(own_nearest, brute.labels, brute.n_labels)
+    print(f"{(ours != own_votes).any(1).sum()} whose counts are not those of our own neighbours")
+    print(f"largest difference of a distance: {off:.1e}")
+
+
+def grown(keys: np.ndarray, labels: np.ndarray, n: int, jitter: float) -> Arrays:
+    """n keys drawn from those given, moved by about ``jitter``, with their labels."""
+    rng = np.random.default_rng(n)
+    chosen = rng.integers(0, len(keys), n)
+    moved = np.empty((n, keys.shape[1]), dtype=np.float32)
+    for start in range(0, n, 50_000):
+        some = chosen[start : start + 50_000]
+        noise = rng.standard_normal((len(some), keys.shape[1]), dtype=np.float32)
+        noise *= jitter / keys.shape[1] ** 0.5
+        np.add(keys[some], noise, out=moved[start : start + 50_000])
+    return moved, labels[chosen], chosen
+
+
+def growth(arrays: Arrays, sizes: list[int], k: int, rounds: int, jitter: float) -> None:
+    keys, labels, queries = arrays
+    to_kth = BruteSearch(keys, labels, int(labels.max()) + 1).kneighbors(queries[:500], k)[0]
+    move = jitter * float(np.median(to_kth[:, -1]))
+    print("| keys | keys, MiB | build, s | index, MiB | votes, us | neighbours, us | brute, us | ")
+    print("|---|---|---|---|---|---|---|")
+    for n in sizes:
+        more, their_labels, _ = grown(keys, labels, n, move)
+        n_labels = int(labels.max()) + 1
+        before = peak_mib()
+        start = time.perf_counter()
+        search = PrunedSearch(more, their_labels, n_labels)
+        built = time.perf_counter() - start
+        votes = [seconds(lambda s=search: s.count_votes(queries, k)) for _ in range(rounds)]
+        few = queries[:: max(1, len(queries) // 1000)]
+        near = [seconds(lambda s=search, q=few: s.kneighbors(q, k)) for _ in range(rounds)]
+        taken = peak_mib() - before
+        brute = BruteSearch(more, their_labels, n_labels)
+        some = queries[:: max(1, len(queries) // 100)] if n > 10**6 else few
+        plain = seconds(lambda s=brute, q=some: s.count_votes(q, k))
+        counts = brute.count_votes(some[:100], k)
+        assert (search.count_votes(some[:100], k) == counts).all(), "the counts differ"
+        figures = (
+            1e6 * statistics.median(votes) / len(queries),
+            1e6 * statistics.median(near) / len(few),
+            1e6 * plain / len(some),
+        )
+        print(
+            f"| {n:,} | {more.nbytes / 2**20:,.0f} | {built:.1f} | {taken:,.0f} | "
+            + " | ".join(f"{figure:,.1f}" for figure in figures)
+            + " |",
+            flush=True,
+        )
+        del more, search, brute
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("model", nargs="?", type=Path, help="pipeline with fitted neighbours")
+    parser.add_argument("data", nargs="?", type=Path, help="DocBin whose tokens are the queries")
+    parser.add_argument("--arrays", type=Path, help=".npz with keys, labels and queries")
+    parser.add_argument("--neighbors", type=int, default=17)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--growth", type=int, nargs="+", help="numbers of keys")
+    parser.add_argument("--jitter", type=float, default=0.5)
+    args = parser.parse_args()
+    if args.model and not args.data:
+        parser.error("a pipeline needs a DocBin beside it")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    print(f"{os.cpu_count()} CPUs, load {load:.1f} before")
+    arrays = read(args)
+    if args.growth:
+        growth(arrays, args.growth, args.neighbors, args.rounds, args.jitter)
+    else:
+        compare(*arrays, args.neighbors, args.rounds)
+
+
+if __name__ == "__main__":
+    main()
