@@ -1,6 +1,6 @@
 """How fast the nearest keys are found, and that they are the right ones.
 
-    python benchmarks/neighbor_search.py MODEL DATA.spacy    keys of a trained pipeline, tokens of DATA
+    python benchmarks/neighbor_search.py MODEL DATA.spacy    keys of a pipeline, tokens of DATA
     python benchmarks/neighbor_search.py --arrays FILE.npz   arrays keys, labels and queries
     python benchmarks/neighbor_search.py                     made up: clusters of keys
     python benchmarks/neighbor_search.py ... --growth 10000 100000 1000000
@@ -139,8 +139,10 @@ def report_differences(brute: BruteSearch, pruned: KeySearch, queries: np.ndarra
     print(f"largest difference of a distance: {off:.1e}")
 
 
-def grown(keys: np.ndarray, labels: np.ndarray, n: int, jitter: float) -> Arrays:
-    """n keys drawn from those given, moved by about ``jitter``, with their labels."""
+def grown(
+    keys: np.ndarray, labels: np.ndarray, n: int, jitter: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """So many keys drawn from those given, moved by about ``jitter``, with their labels."""
     rng = np.random.default_rng(n)
     chosen = rng.integers(0, len(keys), n)
     moved = np.empty((n, keys.shape[1]), dtype=np.float32)
@@ -149,17 +151,17 @@ def grown(keys: np.ndarray, labels: np.ndarray, n: int, jitter: float) -> Arrays
         noise = rng.standard_normal((len(some), keys.shape[1]), dtype=np.float32)
         noise *= jitter / keys.shape[1] ** 0.5
         np.add(keys[some], noise, out=moved[start : start + 50_000])
-    return moved, labels[chosen], chosen
+    return moved, labels[chosen]
 
 
 def growth(arrays: Arrays, sizes: list[int], k: int, rounds: int, jitter: float) -> None:
     keys, labels, queries = arrays
     to_kth = BruteSearch(keys, labels, int(labels.max()) + 1).kneighbors(queries[:500], k)[0]
     move = jitter * float(np.median(to_kth[:, -1]))
-    print("| keys | keys, MiB | build, s | index, MiB | votes, us | neighbours, us | brute, us | ")
+    print("| keys | keys, MiB | build, s | index, MiB | votes, us | neighbours, us | brute, us |")
     print("|---|---|---|---|---|---|---|")
     for n in sizes:
-        more, their_labels, _ = grown(keys, labels, n, move)
+        more, their_labels = grown(keys, labels, n, move)
         n_labels = int(labels.max()) + 1
         before = peak_mib()
         start = time.perf_counter()

@@ -5,10 +5,13 @@ rounding of float32, so that no key is lost that belongs to the nearest.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from .search_threads import run_all
 
 Floats1d = npt.NDArray[np.floating[Any]]
 Floats2d = npt.NDArray[np.floating[Any]]
@@ -52,10 +55,11 @@ def first_copies(keys: Float32s2d, most: int) -> Ints1d:
         bits = np.ascontiguousarray(keys[start : start + ROWS]).view(np.uint32)
         codes[start : start + ROWS] = bits.astype(np.uint64) @ factors
     order = np.argsort(codes, kind="stable")
-    repeats = np.flatnonzero(codes[order[1:]] == codes[order[:-1]]) + 1
-    same = (keys[order[repeats]] == keys[order[repeats - 1]]).all(axis=1)
     is_first = np.ones(len(keys), dtype=bool)
-    is_first[repeats[same]] = False
+    repeats = np.flatnonzero(codes[order[1:]] == codes[order[:-1]]) + 1
+    for start in range(0, len(repeats), ROWS):
+        some = repeats[start : start + ROWS]
+        is_first[some] = (keys[order[some]] != keys[order[some - 1]]).any(axis=1)
     places = np.arange(len(keys))
     rank = places - np.maximum.accumulate(np.where(is_first, places, 0))
     kept: Ints1d = np.sort(order[rank < most])
@@ -85,11 +89,13 @@ class Projection:
         n_leading = int((shares < KEPT_VARIANCE * shares[-1]).sum()) + 1
         return cls(centre, np.ascontiguousarray(axes[:, ::-1]), min(n_leading, len(centre)))
 
-    def __call__(self, vectors: Floats2d) -> Float32s2d:
-        """(n, width) to (n, n_leading + 1); computed in float64, in chunks."""
-        projected = np.empty((len(vectors), self.n_leading + 1), dtype=np.float32)
-        for start in range(0, len(vectors), ROWS):
-            rotated = (vectors[start : start + ROWS] - self.centre) @ self.axes
+    def __call__(self, vectors: Floats2d, rows: Ints1d | None = None) -> Float32s2d:
+        """(n, width) to (n, n_leading + 1), of all rows or of those; in float64, in chunks."""
+        n = len(vectors) if rows is None else len(rows)
+        projected = np.empty((n, self.n_leading + 1), dtype=np.float32)
+        for start in range(0, n, ROWS):
+            some = slice(start, start + ROWS)
+            rotated = (vectors[some if rows is None else rows[some]] - self.centre) @ self.axes
             projected[start : start + ROWS, :-1] = rotated[:, : self.n_leading]
             projected[start : start + ROWS, -1] = squares(rotated[:, self.n_leading :]) ** 0.5
         return projected
@@ -101,20 +107,27 @@ def nearest_anchors(products: Float32s2d, anchors: Float32s2d) -> Ints1d:
     return nearest
 
 
-def assign(vectors: Float32s2d, anchors: Float32s2d) -> Ints1d:
+def assign(vectors: Float32s2d, anchors: Float32s2d, n_threads: int) -> Ints1d:
     """`nearest_anchors` of many vectors, in chunks."""
-    chunks = [vectors[start : start + ROWS] for start in range(0, len(vectors), ROWS)]
-    return np.concatenate([nearest_anchors(chunk @ anchors.T, anchors) for chunk in chunks])
+
+    def of_chunk(start: int) -> Ints1d:
+        return nearest_anchors(vectors[start : start + rows] @ anchors.T, anchors)
+
+    rows = max(64, 2**20 // len(anchors))  # the products stay in the cache
+    starts = range(0, len(vectors), rows)
+    return np.concatenate(run_all([partial(of_chunk, start) for start in starts], n_threads))
 
 
-def fit_anchors(vectors: Float32s2d, n_anchors: int, rng: np.random.Generator) -> Float32s2d:
+def fit_anchors(
+    vectors: Float32s2d, n_anchors: int, rng: np.random.Generator, n_threads: int
+) -> Float32s2d:
     """Centroids by a few rounds of k-means (Lloyd), in the order of their first coordinate.
 
     An anchor that no vector is nearest to stays where it is.
     """
     anchors = vectors[rng.choice(len(vectors), n_anchors, replace=False)].copy()
     for _ in range(4):
-        nearest = assign(vectors, anchors)
+        nearest = assign(vectors, anchors, n_threads)
         counts = np.bincount(nearest, minlength=n_anchors)
         used = counts > 0
         starts = (np.cumsum(counts) - counts)[used]
@@ -135,17 +148,22 @@ class Index:
     """
 
     def __init__(
-        self, keys: Float32s2d, labels: Ints1d, kept: Ints1d, n_anchors: int, seed: int = 0
+        self,
+        keys: Float32s2d,
+        labels: Ints1d,
+        kept: Ints1d,
+        n_anchors: int,
+        n_threads: int = 1,
     ) -> None:
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(0)
         sample = np.arange(len(keys))  # with all copies: where many are, an anchor should be
         if len(keys) > SAMPLE:
             sample = np.sort(rng.choice(len(keys), SAMPLE, replace=False))
         self.projection = Projection.fit(keys[sample])
-        projected = self.projection(keys if len(kept) == len(keys) else keys[kept])
+        projected = self.projection(keys, kept)
         n_anchors = min(n_anchors, len(sample))
-        self.anchors = fit_anchors(self.projection(keys[sample]), n_anchors, rng)
-        nearest = assign(projected, self.anchors)
+        self.anchors = fit_anchors(self.projection(keys, sample), n_anchors, rng, n_threads)
+        nearest = assign(projected, self.anchors, n_threads)
         votes = np.zeros((n_anchors, labels.max() + 1), dtype=np.int64)
         np.add.at(votes, (nearest, labels[kept]), 1)
         majority = votes.argmax(axis=1)
@@ -159,7 +177,7 @@ class Index:
         self.labels = np.stack([majority, np.full(n_anchors, -1)], axis=1).ravel()[used]
         self.slack = slack(projected.shape[1] + 2)
         self._lift(projected, by_block)
-        self._measure_margins(np.flatnonzero(used) // 2)
+        self._measure_margins(np.flatnonzero(used) // 2, n_threads)
 
     def _lift(self, projected: Float32s2d, by_block: Ints1d) -> None:
         """Keys as ``(z, (1 - slack) |z|^2, 1)``, to be multiplied with those of `lift_queries`."""
@@ -181,7 +199,7 @@ class Index:
         lifted[:, -1] = (1 - self.slack) * squares(projected) - (1 + self.slack) * bounds
         return lifted
 
-    def _measure_margins(self, anchor_of_block: Ints1d) -> None:
+    def _measure_margins(self, anchor_of_block: Ints1d, n_threads: int) -> None:
         """``margins[i, b]``: the least ``z (c_b - c_i)`` of the keys z of block b, less the slack.
 
         c_b is the anchor of the block. A key of it lies at least
@@ -192,10 +210,11 @@ class Index:
         self.anchor_of_block = anchor_of_block
         lengths = squares(self.anchors) ** 0.5
         self.longest = float(lengths.max())
-        for b, anchor in enumerate(anchor_of_block):
+
+        def measure(b: int) -> None:
+            anchor = anchor_of_block[b]
             members = self.lifted[self.starts[b] : self.ends[b], : self.anchors.shape[1]]
-            least = np.full(shape[0], np.inf)
-            longest = 0.0
+            least, longest = np.full(shape[0], np.inf), 0.0
             for start in range(0, len(members), ROWS):
                 chunk = members[start : start + ROWS]
                 products = chunk @ self.anchors.T
@@ -205,6 +224,8 @@ class Index:
             self.margins[:, b] = least - self.slack * longest * (lengths + lengths[anchor])
             apart = squares(self.anchors - self.anchors[anchor]) ** 0.5
             self.gaps[:, b] = apart * (1 + self.slack)
+
+        run_all([partial(measure, b) for b in range(shape[1])], n_threads)
 
     def needed_blocks(
         self, projected: Float32s2d, products: Float32s2d, own: Ints1d, bounds: Floats1d

@@ -14,9 +14,7 @@ Pure numpy. The work is done in four steps, each for the queries that the one be
 `PrunedSearch.kneighbors` takes steps 2 to 4 for every query.
 """
 
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -37,9 +35,12 @@ from .search import (
 from .search_index import Floats1d, Index, first_copies, nearest_anchors, squares
 from .search_lists import list_surroundings
 from .search_pairs import NearestPairs
+from .search_threads import n_cpus, one_blas_thread, run_all
 
 MOST_NEIGHBORS = 64
 """A larger k is left to `BruteSearch`."""
+MOST_ANCHORS = 2048
+"""The time to build the index grows with the keys times the anchors."""
 PIECE = 4096
 """Keys that a step over blocks takes at most."""
 PRODUCTS = 2**16
@@ -71,12 +72,16 @@ class _Queries:
         return len(self.vectors)
 
 
+_Search = Callable[[_Queries, Ints1d], None]
+
+
 class PrunedSearch:
     """Exact search in few of the keys, for keys that lie in clusters, as logits do.
 
     On a tie of distances, which are compared in float64, the lowest index of a key goes first.
 
-    n_anchors: of the index; default: 1.5 times the square root of the number of keys.
+    n_anchors: of the index; default: 1.5 times the square root of the number of keys, at
+        most ``MOST_ANCHORS``.
     n_same, n_others: keys listed around each anchor, of its label and of others.
     n_threads: default: one for each CPU that the process may use, at most 8.
 
@@ -97,15 +102,15 @@ class PrunedSearch:
     ) -> None:
         self.keys, self.labels = check_keys(keys, labels, n_labels)
         self.n_labels = n_labels
-        self.n_threads = n_threads or min(8, _n_cpus())
-        with _one_blas_thread():
+        self.n_threads = n_threads or min(8, n_cpus())
+        with one_blas_thread():
             kept = first_copies(self.keys, MOST_NEIGHBORS)
-            n_anchors = n_anchors or int(1.5 * len(kept) ** 0.5) + 1
-            self.index = Index(self.keys, self.labels, kept, n_anchors)
-            n_same = max(n_same, MOST_NEIGHBORS)
-            self.surroundings = list_surroundings(
-                self.index, self.keys, self.labels, n_same, n_others
-            )
+            n_anchors = n_anchors or min(MOST_ANCHORS, int(1.5 * len(kept) ** 0.5) + 1)
+            self.index = Index(self.keys, self.labels, kept, n_anchors, self.n_threads)
+        n_same = max(n_same, MOST_NEIGHBORS)
+        self.surroundings = list_surroundings(
+            self.index, self.keys, self.labels, n_same, n_others, self.n_threads
+        )
         self.anchor_labels = np.array([around.label for around in self.surroundings])
         self._plain: BruteSearch | None = None
 
@@ -118,7 +123,6 @@ class PrunedSearch:
         distances = np.zeros((len(queries), k), dtype=np.float32)
         indices = np.zeros((len(queries), k), dtype=np.int64)
 
-        @_without_warnings
         def search(some: _Queries, rows: Ints1d) -> None:
             self._bound(some, k)
             distances[rows], indices[rows] = self._nearest(some, k)
@@ -134,7 +138,6 @@ class PrunedSearch:
             return self._brute().count_votes(queries, k)
         votes = np.zeros((len(queries), self.n_labels), dtype=np.int64)
 
-        @_without_warnings
         def search(some: _Queries, rows: Ints1d) -> None:
             is_open = ~self._bound(some, k)
             is_open[is_open] = self._has_others(some[is_open])
@@ -147,10 +150,10 @@ class PrunedSearch:
         self._in_portions(queries, search)
         return votes
 
-    def _in_portions(self, queries: Float32s2d, search: Callable[[_Queries, Ints1d], None]) -> None:
+    def _in_portions(self, queries: Float32s2d, search: _Search) -> None:
         """Call the search on the queries, some at a time, with their rows."""
         portion = int(np.clip(4 * HELD // len(self.index.anchors), 1024, 16_384))
-        with _one_blas_thread():
+        with one_blas_thread():
             for start in range(0, len(queries), portion):
                 vectors = queries[start : start + portion]
                 projected = self.index.projection(vectors)
@@ -160,14 +163,10 @@ class PrunedSearch:
                 bounds = np.full(len(own), np.inf, dtype=np.float32)
                 some = _Queries(vectors, projected, products, own, bounds)
                 parts = np.array_split(order, max(1, min(self.n_threads, len(order) // 64)))
-                tasks = [partial(search, some[part], start + part) for part in parts]
-                if len(tasks) == 1:
-                    tasks[0]()
-                    continue
-                # Threads of this call alone: a pool that is kept would not survive a fork.
-                with ThreadPoolExecutor(len(tasks)) as pool:
-                    for done in [pool.submit(task) for task in tasks]:
-                        done.result()
+                tasks = [
+                    partial(_search_quietly, search, some[part], start + part) for part in parts
+                ]
+                run_all(tasks, self.n_threads)
 
     def _bound(self, queries: _Queries, k: int) -> npt.NDArray[np.bool_]:
         """Set the bounds from the listed keys; whether all k neighbours have the anchor's label."""
@@ -259,25 +258,6 @@ def _steps(needed: npt.NDArray[np.bool_], index: Index) -> Iterator[tuple[Ints1d
         block = next_block
 
 
-# Infinite bounds are nothing wrong. A decorator, since every thread has settings of its own.
-_without_warnings = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-
-
-def _n_cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-_CONTROLLER: Any = None
-
-
-def _one_blas_thread() -> Any:
-    """Context in which a matrix product runs in the thread that asks for it.
-
-    The products are small: threads of BLAS would wait for each other longer than they compute.
-    """
-    global _CONTROLLER
-    if _CONTROLLER is None:
-        from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
-
-        _CONTROLLER = ThreadpoolController()
-    return _CONTROLLER.limit(limits=1, user_api="blas")
+def _search_quietly(search: _Search, queries: _Queries, rows: Ints1d) -> None:
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # of infinite bounds
+        search(queries, rows)

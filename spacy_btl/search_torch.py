@@ -31,7 +31,7 @@ PRODUCTS = 2**27
 
 
 class TorchSearch:
-    """All distances in float32 by torch; those of the candidates again in float64.
+    """All distances in float32 by torch, best on a GPU; those of candidates again in float64.
 
     The result is exact: a product differs from the distance by no more than float32 rounds, and
     where that leaves open which keys are the nearest, all that may be are compared in float64. On a
@@ -56,7 +56,8 @@ class TorchSearch:
         self.lifted = torch.ones(len(self.kept), self.keys.shape[1] + 2, device=self.device)
         for start in range(0, len(self.kept), ROWS):
             rows = self.kept[start : start + ROWS]
-            chunk = torch.from_numpy(self.keys[rows] - self.centre).to(self.device)
+            chunk = torch.from_numpy((self.keys[rows] - self.centre).astype(np.float32))
+            chunk = chunk.to(self.device)
             self.lifted[start : start + ROWS, :-2] = chunk
             self.lifted[start : start + ROWS, -2] = (1 - self.slack) * chunk.square().sum(dim=1)
         self._plain: BruteSearch | None = None

@@ -1,10 +1,12 @@
 import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from spacy_btl import search_pruned
 from spacy_btl.search import FEW_KEYS, BruteSearch, make_search, votes_of
@@ -35,10 +37,10 @@ def clustered(rng, mixed=0.05):
     """Clusters of one label each, but for a few keys in the midst of them."""
     centres = 8 * rng.normal(size=(12, 10))
     scales = np.geomspace(1, 0.05, 10)
-    of = rng.integers(0, 12, 2600)
-    vectors = centres[of] + scales * rng.normal(size=(2600, 10))
-    labels = np.where(rng.random(2600) < mixed, rng.integers(0, N_LABELS, 2600), of % N_LABELS)
-    return vectors[:2300], labels[:2300], vectors[2300:]
+    of = rng.integers(0, 12, 1500)
+    vectors = centres[of] + scales * rng.normal(size=(1500, 10))
+    labels = np.where(rng.random(1500) < mixed, rng.integers(0, N_LABELS, 1500), of % N_LABELS)
+    return vectors[:1300], labels[:1300], vectors[1300:]
 
 
 def duplicated(rng):
@@ -94,8 +96,8 @@ def far_from_zero(rng):
 
 def with_outliers(rng):
     keys, labels, queries = clustered(rng)
-    keys[::200] *= 1e5
-    return keys, labels, np.concatenate([queries, keys[::200] + 1])
+    keys[::100] *= 1e5
+    return keys, labels, np.concatenate([queries, keys[::100] + 1])
 
 
 DATA = (
@@ -162,7 +164,10 @@ def test_any_shape(seed, n_keys, width, n_queries, k, noise):
 @pytest.mark.parametrize("offset", [0, 30, 3000])
 @pytest.mark.parametrize("step", [-1e-1, -1e-2, -1e-3, -1e-4, -1e-5, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
 def test_one_key_of_another_label_at_the_edge(step, offset):
-    """Just nearer than the 17th key of a query, or just farther: it votes, or it does not."""
+    """Just nearer than the 17th key of a query, or just farther: it votes, or it does not.
+
+    The queries are far more than the others listed, and each has a key of its own at its edge.
+    """
     rng = np.random.default_rng(7)
     keys = rng.normal(size=(3000, 6)) * [3, 2, 1, 1, 0.5, 0.1] + offset
     queries = rng.normal(size=(150, 6)) * [3, 2, 1, 1, 0.5, 0.1] + offset
@@ -172,16 +177,11 @@ def test_one_key_of_another_label_at_the_edge(step, offset):
     edge = queries + (1 + step) * to_17th[:, None] * aside
     labels = np.zeros(3000 + len(edge), dtype=int)
     labels[3000:] = 1
+    keys = np.concatenate([keys, edge])
+    nearest = literal(keys, queries, 17)[1]
+    votes = votes_of(nearest, labels, N_LABELS).tolist()
     for n_others in (0, 6, 200):
-        for one in range(0, len(edge), 50):  # alone, so that its query has no other exception
-            keys_and_one = np.concatenate([keys, edge[one : one + 1]])
-            some = queries[one : one + 1]
-            search = pruned(keys_and_one, labels[:3001], n_others=n_others)
-            nearest = literal(keys_and_one, some, 17)[1]
-            assert search.count_votes(some, 17).tolist() == votes_of(nearest, labels, 5).tolist()
-        search = pruned(np.concatenate([keys, edge]), labels, n_others=n_others)
-        nearest = literal(search.keys, queries, 17)[1]
-        assert search.count_votes(queries, 17).tolist() == votes_of(nearest, labels, 5).tolist()
+        assert pruned(keys, labels, n_others=n_others).count_votes(queries, 17).tolist() == votes
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -319,6 +319,21 @@ def test_make_search(kind, n_keys, made):
 def test_make_search_rejects_an_unknown_kind():
     with pytest.raises(ValueError, match="no search 'tree'"):
         make_search("tree", np.zeros((1, 1)), np.zeros(1, int), 1)
+
+
+def test_blas_has_its_threads_again_after_searches_side_by_side():
+    keys, labels, queries = clustered(np.random.default_rng(0))
+    search = pruned(keys, labels, n_threads=2)
+
+    def limits():
+        return [part["num_threads"] for part in threadpool_info()]
+
+    with threadpool_limits(3, user_api="blas"):
+        before = limits()
+        with ThreadPoolExecutor(4) as pool:
+            votes = list(pool.map(lambda _: search.count_votes(queries, 17).tolist(), range(12)))
+        assert limits() == before
+    assert votes == [search.count_votes(queries, 17).tolist()] * 12
 
 
 def _count_in_child(search, queries, result):

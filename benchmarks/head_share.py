@@ -1,0 +1,90 @@
+"""Share of the neighbour head in the time of ``nlp.pipe``: search and votes, decoding, spans.
+
+python benchmarks/head_share.py training/model-knn corpus/test.spacy
+
+The neighbours have the whole vote here (``neighbor_weight = 1``), whatever dev has chosen.
+"""
+
+import argparse
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import spacy
+import torch
+from spacy.tokens import DocBin
+
+from spacy_btl.component import component_of
+
+PARTS = {
+    "tokenizer": "make_doc",
+    "encoder and logits": "token_vectors",
+    "search and votes": "predict_proba",
+    "decoding, scores, spans": "set_annotations",
+}
+
+
+def timed(function: Callable[..., Any], seconds: dict[str, float], name: str) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            seconds[name] += time.perf_counter() - start
+
+    return run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("pipeline", type=Path, help="fitted pipeline")
+    parser.add_argument("data", type=Path, help="DocBin whose texts are read")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--search", default="auto", help="auto, brute, pruned or torch")
+    parser.add_argument("--n-neighbors", type=int, default=17)
+    options = parser.parse_args()
+    nlp = spacy.load(options.pipeline)
+    pipe = component_of(nlp)
+    pipe.neighbor_weight = 1.0
+    pipe.neighbors.n_neighbors, pipe.neighbors.votes = options.n_neighbors, "uniform"
+    pipe.neighbors.search = options.search
+    texts = [doc.text for doc in DocBin().from_disk(options.data).get_docs(nlp.vocab)]
+    docs = list(nlp.pipe(texts))  # builds the index
+    seconds: dict[str, float] = defaultdict(float)
+    owners = {"make_doc": nlp, "predict_proba": pipe.neighbors}
+    for name, method in PARTS.items():
+        owner = owners.get(method, pipe)
+        setattr(owner, method, timed(getattr(owner, method), seconds, name))
+    shares = defaultdict(list)
+    rates = []
+    tokens = sum(map(len, docs))
+    for _ in range(options.rounds):
+        seconds.clear()
+        start = time.perf_counter()
+        for _ in nlp.pipe(texts):
+            pass
+        whole = time.perf_counter() - start
+        rates.append(tokens / whole)
+        for name in PARTS:
+            shares[name].append(seconds[name] / whole)
+        shares["the head: the last two"].append(
+            (seconds["search and votes"] + seconds["decoding, scores, spans"]) / whole
+        )
+    keys = len(pipe.neighbors.datastore)
+    print(
+        f"{len(texts)} documents, {tokens:,} tokens, {keys:,} keys, search {options.search}, "
+        f"{torch.get_num_threads()} threads, {statistics.median(rates):,.0f} tokens/s\n"
+    )
+    print("| part of `nlp.pipe` | share of its time | from round to round |")
+    print("|---|---:|---:|")
+    for name, values in shares.items():
+        print(
+            f"| {name} | {statistics.median(values):.1%} | {min(values):.1%} to {max(values):.1%} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
