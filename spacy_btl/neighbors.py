@@ -150,4 +150,5 @@ class KNearestNeighbors:
         if self.metric == "euclidean":
             return vectors
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+        scaled: Floats2d = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+        return scaled

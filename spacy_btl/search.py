@@ -18,9 +18,6 @@ Ints2d = npt.NDArray[np.int64]
 
 SearchKind = Literal["auto", "brute", "pruned", "torch"]
 
-FEW_KEYS = 2000
-"""Up to so many keys, `make_search` takes the plain search for "auto"."""
-
 LARGEST = 1e15
 """Of a coordinate: squares of larger ones overflow float32."""
 
@@ -76,17 +73,15 @@ def make_search(
     n_labels: int,
     device: str = "cpu",
 ) -> KeySearch:
-    """The search of that kind; "auto" is "pruned", or "brute" where there are few keys.
+    """The search of that kind; "auto" is "pruned", without a GPU the fastest for few keys and many.
 
     device: of torch, for "torch" alone.
 
     Raises ValueError where the kind is unknown, and what `BruteSearch` does.
     """
-    if kind == "auto":
-        kind = "brute" if len(keys) <= FEW_KEYS else "pruned"
     if kind == "brute":
         return BruteSearch(keys, labels, n_labels)
-    if kind == "pruned":
+    if kind in ("auto", "pruned"):
         from .search_pruned import PrunedSearch
 
         return PrunedSearch(keys, labels, n_labels)

@@ -236,7 +236,7 @@ class Index:
         each; bounds: (n,), squared.
         """
         room = 2 * self.slack * self.longest * squares(projected) ** 0.5
-        room += products[np.arange(len(own)), own] * -1
+        room -= products[np.arange(len(own)), own]
         margins = self.margins[own]
         margins -= products[:, self.anchor_of_block]
         gaps = self.gaps[own]

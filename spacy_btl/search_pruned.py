@@ -39,7 +39,7 @@ from .search_threads import n_cpus, one_blas_thread, run_all
 
 MOST_NEIGHBORS = 64
 """A larger k is left to `BruteSearch`."""
-MOST_ANCHORS = 2048
+MOST_ANCHORS = 1024
 """The time to build the index grows with the keys times the anchors."""
 PIECE = 4096
 """Keys that a step over blocks takes at most."""
@@ -80,13 +80,14 @@ class PrunedSearch:
 
     On a tie of distances, which are compared in float64, the lowest index of a key goes first.
 
-    n_anchors: of the index; default: 1.5 times the square root of the number of keys, at
-        most ``MOST_ANCHORS``.
+    n_anchors: of the index; default: the square root of the number of keys, or ``MOST_ANCHORS``.
     n_same, n_others: keys listed around each anchor, of its label and of others.
     n_threads: default: one for each CPU that the process may use, at most 8.
 
-    Raises what `BruteSearch` does. The index is built here, at once; it takes half as much memory
-    as the keys.
+    The index is built here, at once, and is not saved. Beside the keys it holds their leading
+    coordinates (about half as much for logits) and the lists of all anchors.
+
+    Raises what `BruteSearch` does.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class PrunedSearch:
         self.n_threads = n_threads or min(8, n_cpus())
         with one_blas_thread():
             kept = first_copies(self.keys, MOST_NEIGHBORS)
-            n_anchors = n_anchors or min(MOST_ANCHORS, int(1.5 * len(kept) ** 0.5) + 1)
+            n_anchors = n_anchors or min(MOST_ANCHORS, int(len(kept) ** 0.5) + 1)
             self.index = Index(self.keys, self.labels, kept, n_anchors, self.n_threads)
         n_same = max(n_same, MOST_NEIGHBORS)
         self.surroundings = list_surroundings(

@@ -32,7 +32,8 @@ def one_blas_thread() -> Iterator[None]:
     """A matrix product of numpy runs in the thread that asks for it, in all of the process.
 
     On a busy machine, threads of BLAS wait for each other longer than a small product takes. What
-    was set before is set again when the last of all threads has left.
+    was set before is set again when the last of all threads has left. Some versions of OpenBLAS
+    take this setting from the main thread alone; from another, products are as right but slower.
     """
     global _inside, _limit
     with _LOCK:

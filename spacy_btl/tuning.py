@@ -1,6 +1,7 @@
 """Choose on dev how the neighbours vote, and how much they count beside the model."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ import numpy as np
 from spacy import util
 from spacy.training import Example
 
+from .found import Found
 from .prediction import NeighborNer
 from .scorer import gold_entities
 from .scores import Entity, strict_span_scores
@@ -112,33 +114,29 @@ class Dev:
             flat = weight * votes + (1 - weight) * flat
         return np.split(flat, self.ends)
 
-    def entities(self, setting: Setting) -> list[list[Entity]]:
-        """Entities of each document, whatever their score."""
-        found = self.pipe.reading.find(self.docs, self.probabilities(setting), self.pipe.labels)
-        return [
-            [(span.label_, ((span.start_char, span.end_char),)) for span in spans]
-            for spans, _ in found
-        ]
-
-    def scored(self, setting: Setting) -> ScoredEntities:
-        """All entities with their raw scores, and whether they are right."""
-        found = self.pipe.reading.find(self.docs, self.probabilities(setting), self.pipe.labels)
-        entities = self.entities(setting)
-        spans = [span for each in found for span in each.spans]
-        types = [label for document in self.gold for label, _ in document]
-        return ScoredEntities(
-            np.concatenate([each.scores for each in found]),
-            [span.label_ for span in spans],
-            np.array([len(span) for span in spans], dtype=np.int64),
-            np.array([e in g for g, es in zip(self.gold, entities, strict=True) for e in es], bool),
-            np.repeat(np.arange(len(found)), [len(each.spans) for each in found]),
-            {label: types.count(label) for label in dict.fromkeys(types)},
-        )
+    def find(self, setting: Setting) -> list[Found]:
+        """Entities of each document with their raw scores, whatever the thresholds."""
+        return self.pipe.reading.find(self.docs, self.probabilities(setting), self.pipe.labels)
 
     def trial(self, setting: Setting) -> Trial:
         """What a setting brings here."""
-        scores: Any = strict_span_scores(self.gold, self.entities(setting))
+        entities = [_entities(found) for found in self.find(setting)]
+        scores: Any = strict_span_scores(self.gold, entities)
         return Trial(setting, scores["ents_f"] or 0.0, scores["ents_macro_f"] or 0.0)
+
+    def scored(self, setting: Setting) -> ScoredEntities:
+        """All entities with their raw scores, and whether they are right."""
+        every = self.find(setting)
+        spans = [span for found in every for span in found.spans]
+        pairs = zip(self.gold, map(_entities, every), strict=True)
+        return ScoredEntities(
+            np.concatenate([found.scores for found in every]),
+            [span.label_ for span in spans],
+            np.array([len(span) for span in spans], dtype=np.int64),
+            np.array([each in gold for gold, entities in pairs for each in entities], dtype=bool),
+            np.repeat(np.arange(len(every)), [len(found.spans) for found in every]),
+            dict(Counter(label for gold in self.gold for label, _ in gold)),
+        )
 
 
 def best(trials: Iterable[Trial]) -> Trial:
@@ -153,6 +151,10 @@ def apply_setting(pipe: NeighborNer, config: dict[str, Any], setting: Setting) -
     for name, value in values.items():
         setattr(pipe.neighbors, name, value)
         config["neighbors"][name] = value
+
+
+def _entities(found: Found) -> list[Entity]:
+    return [(span.label_, ((span.start_char, span.end_char),)) for span in found.spans]
 
 
 def _batches(docs: Sequence[Any], size: int = 32) -> Iterable[list[Any]]:

@@ -9,8 +9,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from spacy_btl import search_pruned
-from spacy_btl.search import FEW_KEYS, BruteSearch, make_search, votes_of
+from spacy_btl.search import BruteSearch, make_search, votes_of
 from spacy_btl.search_pruned import MOST_NEIGHBORS, PrunedSearch
+from spacy_btl.search_threads import one_blas_thread, run_all
 from spacy_btl.search_torch import TorchSearch
 
 N_LABELS = 5
@@ -117,9 +118,10 @@ def pruned(keys, labels, n_labels=N_LABELS, **options):
 def test_equals_the_literal_search(make, kind):
     keys, labels, queries = make(np.random.default_rng(0))
     search = kind(keys, labels, N_LABELS)
+    every = literal(keys, queries, 60)
     for k in (1, 17, 60):
         distances, indices = search.kneighbors(queries, k)
-        expected, nearest = literal(keys, queries, k)
+        expected, nearest = (part[:, :k] for part in every)
         assert indices.tolist() == nearest.tolist()
         assert distances == pytest.approx(expected, rel=1e-6)
         assert search.count_votes(queries, k).tolist() == (
@@ -161,22 +163,22 @@ def test_any_shape(seed, n_keys, width, n_queries, k, noise):
         assert search.count_votes(queries, k).tolist() == votes_of(nearest, labels, 5).tolist()
 
 
-@pytest.mark.parametrize("offset", [0, 30, 3000])
-@pytest.mark.parametrize("step", [-1e-1, -1e-2, -1e-3, -1e-4, -1e-5, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
+@pytest.mark.parametrize("offset", [0, 3000])
+@pytest.mark.parametrize("step", [-1e-1, -1e-2, -1e-3, -1e-5, 1e-5, 1e-3, 1e-2, 1e-1])
 def test_one_key_of_another_label_at_the_edge(step, offset):
     """Just nearer than the 17th key of a query, or just farther: it votes, or it does not.
 
     The queries are far more than the others listed, and each has a key of its own at its edge.
     """
     rng = np.random.default_rng(7)
-    keys = rng.normal(size=(3000, 6)) * [3, 2, 1, 1, 0.5, 0.1] + offset
+    keys = rng.normal(size=(1500, 6)) * [3, 2, 1, 1, 0.5, 0.1] + offset
     queries = rng.normal(size=(150, 6)) * [3, 2, 1, 1, 0.5, 0.1] + offset
     to_17th = literal(keys, queries, 17)[0][:, 16]
     aside = rng.normal(size=queries.shape)
     aside /= np.linalg.norm(aside, axis=1, keepdims=True)
     edge = queries + (1 + step) * to_17th[:, None] * aside
-    labels = np.zeros(3000 + len(edge), dtype=int)
-    labels[3000:] = 1
+    labels = np.zeros(1500 + len(edge), dtype=int)
+    labels[1500:] = 1
     keys = np.concatenate([keys, edge])
     nearest = literal(keys, queries, 17)[1]
     votes = votes_of(nearest, labels, N_LABELS).tolist()
@@ -300,18 +302,17 @@ class TestEverySearch:
 
 
 @pytest.mark.parametrize(
-    ("kind", "n_keys", "made"),
+    ("kind", "made"),
     [
-        ("auto", FEW_KEYS, BruteSearch),
-        ("auto", FEW_KEYS + 1, PrunedSearch),
-        ("brute", FEW_KEYS + 1, BruteSearch),
-        ("pruned", 3, PrunedSearch),
-        ("torch", 3, TorchSearch),
+        ("auto", PrunedSearch),
+        ("brute", BruteSearch),
+        ("pruned", PrunedSearch),
+        ("torch", TorchSearch),
     ],
 )
-def test_make_search(kind, n_keys, made):
-    keys = np.arange(n_keys, dtype=float)[:, None]
-    search = make_search(kind, keys, np.zeros(n_keys, int), 1)
+def test_make_search(kind, made):
+    keys = np.arange(5.0)[:, None]
+    search = make_search(kind, keys, np.zeros(5, int), 1)
     assert type(search) is made
     assert search.kneighbors(np.array([[1.2]]), 2)[1].tolist() == [[1, 2]]
 
@@ -321,19 +322,26 @@ def test_make_search_rejects_an_unknown_kind():
         make_search("tree", np.zeros((1, 1)), np.zeros(1, int), 1)
 
 
-def test_blas_has_its_threads_again_after_searches_side_by_side():
+def blas_threads():
+    return [part["num_threads"] for part in threadpool_info() if part["user_api"] == "blas"]
+
+
+def test_blas_has_one_thread_within_a_search_and_its_own_again_after():
+    with threadpool_limits(3, user_api="blas"):
+        before = blas_threads()
+        with one_blas_thread():
+            within = run_all([blas_threads] * 4, n_threads=2)
+            assert set(blas_threads()) == {1}  # the inner context has not ended the outer one
+        assert blas_threads() == before
+    assert set(np.ravel(within)) == {1}
+
+
+def test_searches_side_by_side():
     keys, labels, queries = clustered(np.random.default_rng(0))
     search = pruned(keys, labels, n_threads=2)
-
-    def limits():
-        return [part["num_threads"] for part in threadpool_info()]
-
-    with threadpool_limits(3, user_api="blas"):
-        before = limits()
-        with ThreadPoolExecutor(4) as pool:
-            votes = list(pool.map(lambda _: search.count_votes(queries, 17).tolist(), range(12)))
-        assert limits() == before
-    assert votes == [search.count_votes(queries, 17).tolist()] * 12
+    with ThreadPoolExecutor(4) as pool:
+        votes = list(pool.map(lambda _: search.count_votes(queries, 17).tolist(), range(8)))
+    assert votes == [search.count_votes(queries, 17).tolist()] * 8
 
 
 def _count_in_child(search, queries, result):

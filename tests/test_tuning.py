@@ -108,12 +108,10 @@ def test_correct_means_label_and_all_bounds(fitted: Language) -> None:
         (i, text[s:e], label) for i, (text, ents) in enumerate(SENTENCES) for s, e, label in ents
     }
     assert sum(entities.n_gold.values()) == len(gold) == 6
-    found = dev.entities(CURRENT._replace(n_neighbors=1))
-    texts = [text for text, _ in SENTENCES]
     told = [
-        (i, texts[i][start:end], label) in gold
-        for i, document in enumerate(found)
-        for label, ((start, end),) in document
+        (i, span.text, span.label_) in gold
+        for i, found in enumerate(dev.find(CURRENT._replace(n_neighbors=1)))
+        for span in found.spans
     ]
     assert entities.correct.tolist() == told
     assert len(entities.scores) == len(entities.types) == len(entities.documents) == len(told)
