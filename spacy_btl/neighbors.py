@@ -45,7 +45,8 @@ class KNearestNeighbors:
 
     metric: "euclidean", or "cosine": the distance between vectors scaled to length 1.
     votes, temperature: what each vote counts for, see `spacy_btl.voting.vote_weights`.
-    search: "auto", or one of `spacy_btl.search`; all are exact.
+    search: "auto", or one of `spacy_btl.search`; all are exact. "auto" searches where torch computes,
+        on the GPU if the pipeline does.
 
     With the defaults, the label with most votes is that of scikit-learn's
     ``KNeighborsClassifier(n_neighbors=17)``, but where distances tie within float32; on a tie of
@@ -140,8 +141,10 @@ class KNearestNeighbors:
         if self._index is None:
             from .search import make_search
 
-            keys = self._scaled(store.keys)
-            self._index = make_search(self.search, keys, store.labels, len(store.label_names))
+            device = _torch_device()
+            kind = "torch" if self.search == "auto" and device != "cpu" else self.search
+            keys, n_labels = self._scaled(store.keys), len(store.label_names)
+            self._index = make_search(kind, keys, store.labels, n_labels, device)
         k = min(n_neighbors or self.n_neighbors, len(store.labels))
         return self._index, k, self._scaled(queries)
 
@@ -152,3 +155,10 @@ class KNearestNeighbors:
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         scaled: Floats2d = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
         return scaled
+
+
+def _torch_device() -> str:
+    """Where torch computes in this process: "cpu", or the GPU that was chosen for the pipeline."""
+    from thinc.api import get_torch_default_device
+
+    return str(get_torch_default_device())
