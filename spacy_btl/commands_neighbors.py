@@ -118,7 +118,7 @@ def explain_command(
     import srsly
 
     from .component import component_of
-    from .docbin import read_docbin
+    from .docbin import heading_of, read_docbin
     from .evidence_html import render_page
     from .evidence_text import evidence_to_json, render_text
     from .fitting import document_id
@@ -129,18 +129,30 @@ def explain_command(
         pipe = component_of(nlp)
         doc = nlp(file.read_text(encoding="utf8"))
         evidence = pipe.explain(doc)
-        shown = None
+        shown, heading = None, ""
         if corpus is not None:
             docs = read_docbin(corpus, nlp.vocab)
             shown = {document_id(doc): corpus_document(doc, pipe.spans_key) for doc in docs}
+            heading = heading_of(docs)
         if html is not None:
-            page = render_page(doc.text, evidence, shown, title=file.name, n_examples=examples)
+            page = render_page(
+                doc.text,
+                evidence,
+                shown,
+                title=file.name,
+                heading=heading,
+                labels=pipe.labels,
+                n_examples=examples,
+            )
             html.write_text(page, encoding="utf8")
         if as_json:
-            values = evidence_to_json(doc.text, evidence, shown, n_examples=examples)
+            values = evidence_to_json(
+                doc.text, evidence, shown, n_examples=examples, heading=heading
+            )
             typer.echo(srsly.json_dumps(values, indent=2))
         elif html is None:
-            typer.echo(render_text(doc.text, evidence, shown, n_examples=examples))
+            text = render_text(doc.text, evidence, shown, n_examples=examples, heading=heading)
+            typer.echo(text)
     if html is not None:
         msg.good(str(html))
 

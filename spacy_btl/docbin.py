@@ -2,7 +2,7 @@
 
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from spacy.tokens import Doc, DocBin
@@ -39,6 +39,12 @@ def write_parts(
         docbin = DocBin(docs=[by_name[name] for name in members], store_user_data=True)
         docbin.to_disk(out_dir / f"{part}.spacy")
     return names
+
+
+def heading_of(docs: Iterable[Doc]) -> str:
+    """What a report on these documents must carry, "" for nothing."""
+    headings = {doc.user_data.get(GOLD_KEY, {}).get("heading", "") for doc in docs} - {""}
+    return "; ".join(sorted(headings))
 
 
 def parse_shares(text: str) -> tuple[float, ...]:

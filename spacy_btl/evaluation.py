@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import DocBin
 from spacy.training import Example
 from tqdm import tqdm
 
-from .scorer import GOLD_KEY, gold_entities, predicted_entities, score_ner
+from .docbin import heading_of
+from .scorer import gold_entities, predicted_entities, score_ner
 from .scores import bootstrap_intervals
 
 PACKAGES = ("spacy-btl", "spacy", "spacy-transformers", "torch", "transformers", "scikit-learn")
@@ -53,7 +54,7 @@ def evaluate(nlp: Language, examples: list[Example], *, seed: int = 0) -> dict[s
     gold = [gold_entities(example.reference, key) for example in examples]
     predicted = [predicted_entities(example.predicted, key) for example in examples]
     return {
-        "heading": _heading([example.reference for example in examples]),
+        "heading": heading_of(example.reference for example in examples),
         "scores": score_ner(examples, spans_key=key),
         "intervals": bootstrap_intervals(gold, predicted, seed=seed),
         "documents": len(examples),
@@ -80,11 +81,6 @@ def label_counts(path: Path, nlp: Language) -> dict[str, int]:
     """Entities of each label in ``doc.ents`` of a DocBin, such as the one trained on."""
     docs = DocBin().from_disk(path).get_docs(nlp.vocab)
     return dict(Counter(ent.label_ for doc in docs for ent in doc.ents).most_common())
-
-
-def _heading(docs: list[Doc]) -> str:
-    headings = {doc.user_data.get(GOLD_KEY, {}).get("heading", "") for doc in docs} - {""}
-    return "; ".join(sorted(headings))
 
 
 def _memory_gib() -> float | None:

@@ -20,6 +20,7 @@ from . import brat
 from .alignment import trim
 from .brat_conf import annotation_conf, visual_conf
 from .corpus import INFO_NAME
+from .docbin import heading_of
 from .gold import entity_from_json, record_from_json, spans_from_json, surface_text
 from .references import Loss, without_references
 from .scorer import GOLD_KEY
@@ -116,9 +117,8 @@ def _write_project(docs: Sequence[Doc], standoffs: Sequence[brat.Standoff], out_
     out_dir.mkdir(parents=True, exist_ok=True)
     (out_dir / "annotation.conf").write_text(annotation_conf(standoffs), encoding="utf-8")
     (out_dir / "visual.conf").write_text(visual_conf(standoffs), encoding="utf-8")
-    headings = {doc.user_data.get(GOLD_KEY, {}).get("heading", "") for doc in docs} - {""}
-    if headings:  # what reports must carry outlasts the way through brat
-        srsly.write_json(out_dir / INFO_NAME, {"heading": "; ".join(sorted(headings))})
+    if heading := heading_of(docs):  # what reports must carry outlasts the way through brat
+        srsly.write_json(out_dir / INFO_NAME, {"heading": heading})
 
 
 def _names(docs: Sequence[Doc]) -> list[str]:

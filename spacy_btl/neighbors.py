@@ -45,8 +45,8 @@ class KNearestNeighbors:
 
     metric: "euclidean", or "cosine": the distance between vectors scaled to length 1.
     votes, temperature: what each vote counts for, see `spacy_btl.voting.vote_weights`.
-    search: "auto", or one of `spacy_btl.search`; all are exact. "auto" searches where torch computes,
-        on the GPU if the pipeline does.
+    search: "auto", or one of `spacy_btl.search`; all are exact. "auto" searches on the GPU where
+        the pipeline computes on one.
 
     With the defaults, the label with most votes is that of scikit-learn's
     ``KNeighborsClassifier(n_neighbors=17)``, but where distances tie within float32; on a tie of

@@ -15,6 +15,7 @@ from spacy.tokens import Doc
 from .account import table
 from .alignment import Offsets, choose_flat
 from .convert import count_misaligned
+from .docbin import heading_of
 from .scorer import GOLD_KEY, gold_entities, predicted_entities
 from .scores import Entity, strict_span_scores
 
@@ -83,9 +84,8 @@ def corpus_stats(docs: Sequence[Doc], stock: Language) -> dict[str, Any]:
     overlaps = sum((count_overlaps(entities) for entities in gold), Counter[str]())
     by_type = _by_type(gold)
     counts = [figures["entities"] for figures in by_type.values()]
-    headings = {doc.user_data.get(GOLD_KEY, {}).get("heading", "") for doc in docs} - {""}
     return {
-        "heading": "; ".join(sorted(headings)),
+        "heading": heading_of(docs),
         "documents": len(docs),
         "tokens": sum(map(len, docs)),
         "entities": sum(map(len, gold)),

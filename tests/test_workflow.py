@@ -171,6 +171,7 @@ class TestExplain:
         train = corpus / "train.spacy"
         output = run("explain", fitted, "--file", report, "--corpus", train)
         texts = " ".join(doc.text for doc in DocBin().from_disk(train).get_docs(Vocab()))
+        assert SAMPLE_HEADING in " ".join(output.split())
         marked = re.findall(r"\[\[(.+?)\]\]", " ".join(output.split()))[1:]  # but for the key
         assert marked
         # The terminal breaks lines, also after hyphens.
