@@ -170,10 +170,11 @@ def add_examples_command(
         bool,
         typer.Option(
             "--replace-outside",
-            help="Neighbours outside of entities that lie closer to a token of a new type than "
-            "its own kind give way to it",
+            help="Neighbours outside of entities give way where they lie among the tokens of a "
+            "new type",
         ),
     ] = False,
+    weight: Annotated[int, typer.Option(help="How many votes each added token has")] = 1,
 ) -> None:
     """Let the tokens of further documents vote too, without training.
 
@@ -193,7 +194,7 @@ def add_examples_command(
         before = pipe.labels
         further = examples_for(nlp, pipe, read_examples(examples, nlp))
         edit = pipe.add_examples(
-            further, only_entities=only_entities, replace_outside=replace_outside
+            further, only_entities=only_entities, replace_outside=replace_outside, weight=weight
         )
         without_training_texts(nlp).to_disk(out_dir)
     new = [label for label in pipe.labels if label not in before]

@@ -9,11 +9,12 @@ import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
-from thinc.api import Optimizer
+from thinc.api import Optimizer, set_dropout_rate
 
 from . import explaining, fitting
 from .evidence import EntityEvidence
 from .labels import column_names, n_columns
+from .listeners import has_listener
 from .prediction import Logits, NeighborNer
 
 
@@ -83,22 +84,62 @@ class BtlKnnNer(NeighborNer):
 
     def update(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, float]:
         """As any component's; neighbours fitted on the weights before are given up."""
-        if self.neighbors.datastore is not None:
-            warnings.warn(
-                f'the neighbours of "{self.name}" belong to the weights before this update and are '
-                "dropped; run fit-knn again after training",
-                stacklevel=2,
-            )
-            self.forget_neighbors()
+        self._drop_neighbors()
         losses: dict[str, float] = super().update(examples, **kwargs)
         return losses
 
-    def finish_update(self, sgd: Optimizer) -> None:
+    def rehearse(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Callable[..., Any] | None = None,
+        losses: dict[str, float] | None = None,
+        **config: Any,
+    ) -> dict[str, float]:
+        """Pull the logits back to what they were at ``nlp.resume_training``; before, do nothing.
+
+        Half the mean over the tokens of the squared distance is minimized; gold labels take no
+        part. ``nlp.resume_training`` keeps a copy of the model for it. Raises ValueError where the
+        model takes the token vectors of a shared encoder.
+        """
+        losses, docs = {} if losses is None else losses, [example.predicted for example in examples]
+        if self._rehearsal_model is None or not any(len(doc) for doc in docs):
+            return losses
+        if has_listener(self.model):
+            raise ValueError(
+                f'"{self.name}" cannot be rehearsed on the token vectors of a shared encoder: '
+                f'nlp.replace_listeners gives it a copy, nlp.rehearse(exclude=["{self.name}"]) '
+                "leaves it out"
+            )
+        self._drop_neighbors()
+        set_dropout_rate(self.model, drop)
+        logits, backprop = self.model.begin_update(docs)
+        ops: Any = self.model.ops
+        off = ops.flatten(logits) - ops.flatten(self._rehearsal_model.predict(docs))
+        backprop(ops.unflatten(off / len(off), [len(doc) for doc in docs]))
+        if sgd is not None:
+            # spaCy applies the gradients later, when torch has set its own to 0: hand over copies.
+            self.finish_update(lambda key, weights, grad: sgd(key, weights, grad.copy()))
+        losses[self.name] = losses.get(self.name, 0.0) + float((off**2).sum()) / (2 * len(off))
+        return losses
+
+    def finish_update(self, sgd: Optimizer | Callable[..., Any]) -> None:
         """Let the optimizer change the weights, and count it: ``cfg["updates"]``."""
         super().finish_update(sgd)
         if hasattr(self.loss, "finish_update"):  # it has parameters of its own
             self.loss.finish_update(sgd)
         self.cfg["updates"] += 1
+
+    def _drop_neighbors(self) -> None:
+        """Neighbours do not outlive a change of the weights."""
+        if self.neighbors.datastore is not None:
+            warnings.warn(
+                f'the neighbours of "{self.name}" belong to the weights before this update and are '
+                "dropped; run fit-knn again after training",
+                stacklevel=3,
+            )
+            self.forget_neighbors()
 
     def get_loss(self, examples: Iterable[Example], scores: Logits) -> tuple[float, Logits]:
         """Loss of the logits and their gradient, document by document."""

@@ -18,7 +18,7 @@ from thinc.api import fix_random_seed
 from tqdm import tqdm
 
 from .component import component_of
-from .fitting import TokenKeys, collect_keys
+from .fitting import TokenKeys, collect_keys, examples_for
 from .prediction import NeighborNer
 
 
@@ -57,7 +57,9 @@ def cross_fitted_keys(
         trained = _train(nlp, pipe, rest, steps, seed, f"fold {fold + 1} of {n_folds}", progress)
         held = [examples[i] for i in sorted(held_out)]
         own = [Example(trained.make_doc(eg.reference.text), eg.reference) for eg in held]
-        parts.append(collect_keys(component_of(trained, pipe.name), own, types=pipe.label_data))
+        other = component_of(trained, pipe.name)
+        own = examples_for(trained, other, own)
+        parts.append(collect_keys(other, own, types=pipe.label_data))
     keys, gold, documents, offsets = zip(*parts, strict=True)
     return TokenKeys(
         np.concatenate(keys),

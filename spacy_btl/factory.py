@@ -79,4 +79,5 @@ def make_btl_knn_ner(
         scorer=scorer,
         scores_key=scores_key,
         spans_key=spans_key,
+        nlp=nlp,
     )

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,9 +16,9 @@ from tqdm import tqdm
 
 from .contradiction import contradicted
 from .datastore import Datastore
-from .fingerprint import weights_fingerprint
 from .labels import MISSING
 from .layers import ROW_SEPARATOR
+from .listeners import has_listener
 from .prediction import NeighborNer
 from .scorer import GOLD_KEY
 
@@ -51,7 +52,11 @@ def document_id(doc: Doc) -> str:
 
 
 def examples_for(nlp: Language, pipe: NeighborNer, examples: Sequence[Example]) -> list[Example]:
-    """The examples with predictions as the component meets them: all before it have read them."""
+    """The examples with predictions as the component meets them: all before it have read them.
+
+    The component looks its shared encoder up in this pipeline from now on.
+    """
+    pipe.join(nlp)
     examples = list(examples)
     docs = [example.predicted for example in examples]
     for _, proc in nlp.pipeline:
@@ -75,21 +80,33 @@ def collect_keys(
     """Keys and gold labels of all tokens of the examples, batch by batch.
 
     types: entity types of the labels. dropout: rate under which the keys are made; with one, each
-    of several ``passes`` gives a token another key. Raises ValueError where there is no document.
+    of several ``passes`` gives a token another key. Raises ValueError where there is no document,
+    and for dropout with a shared encoder, which is out of its reach.
     """
     if not examples:
         raise ValueError("no document to fit the neighbours on")
+    if dropout and has_listener(pipe.model):
+        raise ValueError(
+            f'"{pipe.name}" takes the token vectors of a shared encoder, which runs without '
+            "dropout here: fit the neighbours without it, or after nlp.replace_listeners"
+        )
     keys, gold, documents, offsets = [], [], [], []
     if dropout:
         fix_random_seed(seed)
-    shown = tqdm(list(examples) * passes, desc="neighbours", unit=" docs", disable=not progress)
-    for batch in util.minibatch(shown, batch_size):  # type: ignore[no-untyped-call]
+    shown = tqdm(
+        total=len(examples) * passes, desc="neighbours", unit=" docs", disable=not progress
+    )
+    # Pass by pass: no batch holds a document twice, which spacy-transformers would mix up.
+    minibatch: Any = util.minibatch
+    for batch in chain.from_iterable(minibatch(examples, batch_size) for _ in range(passes)):
         docs = [example.predicted for example in batch]
         keys.append(_keys_with_dropout(pipe, docs, dropout) if dropout else _keys(pipe, docs))
         gold.append(pipe.gold(batch, types))
         for example in batch:
             documents += [document_id(example.reference)] * len(example.predicted)
             offsets += [token.idx for token in example.predicted]
+        shown.update(len(batch))
+    shown.close()
     return TokenKeys(np.concatenate(keys), np.concatenate(gold), documents, np.array(offsets))
 
 
@@ -98,6 +115,11 @@ def to_datastore(pipe: NeighborNer, tokens: TokenKeys) -> Datastore:
 
     Raises ValueError where no token has a label.
     """
+    if (fingerprint := pipe.fingerprint()) is None:
+        raise ValueError(
+            f'"{pipe.name}" takes the token vectors of a shared encoder whose pipeline is gone: '
+            "spacy_btl.fitting.examples_for(nlp, pipe, examples) makes the new one known"
+        )
     pipe.reading.set_arrays({})
     labels, names = pipe.reading.neighbor_labels(tokens.gold, pipe.cfg["labels"])
     known = np.flatnonzero(labels != MISSING)
@@ -112,7 +134,7 @@ def to_datastore(pipe: NeighborNer, tokens: TokenKeys) -> Datastore:
         documents=tuple(ids),
         document_of_key=np.array([index[tokens.documents[i]] for i in known], dtype=np.int32),
         offsets=tokens.offsets[known],
-        fingerprint=weights_fingerprint(pipe.model),
+        fingerprint=fingerprint,
         key_kind=pipe.keys,
         extras=pipe.reading.get_arrays(),
     )
@@ -135,18 +157,21 @@ def add_examples(
     *,
     only_entities: bool = False,
     replace_outside: bool = False,
+    weight: int = 1,
     **settings: Any,
 ) -> Edit:
     """Let the labelled tokens of further examples vote too; the weights stay as they are.
 
     Their entities may be of types that the model has never seen, which become labels of the
     component. only_entities: leave their tokens outside of entities out. replace_outside: see
-    `contradicted`. settings: those of `collect_keys`.
+    `contradicted`. weight: how many votes each added token has. settings: those of `collect_keys`.
 
     Raises ValueError for a document that has neighbours already, and where the component has no
     neighbours at all.
     """
     examples, store = list(examples), pipe.neighbors.datastore
+    if weight < 1:
+        raise ValueError(f"an added token has at least one vote, not {weight}")
     if store is None:
         raise ValueError(f'"{pipe.name}" has no neighbours to add to: run fit-knn first')
     pipe.check_neighbors()
@@ -165,9 +190,18 @@ def add_examples(
         is_new = np.array([any(part[2:] in new for part in each) for each in parts])
         outside = np.flatnonzero(kept.labels == names.index("O"))
         labelled = labels != MISSING
-        gone = contradicted(kept.keys[outside], tokens.keys[labelled], is_new[labels[labelled]])
+        gone = contradicted(
+            kept.keys[outside],
+            tokens.keys[labelled],
+            is_new[labels[labelled]],
+            [
+                name
+                for name, is_labelled in zip(tokens.documents, labelled, strict=True)
+                if is_labelled
+            ],
+        )
         kept = kept.without_keys(outside[gone])
-    rows = np.flatnonzero(known)
+    rows = np.repeat(np.flatnonzero(known), weight)
     added = kept.added(
         tokens.keys[rows],
         [names[label] for label in labels[rows]],
@@ -178,7 +212,7 @@ def add_examples(
     for label in types:
         pipe.vocab.strings.add(label)
     pipe.set_neighbors(added)
-    return Edit(len(rows), len(store) - len(kept))
+    return Edit(int(known.sum()), len(store) - len(kept))
 
 
 def remove_documents(pipe: NeighborNer, documents: Iterable[str]) -> int:

@@ -38,9 +38,20 @@ class Found(NamedTuple):
 
 
 def write_scores(doc: Doc, key: str, found: Found, *, calibrated: bool) -> None:
-    """Write ``doc.spans[key]`` with ``attrs["scores"]`` and ``attrs["calibrated"]``."""
-    attrs = {"scores": np.asarray(found.scores, dtype=np.float32), "calibrated": calibrated}
-    doc.spans[key] = SpanGroup(doc, name=key, spans=found.spans, attrs=attrs)
+    """Write ``doc.spans[key]`` with ``attrs["scores"]`` and ``attrs["calibrated"]``.
+
+    Entities that an earlier run has written there, and that ``doc.ents`` still has, keep their
+    scores, if these are of the same kind.
+    """
+    spans, scores = list(found.spans), [float(score) for score in found.scores]
+    before, was_calibrated = read_scores(doc, key) or (Found([], []), calibrated)
+    if before.spans and was_calibrated == calibrated:
+        kept = {_place(each) for each in doc.ents} - {_place(each) for each in spans}
+        old = [each for each in zip(*before, strict=True) if _place(each[0]) in kept]
+        every = sorted([*zip(spans, scores, strict=True), *old], key=lambda each: each[0])
+        spans, scores = [span for span, _ in every], [float(score) for _, score in every]
+    attrs = {"scores": np.asarray(scores, dtype=np.float32), "calibrated": calibrated}
+    doc.spans[key] = SpanGroup(doc, name=key, spans=spans, attrs=attrs)
 
 
 def read_scores(doc: Doc, key: str) -> tuple[Found, bool] | None:
@@ -69,14 +80,14 @@ def _calibrated(span: Span) -> bool | None:
 
 def _look_up(span: Span) -> tuple[float, bool] | None:
     """Score of an entity with these bounds and this label, whether it is calibrated."""
-
-    def place(each: Span) -> tuple[Any, ...]:
-        return each.start, each.end, each.label
-
     for key, group in span.doc.spans.items():
         if "calibrated" in group.attrs and (stored := read_scores(span.doc, key)) is not None:
             found, calibrated = stored
             for each, score in zip(found.spans, found.scores, strict=True):
-                if place(each) == place(span):
+                if _place(each) == _place(span):
                     return float(score), calibrated
     return None
+
+
+def _place(span: Span) -> tuple[int, int, int]:
+    return span.start, span.end, span.label

@@ -38,7 +38,7 @@ def build_hash_embed_transformer(
         _WindowEncoder(width, depth, n_heads, window, dropout),
         convert_inputs=_convert_inputs,
         convert_outputs=_convert_outputs,
-        serialize_model=lambda module: save_tensors(module.state_dict()),
+        serialize_model=_serialize,
         deserialize_model=_deserialize,
     )
     model: Model[list[Doc], list[Floats2d]] = chain(embed, encoder)
@@ -76,6 +76,10 @@ class _WindowEncoder(nn.Module):
         hidden = self.layers(hidden, src_key_padding_mask=~is_token)
         normed: torch.Tensor = self.norm(hidden)
         return normed[is_token]
+
+
+def _serialize(module: nn.Module) -> bytes:
+    return bytes(save_tensors(module.state_dict()))
 
 
 def _deserialize(module: nn.Module, weights: bytes, device: torch.device) -> nn.Module:

@@ -1,11 +1,13 @@
 """Prediction: logits, their reading as label probabilities, entities in the document."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import srsly
+from spacy import util
+from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
@@ -17,11 +19,13 @@ from .datastore import Datastore
 from .fingerprint import weights_fingerprint
 from .found import Found, set_span_extensions, write_scores
 from .labels import n_columns
+from .listeners import PipelineReference, check_read, shared_encoders
 from .losses import TokenLoss
 from .neighbors import NeighborSearch
 from .readings import FlatReading, LayeredReading, Reading
 from .scorer import score_ner
 from .serialization import Part, SavedByParts
+from .streaming import annotated
 from .weights import ClassWeights
 
 Logits = list[Floats2d]
@@ -46,6 +50,7 @@ class NeighborNer(SavedByParts):
     spans_key: None for entities that do not overlap, in ``doc.ents``. A key for entities of unlike
         types that may overlap: they are learned from ``doc.spans[spans_key]`` of the reference and
         written there (instead of under ``scores_key``), and ``doc.ents`` gets the best that fit.
+    nlp: the pipeline that the component is made for, where a shared encoder is looked up.
     """
 
     def __init__(
@@ -63,6 +68,7 @@ class NeighborNer(SavedByParts):
         scorer: Callable[..., dict[str, Any]] | None = score_ner,
         scores_key: str | None = "btl_knn_ner",
         spans_key: str | None = None,
+        nlp: Language | None = None,
     ) -> None:
         if spans_key is not None and not getattr(loss, "has_layers", False):
             raise ValueError(
@@ -86,6 +92,8 @@ class NeighborNer(SavedByParts):
         self.spans_key = spans_key
         self.reading: Reading = LayeredReading(spans_key) if spans_key else FlatReading()
         self.cfg: dict[str, Any] = {"labels": [], "updates": 0}
+        self._pipeline = PipelineReference(nlp)
+        self._rehearsal_model: Any = None  # a copy of the model, set by nlp.resume_training
         self.forget_neighbors()
         set_span_extensions()
 
@@ -113,9 +121,15 @@ class NeighborNer(SavedByParts):
         return ", ".join(f"{k} {v}" for k, v in {**own, **self.neighbors.settings}.items())
 
     @property
+    def has_calibration(self) -> bool:
+        """Whether scores are probabilities: a calibration was fitted for the settings now."""
+        state = self.cfg["calibration"]
+        return state is not None and state["decision"] == self.decision
+
+    @property
     def calibration(self) -> ScoreCalibration | None:
-        """From raw scores to probabilities; None where none was fitted for the settings now."""
-        if self.cfg["calibration"] is None or self.cfg["calibration"]["decision"] != self.decision:
+        """From raw scores to probabilities; None without `has_calibration`."""
+        if not self.has_calibration:
             return None
         return ScoreCalibration.from_json(self.cfg["calibration"]["scores"])
 
@@ -147,11 +161,20 @@ class NeighborNer(SavedByParts):
 
         Entities that are there already, and tokens blocked by another component, stay as they are.
         """
-        docs, calibrated = list(docs), self.calibration is not None
+        docs = list(docs)
         for doc, found in zip(docs, self.find(docs, scores), strict=True):
-            self.reading.write(doc, found)
-            if self.scores_key is not None:
-                write_scores(doc, self.scores_key, found, calibrated=calibrated)
+            self.write(doc, found)
+
+    def write(self, doc: Doc, found: Found) -> None:
+        """Write entities with their scores into a document."""
+        self.reading.write(doc, found)
+        if self.scores_key is not None:
+            write_scores(doc, self.scores_key, found, calibrated=self.has_calibration)
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Annotate a stream, batch by batch; see `spacy_btl.streaming` for what fails."""
+        for docs in util.minibatch(stream, batch_size):  # type: ignore[no-untyped-call]
+            yield from annotated(self, docs)
 
     def find(self, docs: Sequence[Doc], probabilities: Probabilities) -> list[Found]:
         """Entities with their scores, those under the threshold of their type left out."""
@@ -166,6 +189,7 @@ class NeighborNer(SavedByParts):
         if not any(len(doc) for doc in docs):
             empty = np.zeros((0, columns), dtype=np.float32)
             return empty, empty
+        check_read(self.model, docs, self.name)
         ops: Any = self.model.ops
         if self.keys == "logits":
             logits = np.asarray(ops.to_numpy(ops.flatten(self.model.predict(list(docs)))))
@@ -212,13 +236,25 @@ class NeighborNer(SavedByParts):
                 f'the neighbours of "{self.name}" are {store.key_kind}, but its keys are '
                 f'{self.keys}; set keys = "{store.key_kind}", or {refit}'
             )
-        own = weights_fingerprint(self.model)
-        if store.fingerprint != own:
+        if (own := self.fingerprint()) is not None and store.fingerprint != own:
             raise ValueError(
                 f'the neighbours of "{self.name}" were fitted on other weights (fingerprint '
                 f"{store.fingerprint}, the model has {own}); {refit}"
             )
         self._is_checked = True
+
+    def join(self, nlp: Language) -> None:
+        """Look shared encoders up in this pipeline; a component from another still knows that."""
+        self._pipeline, self._is_checked = PipelineReference(nlp), False
+
+    def fingerprint(self) -> str | None:
+        """Of all weights that keys depend on, those of shared encoders included.
+
+        None where such an encoder's pipeline is gone. Raises ValueError where the pipeline has no
+        such encoder.
+        """
+        encoders = shared_encoders(self._pipeline(), self.model, self.name)
+        return None if encoders is None else weights_fingerprint(self.model, encoders)
 
     def forget_neighbors(self) -> None:
         """Let the model decide alone, and drop what belongs to the neighbours."""
