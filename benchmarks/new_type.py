@@ -24,10 +24,9 @@ from spacy_btl.component import component_of
 from spacy_btl.scores import strict_span_scores
 
 WAYS: dict[str, dict[str, Any]] = {
-    "added": {},
-    "`--weight 9`": {"weight": 9},
+    "`--weight 1`": {"weight": 1},
+    "as it comes": {},
     "`--replace-outside`": {"replace_outside": True},
-    "`--replace-outside --weight 9`": {"replace_outside": True, "weight": 9},
 }
 
 

@@ -174,7 +174,13 @@ def add_examples_command(
             "new type",
         ),
     ] = False,
-    weight: Annotated[int, typer.Option(help="How many votes each added token has")] = 1,
+    weight: Annotated[
+        int | None,
+        typer.Option(
+            help="How many votes each added token has; if not given 1, or, for a new type, the "
+            "majority of all votes"
+        ),
+    ] = None,
 ) -> None:
     """Let the tokens of further documents vote too, without training.
 

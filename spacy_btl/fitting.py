@@ -157,20 +157,22 @@ def add_examples(
     *,
     only_entities: bool = False,
     replace_outside: bool = False,
-    weight: int = 1,
+    weight: int | None = None,
     **settings: Any,
 ) -> Edit:
     """Let the labelled tokens of further examples vote too; the weights stay as they are.
 
     Their entities may be of types that the model has never seen, which become labels of the
     component. only_entities: leave their tokens outside of entities out. replace_outside: see
-    `contradicted`. weight: how many votes each added token has. settings: those of `collect_keys`.
+    `contradicted`. weight: how many votes each added token has; None
+    for one, or, where a type is new, for so many that the nearest such token alone has the
+    majority. settings: those of `collect_keys`.
 
     Raises ValueError for a document that has neighbours already, and where the component has no
     neighbours at all.
     """
     examples, store = list(examples), pipe.neighbors.datastore
-    if weight < 1:
+    if weight is not None and weight < 1:
         raise ValueError(f"an added token has at least one vote, not {weight}")
     if store is None:
         raise ValueError(f'"{pipe.name}" has no neighbours to add to: run fit-knn first')
@@ -201,6 +203,8 @@ def add_examples(
             ],
         )
         kept = kept.without_keys(outside[gone])
+    if weight is None:
+        weight = pipe.neighbors.settings["n_neighbors"] // 2 + 1 if new else 1
     rows = np.repeat(np.flatnonzero(known), weight)
     added = kept.added(
         tokens.keys[rows],

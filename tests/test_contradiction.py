@@ -3,7 +3,7 @@ import pytest
 
 from spacy_btl.contradiction import contradicted
 
-NEW = [[0.0], [1.0], [10.0]]  # distances to the nearest other new one: 1, 1, 9; median 1
+NEW = [[0.0], [1.0], [10.0]]  # distances to the nearest new one of another document: 1, 1, 9
 
 
 @pytest.mark.parametrize(
@@ -22,11 +22,27 @@ NEW = [[0.0], [1.0], [10.0]]  # distances to the nearest other new one: 1, 1, 9;
 def test_keys_outside_that_are_in_truth_of_the_new_type(outside, rest, gone):
     added = np.array([*NEW, *rest])
     is_new = np.arange(len(added)) < len(NEW)
-    result = contradicted(np.array(outside), added, is_new, chunk=1)
+    documents = [f"d{i}" for i in range(len(added))]
+    result = contradicted(np.array(outside), added, is_new, documents, reach=0.5, chunk=1)
     assert result.tolist() == np.atleast_1d(gone).tolist()
 
 
-@pytest.mark.parametrize("n_new", [0, 1])
-def test_less_than_two_new_ones_say_nothing(n_new):
+@pytest.mark.parametrize(
+    ("is_new", "documents"),
+    [
+        ([False, False, False], "abc"),
+        ([True, False, False], "abc"),
+        ([True, True, False], "aab"),  # one document says nothing of how far mentions lie apart
+    ],
+)
+def test_new_ones_in_less_than_two_documents_say_nothing(is_new, documents):
     added = np.array([[0.0], [1.0], [2.0]])
-    assert not contradicted(np.zeros((3, 1)), added, np.arange(3) < n_new).any()
+    assert not contradicted(np.zeros((3, 1)), added, np.array(is_new), list(documents)).any()
+
+
+@pytest.mark.parametrize(("reach", "gone"), [(0.5, False), (1.0, True)])
+def test_the_reach_takes_in_more(reach, gone):
+    added, documents = np.array(NEW), ["a", "b", "c"]
+    outside = np.array([[3.0]])
+    result = contradicted(outside, added, np.ones(3, dtype=bool), documents, reach=reach)
+    assert result.tolist() == [gone]

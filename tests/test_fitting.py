@@ -301,8 +301,8 @@ class TestEditing:
 
     def test_keys_outside_give_way_to_a_new_type(self, nlp: Language, pipe: BtlKnnNer) -> None:
         """What the training data has as O, at the very place of the new type's own tokens."""
-        pipe.add_examples([example_of(nlp, "He took warfarin", name="unaware")])
-        texts = ["She took warfarin and", "They took warfarin for", "We took warfarin"]
+        pipe.add_examples([example_of(nlp, "He took warfarin and fever", name="unaware")])
+        texts = ["He took warfarin and fever", "They had warfarin for", "We like warfarin"]
         marked = [
             example_of(nlp, text, (text.index("w", 3), text.index("n", 9) + 1, "Drug"), name=text)
             for text in texts

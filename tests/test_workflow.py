@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import spacy
 import srsly
+from conftest import entities
 from spacy.cli._util import app as spacy_app
 from spacy.cli.debug_config import debug_config
 from spacy.cli.package import package
@@ -224,7 +225,13 @@ class TestEditing:
         assert "5 tokens added, 0 removed, new types: Ear" in " ".join(output.split())
         pipe = component_of(spacy.load(tmp_path / "more"))
         assert pipe.labels[-1] == "Ear"
-        assert pipe.neighbors.datastore.counts_by_label()["B-Ear"] == 1
+        majority = pipe.neighbors.n_neighbors // 2 + 1
+        assert pipe.neighbors.datastore.counts_by_label()["B-Ear"] == majority
+        assert entities(spacy.load(tmp_path / "more")(doc.text)) == [("left ear", "Ear")]
+        options = ("--weight", 2, "--only-entities")
+        run("add-examples", fitted, tmp_path / "more.spacy", tmp_path / "two", *options)
+        store = component_of(spacy.load(tmp_path / "two")).neighbors.datastore
+        assert (store.counts_by_label()["B-Ear"], store.counts_by_label()["I-Ear"]) == (2, 2)
         assert "Ear" not in component_of(spacy.load(fitted)).labels
 
 
