@@ -23,8 +23,11 @@ PARTS = {
     "tokenizer": "make_doc",
     "encoder and logits": "token_vectors",
     "search and votes": "predict_proba",
-    "decoding, scores, spans": "set_annotations",
+    "decoding, scores": "find",
+    "spans": "write",
 }
+
+HEAD = ("search and votes", "decoding, scores", "spans")
 
 
 def timed(function: Callable[..., Any], seconds: dict[str, float], name: str) -> Callable[..., Any]:
@@ -70,9 +73,7 @@ def main() -> None:
         rates.append(tokens / whole)
         for name in PARTS:
             shares[name].append(seconds[name] / whole)
-        shares["the head: the last two"].append(
-            (seconds["search and votes"] + seconds["decoding, scores, spans"]) / whole
-        )
+        shares["the head: the last three"].append(sum(seconds[name] for name in HEAD) / whole)
     keys = len(pipe.neighbors.datastore)
     print(
         f"{len(texts)} documents, {tokens:,} tokens, {keys:,} keys, search {options.search}, "
