@@ -47,7 +47,7 @@ def explain(pipe: NeighborNer, doc: Doc) -> list[EntityEvidence]:
                 )
                 for token in span
             ),
-            pipe.neighbor_weight,
+            1.0 if span.label_ in pipe.cfg["added_labels"] else pipe.neighbor_weight,
         )
         for span, score in zip(found.spans, found.scores, strict=True)
     ]

@@ -164,9 +164,9 @@ def add_examples(
 
     Their entities may be of types that the model has never seen, which become labels of the
     component. only_entities: leave their tokens outside of entities out. replace_outside: see
-    `contradicted`. weight: how many votes each added token has; None
-    for one, or, where a type is new, for so many that the nearest such token alone has the
-    majority. settings: those of `collect_keys`.
+    `contradicted`. weight: how many votes each added token has; None for one, or, where a type is
+    new, for so many that the nearest such token alone has the majority. settings: those of
+    `collect_keys`.
 
     Raises ValueError for a document that has neighbours already, and where the component has no
     neighbours at all.
@@ -191,16 +191,12 @@ def add_examples(
         parts = [name.split(ROW_SEPARATOR) for name in names]
         is_new = np.array([any(part[2:] in new for part in each) for each in parts])
         outside = np.flatnonzero(kept.labels == names.index("O"))
-        labelled = labels != MISSING
+        labelled = np.flatnonzero(labels != MISSING)
         gone = contradicted(
             kept.keys[outside],
             tokens.keys[labelled],
             is_new[labels[labelled]],
-            [
-                name
-                for name, is_labelled in zip(tokens.documents, labelled, strict=True)
-                if is_labelled
-            ],
+            [tokens.documents[i] for i in labelled],
         )
         kept = kept.without_keys(outside[gone])
     if weight is None:

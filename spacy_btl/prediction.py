@@ -141,19 +141,20 @@ class NeighborNer(SavedByParts):
     def predict(self, docs: Iterable[Doc]) -> Probabilities:
         """Label probabilities of each document; first axis n_tokens.
 
-        They are the votes of the neighbours and the model's own, mixed by ``neighbor_weight``.
-        Raises ValueError where the neighbours belong to other weights.
+        They are the votes of the neighbours and the model's own, mixed by ``neighbor_weight``; of
+        types that the neighbours alone know, their votes count in full. Raises ValueError
+        where the neighbours belong to other weights.
         """
         docs = list(docs)
         logits, keys = self.token_vectors(docs)
         weight = self.neighbor_weight if self.has_neighbors else 0.0
-        flat: Any = 0.0
-        if weight < 1:
-            flat = self.model_probabilities(docs, logits)
-        if weight > 0:
+        own = self.model_probabilities(docs, logits) if weight < 1 else None
+        flat: Any = own
+        if weight > 0 or (self.has_neighbors and self.cfg["added_labels"]):
             self.check_neighbors()
-            votes = self.reading.from_votes(self.neighbors.predict_proba(keys), len(self.labels))
-            flat = votes if weight == 1 else weight * votes + (1 - weight) * flat
+            flat = self.reading.from_votes(self.neighbors.predict_proba(keys), len(self.labels))
+            if own is not None:
+                flat = self.reading.mix(flat, own, weight, len(self.cfg["labels"]))
         return np.split(flat, np.cumsum([len(doc) for doc in docs])[:-1])[: len(docs)]
 
     def set_annotations(self, docs: Iterable[Doc], scores: Probabilities) -> None:

@@ -52,6 +52,12 @@ class Reading(Protocol):
     def from_votes(self, votes: Array, n_types: int) -> Array:
         """Probabilities by the votes (n_tokens, n) for the labels of `neighbor_labels`."""
 
+    def mix(self, votes: Array, own: Array, weight: float, n_own: int) -> Array:
+        """Probabilities of votes and of the model, which has the share ``1 - weight``.
+
+        Types after the first ``n_own`` are unknown to the model: they get all of their votes.
+        """
+
     def find(
         self, docs: Sequence[Doc], probabilities: Sequence[Array], types: Sequence[str]
     ) -> list[Found]:
@@ -93,6 +99,13 @@ class FlatReading:
     def from_votes(self, votes: Array, n_types: int) -> Array:
         """The votes as they are (n_tokens, n_columns)."""
         return _padded(votes, n_columns(n_types))
+
+    def mix(self, votes: Array, own: Array, weight: float, n_own: int) -> Array:
+        """Probabilities (n_tokens, n_columns); the model has its share of what new types leave."""
+        new = votes[:, n_columns(n_own) :]
+        mixed = weight * votes + (1 - weight) * (1 - new.sum(axis=1, keepdims=True)) * own
+        mixed[:, n_columns(n_own) :] = new
+        return mixed
 
     def find(
         self, docs: Sequence[Doc], probabilities: Sequence[Array], types: Sequence[str]
@@ -158,6 +171,12 @@ class LayeredReading:
     def from_votes(self, votes: Array, n_types: int) -> Array:
         """Probabilities (n_tokens, n_types, 3)."""
         return _padded_layers(row_votes_to_layers(votes, self.rows), n_types)
+
+    def mix(self, votes: Array, own: Array, weight: float, n_own: int) -> Array:
+        """Probabilities (n_tokens, n_types, 3), layer by layer."""
+        mixed = weight * votes + (1 - weight) * own
+        mixed[:, n_own:] = votes[:, n_own:]
+        return mixed
 
     def find(
         self, docs: Sequence[Doc], probabilities: Sequence[Array], types: Sequence[str]

@@ -106,12 +106,12 @@ class Dev:
     def probabilities(self, setting: Setting) -> list[Any]:
         """Label probabilities of each document."""
         k, weight = setting.n_neighbors, setting.neighbor_weight
-        flat = self.own
-        if weight:
+        flat, n_own = self.own, len(self.pipe.cfg["labels"])
+        if weight or len(self.pipe.labels) > n_own:
             weights = vote_weights(self.distances[:, :k], setting.votes, setting.temperature)
             shares = label_shares(self.labels[:, :k], weights, self.n_labels)
             votes = self.pipe.reading.from_votes(shares, len(self.pipe.labels))
-            flat = weight * votes + (1 - weight) * flat
+            flat = self.pipe.reading.mix(votes, self.own, weight, n_own)
         return np.split(flat, self.ends)
 
     def find(self, setting: Setting) -> list[Found]:

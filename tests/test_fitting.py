@@ -252,8 +252,10 @@ class TestEditing:
         assert pipe.add_examples([added], only_entities=True) == (3, 0)
         assert component_of(nlp).neighbors.datastore.counts_by_label()["O"] == 10
 
-    def test_mixed_with_the_model_which_knows_nothing_of_it(self, trained: bytes) -> None:
-        nlp = load(trained, neighbor_weight=0.9)
+    @pytest.mark.parametrize("weight", [0.0, 0.4, 1.0])
+    def test_whatever_the_weight_of_the_neighbors(self, trained: bytes, weight: float) -> None:
+        """The model knows nothing of a new type: its share is of what the new type leaves."""
+        nlp = load(trained, neighbor_weight=weight)
         pipe = component_of(nlp)
         pipe.fit_neighbors(make_examples(nlp))
         pipe.add_examples([example_of(nlp, self.TEXT, (7, 22, "Age"))])
@@ -261,6 +263,12 @@ class TestEditing:
         assert probabilities.shape == (5, 1 + 2 * 4)
         assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
         assert entities(nlp(self.TEXT)) == [("forty years old", "Age")]
+        assert entities(nlp(TEXTS[1])) == [
+            ("chest pain", "Sign_symptom"),
+            ("fever", "Sign_symptom"),
+        ]
+        told = pipe.explain(nlp(self.TEXT)) + pipe.explain(nlp(TEXTS[1]))
+        assert [entity.neighbor_weight for entity in told] == [1.0, weight, weight]
 
     def test_a_document_does_not_stand_twice(self, nlp: Language, pipe: BtlKnnNer) -> None:
         again = named_examples(nlp)[1:2]

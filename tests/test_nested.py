@@ -96,6 +96,30 @@ def test_neighbours_vote_for_all_layers_at_once(nlp: Language, tmp_path: Path) -
         assert found(other(text)) == found(loaded(text)) == sorted(spans)
 
 
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_a_new_type_in_a_layer_of_its_own(nlp: Language, tmp_path: Path, weight: float) -> None:
+    other = spacy.blank("en")
+    other.add_pipe("btl_knn_ner", config={**CONFIG, "neighbor_weight": weight})
+    pipe = other.from_bytes(nlp.to_bytes()).get_pipe("btl_knn_ner")
+    assert isinstance(pipe, BtlKnnNer)
+    pipe.fit_neighbors(make_examples(other))
+    reference = other.make_doc("Her ear has asthma")
+    spans = [(0, 2, "Ear"), (3, 4, "Disease"), (0, 4, "Complaint")]
+    reference.spans[KEY] = [Span(reference, *span) for span in spans]
+    assert pipe.add_examples([Example(other.make_doc(reference.text), reference)]) == (4, 0)
+    assert pipe.labels[-2:] == ("Complaint", "Ear")
+    other.to_disk(tmp_path / "model")
+    loaded = spacy.load(tmp_path / "model")
+    for each in (other, loaded):
+        doc = each(reference.text)
+        assert {(0, 2, "Ear"), (0, 4, "Complaint")} <= set(found(doc))
+        for text, known in TEXTS.items():
+            assert found(each(text)) == sorted(known)
+    told = {entity.label: entity for entity in loaded.get_pipe("btl_knn_ner").explain(doc)}
+    ear = told["Ear"].tokens[0].neighbors[0]
+    assert ear.label == "B-Ear"
+
+
 def test_what_does_not_fit_one_layer_is_not_taught_as_outside(nlp: Language) -> None:
     pipe = nlp.get_pipe("btl_knn_ner")
     assert isinstance(pipe, BtlKnnNer)
