@@ -44,6 +44,7 @@ def test_block(
 ) -> None:
     if language == "python":
         monkeypatch.chdir(tmp_path)
+        Path("training").mkdir()
         nlp.to_disk("training/model-knn")
         Path("notes").mkdir()
         Path("notes/case.txt").write_text("He took aspirin", encoding="utf8")
