@@ -1,5 +1,6 @@
 """Commands on the neighbours of a trained pipeline: fit them, ask them, change them."""
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,6 +67,10 @@ def fit_knn_command(
     setup_gpu(gpu_id, silent=False)
     with errors_as_text():
         objective = _objective(thresholds)
+        if dev is None and (fixed or objective is not None or report is not None):
+            raise ValueError("--fixed, --thresholds and --report are about dev: give --dev")
+        if folds and (dropout or passes != 1):
+            raise ValueError("cross-fitted keys (--folds) are made without --dropout and --passes")
         nlp = spacy.load(model)
         pipe = component_of(nlp)
         config = nlp.get_pipe_config(pipe.name)
@@ -73,6 +78,9 @@ def fit_knn_command(
             pipe.set_key_kind(keys)
             config["keys"] = keys
         examples = examples_for(nlp, pipe, read_examples(train, nlp))
+        held_out = [] if dev is None else examples_for(nlp, pipe, read_examples(dev, nlp))
+        if dev is not None and not held_out:
+            raise ValueError(f"no document in {dev}")
         if folds:
             tokens = cross_fitted_keys(
                 nlp, pipe, examples, n_folds=folds, max_steps=fold_steps, progress=True
@@ -89,13 +97,12 @@ def fit_knn_command(
         pipe.forget_neighbors()
         pipe.set_neighbors(to_datastore(pipe, tokens))
         if dev is not None:
-            held_out = examples_for(nlp, pipe, read_examples(dev, nlp))
             choice = choose_on_dev(pipe, config, held_out, fixed=fixed, thresholds=objective)
             typer.echo(render_choice(choice))
             if report is not None:
                 write_choice(choice, report)
         without_training_texts(nlp).to_disk(out_dir)
-    msg.good(f"{len(tokens.keys)} tokens, {out_dir}")
+    msg.good(f"{len(pipe.neighbors.datastore or ())} tokens, {out_dir}")
 
 
 @app.command("explain")
@@ -254,6 +261,11 @@ def _objective(text: str) -> Any:
     if text in ("none", "f1"):
         return None if text == "none" else text
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise ValueError(f'--thresholds is "none", "f1" or a precision, not "{text}"') from None
+        value = math.nan
+    if not 0 < value <= 1:
+        raise ValueError(
+            f'--thresholds is "none", "f1" or a precision above 0, up to 1, not "{text}"'
+        )
+    return value

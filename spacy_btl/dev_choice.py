@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import srsly
 from spacy.training import Example
 
@@ -18,14 +19,21 @@ from .tuning import Dev, ScoredEntities, Trial, apply_setting, best, current_set
 SHOWN = 12
 """Trials in the table of the terminal, the best ones; the file has all."""
 
+UNCALIBRATED = (
+    "The scores are not calibrated, and no thresholds chosen: that takes annotated entities on dev "
+    "and predicted ones in at least two of its documents."
+)
+
 
 class DevChoice(NamedTuple):
     """Trials in the order tried, the first with the model alone; which was taken.
 
-    held_out: calibrated scores of the entities, each by documents other than its own.
+    before: the trial of the settings there were. held_out: calibrated scores of the entities, each
+    by documents other than its own; None where there is too little to calibrate on.
     """
 
     trials: list[Trial]
+    before: Trial
     chosen: Trial
     entities: ScoredEntities
     held_out: Any
@@ -42,33 +50,41 @@ def choose_on_dev(
 ) -> DevChoice:
     """Choose how the neighbours vote, calibrate the scores, choose thresholds where wanted.
 
-    config: of the component; it takes over what is chosen. fixed: keep the settings there are.
-    Raises ValueError where there is nothing to calibrate on.
+    config: of the component; it takes over what is chosen. fixed: keep the settings there are,
+    thresholds as well unless new ones are wanted. Where no setting finds an entity, that of before
+    stays. Without gold entities, or with predicted ones in fewer than two documents, the scores
+    stay raw and no threshold is chosen. Raises ValueError where there is no document.
     """
     current = current_setting(pipe)
-    settings = grid(current)[:2] if fixed else grid(current)
+    alone = current._replace(neighbor_weight=0.0)
+    settings = list(dict.fromkeys([alone, current])) if fixed else grid(current)
     dev = Dev(pipe, examples, most=max(setting.n_neighbors for setting in settings))
     trials = [dev.trial(setting) for setting in settings]
-    chosen = trials[-1] if fixed else best(trials)
+    before, chosen = trials[settings.index(current)], best(trials)
+    if fixed or not chosen.score:
+        chosen = before
     apply_setting(pipe, config, chosen.setting)
     entities = dev.scored(chosen.setting)
-    sample = (entities.scores, entities.types, entities.lengths, entities.correct)
-    pipe.calibration = fit_calibration(*sample, entities.documents)
-    held_out = cross_validated(*sample, entities.documents)
-    least = {}
-    if thresholds is not None:
+    held_out: Any = None
+    pipe.cfg["calibration"] = None
+    if entities.n_gold and len(np.unique(entities.documents)) > 1:
+        sample = (entities.scores, entities.types, entities.lengths, entities.correct)
+        pipe.calibration = fit_calibration(*sample, entities.documents)
+        held_out = cross_validated(*sample, entities.documents)
+    least = dict(pipe.thresholds) if fixed and thresholds is None else {}
+    if thresholds is not None and held_out is not None:
         least = best_thresholds(
             held_out, entities.types, entities.correct, entities.n_gold, objective=thresholds
         )
         least = {label: value for label, value in least.items() if value > KEEP_ALL}
     pipe.thresholds = config["thresholds"] = least
-    return DevChoice(trials, chosen, entities, held_out, least)
+    return DevChoice(trials, before, chosen, entities, held_out, least)
 
 
 def render_choice(choice: DevChoice, *, shown: int = SHOWN) -> str:
     """Markdown: the trials, the reliability of the scores, the thresholds."""
     entities = choice.entities
-    alone, current = choice.trials[:2]
+    alone, current = choice.trials[0], choice.before
     ranked = sorted(choice.trials, key=lambda trial: -trial.score)
     listed = [t for t in choice.trials if t in ranked[:shown] or t in (alone, current)]
     rows = [
@@ -85,10 +101,15 @@ def render_choice(choice: DevChoice, *, shown: int = SHOWN) -> str:
         "",
         *render_table(header, rows),
         "",
-        "Scores of the entities on dev, calibrated ones each by the other documents:",
-        "",
-        render_reliability(_scores(choice), entities.types, entities.correct),
     ]
+    if choice.held_out is None:
+        lines.append(UNCALIBRATED)
+    else:
+        lines += [
+            "Scores of the entities on dev, calibrated ones each by the other documents:",
+            "",
+            render_reliability(_scores(choice), entities.types, entities.correct),
+        ]
     if choice.thresholds:
         least = [[name, f"{value:.3f}"] for name, value in sorted(choice.thresholds.items())]
         lines += ["", "Least scores:", "", *render_table(["type", "score"], least)]
@@ -96,7 +117,7 @@ def render_choice(choice: DevChoice, *, shown: int = SHOWN) -> str:
 
 
 def write_choice(choice: DevChoice, folder: Path) -> None:
-    """Write ``dev.md``, ``dev.json`` (all trials) and ``reliability.svg``."""
+    """Write ``dev.md``, ``dev.json`` (all trials); of calibrated scores ``reliability.svg``."""
     folder.mkdir(parents=True, exist_ok=True)
     text = render_choice(choice, shown=len(choice.trials))
     (folder / "dev.md").write_text(text + "\n", encoding="utf8")
@@ -104,7 +125,10 @@ def write_choice(choice: DevChoice, folder: Path) -> None:
         {**t.setting._asdict(), "micro_f": t.micro_f, "macro_f": t.macro_f} for t in choice.trials
     ]
     srsly.write_json(folder / "dev.json", rows)
-    plot_reliability(folder / "reliability.svg", _scores(choice), choice.entities.correct)
+    picture = folder / "reliability.svg"
+    picture.unlink(missing_ok=True)
+    if choice.held_out is not None:
+        plot_reliability(picture, _scores(choice), choice.entities.correct)
 
 
 def _scores(choice: DevChoice) -> dict[str, Any]:

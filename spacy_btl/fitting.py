@@ -80,11 +80,13 @@ def collect_keys(
     """Keys and gold labels of all tokens of the examples, batch by batch.
 
     types: entity types of the labels. dropout: rate under which the keys are made; with one, each
-    of several ``passes`` gives a token another key. Raises ValueError where there is no document,
-    and for dropout with a shared encoder, which is out of its reach.
+    of several ``passes`` gives a token another key. Raises ValueError where there is no document or
+    no pass, and for dropout with a shared encoder, which is out of its reach.
     """
     if not examples:
         raise ValueError("no document to fit the neighbours on")
+    if passes < 1:
+        raise ValueError(f"a token gets its keys in at least one pass, not in {passes}")
     if dropout and has_listener(pipe.model):
         raise ValueError(
             f'"{pipe.name}" takes the token vectors of a shared encoder, which runs without '
@@ -164,8 +166,8 @@ def add_examples(
 
     Their entities may be of types that the model has never seen, which become labels of the
     component. only_entities: leave their tokens outside of entities out. replace_outside: see
-    `contradicted`. weight: how many votes each added token has; None for one, or, where a type is
-    new, for so many that the nearest such token alone has the majority. settings: those of
+    `contradicted`. weight: how many votes each added token has; None for one, or, where the
+    model does not know a type, for so many that the nearest such token alone has the majority. settings: those of
     `collect_keys`.
 
     Raises ValueError for a document that has neighbours already, and where the component has no
@@ -182,15 +184,17 @@ def add_examples(
     types = [*pipe.labels, *new]
     tokens = collect_keys(pipe, examples, types=types, **settings)
     labels, names = pipe.reading.neighbor_labels(tokens.gold, types)
+    extras = pipe.reading.get_arrays()
+    pipe.reading.set_arrays(store.extras)  # of before, should anything fail below
     known = labels != MISSING
     if only_entities:
         known &= np.array([name != "O" for name in names])[labels]
     # All labels at once: their order is that of the columns, whichever occur.
-    kept = replace(store, label_names=tuple(names), extras=pipe.reading.get_arrays())
+    kept = replace(store, label_names=tuple(names), extras=extras)
     if replace_outside:
         parts = [name.split(ROW_SEPARATOR) for name in names]
         is_new = np.array([any(part[2:] in new for part in each) for each in parts])
-        outside = np.flatnonzero(kept.labels == names.index("O"))
+        outside = np.flatnonzero(np.array([name == "O" for name in names])[kept.labels])
         labelled = np.flatnonzero(labels != MISSING)
         gone = contradicted(
             kept.keys[outside],
@@ -200,7 +204,8 @@ def add_examples(
         )
         kept = kept.without_keys(outside[gone])
     if weight is None:
-        weight = pipe.neighbors.settings["n_neighbors"] // 2 + 1 if new else 1
+        is_ours = not seen <= set(pipe.cfg["labels"])
+        weight = pipe.neighbors.settings["n_neighbors"] // 2 + 1 if is_ours else 1
     rows = np.repeat(np.flatnonzero(known), weight)
     added = kept.added(
         tokens.keys[rows],

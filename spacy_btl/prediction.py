@@ -129,14 +129,12 @@ class NeighborNer(SavedByParts):
     @property
     def calibration(self) -> ScoreCalibration | None:
         """From raw scores to probabilities; None without `has_calibration`."""
-        if not self.has_calibration:
-            return None
-        return ScoreCalibration.from_json(self.cfg["calibration"]["scores"])
+        state = self.cfg["calibration"]
+        return ScoreCalibration.from_json(state["scores"]) if self.has_calibration else None
 
     @calibration.setter
     def calibration(self, calibration: ScoreCalibration) -> None:
-        state = {"decision": self.decision, "scores": calibration.to_json()}
-        self.cfg["calibration"] = state
+        self.cfg["calibration"] = {"decision": self.decision, "scores": calibration.to_json()}
 
     def predict(self, docs: Iterable[Doc]) -> Probabilities:
         """Label probabilities of each document; first axis n_tokens.
@@ -186,10 +184,11 @@ class NeighborNer(SavedByParts):
 
     def token_vectors(self, docs: Sequence[Doc]) -> tuple[Vectors, Vectors]:
         """Logits (n_tokens, n_columns) and keys (n_tokens, width) of all tokens, on the CPU."""
-        columns = n_columns(len(self.cfg["labels"]))
         if not any(len(doc) for doc in docs):
-            empty = np.zeros((0, columns), dtype=np.float32)
-            return empty, empty
+            columns = n_columns(len(self.cfg["labels"]))
+            head = self.model.get_ref("output_layer")
+            width = columns if self.keys == "logits" else head.maybe_get_dim("nI") or 0
+            return np.zeros((0, columns), np.float32), np.zeros((0, width), np.float32)
         check_read(self.model, docs, self.name)
         ops: Any = self.model.ops
         if self.keys == "logits":
@@ -223,6 +222,7 @@ class NeighborNer(SavedByParts):
     def set_neighbors(self, datastore: Datastore) -> None:
         """Let these neighbours vote. Raises ValueError where they belong to other weights."""
         self.neighbors.datastore = datastore
+        self.reading.set_arrays(datastore.extras)
         self._is_checked = False
         self.check_neighbors()
 

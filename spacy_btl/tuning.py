@@ -86,10 +86,13 @@ def current_setting(pipe: NeighborNer) -> Setting:
 class Dev:
     """Annotated documents with their logits and nearest keys, to try many settings on.
 
-    examples: with predictions that hold what components before this one have set.
+    examples: with predictions that hold what components before this one have set. Raises
+    ValueError where there is none.
     """
 
     def __init__(self, pipe: NeighborNer, examples: Sequence[Example], *, most: int) -> None:
+        if not examples:
+            raise ValueError("no document on dev to choose the settings on")
         self.pipe = pipe
         self.docs = [example.predicted for example in examples]
         self.gold = [set(gold_entities(eg.reference, pipe.spans_key)) for eg in examples]

@@ -14,6 +14,7 @@ from spacy.util import fix_random_seed
 from spacy_btl.calibration import ScoreCalibration
 from spacy_btl.component import BtlKnnNer, component_of
 from spacy_btl.fitting import document_id
+from spacy_btl.tuning import Dev, current_setting
 
 NAME = "btl_knn_ner"
 TEXTS = [text for text, _ in SENTENCES]
@@ -108,6 +109,8 @@ class TestProvenance:
         assert len(np.unique(keys, axis=0)) == 18 * passes
         assert pipe.fit_neighbors(examples, dropout=0.3, passes=passes) == 18 * passes
         np.testing.assert_array_equal(pipe.neighbors.datastore.keys, keys)
+        with pytest.raises(ValueError, match="at least one pass, not in 0"):
+            pipe.fit_neighbors(examples, passes=0)
         plain = pipe.token_vectors([example.predicted for example in examples])[1]
         assert not np.allclose(plain, keys[:18])
 
@@ -134,6 +137,21 @@ class TestDecision:
         ]
         reloaded = load(nlp.to_bytes(), keys="hidden")
         assert [entities(reloaded(text)) for text in TEXTS] == [entities(nlp(t)) for t in TEXTS]
+
+    @pytest.mark.parametrize("keys", ["logits", "hidden"])
+    def test_documents_without_tokens(self, trained: bytes, keys: str) -> None:
+        """Alone, and as many as fill a batch of their own."""
+        nlp = load(trained, keys=keys)
+        pipe = component_of(nlp)
+        empty = Example.from_dict(nlp.make_doc(""), {"entities": []})
+        assert pipe.fit_neighbors([*[empty] * 32, *make_examples(nlp)]) == 18
+        assert not nlp("").ents
+        assert pipe.predict([]) == []
+        assert entities(list(nlp.pipe(["", TEXTS[2]], batch_size=1))[1]) == [
+            ("fever", "Sign_symptom")
+        ]
+        dev = Dev(pipe, [*[empty] * 32, *make_examples(nlp)], most=3)
+        assert [len(found.spans) for found in dev.find(current_setting(pipe))[:32]] == [0] * 32
 
     @pytest.mark.parametrize("settings", [{"keys": "logit"}, {"neighbor_weight": 1.5}])
     def test_settings_that_are_none(self, settings: dict[str, Any]) -> None:

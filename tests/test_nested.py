@@ -120,6 +120,22 @@ def test_a_new_type_in_a_layer_of_its_own(nlp: Language, tmp_path: Path, weight:
     assert ear.label == "B-Ear"
 
 
+def test_a_refused_document_leaves_no_trace(nlp: Language) -> None:
+    other = spacy.blank("en")
+    other.add_pipe("btl_knn_ner", config=CONFIG)
+    pipe = other.from_bytes(nlp.to_bytes()).get_pipe("btl_knn_ner")
+    assert isinstance(pipe, BtlKnnNer)
+    pipe.fit_neighbors(make_examples(other))
+    labels, before = pipe.labels, {text: found(other(text)) for text in TEXTS}
+    (again, *_) = make_examples(other)
+    reference = again.reference
+    reference.spans[KEY] = [Span(reference, 0, 1, "Ear")]
+    with pytest.raises(ValueError, match="already in the datastore"):
+        pipe.add_examples([again])
+    assert pipe.labels == labels
+    assert {text: found(other(text)) for text in TEXTS} == before
+
+
 def test_what_does_not_fit_one_layer_is_not_taught_as_outside(nlp: Language) -> None:
     pipe = nlp.get_pipe("btl_knn_ner")
     assert isinstance(pipe, BtlKnnNer)

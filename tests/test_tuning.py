@@ -1,5 +1,6 @@
 """What dev decides: every setting is tried as the pipeline would decide by it."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 import spacy
 from conftest import SENTENCES, make_examples
 from spacy.language import Language
+from spacy.training import Example
 from spacy.util import fix_random_seed
 
 from spacy_btl.component import component_of
-from spacy_btl.dev_choice import choose_on_dev, render_choice
+from spacy_btl.dev_choice import choose_on_dev, render_choice, write_choice
 from spacy_btl.evaluation import evaluate
 from spacy_btl.tuning import Dev, Setting, Trial, apply_setting, best, grid
 
@@ -92,6 +94,7 @@ def test_fixed_keeps_the_setting(fitted: Language) -> None:
     pipe = component_of(fitted)
     setting = Setting(3, "softmax", 0.5, 0.75)
     apply_setting(pipe, {"neighbors": {}}, setting)
+    pipe.thresholds = {}
     choice = choose_on_dev(pipe, {"neighbors": {}}, make_examples(fitted), fixed=True)
     assert choice.chosen.setting == setting
     assert [trial.setting for trial in choice.trials] == [
@@ -99,6 +102,76 @@ def test_fixed_keeps_the_setting(fitted: Language) -> None:
         setting,
     ]
     assert choice.thresholds == {}
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_fixed_keeps_whatever_the_weight_and_the_thresholds(
+    fitted: Language, weight: float
+) -> None:
+    pipe = component_of(fitted)
+    setting = Setting(3, "softmax", 0.5, weight)
+    config: dict[str, Any] = {"neighbors": {}}
+    apply_setting(pipe, config, setting)
+    pipe.thresholds = {"Dosage": 0.125}
+    choice = choose_on_dev(pipe, config, make_examples(fitted), fixed=True)
+    assert choice.before == choice.chosen == choice.trials[-1]
+    assert choice.chosen.setting == setting
+    assert config["neighbor_weight"] == pipe.neighbor_weight == weight
+    assert config["thresholds"] == pipe.thresholds == {"Dosage": 0.125}
+    assert render_choice(choice).count("(as before)") == 1
+    pipe.thresholds = {}
+
+
+class TestTooLittleOnDev:
+    """The neighbours are fitted all the same; the scores stay raw, which is told."""
+
+    @staticmethod
+    def examples(nlp: Language, kind: str) -> list[Example]:
+        if kind == "one document":
+            return make_examples(nlp)[:1]
+        if kind == "one with entities":
+            empty = [Example(nlp.make_doc(text), nlp.make_doc(text)) for text in ("", " ", "")]
+            return [*empty, make_examples(nlp)[1]]
+        if kind == "no prediction":
+            return [Example.from_dict(nlp.make_doc(""), {"entities": []}) for _ in range(2)]
+        return [Example(eg.predicted, nlp.make_doc(eg.text)) for eg in make_examples(nlp)]
+
+    @pytest.mark.parametrize("fixed", [False, True])
+    @pytest.mark.parametrize(
+        ("kind", "is_tried"),
+        [
+            ("one document", True),
+            ("one with entities", True),
+            ("no prediction", False),
+            ("no gold", False),
+        ],
+    )
+    def test_scores_stay_raw(
+        self, fitted: Language, tmp_path: Path, kind: str, is_tried: bool, fixed: bool
+    ) -> None:
+        pipe = component_of(fitted)
+        config: dict[str, Any] = {"neighbors": {}}
+        current = CURRENT._replace(n_neighbors=1)
+        apply_setting(pipe, config, current)
+        choose_on_dev(pipe, config, make_examples(fitted), fixed=True)
+        assert pipe.has_calibration
+        (tmp_path / "reliability.svg").write_text("of another run", encoding="utf8")
+        choice = choose_on_dev(
+            pipe, config, self.examples(fitted, kind), fixed=fixed, thresholds="f1"
+        )
+        assert not pipe.has_calibration
+        assert choice.held_out is None
+        assert choice.thresholds == pipe.thresholds == {}
+        assert choice.before.setting == current
+        assert choice.chosen == (best(choice.trials) if is_tried and not fixed else choice.before)
+        assert "not calibrated" in render_choice(choice)
+        write_choice(choice, tmp_path)
+        assert sorted(file.name for file in tmp_path.iterdir()) == ["dev.json", "dev.md"]
+        assert fitted("She had fever").spans["btl_knn_ner"].attrs["calibrated"] is False
+
+    def test_no_document(self, fitted: Language) -> None:
+        with pytest.raises(ValueError, match="no document on dev"):
+            choose_on_dev(component_of(fitted), {"neighbors": {}}, [])
 
 
 def test_correct_means_label_and_all_bounds(fitted: Language) -> None:
