@@ -166,9 +166,9 @@ def add_examples(
 
     Their entities may be of types that the model has never seen, which become labels of the
     component. only_entities: leave their tokens outside of entities out. replace_outside: see
-    `contradicted`. weight: how many votes each added token has; None for one, or, where the
-    model does not know a type, for so many that the nearest such token alone has the majority. settings: those of
-    `collect_keys`.
+    `contradicted`. weight: how many votes each added token has; None for one, or, where the model
+    does not know a type, for so many that the nearest such token alone has the majority.
+    settings: those of `collect_keys`.
 
     Raises ValueError for a document that has neighbours already, and where the component has no
     neighbours at all.
