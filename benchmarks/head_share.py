@@ -48,9 +48,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--search", default="auto", help="auto, brute, pruned or torch")
     parser.add_argument("--n-neighbors", type=int, default=17)
+    parser.add_argument("--precision", help="of the encoder, for that of the pipeline")
     options = parser.parse_args()
     nlp = spacy.load(options.pipeline)
     pipe = component_of(nlp)
+    if options.precision:
+        pipe.model.get_ref("tok2vec").shims[0].precision = options.precision
     pipe.neighbor_weight = 1.0
     pipe.neighbors.n_neighbors, pipe.neighbors.votes = options.n_neighbors, "uniform"
     pipe.neighbors.search = options.search

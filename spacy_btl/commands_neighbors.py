@@ -243,7 +243,7 @@ def remove_documents_command(
 
 @app.command("documents")
 def documents_command(model: Model) -> None:
-    """List the documents that the neighbours come from, with their numbers of tokens."""
+    """List the documents that the neighbours come from, with the number of votes each can give."""
     import spacy
 
     from .component import component_of
@@ -253,7 +253,7 @@ def documents_command(model: Model) -> None:
         store = component_of(spacy.load(model)).neighbors.datastore
         counts = store.counts_by_document() if store is not None else {}
     rows = [[name, str(count)] for name, count in sorted(counts.items())]
-    typer.echo("\n".join(render_table(["document", "tokens"], rows)))
+    typer.echo("\n".join(render_table(["document", "votes"], rows)))
 
 
 def _objective(text: str) -> Any:
