@@ -5,7 +5,6 @@ token. Its label, its document and its place there are kept, its text is not.
 """
 
 import difflib
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,6 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from .checked_file import array_to_texts, pack, texts_to_array, unpack
+from .datastore_checks import (
+    checked_indices,
+    distinct,
+    float32,
+    joined,
+    one_each,
+    positions,
+    quoted,
+    read_only,
+)
 
 if TYPE_CHECKING:
     from .search import KeySearch
@@ -74,11 +83,11 @@ class Datastore:
 
     def __post_init__(self) -> None:
         checked: dict[str, Any] = {
-            "label_names": _distinct("label_names", self.label_names),
-            "documents": _distinct("documents", self.documents),
-            "extras": {name: _read_only(array) for name, array in self.extras.items()},
+            "label_names": distinct("label_names", self.label_names),
+            "documents": distinct("documents", self.documents),
+            "extras": {name: read_only(array) for name, array in self.extras.items()},
         }
-        keys = _float32(self.keys)
+        keys = float32(self.keys)
         if keys.ndim != 2 or not keys.shape[1]:
             raise ValueError(f"keys must have the shape (n_keys, width), not {keys.shape}")
         for name, below in (
@@ -86,15 +95,15 @@ class Datastore:
             ("document_of_key", len(checked["documents"])),
             ("offsets", 2**63),
         ):
-            indices = _indices(getattr(self, name), name, below, _DTYPES[name])
-            if len(indices) != len(keys):
-                raise ValueError(f"{name} are {len(indices)}, but keys are {len(keys)}")
-            checked[name] = _read_only(indices)
-        checked["keys"] = _read_only(keys)
+            values = checked_indices(getattr(self, name), name, below, _DTYPES[name])
+            if len(values) != len(keys):
+                raise ValueError(f"{name} are {len(values)}, but keys are {len(keys)}")
+            checked[name] = read_only(values)
+        checked["keys"] = read_only(keys)
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         if idle := [name for name, count in self.counts_by_document().items() if not count]:
-            raise ValueError(f"documents without a key: {_quoted(idle)}; leave their ids out")
+            raise ValueError(f"documents without a key: {quoted(idle)}; leave their ids out")
         # The extremes tell of any NaN or infinity without a second array as large as the keys.
         if keys.size and not np.isfinite((keys.min(), keys.max())).all():
             first = int(np.flatnonzero(~np.isfinite(keys).all(axis=1))[0])
@@ -201,10 +210,10 @@ class Datastore:
         Raises ValueError where the lengths or the width differ, for what the store itself refuses,
         and for a document that has keys already: no token may stand twice.
         """
-        keys, offsets = _float32(keys), _indices(offsets, "offsets", 2**63)
+        keys, offsets = float32(keys), checked_indices(offsets, "offsets", 2**63)
         if keys.ndim != 2 or keys.shape[1] != self.width:
             raise ValueError(f"keys must be (n_keys, {self.width}), not {keys.shape}")
-        labels, ids = _one_each(labels, len(keys)), _one_each(documents, len(keys))
+        labels, ids = one_each(labels, len(keys)), one_each(documents, len(keys))
         if not len(keys) == len(labels) == len(ids) == len(offsets):
             raise ValueError(
                 f"{len(keys)} keys, {len(labels)} labels, {len(ids)} documents and {len(offsets)} "
@@ -213,20 +222,20 @@ class Datastore:
         known = set(self.documents)
         if twice := [name for name in dict.fromkeys(ids) if name in known]:
             raise ValueError(
-                f"already in the datastore: {_quoted(twice)}; remove first what is to be replaced, "
+                f"already in the datastore: {quoted(twice)}; remove first what is to be replaced, "
                 "so that no token stands twice"
             )
         label_names = tuple(dict.fromkeys((*self.label_names, *labels)))
         all_documents = tuple(dict.fromkeys((*self.documents, *ids)))
-        label_of, document_of = _positions(label_names), _positions(all_documents)
+        label_of, document_of = positions(label_names), positions(all_documents)
         return replace(
             self,
-            keys=_joined(self.keys, keys),
-            labels=_joined(self.labels, [label_of[label] for label in labels]),
+            keys=joined(self.keys, keys),
+            labels=joined(self.labels, [label_of[label] for label in labels]),
             label_names=label_names,
             documents=all_documents,
-            document_of_key=_joined(self.document_of_key, [document_of[name] for name in ids]),
-            offsets=_joined(self.offsets, offsets),
+            document_of_key=joined(self.document_of_key, [document_of[name] for name in ids]),
+            offsets=joined(self.offsets, offsets),
         )
 
     def removed(self, documents: str | Iterable[str]) -> "Datastore":
@@ -235,15 +244,15 @@ class Datastore:
         documents: one id, or several. Label names stay. Raises ValueError for an unknown id.
         """
         ids = [documents] if isinstance(documents, str) else list(documents)
-        positions = _positions(self.documents)
-        if unknown := [name for name in dict.fromkeys(ids) if name not in positions]:
+        position_of = positions(self.documents)
+        if unknown := [name for name in dict.fromkeys(ids) if name not in position_of]:
             close = difflib.get_close_matches(str(unknown[0]), self.documents)
             raise ValueError(
                 f"not among the {len(self.documents):,} documents of the datastore: "
-                f"{_quoted(unknown)}" + (f"; there is {_quoted(close)}" if close else "")
+                f"{quoted(unknown)}" + (f"; there is {quoted(close)}" if close else "")
             )
         stays = np.ones(len(self.documents), dtype=np.bool_)
-        stays[[positions[name] for name in ids]] = False
+        stays[[position_of[name] for name in ids]] = False
         return self._kept(stays[self.document_of_key])
 
     def without_keys(self, keys: npt.ArrayLike) -> "Datastore":
@@ -252,7 +261,7 @@ class Datastore:
         keys: indices of keys, as `search` gives them. Raises ValueError for one out of range.
         """
         stays = np.ones(len(self), dtype=np.bool_)
-        stays[_indices(keys, "indices of keys", len(self))] = False
+        stays[checked_indices(keys, "indices of keys", len(self))] = False
         return self._kept(stays)
 
     def _kept(self, kept: npt.NDArray[np.bool_]) -> "Datastore":
@@ -316,64 +325,3 @@ class Datastore:
             "offsets": self.offsets,
             **{_EXTRA + name: array for name, array in self.extras.items()},
         }
-
-
-def _distinct(what: str, names: Iterable[str]) -> tuple[str, ...]:
-    """The names; ValueError where one is no text, is empty, stands twice, or cannot be saved."""
-    names = tuple(names)
-    if wrong := [name for name in names if not isinstance(name, str) or not name]:
-        raise ValueError(f"{wrong[0]!r} in {what} is no name: each must be a text, not empty")
-    if len(set(names)) < len(names):
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        raise ValueError(f"twice in {what}: {_quoted(twice)}")
-    try:
-        texts_to_array(names)
-    except ValueError as error:
-        raise ValueError(f"in {what}, {error}") from None
-    return names
-
-
-def _quoted(names: Sequence[str]) -> str:
-    """A few names, for a message."""
-    more = len(names) - 3
-    return ", ".join(map(repr, names[:3])) + (f" and {more} more" if more > 0 else "")
-
-
-def _one_each(names: str | Sequence[str], n: int) -> list[str]:
-    return [names] * n if isinstance(names, str) else list(names)
-
-
-def _positions(names: Iterable[str]) -> dict[str, int]:
-    return {name: i for i, name in enumerate(names)}
-
-
-def _float32(keys: npt.ArrayLike) -> Floats2d:
-    with np.errstate(over="ignore"):  # infinities are found later, with those that were there
-        return np.asarray(keys, dtype=np.float32)
-
-
-def _indices(values: npt.ArrayLike, name: str, below: int, dtype: type = np.int64) -> Array:
-    """Whole numbers from 0 to below a bound, along one axis."""
-    array = np.asarray(values)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise ValueError(
-            f"{name} must be whole numbers along one axis, not {array.dtype} {array.shape}"
-        )
-    if array.size and not 0 <= int(array.min()) <= int(array.max()) < below:
-        raise ValueError(
-            f"{name} must lie from 0 to below {below}, but lie from {array.min()} to {array.max()}"
-        )
-    return array.astype(dtype, copy=False)
-
-
-def _read_only(array: Array) -> Array:
-    """The same numbers under a name of their own, through which they cannot be changed."""
-    view = np.asarray(array).view()
-    view.setflags(write=False)
-    return view
-
-
-def _joined(old: Array, new: npt.ArrayLike) -> Array:
-    """Both behind each other, in the type of the old; without a copy where that is empty."""
-    new = np.asarray(new, dtype=old.dtype)
-    return np.concatenate((old, new)) if len(old) else new

@@ -192,17 +192,7 @@ def add_examples(
     # All labels at once: their order is that of the columns, whichever occur.
     kept = replace(store, label_names=tuple(names), extras=extras)
     if replace_outside:
-        parts = [name.split(ROW_SEPARATOR) for name in names]
-        is_new = np.array([any(part[2:] in new for part in each) for each in parts])
-        outside = np.flatnonzero(np.array([name == "O" for name in names])[kept.labels])
-        labelled = np.flatnonzero(labels != MISSING)
-        gone = contradicted(
-            kept.keys[outside],
-            tokens.keys[labelled],
-            is_new[labels[labelled]],
-            [tokens.documents[i] for i in labelled],
-        )
-        kept = kept.without_keys(outside[gone])
+        kept = _without_contradicted(kept, tokens, labels, new)
     if weight is None:
         is_ours = not seen <= set(pipe.cfg["labels"])
         weight = pipe.neighbors.settings["n_neighbors"] // 2 + 1 if is_ours else 1
@@ -231,6 +221,27 @@ def remove_documents(pipe: NeighborNer, documents: Iterable[str]) -> int:
     rest = store.removed(documents)
     pipe.set_neighbors(rest)
     return len(store) - len(rest)
+
+
+def _without_contradicted(
+    store: Datastore, tokens: TokenKeys, labels: Array, new: Sequence[str]
+) -> Datastore:
+    """Without the keys outside of entities that lie among the tokens of new types.
+
+    labels: (n_tokens,) of the tokens, in the store's numbers.
+    """
+    parts = [name.split(ROW_SEPARATOR) for name in store.label_names]
+    is_new = np.array([any(part[2:] in new for part in each) for each in parts])
+    is_outside = np.array([name == "O" for name in store.label_names])
+    outside = np.flatnonzero(is_outside[store.labels])
+    labelled = np.flatnonzero(labels != MISSING)
+    gone = contradicted(
+        store.keys[outside],
+        tokens.keys[labelled],
+        is_new[labels[labelled]],
+        [tokens.documents[i] for i in labelled],
+    )
+    return store.without_keys(outside[gone])
 
 
 def _keys(pipe: NeighborNer, docs: Sequence[Doc]) -> Array:

@@ -8,6 +8,7 @@ import spacy
 import torch
 from spacy.language import Language
 from spacy.training import Example
+from spacy.util import fix_random_seed
 
 # The models here are tiny: a second thread would only wait for the first.
 torch.set_num_threads(1)
@@ -35,6 +36,19 @@ def make_examples(nlp: Language) -> list[Example]:
 def entities(doc: spacy.tokens.Doc) -> list[tuple[str, str]]:
     """Text and label of each entity, in order."""
     return [(ent.text, ent.label_) for ent in doc.ents]
+
+
+@pytest.fixture(scope="session")
+def trained() -> bytes:
+    """A pipeline that knows the sentences by heart, as bytes, for each test to load its own."""
+    fix_random_seed(0)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("btl_knn_ner")
+    examples = make_examples(nlp)
+    optimizer = nlp.initialize(lambda: examples)
+    for _ in range(60):
+        nlp.update(examples, sgd=optimizer)
+    return nlp.to_bytes()
 
 
 @pytest.fixture(scope="session")

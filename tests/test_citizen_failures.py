@@ -11,27 +11,15 @@ from typing import Any
 
 import pytest
 import spacy
-from conftest import SENTENCES, entities, make_examples
+from conftest import SENTENCES, entities
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.util import fix_random_seed
 
 from spacy_btl.component import component_of
 
 ROOT = Path(__file__).parents[1]
 NAME = "btl_knn_ner"
 TEXTS = [text for text, _ in SENTENCES]
-
-
-@pytest.fixture(scope="module")
-def trained() -> bytes:
-    fix_random_seed(0)
-    nlp = spacy.blank("en")
-    nlp.add_pipe(NAME)
-    optimizer = nlp.initialize(lambda: make_examples(nlp))
-    for _ in range(60):
-        nlp.update(make_examples(nlp), sgd=optimizer)
-    return nlp.to_bytes()
 
 
 @pytest.fixture

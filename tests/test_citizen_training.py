@@ -22,17 +22,6 @@ TEXTS = [text for text, _ in SENTENCES]
 GOLD = [[(text[s:e], label) for s, e, label in ents] for text, ents in SENTENCES]
 
 
-@pytest.fixture(scope="module")
-def trained() -> bytes:
-    fix_random_seed(0)
-    nlp = spacy.blank("en")
-    nlp.add_pipe(NAME)
-    optimizer = nlp.initialize(lambda: make_examples(nlp))
-    for _ in range(60):
-        nlp.update(make_examples(nlp), sgd=optimizer)
-    return nlp.to_bytes()
-
-
 @pytest.fixture
 def nlp(trained: bytes) -> Language:
     fix_random_seed(0)

@@ -87,6 +87,14 @@ def check_command(words: list[str]) -> None:
         assert words[0] in ("make", "pip", "python", "cd")
 
 
+def test_the_example_of_the_readme_finds_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", PAGES[0].read_text(encoding="utf8"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+        assert "('warfarin', 'Medication')" in capsys.readouterr().out
+
+
 def test_links_lead_somewhere() -> None:
     for page in PAGES:
         text = page.read_text(encoding="utf8")

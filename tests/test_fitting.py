@@ -9,7 +9,6 @@ from conftest import LABELS, SENTENCES, entities, make_examples
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
-from spacy.util import fix_random_seed
 
 from spacy_btl.calibration import ScoreCalibration
 from spacy_btl.component import BtlKnnNer, component_of
@@ -19,18 +18,6 @@ from spacy_btl.tuning import Dev, current_setting
 NAME = "btl_knn_ner"
 TEXTS = [text for text, _ in SENTENCES]
 SURE = ScoreCalibration(intercept=0.0, slope=0.5, n_entities=98, n_documents=9)
-
-
-@pytest.fixture(scope="module")
-def trained() -> bytes:
-    fix_random_seed(0)
-    nlp = spacy.blank("en")
-    nlp.add_pipe(NAME)
-    examples = make_examples(nlp)
-    optimizer = nlp.initialize(lambda: examples)
-    for _ in range(60):
-        nlp.update(examples, sgd=optimizer)
-    return nlp.to_bytes()
 
 
 def load(trained: bytes, **config: Any) -> Language:
