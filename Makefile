@@ -1,10 +1,11 @@
 # make all:  from annotated reports to a wheel.   make test:  tests, linters, type check.
+# make docs: README and docs/ as pages, in build/docs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CORPUS ?= maccrobat
 
-.PHONY: all test clean
+.PHONY: all test docs clean
 
 all: $(VENV)/.installed
 	$(BIN)/python -m spacy project run all . --vars.corpus $(CORPUS)
@@ -15,6 +16,10 @@ test: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+docs: $(VENV)/.installed
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs -d build/doctrees . build/docs
+	@echo "build/docs/index.html"
 
 # The exact versions of constraints.txt, so that a run today is a run tomorrow.
 $(VENV)/.installed: pyproject.toml constraints.txt

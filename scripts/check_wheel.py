@@ -3,15 +3,22 @@
     python scripts/check_wheel.py packages
 
 Takes the newest wheel under the folder, and the wheel of spacy-btl beside it. Installing needs a
-package index; loading and annotating must not need any network.
+package index; loading and annotating must not need any network. Before that the wheel is looked
+through: the model card, the size by part, and that nothing stands in it twice.
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
 import venv
+import zipfile
 from pathlib import Path
+
+from spacy_btl.model_card_text import render_card
+from spacy_btl.report import render_table
+from spacy_btl.saved_parts import sizes, stored_twice
 
 TEXT = "She took 5 mg of warfarin daily for chest pain, and her temperature was 38.2 °C."
 
@@ -31,8 +38,37 @@ docs = list(nlp.pipe([{text!r}, ""]))
 print([(ent.text, ent.label_) for ent in docs[0].ents])
 pipe = nlp.get_pipe("btl_knn_ner")
 print(len(pipe.labels), "labels, neighbours fitted:", pipe.has_neighbors)
-assert pipe.has_neighbors
+assert pipe.has_neighbors == {neighbors!r}
+assert nlp.meta["model_card"]["name"] == {name!r}
 """
+
+
+def check_content(path: Path) -> dict[str, int]:
+    """Print the size of a wheel by part; the bytes of each.
+
+    Raises SystemExit where there is no model card, or something stands there twice.
+    """
+    with zipfile.ZipFile(path) as wheel:
+        files = [(name, wheel.read(name)) for name in wheel.namelist()]
+    content = dict(files)
+    name, version = path.name.split("-")[:2]
+    folder = f"{name}/{name}-{version}"
+    # spaCy keeps meta.json beside the pipeline once more: the package reads its version there.
+    if twice := stored_twice(file for file in files if file[0] != f"{name}/meta.json"):
+        raise SystemExit(f"{path.name} holds twice: {'; '.join(map(' = '.join, twice))}")
+    facts = json.loads(content[f"{folder}/meta.json"]).get("model_card")
+    if facts is None or f"{folder}/README.md" not in content:
+        raise SystemExit(f"{path.name} has no model card; python -m spacy btl card writes one")
+    card = render_card(facts)
+    metadata = next(data for file, data in files if file.endswith(".dist-info/METADATA"))
+    for where in (content[f"{folder}/README.md"], metadata):
+        if card.strip() not in where.decode("utf8").replace("\r\n", "\n"):
+            raise SystemExit(f"{path.name}: the README is not what the facts in meta.json give")
+    parts = sizes(files)
+    rows = [[part, f"{count:,}"] for part, count in {**parts, "all": sum(parts.values())}.items()]
+    print("\n".join(render_table(["part, unpacked", "bytes"], rows)))
+    print(f"{path.name}: {path.stat().st_size:,} bytes, nothing twice, model card of {len(card)}")
+    return parts
 
 
 def main() -> None:
@@ -43,12 +79,14 @@ def main() -> None:
     wheels = sorted(options.packages.glob("*/dist/*.whl"), key=lambda path: path.stat().st_mtime)
     if not wheels:
         raise SystemExit(f"no wheel in {options.packages}")
+    parts = check_content(wheels[-1])
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / ("Scripts" if sys.platform == "win32" else "bin") / "python"
         install = [python, "-m", "pip", "install", "--quiet", "--find-links", options.packages]
         subprocess.run([*install, "-c", options.constraints, wheels[-1]], check=True)
-        code = CODE.format(name=wheels[-1].name.split("-")[0], text=TEXT)
+        name = wheels[-1].name.split("-")[0]
+        code = CODE.format(name=name, text=TEXT, neighbors=parts["neighbours"] > 0)
         subprocess.run([python, "-c", code], check=True, cwd=folder)
     print(f"{wheels[-1].name} loads and annotates without a network")
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from .markdown import cell
+
 Status = Literal["kept", "moved", "flattened", "dropped"]
 STATUSES: tuple[Status, ...] = ("kept", "moved", "flattened", "dropped")
 
@@ -89,7 +91,7 @@ class Account:
     def to_markdown(self) -> str:
         """The sums as a readable table."""
         totals = self.totals()
-        lines = [f"**{self.heading}**", ""] if self.heading else []
+        lines = [f"**{cell(self.heading)}**", ""] if self.heading else []
         lines += ["# What became of every annotated entity", ""]
         lines += [f"- {key}: {value}" for key, value in self.settings.items()]
         lines += ["", *table(["", "entities"], [[k, v] for k, v in totals.items()])]
@@ -109,4 +111,4 @@ def _dumps(value: Any) -> str:
 def table(header: list[str], rows: Iterable[Iterable[Any]]) -> list[str]:
     """Lines of a Markdown table, numbers to the right."""
     align = ["---", *["---:"] * (len(header) - 1)]
-    return [f"| {' | '.join(map(str, row))} |" for row in (header, align, *rows)]
+    return [f"| {' | '.join(map(cell, row))} |" for row in (header, align, *rows)]

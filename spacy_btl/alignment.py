@@ -100,9 +100,9 @@ def choose_flat(
     owner: dict[int, int] = {}
     for i in sorted(range(len(spans)), key=priority):
         start, end, _ = spans[i]
-        taken = [owner[token] for token in range(start, end) if token in owner]
-        if taken:
-            lost_to[i] = taken[0]
+        taken = next((owner[token] for token in range(start, end) if token in owner), None)
+        if taken is not None:
+            lost_to[i] = taken
         else:
             owner.update(dict.fromkeys(range(start, end), i))
     return lost_to

@@ -24,6 +24,7 @@ from .annotate_folder import Outcome, RunFolder
 from .annotate_inputs import KINDS, PLACES, Fields, RecordError, Row, Source
 from .annotate_outputs import FORMATS, file_key, make_writer
 from .annotate_plan import Shard, Slice, file_error, find_files, fingerprint, make_shards
+from .seal import check_seal
 
 PROBE = "She took 5 mg of warfarin daily for chest pain."
 REPEATED = "its id stands before in the input"
@@ -72,6 +73,7 @@ class Annotator:
         if job.gpu_id >= 0:
             spacy.require_gpu(job.gpu_id)  # type: ignore[attr-defined]
         self._job = job
+        check_seal(Path(job.model))  # spaCy's own files before they are read
         self._nlp = spacy.load(job.model)
         self._source = Source(Path(job.source), job.kind, job.fields)
         self._folder = RunFolder(Path(job.output), job.to)
@@ -205,7 +207,8 @@ def annotate(
     progress: whether a bar is shown; None for where there is a terminal.
 
     Raises ValueError or OSError, before anything is annotated, for settings that are wrong, for a
-    pipeline that cannot be loaded or run, and for an ``output`` that holds anything else.
+    pipeline that cannot be loaded or run, and for an ``output`` that holds anything else or that
+    another run writes to.
     """
     if to not in FORMATS:
         raise ValueError(f'"{to}" is none of the formats {", ".join(FORMATS)}')
@@ -234,18 +237,7 @@ def annotate(
         "shard_size": shard_size,
     }
     run = RunFolder(output, to)
-    run.start(settings)
     bar = {"unit": " records", "disable": None if progress is None else not progress}
-    key = file_key if to == "brat" else str
-    shards, total, resumed = [], 0, 0
-    with tqdm(desc="reading ids", **bar) as reading:
-        for shard in make_shards(Source(source, kind, fields), files, shard_size, key):
-            reading.update(shard.n_records)
-            total += shard.n_records
-            if run.is_done(shard.number):
-                resumed += shard.n_records
-            else:
-                shards.append(shard)
     job = Job(
         model=str(folder),
         source=str(source),
@@ -258,10 +250,21 @@ def annotate(
         gpu_id=min(gpu_id, 0) if engine == "ray" else gpu_id,  # Ray shows an actor only its own
         threads=1 if engine == "local" and n_process > 1 else None,
     )
-    with tqdm(desc="annotate", total=total, initial=resumed, **bar) as done:
-        for count in run_shards(engine, job, shards, n_process):
-            done.update(count)
-    records, entities, set_aside = run.finish()
+    key = file_key if to == "brat" else str
+    shards, total, resumed = [], 0, 0
+    with run.started(settings):
+        with tqdm(desc="reading ids", **bar) as reading:
+            for shard in make_shards(Source(source, kind, fields), files, shard_size, key):
+                reading.update(shard.n_records)
+                total += shard.n_records
+                if run.is_done(shard.number):
+                    resumed += shard.n_records
+                else:
+                    shards.append(shard)
+        with tqdm(desc="annotate", total=total, initial=resumed, **bar) as done:
+            for count in run_shards(engine, job, shards, n_process):
+                done.update(count)
+        records, entities, set_aside = run.finish()
     return Summary(records, entities, set_aside, resumed)
 
 

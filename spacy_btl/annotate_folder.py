@@ -4,6 +4,7 @@
     annotations/shard-00000.jsonl  or .parquet, .spacy; for BRAT the documents by their ids
     done/shard-00000.json          the counts of a shard and the records set aside, written last
     errors.jsonl                   all records set aside, at the end
+    run.lock                       empty; held while a run goes on
 
 Every file is written under another name, in ``partial``, and renamed when it is whole.
 """
@@ -14,6 +15,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,9 @@ from typing import Any
 from . import brat
 from .annotate_outputs import SUFFIXES
 from .brat_conf import annotation_conf, visual_conf
+from .file_lock import locked
+
+_LOCK = "run.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +46,36 @@ class RunFolder:
         self._annotations = path / "annotations"
         self._partial = path / "partial"
 
-    def start(self, settings: Mapping[str, Any]) -> None:
-        """Make the folder, or go on in it.
+    @contextmanager
+    def started(self, settings: Mapping[str, Any]) -> Iterator[None]:
+        """Make the folder, or go on in it, and let no other run do so meanwhile.
 
-        Raises ValueError where it holds anything but a run with the same settings.
+        Raises ValueError where it holds anything but a run with the same settings, or where
+        another run writes to it.
         """
         file = self.path / "run.json"
-        if file.is_file():
-            if any(self.path.glob("done/*")) or any(self.path.glob("annotations/*")):
-                _check_settings(self.path, json.loads(file.read_bytes()), settings)
-        elif self.path.exists() and (
-            not self.path.is_dir() or any(p.name != "partial" for p in self.path.iterdir())
-        ):
+        if not file.is_file() and self.path.exists() and self._holds_something_else():
             raise ValueError(
                 f"{self.path} is not empty and holds no run of annotate: choose another"
             )
-        shutil.rmtree(self._partial, ignore_errors=True)  # what a killed run left
-        self.write("run.json", json.dumps(settings, indent=2).encode())
+        self.path.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.path / _LOCK))
+            except BlockingIOError as error:
+                raise ValueError(
+                    f"another run writes to {self.path}: wait for its end, or choose another folder"
+                ) from error
+            if any(self.path.glob("done/*")) or any(self.path.glob("annotations/*")):
+                _check_settings(self.path, json.loads(file.read_bytes()), settings)
+            shutil.rmtree(self._partial, ignore_errors=True)  # what a killed run left
+            self.write("run.json", json.dumps(settings, indent=2).encode())
+            yield
+
+    def _holds_something_else(self) -> bool:
+        if not self.path.is_dir():
+            return True
+        return any(path.name not in ("partial", _LOCK) for path in self.path.iterdir())
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file, whole or not at all."""

@@ -24,6 +24,9 @@ SUFFIXES = {"jsonl": ".jsonl", "parquet": ".parquet", "docbin": ".spacy"}
 
 MAX_NAME = 250  # bytes of a file name, with room for its suffix
 
+_LINE_BREAKS = str.maketrans({code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)})
+"""What JSON leaves as it is, and `str.splitlines` would take for the end of a line."""
+
 
 class Entity(NamedTuple):
     """An entity found: characters from 0, the end excluded; no score where it has none."""
@@ -39,11 +42,11 @@ class Entity(NamedTuple):
 def entities_of(doc: Doc, key: str | None = None) -> list[Entity]:
     """The entities of ``doc.ents``, or of ``doc.spans[key]``, with their scores."""
     scores: dict[tuple[int, int, int], tuple[float, bool]] = {}
-    for name, group in doc.spans.items():
-        if "calibrated" in group.attrs and (stored := read_scores(doc, name)) is not None:
-            found, calibrated = stored
-            for span, score in zip(found.spans, found.scores, strict=True):
-                scores.setdefault((span.start, span.end, span.label), (float(score), calibrated))
+    for group in doc.spans.values():
+        if (found := read_scores(group)) is not None:
+            for span, score, calibrated in zip(*found, strict=True):
+                place = (span.start, span.end, span.label)
+                scores.setdefault(place, (float(score), bool(calibrated)))
     spans = doc.ents if key is None else doc.spans.get(key, ())
     return [
         Entity(
@@ -86,7 +89,8 @@ class JsonLinesWriter:
             value["text"] = doc.text
         names = ("start", "end", "label", "score", "calibrated")
         value["entities"] = [{name: getattr(e, name) for name in names} for e in entities]
-        self._lines.append(f"{json.dumps(value, ensure_ascii=False)}\n")
+        line = json.dumps(value, ensure_ascii=False).translate(_LINE_BREAKS)
+        self._lines.append(f"{line}\n")
         self.counts.update(e.label for e in entities)
 
     def files(self) -> Iterator[tuple[str, bytes]]:

@@ -251,6 +251,23 @@ def flat_text(text: str) -> str:
     return text.replace("\r", "").replace("\n", " ")
 
 
+def surface_agreement(entity: Entity, text: str) -> tuple[int, bool]:
+    """How many characters of an entity's surface text are those at its offsets, and if all are.
+
+    Both as `flat_text` has them, with one space between fragments. Looks at no more of the text
+    than the surface text is long, and a fragment: fragments may name the whole text many times.
+    """
+    surface, at = flat_text(entity.text), 0
+    for i, (start, end) in enumerate(entity.fragments):
+        piece = (" " if i else "") + flat_text(text[start:end])
+        if not surface.startswith(piece, at):
+            rest = zip(surface[at:], piece, strict=False)
+            alike = next((n for n, (a, b) in enumerate(rest) if a != b), len(surface) - at)
+            return at + min(alike, len(piece)), False
+        at += len(piece)
+    return at, at == len(surface)
+
+
 def _missing(entity: Entity) -> int:
     """Return how many characters the surface text is shorter than the offsets say."""
     start, end = entity.fragments[0]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .brat import Attribute, Entity, Record, Standoff, Unknown, flat_text
+from .brat import Attribute, Entity, Record, Standoff, Unknown, surface_agreement
 from .references import references
 
 # The values of `Problem.reason`: first those that `check` finds, then those of files.
@@ -55,18 +55,13 @@ def find_fault(entity: Entity, text: str | None) -> tuple[str, str] | None:
         if text is not None and end > len(text):
             return OUTSIDE, f"from {start} to {end}, in a text of {len(text)} characters"
     if text is not None:
-        expected = " ".join(text[start:end] for start, end in entity.fragments)
-        if flat_text(entity.text) != flat_text(expected):
+        alike, same = surface_agreement(entity, text)
+        if not same:
             places = ";".join(f"{start}-{end}" for start, end in entity.fragments)
-            sizes = f"{len(entity.text)} characters, the text at {places} has {len(expected)}"
-            return SURFACE, f"{sizes}, equal in the first {_common(entity.text, expected)}"
+            expected = sum(1 + end - start for start, end in entity.fragments) - 1
+            sizes = f"{len(entity.text)} characters, the text at {places} has {expected}"
+            return SURFACE, f"{sizes}, equal in the first {alike}"
     return None
-
-
-def _common(a: str, b: str) -> int:
-    """Return how many characters two texts begin with alike, newlines being spaces."""
-    pairs = enumerate(zip(flat_text(a), flat_text(b), strict=False))
-    return next((i for i, (x, y) in pairs if x != y), min(len(flat_text(a)), len(flat_text(b))))
 
 
 def _ids(names: Iterable[str]) -> str:

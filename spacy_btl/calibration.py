@@ -75,6 +75,10 @@ class ScoreCalibration:
         margin = 1.0 / (self.n_entities + 2)
         return np.clip(scores, margin, 1.0 - margin).astype(np.float32)
 
+    def has_seen(self, types: Sequence[str]) -> Bools1d:
+        """Whether it was fitted on entities of each of these types; (n,)."""
+        return np.array([name in self.offsets for name in types], dtype=np.bool_)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values, for `from_json`."""
         return {

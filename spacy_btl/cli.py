@@ -3,7 +3,14 @@
 from spacy.cli._util import app as spacy_app
 
 # Importing them adds their commands.
-from . import commands_annotate, commands_data, commands_model, commands_neighbors  # noqa: F401
+from . import (  # noqa: F401
+    commands_annotate,
+    commands_data,
+    commands_model,
+    commands_neighbors,
+    commands_package,
+    commands_seal,
+)
 from .commands import app
 
 spacy_app.add_typer(app)

@@ -5,9 +5,14 @@ spaCy loads them at every start of its command line, so that each imports what i
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from wasabi import msg
+
+if TYPE_CHECKING:
+    from spacy.language import Language
 
 app = typer.Typer(
     name="btl",
@@ -24,3 +29,25 @@ def errors_as_text() -> Iterator[None]:
         yield
     except (ValueError, OSError) as error:
         msg.fail(str(error), exits=1)
+
+
+def save_pipeline(nlp: "Language", out_dir: Path) -> None:
+    """Write a pipeline to a folder and seal it, without the words of its training texts."""
+    from .privacy import without_training_texts
+    from .seal import write_seal
+
+    without_training_texts(nlp).to_disk(out_dir)
+    write_seal(out_dir)
+
+
+def load_pipeline(model: Path) -> "Language":
+    """Load a pipeline. Raises ValueError, with the file's name, where a sealed one has changed.
+
+    ``spacy.load`` alone meets the seal after spaCy's own files, with whatever error these give.
+    """
+    import spacy
+
+    from .seal import check_seal
+
+    check_seal(model)
+    return spacy.load(model)

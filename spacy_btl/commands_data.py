@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from wasabi import msg
 
-from .commands import app, errors_as_text
+from .commands import app, errors_as_text, load_pipeline
 
 if TYPE_CHECKING:
     from .account import Account
@@ -191,9 +191,7 @@ def stats_command(
 
     with errors_as_text():
         if (path / "config.cfg").is_file():
-            import spacy
-
-            values = pipeline_stats(spacy.load(path))
+            values = pipeline_stats(load_pipeline(path))
             text = json.dumps(values, indent=2) if as_json else pipeline_stats_to_markdown(values)
             typer.echo(text, nl=False)
             return

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from wasabi import msg
 
-from .commands import app, errors_as_text
+from .commands import app, errors_as_text, load_pipeline
 
 
 @app.command("evaluate")
@@ -24,10 +24,9 @@ def evaluate_command(
 ) -> None:
     """Score a pipeline against the annotation as it was before conversion.
 
-    What the conversion lost counts as missed. Prints the table and writes metrics.json and
-    report.md. Span scores are strict: label and all bounds must agree.
+    What the conversion lost counts as missed. Prints the table and writes metrics.json, report.md,
+    and documents.jsonl with the counts of each document, from which all scores can be made again.
     """
-    import spacy
     import srsly
     from spacy.cli._util import setup_gpu
 
@@ -36,7 +35,7 @@ def evaluate_command(
 
     setup_gpu(gpu_id, silent=False)
     with errors_as_text():
-        nlp = spacy.load(model)
+        nlp = load_pipeline(model)
         metrics = evaluate(nlp, read_examples(data, nlp))
         metrics["train_counts"] = label_counts(train, nlp) if train else {}
         last = list(srsly.read_jsonl(log))[-1:] if log else []
@@ -45,6 +44,7 @@ def evaluate_command(
     )
     output.mkdir(parents=True, exist_ok=True)
     report = render_report(metrics)
+    srsly.write_jsonl(output / "documents.jsonl", metrics.pop("by_document"))
     srsly.write_json(output / "metrics.json", metrics)
     (output / "report.md").write_text(report, encoding="utf8")
     typer.echo(report)

@@ -2,12 +2,18 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from wasabi import msg
 
-from .commands import app, errors_as_text
+from .commands import app, errors_as_text, load_pipeline, save_pipeline
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.training import Example
+
+    from .component import BtlKnnNer
 
 Model = Annotated[Path, typer.Argument(help="Fitted pipeline")]
 Out = Annotated[Path, typer.Argument(help="Folder for the changed pipeline")]
@@ -54,15 +60,11 @@ def fit_knn_command(
     pipeline holds vectors and labels of the tokens, document names and offsets, and no word of the
     documents.
     """
-    import spacy
     from spacy.cli._util import setup_gpu
 
-    from .component import component_of
     from .crossfit import cross_fitted_keys
     from .dev_choice import choose_on_dev, render_choice, write_choice
-    from .evaluation import read_examples
-    from .fitting import collect_keys, examples_for, to_datastore
-    from .privacy import without_training_texts
+    from .fitting import collect_keys, to_datastore
 
     setup_gpu(gpu_id, silent=False)
     with errors_as_text():
@@ -71,14 +73,13 @@ def fit_knn_command(
             raise ValueError("--fixed, --thresholds and --report are about dev: give --dev")
         if folds and (dropout or passes != 1):
             raise ValueError("cross-fitted keys (--folds) are made without --dropout and --passes")
-        nlp = spacy.load(model)
-        pipe = component_of(nlp)
+        nlp, pipe = _load(model)
         config = nlp.get_pipe_config(pipe.name)
         if keys is not None:
             pipe.set_key_kind(keys)
             config["keys"] = keys
-        examples = examples_for(nlp, pipe, read_examples(train, nlp))
-        held_out = [] if dev is None else examples_for(nlp, pipe, read_examples(dev, nlp))
+        examples = _read(train, nlp, pipe)
+        held_out = [] if dev is None else _read(dev, nlp, pipe)
         if dev is not None and not held_out:
             raise ValueError(f"no document in {dev}")
         if folds:
@@ -101,7 +102,7 @@ def fit_knn_command(
             typer.echo(render_choice(choice))
             if report is not None:
                 write_choice(choice, report)
-        without_training_texts(nlp).to_disk(out_dir)
+        save_pipeline(nlp, out_dir)
     msg.good(f"{len(pipe.neighbors.datastore or ())} tokens, {out_dir}")
 
 
@@ -121,10 +122,8 @@ def explain_command(
 
     Without --corpus they are told by document and offset: the pipeline holds no text.
     """
-    import spacy
     import srsly
 
-    from .component import component_of
     from .docbin import heading_of, read_docbin
     from .evidence_html import render_page
     from .evidence_text import evidence_to_json, render_text
@@ -132,9 +131,8 @@ def explain_command(
     from .passages import corpus_document
 
     with errors_as_text():
-        nlp = spacy.load(model)
-        pipe = component_of(nlp)
-        doc = nlp(file.read_text(encoding="utf8"))
+        nlp, pipe = _load(model)
+        doc = nlp(file.read_bytes().decode("utf8"))  # offsets count both characters of a CRLF
         evidence = pipe.explain(doc)
         shown, heading = None, ""
         if corpus is not None:
@@ -194,22 +192,16 @@ def add_examples_command(
     Their entities may be of types that the pipeline has never seen. The pipeline in MODEL stays as
     it is.
     """
-    import spacy
-
-    from .component import component_of
-    from .evaluation import read_examples
-    from .fitting import examples_for
-    from .privacy import without_training_texts
-
     with errors_as_text():
-        nlp = spacy.load(model)
-        pipe = component_of(nlp)
+        nlp, pipe = _load(model)
         before = pipe.labels
-        further = examples_for(nlp, pipe, read_examples(examples, nlp))
         edit = pipe.add_examples(
-            further, only_entities=only_entities, replace_outside=replace_outside, weight=weight
+            _read(examples, nlp, pipe),
+            only_entities=only_entities,
+            replace_outside=replace_outside,
+            weight=weight,
         )
-        without_training_texts(nlp).to_disk(out_dir)
+        save_pipeline(nlp, out_dir)
     new = [label for label in pipe.labels if label not in before]
     msg.good(
         f"{edit.added} tokens added, {edit.removed} removed, new types: {', '.join(new) or 'none'}"
@@ -229,31 +221,40 @@ def remove_documents_command(
 
     The weights have been trained on them all the same: for these, train anew without them.
     """
-    import spacy
-
-    from .component import component_of
-    from .privacy import without_training_texts
-
     with errors_as_text():
-        nlp = spacy.load(model)
-        removed = component_of(nlp).remove_documents(documents)
-        without_training_texts(nlp).to_disk(out_dir)
-    msg.good(f"{removed} tokens of {len(documents)} documents removed, {out_dir}")
+        nlp, pipe = _load(model)
+        removed = pipe.remove_documents(documents)
+        save_pipeline(nlp, out_dir)
+    msg.good(f"{removed} tokens of {len(set(documents))} documents removed, {out_dir}")
 
 
 @app.command("documents")
 def documents_command(model: Model) -> None:
     """List the documents that the neighbours come from, with the number of votes each can give."""
-    import spacy
-
-    from .component import component_of
     from .report import render_table
 
     with errors_as_text():
-        store = component_of(spacy.load(model)).neighbors.datastore
+        _, pipe = _load(model)
+        store = pipe.neighbors.datastore
         counts = store.counts_by_document() if store is not None else {}
     rows = [[name, str(count)] for name, count in sorted(counts.items())]
     typer.echo("\n".join(render_table(["document", "votes"], rows)))
+
+
+def _load(model: Path) -> "tuple[Language, BtlKnnNer]":
+    """A pipeline and its component; ValueError where it has none of ours, or more than one."""
+    from .component import component_of
+
+    nlp = load_pipeline(model)
+    return nlp, component_of(nlp)
+
+
+def _read(path: Path, nlp: "Language", pipe: "BtlKnnNer") -> "list[Example]":
+    """Annotated documents of a DocBin, as the component meets them."""
+    from .evaluation import read_examples
+    from .fitting import examples_for
+
+    return examples_for(nlp, pipe, read_examples(path, nlp))
 
 
 def _objective(text: str) -> Any:

@@ -11,15 +11,16 @@ from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from thinc.api import Optimizer, set_dropout_rate
 
-from . import explaining, fitting
+from . import editing, explaining, fitting
 from .evidence import EntityEvidence
 from .labels import column_names, n_columns
 from .listeners import has_listener
-from .prediction import Logits, NeighborNer
+from .prediction import NeighborNer
+from .state import Logits
 
 
 class BtlKnnNer(NeighborNer):
-    """Named entity recognition that can be trained; see `spacy_btl.prediction` for its settings."""
+    """Named entity recognition that can be trained; see `spacy_btl.state` for its settings."""
 
     def add_label(self, label: str) -> int:
         """Add an entity type before initialization; 1 if it is new, else 0.
@@ -155,13 +156,13 @@ class BtlKnnNer(NeighborNer):
         """Let the labelled tokens of these examples vote; see `spacy_btl.fitting`."""
         return fitting.fit_neighbors(self, examples, **settings)
 
-    def add_examples(self, examples: Iterable[Example], **settings: Any) -> fitting.Edit:
-        """Let the labelled tokens of further examples vote too; see `spacy_btl.fitting`."""
-        return fitting.add_examples(self, examples, **settings)
+    def add_examples(self, examples: Iterable[Example], **settings: Any) -> editing.Edit:
+        """Let the labelled tokens of further examples vote too; see `spacy_btl.editing`."""
+        return editing.add_examples(self, examples, **settings)
 
     def remove_documents(self, documents: Iterable[str]) -> int:
         """Take all neighbours of these documents out; returns their number."""
-        return fitting.remove_documents(self, documents)
+        return editing.remove_documents(self, documents)
 
     def explain(self, doc: Doc) -> list[EntityEvidence]:
         """The entities of a document, each with the neighbours that speak for it."""
@@ -169,7 +170,7 @@ class BtlKnnNer(NeighborNer):
 
 
 def component_of(nlp: Language, name: str | None = None) -> BtlKnnNer:
-    """The component btl_knn_ner of a pipeline; ValueError where it has none, or more than one."""
+    """The component btl_knn_ner of a pipeline, or that of this name; ValueError but for one."""
     pipes = [
         pipe for key, pipe in nlp.pipeline if isinstance(pipe, BtlKnnNer) and name in (None, key)
     ]

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+Floats1d = npt.NDArray[np.floating]
 Floats2d = npt.NDArray[np.floating]
+Ints1d = npt.NDArray[np.int64]
 Bools1d = npt.NDArray[np.bool_]
 
 
@@ -20,6 +22,9 @@ REACH = 0.9
 for three of them (0.3 for the fourth); at 1 precision falls to 0.5 to 0.9
 (`benchmarks/new_type.py`)."""
 
+BLOCK = 2**22
+"""Distances that are held at once, 32 MiB."""
+
 
 def contradicted(
     outside: Floats2d,
@@ -28,37 +33,41 @@ def contradicted(
     documents: Sequence[str],
     *,
     reach: float = REACH,
-    chunk: int = 4096,
+    block: int = BLOCK,
 ) -> Bools1d:
     """Which of the keys outside (n,) the added ones say to be of a new type.
 
     outside: (n, width) stored keys labelled ``O``. added: (m, width) keys of all tokens of the
     further documents; is_new: (m,) which of them are of a type that is new; documents: (m,) ids of
-    their documents.
+    their documents. block: distances held at once, at least m.
 
     They are those whose nearest added key is of a new type, and no farther away than new keys are
     from the nearest one of another document, for the share ``reach`` of them. With new keys in
     fewer than two documents there are none.
     """
-    result = np.zeros(len(outside), dtype=bool)
     new, rest = added[is_new], added[~is_new]
-    ids = np.asarray(documents, dtype=object)[is_new]
-    if len(set(ids)) < 2:
-        return result
-    between = _distances(new, new)
-    between[ids[:, None] == ids] = np.inf
-    within = np.quantile(between.min(axis=1), reach)
-    for start in range(0, len(outside), chunk):
-        part = outside[start : start + chunk]
-        to_new = _distances(part, new).min(axis=1)
-        to_rest = _distances(part, rest).min(axis=1) if len(rest) else np.inf
-        result[start : start + chunk] = (to_new < to_rest) & (to_new <= within)
-    return result
+    _, ids = np.unique(np.asarray(documents, dtype=str)[is_new], return_inverse=True)
+    if len(np.unique(ids)) < 2:
+        return np.zeros(len(outside), dtype=np.bool_)
+    within = np.quantile(_nearest(new, new, block, apart=ids), reach)
+    to_new, to_rest = _nearest(outside, new, block), _nearest(outside, rest, block)
+    return np.asarray((to_new < to_rest) & (to_new <= within))
 
 
-def _distances(a: Floats2d, b: Floats2d) -> Floats2d:
-    """Euclidean distances (n, m)."""
+def _nearest(a: Floats2d, b: Floats2d, block: int, *, apart: Ints1d | None = None) -> Floats1d:
+    """Euclidean distance of each of a (n, width) to the nearest of b (m, width); (n,).
+
+    Infinite where there is none. block: distances held at once, at least m. apart: (m,) document of
+    each, where a and b are the same; then that of the nearest in another document.
+    """
     from sklearn.metrics import euclidean_distances
 
-    distances: Floats2d = euclidean_distances(a, b)
-    return distances
+    result = np.full(len(a), np.inf)
+    rows = max(1, block // max(1, len(b)))
+    for start in range(0, len(a) if len(b) else 0, rows):
+        part = slice(start, start + rows)
+        distances = euclidean_distances(a[part], b)
+        if apart is not None:
+            distances[apart[part, None] == apart] = np.inf
+        result[part] = distances.min(axis=1)
+    return result

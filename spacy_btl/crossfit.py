@@ -7,6 +7,7 @@ one, from its own configuration, and gives the keys of that one.
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from spacy.language import Language
@@ -18,7 +19,7 @@ from thinc.api import fix_random_seed
 from tqdm import tqdm
 
 from .component import component_of
-from .fitting import TokenKeys, collect_keys, examples_for
+from .fitting import TokenKeys, collect_keys, distinct_documents, examples_for
 from .prediction import NeighborNer
 
 
@@ -37,24 +38,32 @@ def cross_fitted_keys(
     n_folds: number of trainings, each on ``1 - 1 / n_folds`` of the documents. max_steps: updates
     of each; 0 for what the configuration says, less the held-out share. Keys of different models
     are comparable as logits only. Raises ValueError for hidden states, fewer documents than folds,
-    and a pipeline whose configuration cannot be trained without a limit of updates.
+    documents of one name that differ, a component that is frozen in training, and a pipeline whose
+    configuration cannot be trained without a limit of updates.
     """
     if pipe.keys != "logits":
         raise ValueError(
             "cross-fitted keys must be logits: hidden states of different models are not comparable"
         )
+    training = nlp.config.interpolate()["training"]
+    if pipe.name in training["frozen_components"]:
+        raise ValueError(
+            f'"{pipe.name}" is among the frozen_components of [training]: no fold would train it'
+        )
+    examples = distinct_documents(pipe, examples, pipe.label_data)
     if not 2 <= n_folds <= len(examples):
         raise ValueError(f"{len(examples)} documents cannot be split into {n_folds} folds")
     order = list(range(len(examples)))
     random.Random(seed).shuffle(order)
-    steps = max_steps or round(nlp.config["training"]["max_steps"] * (1 - 1 / n_folds))
+    steps = max_steps or round(training["max_steps"] * (1 - 1 / n_folds))
     if steps < 1:
         raise ValueError("the configuration has no max_steps; give the updates of each fold")
     parts = []
     for fold in range(n_folds):
         held_out = set(order[fold::n_folds])
         rest = [example for i, example in enumerate(examples) if i not in held_out]
-        trained = _train(nlp, pipe, rest, steps, seed, f"fold {fold + 1} of {n_folds}", progress)
+        title = f"fold {fold + 1} of {n_folds}" if progress else None
+        trained = train_anew(nlp, pipe, rest, steps=steps, seed=seed, title=title)
         held = [examples[i] for i in sorted(held_out)]
         own = [Example(trained.make_doc(eg.reference.text), eg.reference) for eg in held]
         other = component_of(trained, pipe.name)
@@ -69,29 +78,43 @@ def cross_fitted_keys(
     )
 
 
-def _train(
+def train_anew(
     nlp: Language,
     pipe: NeighborNer,
     examples: Sequence[Example],
+    *,
     steps: int,
-    seed: int,
-    title: str,
-    progress: bool,
+    seed: int = 0,
+    title: str | None = None,
 ) -> Language:
-    """The pipeline of the same configuration, trained on these examples for so many updates."""
+    """The pipeline of the same configuration, trained on these examples for so many updates.
+
+    Frozen components are those of ``nlp``, as they are. All others start anew, also one that came
+    with weights from another pipeline: which it came with, a saved pipeline does not know. title:
+    of the progress bar; None for none.
+    """
     fix_random_seed(seed)
     config = nlp.config.copy()
     config["training"].update(max_steps=steps, max_epochs=0, patience=0, eval_frequency=steps)
     # A fold may lack a rare type, which must have its columns all the same.
-    config["initialize"]["components"] = {pipe.name: {"labels": pipe.label_data}}
+    config["initialize"]["components"].setdefault(pipe.name, {})["labels"] = pipe.label_data
     copy = load_model_from_config(config, auto_fill=True)
     settings = registry.resolve(config.interpolate()["training"], schema=ConfigSchemaTraining)
+    frozen, optimizer = settings["frozen_components"], settings["optimizer"]
+    for string in nlp.vocab.strings if frozen else ():
+        copy.vocab.strings.add(string)
+    for name in frozen:
+        theirs: Any = nlp.get_pipe(name)
+        ours: Any = copy.get_pipe(name)
+        if hasattr(theirs, "to_bytes"):
+            ours.from_bytes(theirs.to_bytes(exclude=["vocab"]), exclude=["vocab"])
 
     def corpus(reader: Language) -> list[Example]:
         return [Example(reader.make_doc(eg.reference.text), eg.reference) for eg in examples]
 
-    optimizer = settings["optimizer"]
-    copy.initialize(lambda: corpus(copy), sgd=optimizer)
+    copy._link_components()  # while shared encoders that are frozen can be found
+    with copy.select_pipes(disable=frozen):
+        copy.initialize(lambda: corpus(copy), sgd=optimizer)
     batches = create_train_batches(copy, corpus, settings["batcher"], 0)
     # The last checkpoint is taken, so nothing is evaluated.
     loop = train_while_improving(
@@ -104,11 +127,11 @@ def _train(
         accumulate_gradient=settings["accumulate_gradient"],
         patience=0,
         max_steps=steps,
-        exclude=settings["frozen_components"],
+        exclude=frozen,
         annotating_components=settings["annotating_components"],
         before_update=settings["before_update"],
     )
-    for _ in tqdm(loop, desc=title, unit=" updates", total=steps, disable=not progress):
+    for _ in tqdm(loop, desc=title, unit=" updates", total=steps, disable=title is None):
         pass
     if optimizer.averages:
         with copy.use_params(optimizer.averages):

@@ -174,7 +174,8 @@ class Datastore:
         queries: shape (n_queries, width).
 
         Returns Euclidean distances and indices of keys, both (n_queries, min(k, n_keys)). Raises
-        ValueError for a k below 1, another width, and a query that is not finite.
+        ValueError for a k below 1, another width, a query that is not finite, and a query or a key
+        with a number beyond `spacy_btl.search.LARGEST`.
         """
         queries = np.asarray(queries, dtype=np.float32)
         if k < 1:

@@ -53,7 +53,8 @@ def choose_on_dev(
     config: of the component; it takes over what is chosen. fixed: keep the settings there are,
     thresholds as well unless new ones are wanted. Where no setting finds an entity, that of before
     stays. Without gold entities, or with predicted ones in fewer than two documents, the scores
-    stay raw and no threshold is chosen. Raises ValueError where there is no document.
+    stay raw and no threshold is chosen. Raises ValueError where there is no document, and where
+    the neighbours have other settings than `Setting`.
     """
     current = current_setting(pipe)
     alone = current._replace(neighbor_weight=0.0)
@@ -71,14 +72,16 @@ def choose_on_dev(
         sample = (entities.scores, entities.types, entities.lengths, entities.correct)
         pipe.calibration = fit_calibration(*sample, entities.documents)
         held_out = cross_validated(*sample, entities.documents)
-    least = dict(pipe.thresholds) if fixed and thresholds is None else {}
-    if thresholds is not None and held_out is not None:
-        least = best_thresholds(
-            held_out, entities.types, entities.correct, entities.n_gold, objective=thresholds
-        )
-        least = {label: value for label, value in least.items() if value > KEEP_ALL}
-    pipe.thresholds = config["thresholds"] = least
-    return DevChoice(trials, before, chosen, entities, held_out, least)
+    if not fixed or thresholds is not None:
+        least = {}
+        if thresholds is not None and held_out is not None:
+            least = best_thresholds(
+                held_out, entities.types, entities.correct, entities.n_gold, objective=thresholds
+            )
+        pipe.thresholds = {name: value for name, value in least.items() if value > KEEP_ALL}
+        pipe.cfg["dev_thresholds"] = dict(pipe.thresholds)
+    config["thresholds"] = dict(pipe.thresholds)
+    return DevChoice(trials, before, chosen, entities, held_out, config["thresholds"])
 
 
 def render_choice(choice: DevChoice, *, shown: int = SHOWN) -> str:

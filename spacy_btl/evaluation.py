@@ -4,9 +4,10 @@ import os
 import platform
 import time
 from collections import Counter
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from spacy.language import Language
@@ -15,10 +16,21 @@ from spacy.training import Example
 from tqdm import tqdm
 
 from .docbin import heading_of
-from .scorer import gold_entities, predicted_entities, score_ner
-from .scores import bootstrap_intervals
+from .found import read_scores
+from .matching import Match, confusion, count_kinds, count_kinds_by_type, match_entities
+from .reliability import reliability_figures
+from .scorer import GOLD_KEY, example_counts, gold_entities, predicted_entities
+from .summary import score_documents, score_intervals
 
 PACKAGES = ("spacy-btl", "spacy", "spacy-transformers", "torch", "transformers", "scikit-learn")
+
+
+class MatchedDocument(NamedTuple):
+    """A document and what became of each of its entities. It holds the text."""
+
+    name: str
+    text: str
+    matches: list[Match]
 
 
 def read_examples(path: Path, nlp: Language) -> list[Example]:
@@ -38,9 +50,14 @@ def evaluate(nlp: Language, examples: list[Example], *, seed: int = 0) -> dict[s
     Entities are those of ``doc.ents``, or of ``doc.spans`` where a component writes overlapping
     ones there.
 
-    Beside the scores: ``intervals`` (95 %, bootstrap over documents), ``documents``, ``tokens``,
-    ``gold_entities``, ``predicted_entities``, ``heading`` (that a report must carry), ``seconds``
-    of prediction, ``updates`` behind the weights by component, ``machine`` and ``versions``.
+    Beside the ``scores``: their ``intervals`` (95 %, bootstrap over documents), ``errors``
+    (entities by `spacy_btl.matching.KINDS`), ``errors_by_type``, ``confusion`` of types,
+    ``reliability`` of the scores of entities, of calibrated ones and others
+    (`spacy_btl.reliability.reliability_figures`), ``documents``, ``tokens``, ``gold_entities``,
+    ``predicted_entities``, ``heading`` (that a report must carry), ``seconds`` of prediction,
+    ``updates`` behind the weights by component, ``machine`` and ``versions``. ``by_document`` lists
+    ``name``, ``counts`` (`spacy_btl.counts.document_counts`) and ``errors``. No text of a document
+    is in any of them. The predictions stay in ``examples``.
     """
     start = time.monotonic()
     docs = nlp.pipe([example.predicted for example in examples])
@@ -49,14 +66,20 @@ def evaluate(nlp: Language, examples: list[Example], *, seed: int = 0) -> dict[s
     ):
         example.predicted = doc
     seconds = time.monotonic() - start
-    keys = [getattr(pipe, "spans_key", None) for _, pipe in nlp.pipeline]
-    key = next((key for key in keys if key is not None), None)
+    key = _spans_key(nlp)
     gold = [gold_entities(example.reference, key) for example in examples]
     predicted = [predicted_entities(example.predicted, key) for example in examples]
+    counts = [example_counts(example, key) for example in examples]
+    matched = matched_documents(nlp, examples)
+    together = [match for document in matched for match in document.matches]
     return {
         "heading": heading_of(example.reference for example in examples),
-        "scores": score_ner(examples, spans_key=key),
-        "intervals": bootstrap_intervals(gold, predicted, seed=seed),
+        "scores": score_documents(counts),
+        "intervals": score_intervals(counts, seed=seed),
+        "errors": count_kinds(together),
+        "errors_by_type": count_kinds_by_type(together),
+        "reliability": _reliability(nlp, examples),
+        "confusion": confusion(together),
         "documents": len(examples),
         "tokens": sum(len(example.predicted) for example in examples),
         "gold_entities": sum(map(len, gold)),
@@ -74,13 +97,61 @@ def evaluate(nlp: Language, examples: list[Example], *, seed: int = 0) -> dict[s
             "python": platform.python_version(),
         },
         "versions": {name: version(name) for name in PACKAGES},
+        "by_document": [
+            {"name": document.name, "counts": own, "errors": count_kinds(document.matches)}
+            for document, own in zip(matched, counts, strict=True)
+        ],
     }
+
+
+def matched_documents(nlp: Language, examples: Sequence[Example]) -> list[MatchedDocument]:
+    """The documents with their text, gold and predicted entities, after `evaluate`."""
+    key = _spans_key(nlp)
+    return [
+        MatchedDocument(
+            example.reference.user_data.get(GOLD_KEY, {}).get("name", ""),
+            example.predicted.text,
+            match_entities(
+                gold_entities(example.reference, key), predicted_entities(example.predicted, key)
+            ),
+        )
+        for example in examples
+    ]
 
 
 def label_counts(path: Path, nlp: Language) -> dict[str, int]:
     """Entities of each label in ``doc.ents`` of a DocBin, such as the one trained on."""
     docs = DocBin().from_disk(path).get_docs(nlp.vocab)
     return dict(Counter(ent.label_ for doc in docs for ent in doc.ents).most_common())
+
+
+def _spans_key(nlp: Language) -> str | None:
+    """Where a component writes overlapping entities; None where all are in ``doc.ents``."""
+    keys = [getattr(pipe, "spans_key", None) for _, pipe in nlp.pipeline]
+    return next((key for key in keys if key is not None), None)
+
+
+def _reliability(nlp: Language, examples: Sequence[Example]) -> dict[str, Any]:
+    """By "calibrated" and "not calibrated", as far as there are such scores."""
+    key = _spans_key(nlp)
+    outcomes: dict[bool, list[tuple[float, bool]]] = {True: [], False: []}
+    for example in examples:
+        gold = set(gold_entities(example.reference, key))
+        predicted = set(predicted_entities(example.predicted, key))
+        of_entity = {}
+        for group in example.predicted.spans.values():
+            for span, score, calibrated in zip(*(read_scores(group) or ([], [], [])), strict=True):
+                entity = (span.label_, ((span.start_char, span.end_char),))
+                of_entity[entity] = float(score), bool(calibrated)
+        for entity, (score, calibrated) in of_entity.items():
+            if entity in predicted:
+                outcomes[calibrated].append((score, entity in gold))
+    names = {True: "calibrated", False: "not calibrated"}
+    return {
+        names[which]: reliability_figures(*zip(*pairs, strict=True))
+        for which, pairs in outcomes.items()
+        if pairs
+    }
 
 
 def _memory_gib() -> float | None:

@@ -1,12 +1,10 @@
 """The evidence for entities as one HTML page for readers of reports: no scripts, nothing loaded.
 
-Texts, labels and document ids are untrusted: `_escape` stands between them and the page, and a
-content security policy forbids scripts and requests besides.
+Texts, labels and document ids are untrusted; `spacy_btl.html_page` keeps them words.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import pairwise
 
 from .evidence import EntityEvidence, Neighbor, Summary, TrainingExample, summarize, type_of
@@ -19,35 +17,15 @@ from .evidence_text import (
     describe_support,
     percent,
 )
-from .passages import Corpus, Passage, printable, token_at
+from .html_page import html_page, html_text
+from .passages import Corpus, Passage, token_at
 
 STYLE = """
-:root { color-scheme: light dark; --ground: #fff; --ink: #1b1f23; --faint: #57606a;
-  --line: #d5dbe1; --card: #f6f8fa; --link: #0550ae; --light: 86%; --full: 78%; --grey: #d0d7de; }
-@media (prefers-color-scheme: dark) {
-  :root { --ground: #14181d; --ink: #e8ecf0; --faint: #a3adb8; --line: #363e48; --card: #1c2128;
-    --link: #7cb8ff; --light: 27%; --full: 45%; --grey: #4a535e; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 58rem; background: var(--ground);
-  color: var(--ink); font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Helvetica, Arial,
-  sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .75rem; }
-h2 { font-size: 1.2rem; margin: 2.25rem 0 .75rem; }
-h3 { font-size: 1.05rem; line-height: 1.9; margin: 0; }
 .text + h3 { margin: .75rem 0 .25rem; }
-p { margin: .5rem 0; }
-a { color: var(--link); }
-:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; border-radius: 2px; }
-.faint { color: var(--faint); font-size: .875rem; }
 .skip { position: absolute; left: -99rem; }
 .skip:focus { position: static; }
-.text { white-space: pre-wrap; unicode-bidi: plaintext; line-height: 2.25; }
-.entity, mark { color: inherit; background: var(--plain, hsl(var(--hue) var(--full) var(--light)));
-  text-decoration: none; border-radius: .35em; padding: .22em .45em; unicode-bidi: isolate;
-  -webkit-box-decoration-break: clone; box-decoration-break: clone; }
 .entity:hover { text-decoration: underline; }
 .entity:target { outline: 3px solid var(--link); }
-.label { font-size: .75em; font-weight: 700; margin-inline-start: .2em; unicode-bidi: isolate; }
 .card { border: 1px solid var(--line); border-radius: .6rem; padding: .8rem 1rem; margin: 0 0 1rem;
   scroll-margin-top: .5rem; }
 .card:target { border-color: var(--link); box-shadow: 0 0 0 2px var(--link); }
@@ -64,22 +42,12 @@ ol li, .others li { margin: 0 0 .65rem; }
 li > .faint:first-child { color: inherit; font-size: inherit; }
 blockquote { margin: 0; line-height: 1.9; }
 b { text-decoration: underline; text-decoration-thickness: 2px; text-underline-offset: .2em; }
-.scroll { overflow-x: auto; }
-summary { cursor: pointer; color: var(--link); font-size: .875rem; padding: .25rem 0; }
-table { border-collapse: collapse; font-size: .8125rem; width: 100%; overflow-wrap: normal; }
-th, td { text-align: start; vertical-align: top; padding: .15rem .6rem .15rem 0;
-  border-bottom: 1px solid var(--line); }
-.n { text-align: end; font-variant-numeric: tabular-nums; white-space: nowrap; }
-@media print { body { max-width: none; padding: 0; font-size: 10pt; }
-  .text, h3 { line-height: 1.9; } blockquote { line-height: 1.6; }
+@media print { blockquote { line-height: 1.6; }
   ol li, .others li { margin: 0 0 .3rem; }
-  li { break-inside: avoid; } h2, h3, h3 ~ .faint, .bar, .votes, .why { break-after: avoid; }
-  .entity, mark, .bar, .bar span, .votes i { print-color-adjust: exact;
-    -webkit-print-color-adjust: exact; }
+  li { break-inside: avoid; } h3 ~ .faint, .bar, .votes, .why { break-after: avoid; }
+  .bar, .bar span, .votes i { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   details:not([open]), .skip, .back { display: none; } }
 """
-
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
 Hues = Mapping[str, int]
 """Degrees on the colour circle of each label; one that has none is grey."""
@@ -114,26 +82,16 @@ def render_page(
         _card(i, text, entity, summarize(entity, corpus, n_examples=n_examples), corpus, hues)
         for i, entity in enumerate(entities, start=1)
     ]
-    parts = [
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{_escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>",
-    ]
+    parts = []
     if entities:
         parts.append('<a class="skip" href="#evidence">Skip to the evidence</a>')
-    parts += [f"<main>\n<h1>{_escape(title)}</h1>"]
-    parts += [f'<p class="faint">{_escape(note)}</p>' for note in notes]
+    parts += [f'<p class="faint">{html_text(note)}</p>' for note in notes]
     parts += ['<h2 id="text">The text</h2>', _marked_text(text, entities, hues)]
     if entities:
         parts += ['<h2 id="evidence">The evidence</h2>', *cards]
     else:
         parts.append("<p><strong>No entity was found in this text.</strong></p>")
-    return "\n".join([*parts, "</main>\n</body>\n</html>\n"])
-
-
-def _escape(text: str) -> str:
-    return escape(printable(text))
+    return html_page(title, STYLE, parts)
 
 
 def _hues(labels: Sequence[str], entities: Sequence[EntityEvidence]) -> Hues:
@@ -151,14 +109,14 @@ def _color(label: str, hues: Hues) -> str:
 
 
 def _label(label: str) -> str:
-    return f'&nbsp;<span class="label">{_escape(label)}</span>'
+    return f'&nbsp;<span class="label">{html_text(label)}</span>'
 
 
 def _marked_text(text: str, entities: Sequence[EntityEvidence], hues: Hues) -> str:
     """The text with a link for each entity, and a list of those that overlap one before them."""
 
     def lines(start: int, end: int) -> str:
-        return "\n".join(_escape(line) for line in text[start:end].split("\n"))
+        return "\n".join(html_text(line) for line in text[start:end].split("\n"))
 
     done, parts, others = 0, [], []
     for i, entity in enumerate(entities, start=1):
@@ -188,20 +146,20 @@ def _card(
     hues: Hues,
 ) -> str:
     """The evidence for one entity."""
-    surface = _escape(text[entity.start : entity.end]) + _label(entity.label)
+    surface = html_text(text[entity.start : entity.end]) + _label(entity.label)
     support = describe_support(entity.label, summary, entity.neighbor_weight)
     parts = [
         f'<section class="card" id="e{number}" aria-labelledby="h{number}">',
         f'<h3 id="h{number}"><mark style="{_color(entity.label, hues)}">{surface}</mark></h3>',
-        f'<p class="faint">{_escape(describe_score(entity))}, offset {entity.start}'
+        f'<p class="faint">{html_text(describe_score(entity))}, offset {entity.start}'
         f'<span class="back">, <a href="#t{number}">back to the text</a></span></p>',
         *_votes(summary, hues),
-        f'<p class="why">{_escape(support)}</p>',
+        f'<p class="why">{html_text(support)}</p>',
     ]
     if summary.supporting:
         parts += ["<ol>", *(_example(example, hues) for example in summary.supporting), "</ol>"]
     if rest := describe_rest(entity.label, summary):
-        parts.append(f"<p>{_escape(rest)}</p>")
+        parts.append(f"<p>{html_text(rest)}</p>")
     if summary.opposing:
         parts += ['<p class="why">Strongest for another label</p>\n<ul class="others">']
         parts += [*(_example(example, hues) for example in summary.opposing), "</ul>"]
@@ -220,7 +178,7 @@ def _votes(summary: Summary, hues: Hues) -> list[str]:
     ]
     words = [
         f'<li><i style="{_color(vote.label, hues)}"></i>'
-        f"{_escape(f'{vote.label} {percent(vote.share)}')} "
+        f"{html_text(f'{vote.label} {percent(vote.share)}')} "
         f'<span class="faint">({vote.votes} vote{"s" if vote.votes > 1 else ""})</span></li>'
         for vote in summary.votes
     ]
@@ -232,7 +190,7 @@ def _votes(summary: Summary, hues: Hues) -> list[str]:
 
 def _example(example: TrainingExample, hues: Hues) -> str:
     quote = _marked_passage(example.passage, hues) if example.passage else ""
-    return f'<li>{quote}<div class="faint">{_escape(describe_example(example))}</div></li>'
+    return f'<li>{quote}<div class="faint">{html_text(describe_example(example))}</div></li>'
 
 
 def _marked_passage(passage: Passage, hues: Hues) -> str:
@@ -244,7 +202,7 @@ def _marked_passage(passage: Passage, hues: Hues) -> str:
     for start, end in pairwise(sorted(bounds)):
         if entity and start == entity[0]:
             parts.append(f'<mark style="{_color(entity[2], hues)}">')
-        piece = _escape(passage.text[start:end])
+        piece = html_text(passage.text[start:end])
         is_neighbor = any(left <= start < right for left, right in passage.tokens)
         parts.append(f"<b>{piece}</b>" if is_neighbor else piece)
         if entity and end == entity[1]:
@@ -259,14 +217,14 @@ def _table(text: str, entity: EntityEvidence, corpus: Corpus | None) -> str:
     word_head = "<th>Word</th>" if corpus else ""
     bodies = []
     for token in entity.tokens:
-        surface = _escape(f"{text[token.start : token.end]} ({token.label})")
+        surface = html_text(f"{text[token.start : token.end]} ({token.label})")
         columns = 6 if corpus else 5
         rows = [f'<tr><th colspan="{columns}" scope="rowgroup">{surface}</th></tr>']
         for n in sorted(token.neighbors, key=lambda n: (n.distance, n.document, n.offset)):
             rows.append(
-                f"<tr><td>{_escape(n.label)}</td>{_word(n, corpus)}"
-                f'<td class="n">{n.distance:.3g}</td><td class="n">{_escape(percent(n.share))}</td>'
-                f'<td>{_escape(n.document)}</td><td class="n">{n.offset}</td></tr>'
+                f"<tr><td>{html_text(n.label)}</td>{_word(n, corpus)}"
+                f'<td class="n">{n.distance:.3g}</td><td class="n">{html_text(percent(n.share))}</td>'
+                f'<td>{html_text(n.document)}</td><td class="n">{n.offset}</td></tr>'
             )
         bodies.append(f"<tbody>{''.join(rows)}</tbody>")
     return (
@@ -284,4 +242,4 @@ def _word(neighbor: Neighbor, corpus: Corpus | None) -> str:
         return ""
     document = corpus.get(neighbor.document)
     token = token_at(document, neighbor.offset) if document else None
-    return f"<td>{_escape(document.text[slice(*token)]) if document and token else ''}</td>"
+    return f"<td>{html_text(document.text[slice(*token)]) if document and token else ''}</td>"

@@ -24,8 +24,8 @@ def explain(pipe: NeighborNer, doc: Doc) -> list[EntityEvidence]:
             "python -m spacy btl fit-knn MODEL TRAIN OUT"
         )
     pipe.check_neighbors()
-    stored = read_scores(doc, pipe.scores_key) if pipe.scores_key else None
-    found, calibrated = stored or (_read_anew(pipe, doc), pipe.calibration is not None)
+    found = read_scores(doc.spans.get(pipe.scores_key)) if pipe.scores_key else None
+    found = _read_anew(pipe, doc) if found is None else found
     if not found.spans:
         return []
     tokens = sorted({token.i for span in found.spans for token in span})
@@ -37,7 +37,7 @@ def explain(pipe: NeighborNer, doc: Doc) -> list[EntityEvidence]:
             span.start_char,
             span.end_char,
             float(score),
-            calibrated,
+            bool(calibrated),
             tuple(
                 TokenEvidence(
                     token.idx,
@@ -49,7 +49,7 @@ def explain(pipe: NeighborNer, doc: Doc) -> list[EntityEvidence]:
             ),
             1.0 if span.label_ in pipe.cfg["added_labels"] else pipe.neighbor_weight,
         )
-        for span, score in zip(found.spans, found.scores, strict=True)
+        for span, score, calibrated in zip(*found, strict=True)
     ]
 
 

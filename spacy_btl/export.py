@@ -130,8 +130,9 @@ def _names(docs: Sequence[Doc]) -> list[str]:
     seen: set[PureWindowsPath] = set()
     for name in names:
         path = PureWindowsPath(name)  # which knows both slashes and drives, and ignores case
-        if path.drive or path.root or any(not part.strip(". ") for part in path.parts):
-            raise ValueError(f'the document name "{name}" leaves the folder')
+        climbs = any(not part.strip(". ") for part in path.parts)
+        if path.drive or path.root or climbs or "\0" in name:
+            raise ValueError(f'the document name "{name}" leaves the folder, or names no file')
         if path in seen:
             raise ValueError(f'two documents have the name "{name}"')
         seen.add(path)

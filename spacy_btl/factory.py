@@ -11,7 +11,7 @@ from thinc.types import Floats2d
 from .component import BtlKnnNer
 from .losses import TokenLoss
 from .neighbors import NeighborSearch
-from .prediction import KeyKind
+from .state import KeyKind
 from .weights import ClassWeights
 
 DEFAULT_CONFIG: dict[str, Any] = {
@@ -49,6 +49,12 @@ DEFAULT_CONFIG: dict[str, Any] = {
         "ents_r": 0.0,
         "ents_per_type": None,
         "token_macro_r": 0.0,
+        # Kept in the meta of a trained pipeline, without a column in the log.
+        "ents_exact_f": None,
+        "ents_partial_f": None,
+        "ents_type_f": None,
+        "token_micro_f": None,
+        "token_macro_f": None,
     },
 )
 def make_btl_knn_ner(

@@ -1,8 +1,8 @@
-"""Fill a component's neighbours from annotated documents, and change them afterwards."""
+"""Fill a component's neighbours from annotated documents."""
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -14,10 +14,9 @@ from spacy.training import Example
 from thinc.api import fix_random_seed, set_dropout_rate
 from tqdm import tqdm
 
-from .contradiction import contradicted
 from .datastore import Datastore
+from .datastore_checks import quoted
 from .labels import MISSING
-from .layers import ROW_SEPARATOR
 from .listeners import has_listener
 from .prediction import NeighborNer
 from .scorer import GOLD_KEY
@@ -36,13 +35,6 @@ class TokenKeys(NamedTuple):
     """Id of each token's document."""
     offsets: Array
     """(n_tokens,) where each token starts, in characters."""
-
-
-class Edit(NamedTuple):
-    """How many neighbours came, how many went."""
-
-    added: int
-    removed: int
 
 
 def document_id(doc: Doc) -> str:
@@ -66,6 +58,40 @@ def examples_for(nlp: Language, pipe: NeighborNer, examples: Sequence[Example]) 
     return [Example(doc, example.reference) for doc, example in zip(docs, examples, strict=True)]
 
 
+def distinct_documents(
+    pipe: NeighborNer, examples: Iterable[Example], types: Sequence[str]
+) -> list[Example]:
+    """The examples with each document once, so that no token votes twice; a warning tells of more.
+
+    types: entity types of the labels. Raises ValueError where documents of one name
+    (`document_id`) differ in text or labels.
+    """
+    first: dict[str, Example] = {}
+    kept, again = [], []
+    for example in examples:
+        name = document_id(example.reference)
+        if not len(example.predicted) or name not in first:
+            kept.append(example)
+            first.setdefault(name, example)
+            continue
+        other = first[name]
+        if other.predicted.text != example.predicted.text or not np.array_equal(
+            pipe.gold([other], types), pipe.gold([example], types)
+        ):
+            raise ValueError(
+                f'two documents are named "{name}", but differ in text or annotation; leave one '
+                'out, or give each a name of its own (doc.user_data["name"])'
+            )
+        again.append(name)
+    if again:
+        warnings.warn(
+            f"{len(again)} of {len(kept) + len(again)} documents occur again "
+            f"({quoted(list(dict.fromkeys(again)))}) and are left out: each votes once",
+            stacklevel=2,
+        )
+    return kept
+
+
 def collect_keys(
     pipe: NeighborNer,
     examples: Sequence[Example],
@@ -77,11 +103,12 @@ def collect_keys(
     seed: int = 0,
     progress: bool = False,
 ) -> TokenKeys:
-    """Keys and gold labels of all tokens of the examples, batch by batch.
+    """Keys and gold labels of all tokens of the examples, batch by batch; of each document once.
 
     types: entity types of the labels. dropout: rate under which the keys are made; with one, each
     of several ``passes`` gives a token another key. Raises ValueError where there is no document or
-    no pass, and for dropout with a shared encoder, which is out of its reach.
+    no pass, for dropout with a shared encoder, which is out of its reach, and as
+    `distinct_documents`.
     """
     if not examples:
         raise ValueError("no document to fit the neighbours on")
@@ -92,6 +119,7 @@ def collect_keys(
             f'"{pipe.name}" takes the token vectors of a shared encoder, which runs without '
             "dropout here: fit the neighbours without it, or after nlp.replace_listeners"
         )
+    examples = distinct_documents(pipe, examples, types)
     keys, gold, documents, offsets = [], [], [], []
     if dropout:
         fix_random_seed(seed)
@@ -102,7 +130,9 @@ def collect_keys(
     minibatch: Any = util.minibatch
     for batch in chain.from_iterable(minibatch(examples, batch_size) for _ in range(passes)):
         docs = [example.predicted for example in batch]
-        keys.append(_keys_with_dropout(pipe, docs, dropout) if dropout else _keys(pipe, docs))
+        keys.append(
+            _keys_with_dropout(pipe, docs, dropout) if dropout else pipe.token_vectors(docs)[1]
+        )
         gold.append(pipe.gold(batch, types))
         for example in batch:
             documents += [document_id(example.reference)] * len(example.predicted)
@@ -151,101 +181,6 @@ def fit_neighbors(pipe: NeighborNer, examples: Iterable[Example], **settings: An
     pipe.forget_neighbors()
     pipe.set_neighbors(to_datastore(pipe, tokens))
     return len(pipe.neighbors.datastore or ())
-
-
-def add_examples(
-    pipe: NeighborNer,
-    examples: Iterable[Example],
-    *,
-    only_entities: bool = False,
-    replace_outside: bool = False,
-    weight: int | None = None,
-    **settings: Any,
-) -> Edit:
-    """Let the labelled tokens of further examples vote too; the weights stay as they are.
-
-    Their entities may be of types that the model has never seen, which become labels of the
-    component. only_entities: leave their tokens outside of entities out. replace_outside: see
-    `contradicted`. weight: how many votes each added token has; None for one, or, where the model
-    does not know a type, for so many that the nearest such token alone has the majority.
-    settings: those of `collect_keys`.
-
-    Raises ValueError for a document that has neighbours already, and where the component has no
-    neighbours at all.
-    """
-    examples, store = list(examples), pipe.neighbors.datastore
-    if weight is not None and weight < 1:
-        raise ValueError(f"an added token has at least one vote, not {weight}")
-    if store is None:
-        raise ValueError(f'"{pipe.name}" has no neighbours to add to: run fit-knn first')
-    pipe.check_neighbors()
-    seen = {label for example in examples for label in pipe.reading.entity_labels(example)}
-    new = sorted(seen - set(pipe.labels))
-    types = [*pipe.labels, *new]
-    tokens = collect_keys(pipe, examples, types=types, **settings)
-    labels, names = pipe.reading.neighbor_labels(tokens.gold, types)
-    extras = pipe.reading.get_arrays()
-    pipe.reading.set_arrays(store.extras)  # of before, should anything fail below
-    known = labels != MISSING
-    if only_entities:
-        known &= np.array([name != "O" for name in names])[labels]
-    # All labels at once: their order is that of the columns, whichever occur.
-    kept = replace(store, label_names=tuple(names), extras=extras)
-    if replace_outside:
-        kept = _without_contradicted(kept, tokens, labels, new)
-    if weight is None:
-        is_ours = not seen <= set(pipe.cfg["labels"])
-        weight = pipe.neighbors.settings["n_neighbors"] // 2 + 1 if is_ours else 1
-    rows = np.repeat(np.flatnonzero(known), weight)
-    added = kept.added(
-        tokens.keys[rows],
-        [names[label] for label in labels[rows]],
-        [tokens.documents[i] for i in rows],
-        tokens.offsets[rows],
-    )
-    pipe.cfg["added_labels"] = types[len(pipe.cfg["labels"]) :]
-    for label in types:
-        pipe.vocab.strings.add(label)
-    pipe.set_neighbors(added)
-    return Edit(int(known.sum()), len(store) - len(kept))
-
-
-def remove_documents(pipe: NeighborNer, documents: Iterable[str]) -> int:
-    """Take all neighbours of these documents out; returns their number.
-
-    Raises ValueError for a document without neighbours.
-    """
-    store = pipe.neighbors.datastore
-    if store is None:
-        raise ValueError(f'"{pipe.name}" has no neighbours: run fit-knn first')
-    rest = store.removed(documents)
-    pipe.set_neighbors(rest)
-    return len(store) - len(rest)
-
-
-def _without_contradicted(
-    store: Datastore, tokens: TokenKeys, labels: Array, new: Sequence[str]
-) -> Datastore:
-    """Without the keys outside of entities that lie among the tokens of new types.
-
-    labels: (n_tokens,) of the tokens, in the store's numbers.
-    """
-    parts = [name.split(ROW_SEPARATOR) for name in store.label_names]
-    is_new = np.array([any(part[2:] in new for part in each) for each in parts])
-    is_outside = np.array([name == "O" for name in store.label_names])
-    outside = np.flatnonzero(is_outside[store.labels])
-    labelled = np.flatnonzero(labels != MISSING)
-    gone = contradicted(
-        store.keys[outside],
-        tokens.keys[labelled],
-        is_new[labels[labelled]],
-        [tokens.documents[i] for i in labelled],
-    )
-    return store.without_keys(outside[gone])
-
-
-def _keys(pipe: NeighborNer, docs: Sequence[Doc]) -> Array:
-    return pipe.token_vectors(docs)[1]
 
 
 def _keys_with_dropout(pipe: NeighborNer, docs: Sequence[Doc], rate: float) -> Array:

@@ -1,9 +1,11 @@
 """Entities found in a document, with their scores: in ``doc.spans``, and on each span.
 
 ``span._.btl_score`` is the score of an entity of ours, ``span._.btl_calibrated`` whether it was
-calibrated; both are None for any other span. Two labels on one span keep a score each.
+calibrated on entities of its type; both are None for any other span. Two labels on one span keep a
+score each.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -20,46 +22,53 @@ class Found(NamedTuple):
     spans: list[Span]
     scores: Any
     """Score of each span (n_spans,)."""
+    calibrated: Any
+    """(n_spans,) bool: whether the score was calibrated on entities of its type."""
 
     @property
     def types(self) -> list[str]:
         """Type of each span."""
         return [span.label_ for span in self.spans]
 
-    def calibrated(self, calibration: ScoreCalibration) -> "Found":
-        """The same with probabilities for raw scores."""
+    def calibrate(self, calibration: ScoreCalibration) -> "Found":
+        """The same with probabilities for raw scores.
+
+        Those of types that the calibration has not seen come from the curve of all types, to be
+        compared with the others, and do not count as calibrated.
+        """
         lengths = np.array([len(span) for span in self.spans], dtype=np.int64)
-        return Found(self.spans, calibration.apply(self.scores, self.types, lengths))
+        scores = calibration.apply(self.scores, self.types, lengths)
+        return Found(self.spans, scores, calibration.has_seen(self.types))
 
     def kept(self, thresholds: Mapping[str, float]) -> "Found":
         """Without the spans below the threshold of their type."""
-        kept = np.flatnonzero(is_kept(self.scores, self.types, thresholds))
-        return Found([self.spans[i] for i in kept], np.asarray(self.scores)[kept])
+        kept = is_kept(self.scores, self.types, thresholds)
+        spans = [span for span, stays in zip(self.spans, kept, strict=True) if stays]
+        return Found(spans, np.asarray(self.scores)[kept], np.asarray(self.calibrated)[kept])
 
 
-def write_scores(doc: Doc, key: str, found: Found, *, calibrated: bool) -> None:
+def write_scores(doc: Doc, key: str, found: Found) -> None:
     """Write ``doc.spans[key]`` with ``attrs["scores"]`` and ``attrs["calibrated"]``.
 
-    Entities that an earlier run has written there, and that ``doc.ents`` still has, keep their
-    scores, if these are of the same kind.
+    Entities that an earlier run has written there, and that ``doc.ents`` still has, keep theirs.
     """
-    spans, scores = list(found.spans), [float(score) for score in found.scores]
-    before, was_calibrated = read_scores(doc, key) or (Found([], []), calibrated)
-    if before.spans and was_calibrated == calibrated:
-        kept = {_place(each) for each in doc.ents} - {_place(each) for each in spans}
-        old = [each for each in zip(*before, strict=True) if _place(each[0]) in kept]
-        every = sorted([*zip(spans, scores, strict=True), *old], key=lambda each: each[0])
-        spans, scores = [span for span, _ in every], [float(score) for _, score in every]
-    attrs = {"scores": np.asarray(scores, dtype=np.float32), "calibrated": calibrated}
-    doc.spans[key] = SpanGroup(doc, name=key, spans=spans, attrs=attrs)
+    entities = list(zip(*found, strict=True))
+    if (before := read_scores(doc.spans.get(key))) is not None:
+        kept = {_place(each) for each in doc.ents} - {_place(each) for each in found.spans}
+        entities += [each for each in zip(*before, strict=True) if _place(each[0]) in kept]
+    entities.sort(key=lambda each: _bounds(each[0]))
+    attrs = {
+        "scores": np.array([score for _, score, _ in entities], dtype=np.float32),
+        "calibrated": np.array([calibrated for _, _, calibrated in entities], dtype=np.bool_),
+    }
+    doc.spans[key] = SpanGroup(doc, name=key, spans=[span for span, _, _ in entities], attrs=attrs)
 
 
-def read_scores(doc: Doc, key: str) -> tuple[Found, bool] | None:
-    """What `write_scores` wrote, and whether it is calibrated; None where nothing stands there."""
-    group = doc.spans.get(key)
-    if group is None or len(group.attrs.get("scores", ())) != len(group):
+def read_scores(group: SpanGroup | None) -> Found | None:
+    """What `write_scores` wrote; None for any other group of spans."""
+    if group is None or not _is_ours(group):
         return None
-    return Found(list(group), group.attrs["scores"]), bool(group.attrs.get("calibrated"))
+    return Found(list(group), group.attrs["scores"], group.attrs["calibrated"])
 
 
 def set_span_extensions() -> None:
@@ -69,24 +78,45 @@ def set_span_extensions() -> None:
 
 
 def _score(span: Span) -> float | None:
-    found = _look_up(span)
-    return None if found is None else found[0]
+    score = _look_up(span, "scores")
+    return None if score is None else float(score)
 
 
 def _calibrated(span: Span) -> bool | None:
-    found = _look_up(span)
-    return None if found is None else found[1]
+    calibrated = _look_up(span, "calibrated")
+    return None if calibrated is None else bool(calibrated)
 
 
-def _look_up(span: Span) -> tuple[float, bool] | None:
-    """Score of an entity with these bounds and this label, whether it is calibrated."""
-    for key, group in span.doc.spans.items():
-        if "calibrated" in group.attrs and (stored := read_scores(span.doc, key)) is not None:
-            found, calibrated = stored
-            for each, score in zip(found.spans, found.scores, strict=True):
-                if _place(each) == _place(span):
-                    return float(score), calibrated
+def _look_up(span: Span, what: str) -> Any:
+    """Value of the first entity of ours with these bounds and this label; None without one."""
+    for group in span.doc.spans.values():
+        if _is_ours(group) and (i := _index(group, span)) is not None:
+            return group.attrs[what][i]
     return None
+
+
+def _index(group: SpanGroup, span: Span) -> int | None:
+    """Where a group has a span with these bounds and this label; None where it has not.
+
+    In the order that `write_scores` gives, few of the spans are looked at: all spans of a long
+    document can be asked for their scores. In any other order it takes a look at all.
+    """
+    place, bounds = _place(span), _bounds(span)
+    at = bisect_left(group, bounds, key=_bounds)
+    while at < len(group) and _bounds(group[at]) == bounds:
+        if _place(group[at]) == place:
+            return at
+        at += 1
+    return next((i for i, each in enumerate(group) if _place(each) == place), None)
+
+
+def _is_ours(group: SpanGroup) -> bool:
+    values = [group.attrs.get(name) for name in ("scores", "calibrated")]
+    return all(isinstance(value, np.ndarray) and len(value) == len(group) for value in values)
+
+
+def _bounds(span: Span) -> tuple[int, int]:
+    return span.start, span.end
 
 
 def _place(span: Span) -> tuple[int, int, int]:

@@ -50,7 +50,7 @@ def entity_to_json(
     value: dict[str, Any] = {"id": entity.id, "label": entity.label, "fragments": _lists(fragments)}
     if fragments != list(entity.fragments):
         value["written"] = _lists(entity.fragments)
-    if brat.flat_text(entity.text) != surface_text(entity.fragments, text):
+    if not brat.surface_agreement(entity, text)[1]:
         value["text"] = entity.text
     if dropped:
         value["dropped"] = dropped
@@ -69,7 +69,7 @@ def spans_from_json(value: dict[str, Any]) -> Fragments:
 def entity_from_json(value: dict[str, Any], text: str) -> brat.Entity:
     """The record of an entity of ``entities``."""
     fragments = tuple((start, end) for start, end in value.get("written", value["fragments"]))
-    surface = value.get("text", surface_text(fragments, text))
+    surface = value["text"] if "text" in value else surface_text(fragments, text)
     return brat.Entity(value["id"], value["label"], fragments, surface)
 
 

@@ -16,6 +16,9 @@ _load_tokenizer: Any = AutoTokenizer.from_pretrained
 _load_config: Any = AutoConfig.from_pretrained
 _load_transformer: Any = AutoModel.from_pretrained
 
+NO_CODE = {"trust_remote_code": False}
+"""Left open, transformers would ask whether code that comes with an encoder may run."""
+
 
 def load_encoder(
     source: str, tokenizer_config: dict[str, Any], transformer_config: dict[str, Any]
@@ -23,14 +26,25 @@ def load_encoder(
     """The tokenizer and the transformer of a folder or of the hub, on the default device.
 
     A byte-level tokenizer (RoBERTa's, say) is told that each word has a space before it: it would
-    else take the words, which come to it one by one, for ends of words.
+    else take the words, which come to it one by one, for ends of words. Raises ValueError for
+    settings that let code run that comes with the encoder.
     """
+    if tokenizer_config.get("trust_remote_code") or transformer_config.get("trust_remote_code"):
+        raise ValueError(
+            "trust_remote_code is refused: no code that comes with an encoder is run; choose an "
+            "encoder that transformers has a class for"
+        )
+    tokenizer_config = {**tokenizer_config, **NO_CODE}
     tokenizer = _load_tokenizer(source, **tokenizer_config)
     if tokenizer.is_fast and leaves_out_space(tokenizer):
-        tokenizer = _load_tokenizer(source, **{"add_prefix_space": True, **tokenizer_config})
-    settings = {**attention_setting(), **transformer_config, "return_dict": True}
+        settings = {"add_prefix_space": True, **tokenizer_config}
+        tokenizer = _load_tokenizer(source, **settings)
+        if settings["add_prefix_space"] and leaves_out_space(tokenizer):
+            # Before transformers 4.48 the plain fast tokenizer does not hear of it.
+            tokenizer.backend_tokenizer.pre_tokenizer.add_prefix_space = True
+    settings = {**attention_setting(), **transformer_config, **NO_CODE, "return_dict": True}
     config = _load_config(source, **settings)
-    transformer = _load_transformer(source, config=config)
+    transformer = _load_transformer(source, config=config, **NO_CODE)
     return HFObjects(tokenizer, transformer.to(get_torch_default_device()), None)
 
 

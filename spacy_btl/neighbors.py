@@ -3,22 +3,21 @@
 Pure arrays: knows nothing of spaCy or of what the vectors mean.
 """
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from .datastore import Datastore
+from .search import KeySearch, SearchKind
 from .voting import Votes, label_shares, vote_weights
-
-if TYPE_CHECKING:
-    from .search import KeySearch, SearchKind
 
 Floats2d = npt.NDArray[np.floating]
 Ints2d = npt.NDArray[np.int64]
 Metric = Literal["euclidean", "cosine"]
 
 
+@runtime_checkable  # spaCy 3.7 looks at the types of a factory's arguments
 class NeighborSearch(Protocol):
     """What the component asks of a neighbour search."""
 
@@ -61,7 +60,7 @@ class KNearestNeighbors:
         metric: Metric = "euclidean",
         votes: Votes = "uniform",
         temperature: float = 1.0,
-        search: "SearchKind" = "auto",
+        search: SearchKind = "auto",
     ) -> None:
         if n_neighbors < 1:
             raise ValueError(f"n_neighbors must be at least 1, not {n_neighbors}")
@@ -132,7 +131,7 @@ class KNearestNeighbors:
 
     def _prepare(
         self, queries: Floats2d, n_neighbors: int | None
-    ) -> "tuple[KeySearch, int, Floats2d]":
+    ) -> tuple[KeySearch, int, Floats2d]:
         """The index, the number of neighbours there are to find, the queries as it takes them."""
         store = self._store
         queries = np.asarray(queries, dtype=np.float32)
@@ -143,18 +142,18 @@ class KNearestNeighbors:
 
             device = _torch_device()
             kind = "torch" if self.search == "auto" and device != "cpu" else self.search
-            keys, n_labels = self._scaled(store.keys), len(store.label_names)
+            keys, n_labels = scaled(store.keys, self.metric), len(store.label_names)
             self._index = make_search(kind, keys, store.labels, n_labels, device)
         k = min(n_neighbors or self.n_neighbors, len(store.labels))
-        return self._index, k, self._scaled(queries)
+        return self._index, k, scaled(queries, self.metric)
 
-    def _scaled(self, vectors: Floats2d) -> Floats2d:
-        """Vectors as the metric compares them."""
-        if self.metric == "euclidean":
-            return vectors
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        scaled: Floats2d = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
-        return scaled
+
+def scaled(vectors: Floats2d, metric: Metric) -> Floats2d:
+    """Vectors whose Euclidean distances are those of the metric."""
+    if metric == "euclidean":
+        return vectors
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny))
 
 
 def _torch_device() -> str:

@@ -14,7 +14,8 @@ def without_training_texts(nlp: Language) -> Language:
     """A copy of the pipeline whose vocabulary knows its own language, labels and vectors only.
 
     The copy is made anew from the configuration and takes over everything but the strings. Texts
-    that it reads later bring their own strings with them, as in any pipeline.
+    that it reads later bring their own strings with them, as in any pipeline. A model card is left
+    out: what is saved anew is not what the card was made for.
     """
     copy = load_model_from_config(nlp.config, meta=nlp.meta, auto_fill=False, validate=False)
     for labels in nlp.pipe_labels.values():
@@ -24,7 +25,9 @@ def without_training_texts(nlp: Language) -> Language:
         for key in nlp.vocab.vectors:
             copy.vocab.strings.add(nlp.vocab.strings[key])
         copy.vocab.vectors = nlp.vocab.vectors
-    return copy.from_bytes(nlp.to_bytes(exclude=["vocab"]), exclude=["vocab"])
+    copy.from_bytes(nlp.to_bytes(exclude=["vocab"]), exclude=["vocab"])
+    copy.meta.pop("model_card", None)
+    return copy
 
 
 def make_without_training_texts() -> Callable[[Language], Language]:

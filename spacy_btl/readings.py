@@ -212,7 +212,8 @@ class LayeredReading:
 def _without_blanks(spans: list[Span | None], scores: Array) -> Found:
     """Without the spans that held nothing but white space."""
     kept = [i for i, span in enumerate(spans) if span is not None]
-    return Found([span for span in spans if span is not None], np.asarray(scores)[kept])
+    raw = np.zeros(len(kept), dtype=bool)
+    return Found([span for span in spans if span is not None], np.asarray(scores)[kept], raw)
 
 
 def _padded(probabilities: Array, columns: int) -> Array:

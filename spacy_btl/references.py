@@ -47,18 +47,27 @@ def without_references(
     """
     missing = set(gone)
     records = list(records)
-    while True:
-        kept = [(record, _without(record, missing)) for record in records]
-        left_out = {record.id for record, rest in kept if rest is None and record.id} - missing
-        if not left_out:
-            break
-        missing |= left_out
+    fall_with: dict[str, list[str]] = {}  # ids of records that cannot stand without this one
+    for record in records:
+        for ref in _needed(record) if record.id else ():
+            fall_with.setdefault(ref, []).append(record.id)
+    todo = list(missing)
+    while todo:  # each id once, however long the chain
+        fallen = set(fall_with.get(todo.pop(), ())) - missing
+        missing |= fallen
+        todo += fallen
+    kept = [(record, _without(record, missing)) for record in records]
     losses = [
         Loss(record.id, type(record).__name__, "left out" if rest is None else "shortened")
         for record, rest in kept
         if rest != record
     ]
     return [rest for _, rest in kept if rest is not None], losses
+
+
+def _needed(record: Record) -> tuple[str, ...]:
+    """The ids without which a record that has an id is left out."""
+    return (record.trigger,) if isinstance(record, Event) else references(record)
 
 
 def _without(record: Record, gone: set[str]) -> Record | None:

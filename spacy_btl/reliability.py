@@ -8,7 +8,7 @@ independent; those of one document are not quite, so they are a little short. Pu
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -141,6 +141,28 @@ def reliability_by_type(
             error_by_chance(s[here], bins),
         )
     return result
+
+
+def reliability_figures(scores: npt.ArrayLike, correct: npt.ArrayLike) -> dict[str, Any]:
+    """All that a picture and a text on these scores need, as JSON values; {} without entities.
+
+    ``entities``, ``error`` (`expected_calibration_error`), ``chance`` (`error_by_chance`),
+    ``brier``, ``bins`` (`ReliabilityRow`, by name; about 15 entities in each at least, ten bins at
+    most) and ``histogram`` (entities in 20 equal steps of the score).
+    """
+    s, c = checked(scores, correct)
+    if not len(s):
+        return {}
+    n_bins = min(10, max(len(s) // 15, 1))
+    rows = [row._asdict() for row in reliability_table(s, c, n_bins)]
+    return {
+        "entities": len(s),
+        "error": expected_calibration_error(s, c, n_bins),
+        "chance": error_by_chance(s, n_bins),
+        "brier": float(((s - c) ** 2).mean()),
+        "bins": [row | {"interval": list(row["interval"])} for row in rows],
+        "histogram": np.histogram(s, bins=20, range=(0, 1))[0].tolist(),
+    }
 
 
 def render_reliability(

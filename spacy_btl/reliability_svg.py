@@ -7,6 +7,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 import numpy.typing as npt
 
+from .passages import printable
 from .reliability import checked, expected_calibration_error, reliability_table
 
 Floats1d = npt.NDArray[np.float64]
@@ -54,7 +55,7 @@ def reliability_svg(
             f'width="{WIDTH}" height="{HEIGHT}" role="img" aria-labelledby="title desc" '
             'font-family="sans-serif" font-size="12" fill="#222222">',
             '<title id="title">Reliability of the scores of entities</title>',
-            f'<desc id="desc">{escape(desc)}</desc>',
+            f'<desc id="desc">{_escape(desc)}</desc>',
             f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#FFFFFF"/>',
             *legend,
             *marks,
@@ -121,7 +122,11 @@ def _line(
 
 
 def _text(x: float, y: float, text: str, anchor: str = "middle", more: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{more}>{escape(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{more}>{_escape(text)}</text>'
+
+
+def _escape(text: str) -> str:
+    return escape(printable(text))  # XML holds no control characters
 
 
 def _mark(x: float, y: float, colour: str, shape: str) -> str:

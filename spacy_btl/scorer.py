@@ -7,7 +7,10 @@ from typing import Any
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from .scores import OUTSIDE, Entity, strict_span_scores, token_scores
+from .alignment import Offsets, align_to_tokens
+from .counts import DocumentCounts, document_counts
+from .scores import Entity
+from .summary import score_documents
 
 GOLD_KEY = "brat"
 """Key of ``doc.user_data`` under which the conversion leaves the original annotation."""
@@ -33,28 +36,50 @@ def predicted_entities(doc: Doc, spans_key: str | None = None) -> list[Entity]:
     return [(span.label_, ((span.start_char, span.end_char),)) for span in spans]
 
 
+def scored_tokens(example: Example, spans_key: str | None = None) -> list[Offsets]:
+    """Characters of the tokens that token scores look at: those of the prediction.
+
+    White space is left out, and, where the gold entities are those of ``ents``, what the reference
+    leaves unannotated there (`Token.ent_iob` 0).
+    """
+    tokens = _offsets(example.predicted, "IS_SPACE", is_value=0)
+    reference = example.reference
+    if GOLD_KEY in reference.user_data or spans_key is not None:
+        return tokens
+    unknown: set[int] = set()
+    starts, ends = [start for start, _ in tokens], [end for _, end in tokens]
+    for start, end in _offsets(reference, "ENT_IOB", is_value=0):
+        unknown.update(range(*align_to_tokens(start, end, starts, ends, "expand") or (0, 0)))
+    return [offsets for i, offsets in enumerate(tokens) if i not in unknown]
+
+
+def example_counts(example: Example, spans_key: str | None = None) -> DocumentCounts:
+    """What a document contributes to every score, as `spacy_btl.counts.document_counts`."""
+    return document_counts(
+        gold_entities(example.reference, spans_key),
+        predicted_entities(example.predicted, spans_key),
+        scored_tokens(example, spans_key),
+    )
+
+
 def score_ner(
     examples: Iterable[Example], *, spans_key: str | None = None, **kwargs: Any
 ) -> dict[str, Any]:
-    """Strict span scores (``ents_...``) and token scores (``token_...``) of `spacy_btl.scores`.
+    """All scores of `spacy_btl.scores`, at span (``ents_...``) and at token level (``token_...``).
 
-    Span scores are those of ``doc.ents``, or of ``doc.spans[spans_key]``, against the original
-    character offsets (`gold_entities`). Token scores compare the ``ents`` of prediction and
-    reference on the tokens of the prediction, tokens without a gold label left out.
+    All compare the entities of ``doc.ents``, or of ``doc.spans[spans_key]``, with those of the
+    original annotation by their characters (`gold_entities`), so prediction and reference may have
+    other tokens. Token scores are on those of the prediction (`scored_tokens`).
     """
-    gold, predicted = [], []
-    gold_tokens: list[str] = []
-    predicted_tokens: list[str] = []
-    for example in examples:
-        gold.append(gold_entities(example.reference, spans_key))
-        predicted.append(predicted_entities(example.predicted, spans_key))
-        for token, label in zip(example.predicted, example.get_aligned_ner(), strict=True):
-            if label is not None and not token.is_space:
-                gold_tokens.append(label[2:] or OUTSIDE)
-                predicted_tokens.append(token.ent_type_ or OUTSIDE)
-    return {**strict_span_scores(gold, predicted), **token_scores(gold_tokens, predicted_tokens)}
+    return score_documents([example_counts(example, spans_key) for example in examples])
 
 
 def make_ner_scorer(spans_key: str | None = None) -> Callable[..., dict[str, Any]]:
     """The registered form of `score_ner`; ``spans_key`` for entities that may overlap."""
     return partial(score_ner, spans_key=spans_key)
+
+
+def _offsets(doc: Doc, attribute: str, *, is_value: int) -> list[Offsets]:
+    """Characters of the tokens that have this value of an attribute."""
+    values = doc.to_array(["IDX", "LENGTH", attribute]).astype("int64")
+    return [(start, start + length) for start, length, v in values.tolist() if v == is_value]

@@ -35,7 +35,7 @@ from .search import (
 from .search_index import Floats1d, Index, first_copies, nearest_anchors, squares
 from .search_lists import list_surroundings
 from .search_pairs import NearestPairs
-from .search_threads import n_cpus, one_blas_thread, run_all
+from .search_threads import one_blas_thread, run_all, usable_threads
 
 MOST_NEIGHBORS = 64
 """A larger k is left to `BruteSearch`."""
@@ -82,7 +82,7 @@ class PrunedSearch:
 
     n_anchors: of the index; default: the square root of the number of keys, or ``MOST_ANCHORS``.
     n_same, n_others: keys listed around each anchor, of its label and of others.
-    n_threads: default: one for each CPU that the process may use, at most 8.
+    n_threads: default: `search_threads.usable_threads`, asked at each call, at most 8.
 
     The index is built here, at once, and is not saved. Beside the keys it holds their leading
     coordinates (about half as much for logits) and the lists of all anchors.
@@ -103,7 +103,7 @@ class PrunedSearch:
     ) -> None:
         self.keys, self.labels = check_keys(keys, labels, n_labels)
         self.n_labels = n_labels
-        self.n_threads = n_threads or min(8, n_cpus())
+        self._n_threads = n_threads
         with one_blas_thread():
             kept = first_copies(self.keys, MOST_NEIGHBORS)
             n_anchors = n_anchors or min(MOST_ANCHORS, int(len(kept) ** 0.5) + 1)
@@ -114,6 +114,11 @@ class PrunedSearch:
         )
         self.anchor_labels = np.array([around.label for around in self.surroundings])
         self._plain: BruteSearch | None = None
+
+    @property
+    def n_threads(self) -> int:
+        """Threads of a search in this process, which may be a fork of the one with the index."""
+        return self._n_threads or min(8, usable_threads())
 
     def kneighbors(self, queries: Floats2d, k: int) -> tuple[Float32s2d, Ints2d]:
         """As `KeySearch` has it."""

@@ -1,5 +1,6 @@
 """Threads for many small matrix products: one product a thread, many at the same time."""
 
+import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,9 +10,21 @@ from threading import Lock
 from typing import Any
 
 
-def n_cpus() -> int:
-    """CPUs that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_threads() -> int:
+    """Threads that the search should take in this process: as many as torch does.
+
+    torch knows ``OMP_NUM_THREADS`` (which Ray and joblib set in their workers), what the program
+    has set with ``torch.set_num_threads``, and that a forked process has one
+    (`spacy_btl.forking`). Never more than the CPUs that the process may use, and one in a process
+    that `multiprocessing` has started: others work beside it.
+    """
+    if multiprocessing.parent_process() is not None:
+        return 1
+    import torch
+
+    has_affinity = hasattr(os, "sched_getaffinity")
+    n_cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return min(n_cpus, torch.get_num_threads())
 
 
 def run_all(tasks: Iterable[Callable[[], Any]], n_threads: int) -> list[Any]:

@@ -1,14 +1,24 @@
-"""Saving a component part by part: to bytes and to a folder, with ``exclude``."""
+"""Saving a component part by part: to bytes and to a folder, with ``exclude``.
 
+Both carry checksums of the parts (for a folder see `spacy_btl.seal`), which are looked at before
+anything else. What was saved without any is read as it is.
+"""
+
+import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import srsly
 from spacy import util
 from spacy.pipeline import TrainablePipe
 
+from .seal import check_seal, remove_seal, write_seal
+
 Part = tuple[Callable[[], bytes], Callable[[bytes], Any]]
 Self = TypeVar("Self", bound="SavedByParts")
+
+SUMS = "sha256"  # in the bytes of a component: the digest of each part
 
 
 class SavedByParts(TrainablePipe):  # type: ignore[misc]
@@ -16,36 +26,57 @@ class SavedByParts(TrainablePipe):  # type: ignore[misc]
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Serialize the component, neighbours included."""
-        writers = {key: write for key, (write, _) in self._parts().items()}
-        writers["vocab"] = lambda: self.vocab.to_bytes(exclude=exclude)
-        return bytes(util.to_bytes(writers, exclude))
+        message: dict[str, Any] = {
+            key: write() for key, (write, _) in self._parts().items() if key not in exclude
+        }
+        message[SUMS] = {key: _digest(data) for key, data in message.items()}
+        if "vocab" not in exclude:
+            message["vocab"] = self.vocab.to_bytes(exclude=exclude)
+        return bytes(srsly.msgpack_dumps(message))
 
     def from_bytes(self: Self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> Self:
-        """Take over what `to_bytes` gave."""
-        readers = {key: read for key, (_, read) in self._parts().items()}
-        readers["vocab"] = lambda data: self.vocab.from_bytes(data, exclude=exclude)
-        util.from_bytes(bytes_data, readers, exclude)
+        """Take over what `to_bytes` gave; ValueError where it gave something else."""
+        message = _read("the bytes", srsly.msgpack_loads, bytes_data)
+        sums = message.get(SUMS, {}) if isinstance(message, dict) else None
+        if not isinstance(sums, dict):
+            raise ValueError(f'the bytes are none of a component like "{self.name}"')
+        for key, (_, read) in self._parts().items():
+            if key in exclude or (key not in message and key not in sums):
+                continue
+            what, data = f'the part "{key}" of the bytes', message.get(key)
+            if key in sums and (not isinstance(data, bytes) or _digest(data) != sums[key]):
+                raise ValueError(f"{what} does not fit its checksum: it was changed or cut short")
+            _read(what, read, data)
+        if "vocab" not in exclude and "vocab" in message:
+            self.vocab.from_bytes(message["vocab"], exclude=exclude)
         return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Save the component to a folder, neighbours included."""
+        """Save the component to a folder, neighbours included.
+
+        A seal beside the folder is taken away: it is that of the pipeline before.
+        """
         folder = util.ensure_path(path)
+        remove_seal(folder.parent)
         folder.mkdir(parents=True, exist_ok=True)
         for key, (write, _) in self._parts().items():
             if key not in exclude:
                 (folder / key).write_bytes(write())
         if "vocab" not in exclude:
             self.vocab.to_disk(folder / "vocab", exclude=exclude)
+        write_seal(folder)
 
     def from_disk(self: Self, path: str | Path, *, exclude: Iterable[str] = ()) -> Self:
-        """Load the component from a folder that `to_disk` wrote."""
+        """Load the component from a folder that `to_disk` wrote.
+
+        Raises ValueError where a file in it has changed, or in the sealed pipeline around it.
+        """
         folder = util.ensure_path(path)
+        check_seal(folder.parent)
+        check_seal(folder, tuple(exclude))
         for key, (_, read) in self._parts().items():
             if key not in exclude:
-                try:
-                    read((folder / key).read_bytes())
-                except ValueError as error:
-                    raise ValueError(f"{folder / key}: {error}") from error
+                _read(str(folder / key), read, (folder / key).read_bytes())
         if "vocab" not in exclude:
             self.vocab.from_disk(folder / "vocab", exclude=exclude)
         return self
@@ -53,3 +84,23 @@ class SavedByParts(TrainablePipe):  # type: ignore[misc]
     def _parts(self) -> dict[str, Part]:
         """What is saved of the component: for each name how to write it and how to read it."""
         raise NotImplementedError
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _read(what: str, read: Callable[[bytes], Any], data: bytes) -> Any:
+    """What a reader makes of the data; ValueError, with the name of the part, where it fails.
+
+    The readers of spaCy, Thinc and torch meet damaged data with whatever error comes up.
+    """
+    try:
+        return read(data)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
+    except Exception as error:
+        raise ValueError(
+            f"{what} cannot be read, it is damaged or of another model "
+            f"({type(error).__name__}: {error})"
+        ) from error

@@ -16,6 +16,7 @@ from .account import table
 from .alignment import Offsets, choose_flat
 from .convert import count_misaligned
 from .docbin import heading_of
+from .markdown import cell
 from .scorer import GOLD_KEY, gold_entities, predicted_entities
 from .scores import Entity, strict_span_scores
 
@@ -122,7 +123,7 @@ def ceilings(docs: Sequence[Doc], gold: Sequence[Sequence[Entity]]) -> dict[str,
 
 def stats_to_markdown(stats: dict[str, Any]) -> str:
     """The figures as readable tables."""
-    lines = [f"**{stats['heading']}**", ""] if stats["heading"] else []
+    lines = [f"**{cell(stats['heading'])}**", ""] if stats["heading"] else []
     figures: list[tuple[str, Any]] = []
     for key, value in stats.items():
         if key in ("heading", "by_type"):

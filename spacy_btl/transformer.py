@@ -23,7 +23,9 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from . import forking  # noqa: F401  (makes torch safe in forked processes)
 from .encoders import CHOICES, find_encoder
+from .half_precision import compact
 from .huggingface import (
+    NO_CODE,
     SpecialTokens,
     attention_setting,
     leaves_out_space,
@@ -156,9 +158,10 @@ class EncoderShim(HFShim):
         # Where the weights once came from is a path of some machine, and of no use to a reader.
         config = {k: v for k, v in hf.transformer.config.to_dict().items() if k != "_name_or_path"}
         with tempfile.TemporaryDirectory() as folder:
-            hf.tokenizer.save_pretrained(folder)
+            # One file: not the vocabulary once more in the form of the slow tokenizer.
+            hf.tokenizer.save_pretrained(folder, legacy_format=False)
             files = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
-        weights = {k: v.contiguous() for k, v in hf.transformer.state_dict().items()}
+        weights = {k: compact(v) for k, v in hf.transformer.state_dict().items()}
         message = {"config": config, "tokenizer": files, "weights": save_tensors(weights)}
         return bytes(srsly.msgpack_dumps(message))
 
@@ -172,9 +175,9 @@ class EncoderShim(HFShim):
         with tempfile.TemporaryDirectory() as folder:
             for file, content in message["tokenizer"].items():
                 (Path(folder) / Path(file).name).write_bytes(content)
-            tokenizer = _load_tokenizer(folder, local_files_only=True)
+            tokenizer = _load_tokenizer(folder, local_files_only=True, **NO_CODE)
         config = AutoConfig.for_model(message["config"].pop("model_type"), **message["config"])
-        transformer = _make_transformer(config, **attention_setting())
+        transformer = _make_transformer(config, **attention_setting(), **NO_CODE)
         transformer.load_state_dict(load_tensors(message["weights"]))
         transformer.to(get_torch_default_device())
         self.set_encoder(HFObjects(tokenizer, transformer, None))

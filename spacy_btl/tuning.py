@@ -77,10 +77,15 @@ def grid(current: Setting) -> list[Setting]:
 
 
 def current_setting(pipe: NeighborNer) -> Setting:
-    """That of the component."""
-    values = pipe.neighbors.settings
-    votes = (values["n_neighbors"], values["votes"], values["temperature"])
-    return Setting(*votes, neighbor_weight=pipe.neighbor_weight)
+    """That of the component. Raises ValueError where its neighbours have other settings."""
+    settings = {**pipe.neighbors.settings, "neighbor_weight": pipe.neighbor_weight}
+    if missing := [name for name in Setting._fields if name not in settings]:
+        raise ValueError(
+            f'the neighbours of "{pipe.name}" ({type(pipe.neighbors).__name__}) have no setting '
+            f"{', '.join(missing)}, so that dev cannot choose how they vote; take "
+            "spacy-btl.KNearestNeighbors.v1, or fit them without dev"
+        )
+    return Setting(*(settings[name] for name in Setting._fields))
 
 
 class Dev:
@@ -110,7 +115,7 @@ class Dev:
         """Label probabilities of each document."""
         k, weight = setting.n_neighbors, setting.neighbor_weight
         flat, n_own = self.own, len(self.pipe.cfg["labels"])
-        if weight or len(self.pipe.labels) > n_own:
+        if self.pipe.has_neighbors and (weight or len(self.pipe.labels) > n_own):
             weights = vote_weights(self.distances[:, :k], setting.votes, setting.temperature)
             shares = label_shares(self.labels[:, :k], weights, self.n_labels)
             votes = self.pipe.reading.from_votes(shares, len(self.pipe.labels))

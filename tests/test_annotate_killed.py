@@ -51,6 +51,8 @@ def test_after_kill_9(
         while number_done(output) < n_shards:
             assert process.poll() is None, "it ended before it could be killed"
             time.sleep(0.005)
+        with pytest.raises(ValueError, match="another run writes to"):
+            annotate(model, source, output, **options)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
     if n_process > 1:  # workers end with their parent: nobody writes on

@@ -33,7 +33,7 @@ def doc() -> Doc:
     doc = spacy.blank("en")(TEXT)
     drug = Span(doc, 2, 3, label="Medication")
     doc.ents = [Span(doc, 0, 1, label="Subject"), drug]
-    write_scores(doc, "found", Found([drug], np.array([0.75])), calibrated=True)
+    write_scores(doc, "found", Found([drug], np.array([0.75]), np.array([True])))
     return doc
 
 
@@ -146,10 +146,16 @@ def test_ids_whose_files_would_be_the_same(one: str, other: str, same: bool) -> 
     assert (file_key(one) == file_key(other)) == same
 
 
+def start(folder: RunFolder, **changed: Any) -> None:
+    """Begin a run, which ends at once."""
+    with folder.started({**SETTINGS, **changed}):
+        pass
+
+
 class TestFolder:
     def test_a_shard_is_done_once_it_is_marked(self, tmp_path: Path) -> None:
         folder = RunFolder(tmp_path / "out", "jsonl")
-        folder.start(SETTINGS)
+        start(folder)
         assert not folder.is_done(3)
         folder.write_shard([(".jsonl", b"{}\n")], OUTCOME)
         assert folder.is_done(3)
@@ -158,6 +164,7 @@ class TestFolder:
         names = {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*.*")}
         assert names == {
             "run.json",
+            "run.lock",
             "errors.jsonl",
             "annotations/shard-00003.jsonl",
             "done/shard-00003.json",
@@ -170,7 +177,7 @@ class TestFolder:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
     ) -> None:
         folder = RunFolder(tmp_path / "out", to)
-        folder.start(SETTINGS)
+        start(folder)
 
         def killed(_: int) -> None:
             raise KeyboardInterrupt
@@ -180,24 +187,36 @@ class TestFolder:
             folder.write_shard([("x", b"half of it")], OUTCOME)
         left = [path for path in folder.path.rglob("*") if path.is_file()]
         left.remove(folder.path / "run.json")
+        left.remove(folder.path / "run.lock")
         assert [path.parent.name for path in left] == ["partial"]
         monkeypatch.undo()
-        folder.start(SETTINGS)
+        start(folder)
         assert not left[0].exists()
 
     def test_other_settings_are_refused(self, tmp_path: Path) -> None:
         folder = RunFolder(tmp_path / "out", "jsonl")
-        folder.start({**SETTINGS, "to": "brat"})
-        folder.start(SETTINGS)  # nothing was done with the others
+        start(folder, to="brat")
+        start(folder)  # nothing was done with the others
         folder.write_shard([(".jsonl", b"")], OUTCOME)
-        folder.start(SETTINGS)
+        start(folder)
         message = r"other settings \(input, shard_size 200, now 100\): give the same"
         with pytest.raises(ValueError, match=message):
-            folder.start({**SETTINGS, "input": "y", "shard_size": 100})
+            start(folder, input="y", shard_size=100)
+
+    def test_one_run_at_a_time(self, tmp_path: Path) -> None:
+        folder = RunFolder(tmp_path / "out", "jsonl")
+        with folder.started(SETTINGS):
+            folder.write("partial/half", b"half of it")
+            with pytest.raises(ValueError, match=r"another run writes to .*out: wait for its end"):
+                start(folder)
+            assert (folder.path / "partial" / "half").is_file()
+        with pytest.raises(KeyError), folder.started(SETTINGS):
+            raise KeyError
+        start(folder)
 
     def test_a_folder_of_something_else_is_left_alone(self, tmp_path: Path) -> None:
         (tmp_path / "note.txt").write_text("mine")
         for path in (tmp_path, tmp_path / "note.txt"):
             with pytest.raises(ValueError, match="is not empty and holds no run"):
-                RunFolder(path, "jsonl").start(SETTINGS)
+                start(RunFolder(path, "jsonl"))
         assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]

@@ -195,7 +195,7 @@ class TestScoresOfDocuments:
     @pytest.mark.parametrize("way", ["docbin", "bytes", "disk", "copy"])
     def test_survive(self, nlp: Language, tmp_path: Path, way: str, calibrated: bool) -> None:
         if calibrated:
-            component_of(nlp).calibration = ScoreCalibration(0.0, 0.5, 98, 9)
+            component_of(nlp).calibration = ScoreCalibration(0.0, 0.5, 98, 9, {"Sign_symptom": 0.0})
         doc = nlp(TEXTS[1])
         if way == "docbin":
             data = DocBin(docs=[doc], store_user_data=True).to_bytes()
@@ -227,12 +227,13 @@ class TestScoresOfDocuments:
         assert entities_of(doc.spans[NAME]) == [("chest", "Sign_symptom"), GOLD[1][1]]
         assert [ent._.btl_score for ent in doc.ents][1:] == [None, score]
 
-    def test_scores_of_two_kinds_do_not_mix(self, nlp: Language) -> None:
+    def test_scores_of_two_kinds_are_told_apart(self, nlp: Language) -> None:
         doc = nlp(TEXTS[1])
-        component_of(nlp).calibration = ScoreCalibration(0.0, 0.5, 98, 9)
+        component_of(nlp).calibration = ScoreCalibration(0.0, 0.5, 98, 9, {"Sign_symptom": 0.0})
+        doc.ents = doc.ents[:1]
         doc = nlp(doc)
-        assert entities(doc) == GOLD[1]
-        assert entities_of(doc.spans[NAME]) == []
+        assert entities_of(doc.spans[NAME]) == entities(doc) == GOLD[1]
+        assert [span._.btl_calibrated for span in doc.spans[NAME]] == [False, True]
 
 
 class TestProcesses:

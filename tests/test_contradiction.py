@@ -23,7 +23,7 @@ def test_keys_outside_that_are_in_truth_of_the_new_type(outside, rest, gone):
     added = np.array([*NEW, *rest])
     is_new = np.arange(len(added)) < len(NEW)
     documents = [f"d{i}" for i in range(len(added))]
-    result = contradicted(np.array(outside), added, is_new, documents, reach=0.5, chunk=1)
+    result = contradicted(np.array(outside), added, is_new, documents, reach=0.5, block=1)
     assert result.tolist() == np.atleast_1d(gone).tolist()
 
 
@@ -46,3 +46,38 @@ def test_the_reach_takes_in_more(reach, gone):
     outside = np.array([[3.0]])
     result = contradicted(outside, added, np.ones(3, dtype=bool), documents, reach=reach)
     assert result.tolist() == [gone]
+
+
+@pytest.mark.parametrize("block", [1, 7, 64, 10**6])
+@pytest.mark.parametrize("seed", range(3))
+def test_all_distances_at_once_say_the_same(seed, block):
+    random = np.random.default_rng(seed)
+    outside, added = random.normal(size=(50, 3)), random.normal(size=(30, 3))
+    is_new, documents = random.random(30) < 0.5, random.choice(list("abcd"), 30)
+
+    def distance(a, b):
+        return np.linalg.norm(a[:, None] - b[None], axis=2)
+
+    new, rest, ids = added[is_new], added[~is_new], documents[is_new]
+    between = np.where(ids[:, None] == ids, np.inf, distance(new, new)).min(axis=1)
+    to_new, to_rest = distance(outside, new).min(axis=1), distance(outside, rest).min(axis=1)
+    expected = (to_new < to_rest) & (to_new <= np.quantile(between, 0.8))
+    assert 0 < expected.sum() < 50
+    result = contradicted(outside, added, is_new, documents, reach=0.8, block=block)
+    assert result.tolist() == expected.tolist()
+
+
+def test_no_more_distances_than_wanted_are_held(monkeypatch):
+    import sklearn.metrics
+
+    sizes, measure = [], sklearn.metrics.euclidean_distances
+    monkeypatch.setattr(
+        sklearn.metrics,
+        "euclidean_distances",
+        lambda a, b: sizes.append(len(a) * len(b)) or measure(a, b),
+    )
+    random = np.random.default_rng(0)
+    added = random.normal(size=(200, 2))
+    documents = [f"d{i % 20}" for i in range(200)]
+    contradicted(random.normal(size=(300, 2)), added, np.ones(200, bool), documents, block=1000)
+    assert max(sizes) == 1000

@@ -1,8 +1,12 @@
-"""What README and docs show: Python runs, settings parse, commands and options exist."""
+"""What README and docs show runs, and they build as a site without a broken link."""
 
+import importlib.util
 import json
 import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +17,26 @@ import typer
 from conftest import make_examples
 from spacy.cli._util import app as spacy_app
 from spacy.language import Language
+from spacy.tokens import DocBin
 from thinc.api import Config
+from typer.testing import CliRunner
 
 import spacy_btl.cli  # noqa: F401  (adds our commands)
+from spacy_btl.component import component_of
+from spacy_btl.docbin import PARTS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Their commands run; those of the others, which need more than a test has, are looked up.
+PAGES_RUN = ("README.md", "annotate.md", "brat.md", "neighbors.md")
+HAS_PARQUET = importlib.util.find_spec("pyarrow") is not None
+SMALLER = {
+    "train": "--training.max_steps 10 --training.eval_frequency 10 --components.btl_knn_ner.model."
+    "tok2vec.name encoder",
+    "annotate": "--n-process 1",
+}
 BLOCKS = [
-    pytest.param(language, block, id=f"{page.name}-{i}-{language}")
+    pytest.param(page.name, language, block, id=f"{page.name}-{i}-{language}")
     for page in PAGES
     for i, (language, block) in enumerate(
         re.findall(r"```(\w*)\n(.*?)```", page.read_text(encoding="utf8"), flags=re.DOTALL)
@@ -35,14 +51,47 @@ def nlp() -> Language:
     optimizer = nlp.initialize(lambda: make_examples(nlp))
     for _ in range(20):
         nlp.update(make_examples(nlp), sgd=optimizer)
+    component_of(nlp).fit_neighbors(make_examples(nlp))
     return nlp
 
 
-@pytest.mark.parametrize(("language", "block"), BLOCKS)
+@pytest.fixture(scope="module")
+def stage(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where the quick start was done, with the other files that pages speak of."""
+    folder = tmp_path_factory.mktemp("stage")
+    for name in ("assets", "configs"):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / "path" / "to").mkdir(parents=True)
+    for name in ("my_brat", "path/to/folder"):
+        (folder / name).symlink_to(ROOT / "assets" / "sample")
+    (folder / "encoder").symlink_to(tiny_bert)
+    text = "She took 5 mg of warfarin daily."
+    (folder / "report.txt").write_text(text, encoding="utf8")
+    for name in ("notes", "reports"):
+        (folder / name).mkdir()
+        (folder / name / "case.txt").write_text(text, encoding="utf8")
+    if HAS_PARQUET:
+        import pyarrow.parquet
+
+        table = pyarrow.table({"note_id": ["case"], "note_text": [text]})
+        pyarrow.parquet.write_table(table, folder / "notes.parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf8")
+        for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL):
+            for words in command_lines(block):
+                run_command(words)
+    for name in ("more.spacy", "predicted.spacy"):
+        shutil.copy(folder / "corpus" / "test.spacy", folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(("page", "language", "block"), BLOCKS)
 def test_block(
-    language: str, block: str, nlp: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: str, language: str, block: str, request: Any, monkeypatch: Any, tmp_path: Path
 ) -> None:
     if language == "python":
+        nlp = request.getfixturevalue("nlp")
         monkeypatch.chdir(tmp_path)
         Path("training").mkdir()
         nlp.to_disk("training/model-knn")
@@ -59,8 +108,25 @@ def test_block(
         assert commands
         for words in commands:
             check_command(words)
+        if page in PAGES_RUN and any(is_run(words) for words in commands):
+            stage = request.getfixturevalue("stage")
+            shutil.copytree(stage, tmp_path, symlinks=True, dirs_exist_ok=True)
+            monkeypatch.chdir(tmp_path)
+            for words in commands:
+                run_command(words)
     else:
         assert language == ""  # a listing of files or of output
+
+
+def test_the_quick_start_tells_what_comes_out(stage: Path) -> None:
+    page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf8").replace("\n", " ")
+    sizes = [len(DocBin().from_disk(stage / f"corpus/{part}.spacy")) for part in PARTS]
+    assert "({}, {} and {} documents)".format(*sizes) in page
+    sums = json.loads((stage / "corpus" / "account.json").read_text(encoding="utf8"))["totals"]
+    told = "{input:,} annotated entities: {kept:,} are kept, {moved} moved to whole tokens, "
+    assert (told + "{flattened} lie under another").format(**sums) in page
+    assert sums["dropped"] == 0
+    assert (stage / "training" / "scores" / "report.md").is_file()
 
 
 def command_lines(block: str) -> list[list[str]]:
@@ -68,6 +134,24 @@ def command_lines(block: str) -> list[list[str]]:
     lines = block.replace("\\\n", " ").splitlines()
     every = (shlex.split(line, comments=True) for line in lines)
     return [[word for word in words if not re.match("[A-Z_]+=", word)] for words in every if words]
+
+
+def is_run(words: list[str]) -> bool:
+    """Whether this is a command of ours or a training, on one machine."""
+    if words[:3] != ["python", "-m", "spacy"] or words[3] not in ("btl", "train"):
+        return False
+    return "--engine" not in words and (HAS_PARQUET or "notes.parquet" not in words)
+
+
+def run_command(words: list[str]) -> None:
+    """Run it as it stands, but with a tiny encoder, few updates and one process."""
+    if is_run(words):
+        command = words[4] if words[3] == "btl" else words[3]
+        if command == "annotate":  # the lines of a page are alternatives, with one target
+            shutil.rmtree("annotated", ignore_errors=True)
+        arguments = [*words[3:], *SMALLER.get(command, "").split()]
+        result = CliRunner().invoke(spacy_app, arguments)
+        assert result.exit_code == 0, (words, result.output, result.exception)
 
 
 def check_command(words: list[str]) -> None:
@@ -95,12 +179,34 @@ def test_the_example_of_the_readme_finds_what_it_shows(capsys: pytest.CaptureFix
         assert "('warfarin', 'Medication')" in capsys.readouterr().out
 
 
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    """A link to a page, heading or file that is not there is a warning, and here an error."""
+    pytest.importorskip("sphinx", reason="the site needs: pip install 'spacy-btl[docs]'")
+    pytest.importorskip("myst_parser", reason="the site needs: pip install 'spacy-btl[docs]'")
+    pytest.importorskip("furo", reason="the site needs: pip install 'spacy-btl[docs]'")
+    build = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", ROOT / "docs"]
+    folders = ["-d", tmp_path / "doctrees", ROOT, tmp_path / "site"]
+    done = subprocess.run([*build, *folders], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pages = {page.stem for page in (tmp_path / "site" / "docs").glob("*.html")}
+    assert pages == {page.stem for page in PAGES[1:]}
+    for page in (tmp_path / "site").rglob("*.html"):
+        loaded = re.findall(r"<(?:script|link|img|iframe)\b[^>]*", page.read_text(encoding="utf8"))
+        assert [tag for tag in loaded if "://" in tag or '"//' in tag] == [], page.name
+
+
 def test_links_lead_somewhere() -> None:
+    """As a code host shows the pages: to a file, and to a heading by its words."""
     for page in PAGES:
         text = page.read_text(encoding="utf8")
-        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", text):
             if "://" not in target:
-                assert (page.parent / target).exists(), (page.name, target)
+                path = page.parent / target if target else page
+                assert path.exists(), (page.name, target)
+                if anchor:
+                    headings = re.findall(r"^#+ (.+)$", path.read_text("utf8"), re.MULTILINE)
+                    slugs = [re.sub(r"[^\w -]", "", line.lower()) for line in headings]
+                    assert anchor in [slug.replace(" ", "-") for slug in slugs], (page.name, anchor)
 
 
 def test_error_texts_are_those_of_the_code() -> None:

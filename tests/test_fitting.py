@@ -1,5 +1,7 @@
 """Neighbours in the component: where they come from, who they serve, how they are changed."""
 
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,11 +15,12 @@ from spacy.training import Example
 from spacy_btl.calibration import ScoreCalibration
 from spacy_btl.component import BtlKnnNer, component_of
 from spacy_btl.fitting import document_id
+from spacy_btl.found import Found, write_scores
 from spacy_btl.tuning import Dev, current_setting
 
 NAME = "btl_knn_ner"
 TEXTS = [text for text, _ in SENTENCES]
-SURE = ScoreCalibration(intercept=0.0, slope=0.5, n_entities=98, n_documents=9)
+SURE = ScoreCalibration(0.0, 0.5, 98, 9, offsets=dict.fromkeys(LABELS, 0.0))
 
 
 def load(trained: bytes, **config: Any) -> Language:
@@ -169,7 +172,7 @@ class TestDecision:
         data = bytearray(file.read_bytes())
         data[len(data) // 2] ^= 1
         file.write_bytes(data)
-        with pytest.raises(ValueError, match=r"btl_knn_ner.neighbors: .*changed"):
+        with pytest.raises(ValueError, match=r"btl_knn_ner.neighbors.* changed"):
             spacy.load(tmp_path)
 
 
@@ -178,7 +181,7 @@ class TestScores:
         doc = nlp(TEXTS[1])
         group = doc.spans[NAME]
         assert [(span.text, span.label_) for span in group] == entities(doc)
-        assert group.attrs["calibrated"] is False
+        assert group.attrs["calibrated"].tolist() == [False, False]
         assert [span._.btl_score for span in doc.ents] == group.attrs["scores"].tolist()
         assert {span._.btl_calibrated for span in doc.ents} == {False}
         assert doc[:2]._.btl_score is None
@@ -187,13 +190,13 @@ class TestScores:
         pipe.calibration = SURE
         scores = [span._.btl_score for span in load(nlp.to_bytes())(TEXTS[1]).ents]
         assert scores == pytest.approx([0.969, 0.969], abs=0.001)
-        assert nlp(TEXTS[1]).spans[NAME].attrs["calibrated"] is True
+        assert nlp(TEXTS[1]).spans[NAME].attrs["calibrated"].tolist() == [True, True]
 
     def test_a_calibration_holds_for_its_settings(self, nlp: Language, pipe: BtlKnnNer) -> None:
         pipe.calibration = SURE
         pipe.neighbors.n_neighbors = 3
         assert pipe.calibration is None
-        assert nlp(TEXTS[1]).spans[NAME].attrs["calibrated"] is False
+        assert nlp(TEXTS[1]).spans[NAME].attrs["calibrated"].tolist() == [False, False]
         pipe.neighbors.n_neighbors = 1
         assert pipe.calibration == SURE
 
@@ -214,17 +217,52 @@ class TestScores:
         assert [ent.label_ for ent in doc.ents] == kept
         assert [span.label_ for span in doc.spans[NAME]] == kept
 
+    @pytest.mark.parametrize(
+        ("lapse", "kept"),
+        [
+            (lambda pipe: None, ["Medication"]),
+            (lambda pipe: setattr(pipe.neighbors, "temperature", 3), ["Dosage", "Medication"]),
+            (lambda pipe: setattr(pipe, "neighbor_weight", 0.0), ["Dosage", "Medication"]),
+            (lambda pipe: pipe.remove_documents(["case-3"]), ["Dosage", "Medication"]),
+            (lambda pipe: pipe.forget_neighbors(), ["Dosage", "Medication"]),
+        ],
+        ids=["nothing", "other settings", "the model alone", "an edit", "no neighbours"],
+    )
+    @pytest.mark.filterwarnings("ignore:the scores of")
+    def test_thresholds_of_dev_hold_as_long_as_the_calibration(
+        self, nlp: Language, pipe: BtlKnnNer, lapse: Callable[[BtlKnnNer], Any], kept: list[str]
+    ) -> None:
+        pipe.calibration = SURE
+        pipe.thresholds = {"Dosage": 2.0}
+        pipe.cfg["dev_thresholds"] = {"Dosage": 2.0}
+        lapse(pipe)
+        again = load(nlp.to_bytes(), thresholds={"Dosage": 2.0})
+        component_of(again).neighbors.temperature = pipe.neighbors.temperature
+        component_of(again).neighbor_weight = pipe.neighbor_weight
+        for each in (nlp, again):
+            assert [ent.label_ for ent in each(TEXTS[0]).ents] == kept
+        component_of(again).thresholds["Dosage"] = 1.5  # by hand
+        assert [ent.label_ for ent in again(TEXTS[0]).ents] == ["Medication"]
+
+    def test_lapsed_thresholds_are_told(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        pipe.calibration = SURE
+        pipe.thresholds = pipe.cfg["dev_thresholds"] = {"Dosage": 2.0}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            nlp(TEXTS[0])
+        pipe.neighbors.n_neighbors = 3
+        with pytest.warns(UserWarning, match="thresholds for Dosage, which .* --dev DEV"):
+            nlp(TEXTS[0])
+
     def test_two_labels_on_one_span_keep_a_score_each(self, nlp: Language) -> None:
         doc = nlp.make_doc("No fever")
-        from spacy_btl.found import Found, write_scores
-
         spans = [Span(doc, 1, 2, label=label) for label in ("History", "Sign_symptom")]
-        write_scores(doc, "sc", Found(spans, [0.25, 0.75]), calibrated=True)
+        write_scores(doc, "sc", Found(spans, [0.25, 0.75], [False, True]))
         copy = Doc(nlp.vocab).from_bytes(doc.to_bytes())
         found = [
             (span.label_, span._.btl_score, span._.btl_calibrated) for span in copy.spans["sc"]
         ]
-        assert found == [("History", 0.25, True), ("Sign_symptom", 0.75, True)]
+        assert found == [("History", 0.25, False), ("Sign_symptom", 0.75, True)]
 
     def test_no_group_where_none_is_wanted(self, trained: bytes) -> None:
         doc = load(trained, scores_key=None)(TEXTS[0])
@@ -274,6 +312,82 @@ class TestEditing:
         ]
         told = pipe.explain(nlp(self.TEXT)) + pipe.explain(nlp(TEXTS[1]))
         assert [entity.neighbor_weight for entity in told] == [1.0, weight, weight]
+
+    @pytest.mark.parametrize(
+        ("weight", "added", "is_voided"),
+        [
+            (1.0, ("No fever today", (3, 8, "Sign_symptom")), True),
+            (0.5, ("No fever today", (3, 8, "Sign_symptom")), True),
+            (0.0, ("No fever today", (3, 8, "Sign_symptom")), False),
+            (1.0, (TEXT, (7, 22, "Age")), True),
+            (0.0, (TEXT, (7, 22, "Age")), False),
+            (1.0, None, True),
+            (0.0, None, False),
+        ],
+    )
+    def test_an_edit_voids_a_calibration_with_neighbors(
+        self, nlp: Language, pipe: BtlKnnNer, weight: float, added: Any, is_voided: bool
+    ) -> None:
+        """Scores of the model alone are what they were."""
+        pipe.neighbor_weight = weight
+        pipe.calibration = SURE
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            if added is None:
+                pipe.remove_documents(["case-3"])
+            else:
+                pipe.add_examples([example_of(nlp, added[0], added[1])])
+        assert [str(w.message)[:16] for w in told] == ['the scores of "b'] * is_voided
+        assert not is_voided or "fit-knn MODEL TRAIN OUT --dev DEV" in str(told[0].message)
+        assert (pipe.calibration is None) == is_voided
+        pipe.neighbor_weight = 1.0 - weight  # the settings of then, on another datastore
+        pipe.neighbor_weight = weight
+        assert {s._.btl_calibrated for s in nlp(TEXTS[1]).ents} == {not is_voided}
+
+    def test_no_calibration_has_seen_an_added_type(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        pipe.neighbor_weight = 0.0
+        pipe.calibration = SURE
+        pipe.add_examples([example_of(nlp, f"{self.TEXT} had fever", (7, 22, "Age"))])
+        doc = nlp(f"{self.TEXT} had fever")
+        expected = [("Age", False), ("Sign_symptom", True)]
+        assert [(ent.label_, ent._.btl_calibrated) for ent in doc.ents] == expected
+        assert [(e.label, e.calibrated) for e in pipe.explain(doc)] == expected
+        # One that has seen it does not outlive the next edit, as the neighbours alone know it.
+        pipe.calibration = ScoreCalibration(0.0, 0.5, 98, 9, {"Age": 0.0, "Sign_symptom": 0.0})
+        assert [ent._.btl_calibrated for ent in nlp(doc.text).ents] == [True, True]
+        with pytest.warns(UserWarning, match="calibrated with the neighbours before this edit"):
+            pipe.remove_documents(["case-3"])
+        assert [ent._.btl_calibrated for ent in nlp(doc.text).ents] == [False, False]
+
+    def test_nothing_removed_voids_nothing(self, pipe: BtlKnnNer) -> None:
+        pipe.calibration = SURE
+        assert pipe.remove_documents([]) == 0
+        assert pipe.calibration == SURE
+
+    @pytest.mark.parametrize("way", ["fit", "add"])
+    def test_a_document_given_twice_votes_once(
+        self, nlp: Language, pipe: BtlKnnNer, way: str
+    ) -> None:
+        def take(*examples: Example) -> int:
+            if way == "add":
+                return pipe.add_examples(list(examples), weight=1).added
+            return pipe.fit_neighbors(list(examples))
+
+        text, found = "She took aspirin", (9, 16, "Medication")
+        with pytest.warns(UserWarning, match=r"1 of 3 documents occur again .*each votes once"):
+            n = take(
+                example_of(nlp, text, found),
+                example_of(nlp, "No pain"),
+                example_of(nlp, text, found),
+            )
+        assert n == 5
+        unlike = [
+            (example_of(nlp, text, found, name="x"), example_of(nlp, "No", name="x")),
+            (example_of(nlp, text, found, name="x"), example_of(nlp, text, name="x")),
+        ]
+        for pair in unlike:
+            with pytest.raises(ValueError, match='named "x", but differ in text or annotation'):
+                take(*pair)
 
     def test_a_document_does_not_stand_twice(self, nlp: Language, pipe: BtlKnnNer) -> None:
         again = named_examples(nlp)[1:2]
@@ -326,6 +440,25 @@ class TestEditing:
         labels = [pipe.neighbors.datastore.source(i) for i in range(len(pipe.neighbors.datastore))]
         assert ("unaware", 8, "O") not in labels
         assert ("unaware", 0, "O") in labels
+
+    @pytest.mark.parametrize(("metric", "gone"), [("euclidean", False), ("cosine", True)])
+    def test_keys_outside_lie_near_by_the_metric(
+        self, nlp: Language, monkeypatch: pytest.MonkeyPatch, metric: str, gone: bool
+    ) -> None:
+        """The same direction, but far away: near for the cosine alone."""
+        nlp = load(nlp.to_bytes(), neighbors={"n_neighbors": 1, "metric": metric})
+        pipe = component_of(nlp)
+
+        def vectors(docs: list[Doc]) -> Any:
+            keys = {"far": [9, 9], "word": [1, 1], "next": [1, 1.1], "rest": [1, -1]}
+            array = np.array([keys[t.text] for doc in docs for t in doc], np.float32)
+            return array, np.pad(array, ((0, 0), (0, 5)))
+
+        monkeypatch.setattr(pipe, "token_vectors", vectors)
+        pipe.fit_neighbors([example_of(nlp, "far rest")])
+        marked = [example_of(nlp, "word rest", (0, 4, "New"), name="a")]
+        marked += [example_of(nlp, "next rest", (0, 4, "New"), name="b")]
+        assert pipe.add_examples(marked, replace_outside=True).removed == gone
 
 
 def let_the_nearest_decide(pipe: BtlKnnNer, n_neighbors: int) -> None:

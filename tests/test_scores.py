@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 
 from spacy_btl.scores import (
-    OUTSIDE,
-    bootstrap_intervals,
+    FIGURES,
+    corpus_scores,
+    figure_array,
+    figures,
     precision_recall_f,
+    split_counts,
     strict_span_scores,
-    token_scores,
+    type_array,
 )
 
 
@@ -25,28 +28,8 @@ def one(gold, predicted):
     return strict_span_scores([gold], [predicted])
 
 
-def figures(scores, prefix="ents_"):
+def p_r_f(scores, prefix="ents_"):
     return [scores[f"{prefix}{key}"] for key in "prf"]
-
-
-def random_documents(seed, n_docs=12, n_labels=4):
-    """Gold, and predictions of which about half agree."""
-    rng = np.random.default_rng(seed)
-    gold, predicted = [], []
-    for _ in range(n_docs):
-        entities = [
-            ent("LMNOP"[rng.integers(n_labels)], int(start), int(start) + 3)
-            for start in rng.integers(0, 50, rng.integers(1, 9))
-        ]
-        gold.append(entities)
-        predicted.append([e for e in entities if rng.random() < 0.6])
-        predicted[-1].append(ent("MPQ"[rng.integers(3)], 90, 95))
-    return gold, predicted
-
-
-def merged(docs):
-    """One document that holds the entities of all, each as a fragment of its own place."""
-    return [[ent(label, i, i, *bounds[0]) for i, doc in enumerate(docs) for label, bounds in doc]]
 
 
 @pytest.mark.parametrize(
@@ -95,8 +78,8 @@ def test_precision_recall_f(correct, predicted, gold, p, r, f):
 )
 def test_spans_of_one_document(gold, predicted, micro, macro):
     scores = one(gold, predicted)
-    assert figures(scores) == pytest.approx(micro)
-    assert figures(scores, "ents_macro_") == pytest.approx(macro)
+    assert p_r_f(scores) == pytest.approx(micro)
+    assert p_r_f(scores, "ents_macro_") == pytest.approx(macro)
 
 
 @pytest.mark.parametrize(
@@ -121,118 +104,102 @@ def test_per_type():
 
 
 def test_documents_stay_apart():
-    assert figures(strict_span_scores([[A1], []], [[], [A1]])) == [0, 0, 0]
-    assert figures(strict_span_scores([[A1], [A1]], [[A1], []])) == pytest.approx([1, 1 / 2, 2 / 3])
+    assert p_r_f(strict_span_scores([[A1], []], [[], [A1]])) == [0, 0, 0]
+    assert p_r_f(strict_span_scores([[A1], [A1]], [[A1], []])) == pytest.approx([1, 1 / 2, 2 / 3])
 
 
-@pytest.mark.parametrize("score", [strict_span_scores, bootstrap_intervals, token_scores])
-def test_numbers_must_agree(score):
+def test_numbers_must_agree():
     with pytest.raises(ValueError, match="zip"):
-        score(["A"], [])
+        strict_span_scores([[A1]], [])
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_bootstrap_of_one_document_is_its_score(seed):
-    """Every draw is the document itself, so the formula over draws can be held to the plain one."""
-    gold, predicted = (merged(docs) for docs in random_documents(seed))
-    intervals = bootstrap_intervals(gold, predicted, samples=3)
-    scores = strict_span_scores(gold, predicted)
-    assert 0 < scores["ents_f"] < 1
-    assert scores["ents_macro_f"] != pytest.approx(scores["ents_f"], abs=1e-3)
-    for key in ("ents_f", "ents_macro_f"):
-        assert intervals[key] == pytest.approx((scores[key], scores[key]))
+def vector(spans, pairs, tokens):
+    """A count vector from counts by label; the first label of the tokens is the outside."""
+    parts = [np.array(spans).reshape(-1, 3).T, np.array(pairs), np.array(tokens).T]
+    return np.concatenate([part.ravel() for part in parts]).astype(float)
 
 
-def test_bootstrap_equals_draws_one_by_one():
-    gold, predicted = random_documents(0)
-    rng = np.random.default_rng(5)
-    draws = rng.multinomial(len(gold), np.full(len(gold), 1 / len(gold)), size=60)
-    plain = {"ents_f": [], "ents_macro_f": []}
-    for draw in draws:
-        chosen = [i for i, times in enumerate(draw) for _ in range(times)]
-        scores = strict_span_scores([gold[i] for i in chosen], [predicted[i] for i in chosen])
-        for key, values in plain.items():
-            values.append(scores[key])
-    intervals = bootstrap_intervals(gold, predicted, samples=60, level=0.8, seed=5)
-    for key, values in plain.items():
-        assert intervals[key] == pytest.approx(tuple(np.percentile(values, [10, 90])))
+ONE_TYPE = vector([[4, 2, 1]], [1, 1, 2], [[6, 8, 5], [4, 2, 1]])
 
 
-def test_interval_holds_the_score_and_narrows_with_the_level():
-    gold, predicted = random_documents(1, n_docs=40)
-    scores = strict_span_scores(gold, predicted)
-    wide = bootstrap_intervals(gold, predicted, level=0.99)
-    narrow = bootstrap_intervals(gold, predicted, level=0.5)
-    for key in ("ents_f", "ents_macro_f"):
-        (low, high), (inner_low, inner_high) = wide[key], narrow[key]
-        assert 0 < low < inner_low < scores[key] < inner_high < high < 1
-
-
-def test_bootstrap_is_set_by_its_seed():
-    documents = random_documents(2)
-    again = bootstrap_intervals(*documents, seed=3)
-    assert bootstrap_intervals(*documents, seed=3) == again
-    assert bootstrap_intervals(*documents, seed=4) != again
+def test_parts_of_a_vector():
+    spans, pairs, tokens = split_counts(vector([[1, 2, 3], [4, 5, 6]], [7, 8, 9], [[0] * 3] * 3))
+    assert spans.tolist() == [[1, 4], [2, 5], [3, 6]]
+    assert pairs.tolist() == [7, 8, 9]
+    assert tokens.shape == (3, 3)
 
 
 @pytest.mark.parametrize(
-    ("gold", "predicted", "interval"),
+    ("key", "value"),
     [
-        ([], [], None),
-        ([[], []], [[A1], []], None),
-        ([[A1], [A1, B1]], [[A1], [B1, A1]], (1, 1)),
-        ([[A1], [B1]], [[], []], (0, 0)),
-        # Draws without any gold have no score, and are no reason for a 0.
-        ([[A1], []], [[A1], []], (1, 1)),
-        # Only label A has gold in a draw of the first document alone.
-        ([[A1], [B1]], [[A1], [B1]], (1, 1)),
+        ("ents_p", 1 / 2),
+        ("ents_r", 1 / 4),
+        ("ents_f", 1 / 3),
+        ("ents_exact_p", 1 / 2),
+        ("ents_exact_r", 1 / 4),
+        ("ents_partial_p", 3 / 4),
+        ("ents_partial_r", 3 / 8),
+        ("ents_partial_f", 1 / 2),
+        ("ents_type_p", 1),
+        ("ents_type_r", 1 / 2),
+        ("ents_type_f", 2 / 3),
+        ("token_macro_r", 1 / 4),
+        ("token_macro_r_with_o", (1 / 4 + 5 / 6) / 2),
+        ("token_macro_f", 1 / 3),
+        ("token_micro_f", 1 / 3),
     ],
 )
-def test_degenerate_bootstraps(gold, predicted, interval):
-    expected = {} if interval is None else {"ents_f": interval, "ents_macro_f": interval}
-    assert bootstrap_intervals(gold, predicted) == expected
-
-
-def test_no_draw_with_gold_gives_no_interval():
-    gold = [[A1]] + [[] for _ in range(200)]
-    outcomes = [bootstrap_intervals(gold, gold, samples=1, seed=seed) for seed in range(20)]
-    assert {} in outcomes
-    assert {"ents_f": (1, 1), "ents_macro_f": (1, 1)} in outcomes
-
-
-@pytest.mark.parametrize("options", [{"samples": 0}, {"level": 0}, {"level": 1}, {"level": 95}])
-def test_bootstrap_refuses(options):
-    with pytest.raises(ValueError, match="interval"):
-        bootstrap_intervals([[A1]], [[A1]], **options)
+def test_figures_of_one_type(key, value):
+    assert figures(ONE_TYPE)[key] == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
-    ("gold", "predicted", "macro_r", "with_o", "macro_f", "micro_f"),
+    ("tokens", "macro_r", "with_o", "macro_f", "micro_f"),
     [
-        ("AA", "AA", 1, 1, 1, 1),
-        ("AA..", "AA..", 1, 1, 1, 1),
-        ("AA..", "....", 0, 1 / 2, 0, 0),
-        ("AA..", "A...", 1 / 2, 3 / 4, 2 / 3, 2 / 3),
-        ("AA..", "AAAA", 1, 1 / 2, 2 / 3, 2 / 3),
-        ("AB..", "BA..", 0, 1 / 3, 0, 0),
-        ("AAAB.", "AAA..", 1 / 2, 2 / 3, 1 / 2, 6 / 7),  # the rare type weighs as much
-        ("AA..", "AAC.", 1, 3 / 4, 1, 4 / 5),  # C is only predicted: micro alone pays
+        # Gold, predicted and correct tokens of O, A, B.
+        ([[0, 0, 0], [2, 2, 2], [0, 0, 0]], 1, 1, 1, 1),
+        ([[2, 2, 2], [2, 2, 2], [0, 0, 0]], 1, 1, 1, 1),
+        ([[2, 4, 2], [2, 0, 0], [0, 0, 0]], 0, 1 / 2, 0, 0),
+        ([[2, 3, 2], [2, 1, 1], [0, 0, 0]], 1 / 2, 3 / 4, 2 / 3, 2 / 3),
+        ([[2, 0, 0], [2, 4, 2], [0, 0, 0]], 1, 1 / 2, 2 / 3, 2 / 3),
+        ([[2, 2, 2], [1, 1, 0], [1, 1, 0]], 0, 1 / 3, 0, 0),
+        ([[1, 2, 1], [3, 3, 3], [1, 0, 0]], 1 / 2, 2 / 3, 1 / 2, 6 / 7),  # the rare type as much
+        ([[2, 1, 1], [2, 2, 2], [0, 1, 0]], 1, 3 / 4, 1, 4 / 5),  # B only predicted: micro pays
+        ([[3, 0, 0], [0, 3, 0], [0, 0, 0]], None, None, None, None),
+        ([[0, 0, 0], [0, 0, 0], [0, 0, 0]], None, None, None, None),
     ],
 )
-def test_token_scores(gold, predicted, macro_r, with_o, macro_f, micro_f):
-    gold, predicted = ([OUTSIDE if c == "." else c for c in text] for text in (gold, predicted))
-    assert token_scores(gold, predicted) == pytest.approx(
-        {
-            "token_macro_r": macro_r,
-            "token_macro_r_with_o": with_o,
-            "token_macro_f": macro_f,
-            "token_micro_f": micro_f,
-        }
-    )
+def test_token_figures(tokens, macro_r, with_o, macro_f, micro_f):
+    sums = vector([[1, 1, 1], [0, 0, 0]], [1, 0, 1], tokens)
+    scores = corpus_scores(["A", "B"], sums)
+    keys = ("token_macro_r", "token_macro_r_with_o", "token_macro_f", "token_micro_f")
+    expected = (macro_r, with_o, macro_f, micro_f)
+    assert [scores[key] for key in keys] == [x if x is None else pytest.approx(x) for x in expected]
 
 
-@pytest.mark.parametrize("n_tokens", [0, 3])
-def test_token_scores_without_gold(n_tokens):
-    scores = token_scores([OUTSIDE] * n_tokens, ["A"] * n_tokens)
-    assert len(scores) == 4
+def test_many_sums_at_once_are_each_of_them():
+    rng = np.random.default_rng(0)
+    sums = rng.integers(0, 5, (50, 6 * 3 + 6)).astype(float)
+    sums[:4, :3] = 0  # no gold at all
+    array, by_type = figure_array(sums), type_array(sums)
+    assert array.shape == (50, len(FIGURES))
+    assert by_type.shape == (50, 3, 3)
+    assert np.isnan(array[:4, 0]).all()
+    for row, of_types, own in zip(array, by_type, sums, strict=True):
+        scores = corpus_scores("ABC", own)
+        expected = [np.nan if scores[key] is None else scores[key] for key in FIGURES]
+        np.testing.assert_array_equal(row, expected)
+        rows = scores["ents_per_type"] or {}
+        for label, found in zip("ABC", of_types, strict=True):
+            figures_of = rows.get(label)
+            if figures_of and figures_of["support"]:
+                assert found.tolist() == p_r_f(figures_of, "")
+            else:
+                assert np.isnan(found).all()
+
+
+def test_scores_without_gold():
+    scores = corpus_scores(["A"], vector([[0, 3, 0]], [0, 0, 0], [[9, 6, 6], [0, 3, 0]]))
+    assert set(scores) == {*FIGURES, "ents_per_type"}
     assert set(scores.values()) == {None}
+    assert set(corpus_scores([], np.zeros(6)).values()) == {None}

@@ -1,7 +1,7 @@
 """What dev decides: every setting is tried as the pipeline would decide by it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -90,6 +90,41 @@ def test_what_is_chosen_stands_in_the_configuration(fitted: Language) -> None:
     assert table.count("(model alone)") == 1
 
 
+def test_thresholds_are_known_as_those_of_dev(fitted: Language) -> None:
+    pipe, examples = component_of(fitted), make_examples(fitted)
+    examples[0].reference.set_ents([], default="outside")  # what is found there is wrong
+    config: dict[str, Any] = {"neighbors": {}}
+    apply_setting(pipe, config, CURRENT._replace(n_neighbors=1))
+    choose_on_dev(pipe, config, examples, fixed=True, thresholds=1.0)
+    assert pipe.cfg["dev_thresholds"] == pipe.thresholds == config["thresholds"] != {}
+    choose_on_dev(pipe, config, make_examples(fitted), thresholds=None)
+    assert pipe.cfg["dev_thresholds"] == pipe.thresholds == config["thresholds"] == {}
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+def test_thresholds_of_before(fitted: Language, fixed: bool) -> None:
+    """Those by hand are not taken for choices of dev, and give way to new settings only."""
+    pipe = component_of(fitted)
+    apply_setting(pipe, {"neighbors": {}}, CURRENT)
+    pipe.thresholds, pipe.cfg["dev_thresholds"] = {"Dosage": 0.5, "Medication": 0.75}, {}
+    choose_on_dev(pipe, {"neighbors": {}}, make_examples(fitted), fixed=fixed)
+    assert pipe.thresholds == ({"Dosage": 0.5, "Medication": 0.75} if fixed else {})
+    assert pipe.cfg["dev_thresholds"] == {}
+    pipe.thresholds = {}
+
+
+def test_neighbors_with_other_settings(fitted: Language, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Radius:
+        """Neighbours within a distance, say."""
+
+        settings: ClassVar[dict[str, Any]] = {"radius": 1.0, "votes": "uniform"}
+
+    pipe = component_of(fitted)
+    monkeypatch.setattr(pipe, "neighbors", Radius())
+    with pytest.raises(ValueError, match=r"\(Radius\) have no setting n_neighbors, temperature"):
+        choose_on_dev(pipe, {"neighbors": {}}, make_examples(fitted), fixed=True)
+
+
 def test_fixed_keeps_the_setting(fitted: Language) -> None:
     pipe = component_of(fitted)
     setting = Setting(3, "softmax", 0.5, 0.75)
@@ -120,6 +155,19 @@ def test_fixed_keeps_whatever_the_weight_and_the_thresholds(
     assert config["thresholds"] == pipe.thresholds == {"Dosage": 0.125}
     assert render_choice(choice).count("(as before)") == 1
     pipe.thresholds = {}
+
+
+def test_without_neighbors_the_model_alone_is_calibrated(fitted: Language) -> None:
+    pipe, store = component_of(fitted), component_of(fitted).neighbors.datastore
+    assert store is not None
+    config: dict[str, Any] = {"neighbors": {}}
+    apply_setting(pipe, config, CURRENT)
+    pipe.forget_neighbors()
+    choice = choose_on_dev(pipe, config, make_examples(fitted))
+    assert {trial.score for trial in choice.trials} == {choice.trials[0].score}
+    assert pipe.has_calibration == (choice.held_out is not None)
+    assert pipe.decision == "model alone"
+    pipe.set_neighbors(store)
 
 
 class TestTooLittleOnDev:
@@ -167,7 +215,8 @@ class TestTooLittleOnDev:
         assert "not calibrated" in render_choice(choice)
         write_choice(choice, tmp_path)
         assert sorted(file.name for file in tmp_path.iterdir()) == ["dev.json", "dev.md"]
-        assert fitted("She had fever").spans["btl_knn_ner"].attrs["calibrated"] is False
+        doc = fitted("She had fever")
+        assert not doc.spans["btl_knn_ner"].attrs["calibrated"].any()
 
     def test_no_document(self, fitted: Language) -> None:
         with pytest.raises(ValueError, match="no document on dev"):

@@ -27,6 +27,7 @@ import spacy_btl.scorer
 from spacy_btl import evidence_text
 from spacy_btl.component import BtlKnnNer, component_of
 from spacy_btl.corpus import SAMPLE_HEADING
+from spacy_btl.summary import score_documents
 from spacy_btl.transformer import build_transformer_model
 
 ROOT = Path(__file__).parents[1]
@@ -116,7 +117,7 @@ def test_what_dev_has_chosen_is_saved(fitted: Path) -> None:
     now = {**pipe.neighbors.settings, "neighbor_weight": pipe.neighbor_weight}
     assert now == pytest.approx(now | {name: best[name] for name in now if name in best})
     assert pipe.calibration is not None
-    assert nlp("He had chest pain.").spans["btl_knn_ner"].attrs["calibrated"] is True
+    assert pipe.has_calibration
     assert (fitted.parent / "report" / "reliability.svg").is_file()
     assert "calibration error" in (fitted.parent / "report" / "dev.md").read_text(encoding="utf8")
 
@@ -235,6 +236,90 @@ class TestEditing:
         assert "Ear" not in component_of(spacy.load(fitted)).labels
 
 
+class TestShipping:
+    def test_the_card_is_in_the_copy_and_the_pipeline_stays_as_it_is(
+        self, corpus: Path, fitted: Path, tmp_path: Path
+    ) -> None:
+        before = {path: path.read_bytes() for path in fitted.rglob("*") if path.is_file()}
+        log = ("--train", corpus / "train.spacy", "--log", fitted.parent / "log.jsonl")
+        run("evaluate", fitted, corpus / "test.spacy", "--output", tmp_path, *log)
+        options = (
+            "--metrics",
+            tmp_path / "metrics.json",
+            "--dev",
+            fitted.parent / "report/dev.json",
+        )
+        files = ("--account", corpus / "account.json", "--source", corpus / "brat" / "corpus.json")
+        names = ("--license", "MIT", "--name", "sample_btl", "--version", "1.2")
+        for _ in range(2):  # a second time in place of the first
+            run("card", fitted, tmp_path / "card", *options, *files, *names)
+        card = (tmp_path / "card" / "README.md").read_text(encoding="utf8")
+        meta = srsly.read_json(tmp_path / "card" / "meta.json")
+        assert card.startswith(f"# en_sample_btl 1.2\n\n**{SAMPLE_HEADING}**")
+        assert meta["model_card"]["updates"] == {"btl_knn_ner": STEPS + 1}
+        assert meta["model_card"]["training"]["updates"] == STEPS + 1
+        documents = meta["model_card"]["data"]["documents"]
+        assert documents["train"] == len(read_train(corpus))
+        assert meta["model_card"]["dev"]["settings"] > 50
+        assert f"{documents['train']} train, {documents['dev']} dev" in card
+        assert meta["performance"]["ents_f"] == pytest.approx(
+            srsly.read_json(tmp_path / "metrics.json")["scores"]["ents_f"], abs=1e-6
+        )
+        text = "He had chest pain."
+        ours, theirs = (spacy.load(path)(text) for path in (fitted, tmp_path / "card"))
+        assert entities(ours) == entities(theirs)
+        assert {path: path.read_bytes() for path in before} == before
+
+    def test_a_card_is_that_of_one_pipeline_only(self, fitted: Path, tmp_path: Path) -> None:
+        nlp = spacy.load(fitted)
+        nlp.meta["model_card"] = {"of": "this one"}
+        nlp.to_disk(tmp_path / "carded")
+        run("drop-neighbors", tmp_path / "carded", tmp_path / "other")
+        assert "model_card" not in srsly.read_json(tmp_path / "other" / "meta.json")
+
+    @pytest.mark.parametrize("what", ["the pipeline itself", "there already and no pipeline"])
+    def test_a_folder_of_something_else_is_not_replaced(
+        self, fitted: Path, tmp_path: Path, what: str
+    ) -> None:
+        (tmp_path / "mine.txt").write_text("mine", encoding="utf8")
+        metrics = {"heading": "", "scores": {"ents_per_type": {}}, "intervals": {}, "updates": {}}
+        counts = ("documents", "tokens", "gold_entities", "predicted_entities")
+        metrics |= dict.fromkeys(counts, 0) | {"machine": {}, "versions": {}}
+        srsly.write_json(tmp_path / "metrics.json", metrics)
+        target = fitted if "itself" in what else tmp_path
+        output = run("card", fitted, target, "--metrics", tmp_path / "metrics.json", expect=1)
+        assert what in " ".join(output.split())
+        assert (tmp_path / "mine.txt").is_file()
+
+    def test_without_neighbours_the_model_alone_decides(
+        self, corpus: Path, fitted: Path, tmp_path: Path
+    ) -> None:
+        options = ("--dev", corpus / "dev.spacy")
+        run("drop-neighbors", fitted, tmp_path / "alone", *options)
+        pipe = component_of(spacy.load(tmp_path / "alone"))
+        assert (pipe.has_neighbors, pipe.neighbor_weight) == (False, 0.0)
+        assert pipe.has_calibration
+        assert (tmp_path / "alone" / "btl_knn_ner" / "neighbors").read_bytes() == b""
+        name = read_train(corpus)[0].user_data["brat"]["name"]
+        for path in (tmp_path / "alone").rglob("*"):
+            assert path.is_dir() or name.encode() not in path.read_bytes()
+        again = run("drop-neighbors", tmp_path / "alone", tmp_path / "again")
+        assert "not calibrated" not in again  # as it was of the model alone already
+
+    def test_rounded_weights_are_half_as_large(
+        self, corpus: Path, fitted: Path, tmp_path: Path
+    ) -> None:
+        options = ("--to", "bfloat16", "--data", corpus / "dev.spacy")
+        output = run("round-weights", fitted, tmp_path / "small", *options)
+        assert re.search(r"strict span F1, micro \| +0\.\d{4} \| +0\.\d{4} \|", output)
+        before, after = (
+            int(count.replace(",", "")) for count in re.findall(r"([\d,]+) (?=bytes|after)", output)
+        )
+        assert 0.45 < after / before < 0.6
+        run("fit-knn", tmp_path / "small", corpus / "dev.spacy", tmp_path / "refitted")
+        component_of(spacy.load(tmp_path / "refitted")).check_neighbors()
+
+
 def read_train(corpus: Path) -> list[Doc]:
     return list(DocBin().from_disk(corpus / "train.spacy").get_docs(Vocab()))
 
@@ -275,6 +360,9 @@ def test_evaluate_writes_what_it_shows(corpus: Path, fitted: Path, tmp_path: Pat
     assert f"| {by_type['Sex']['support']} |" in re.sub(" +", " ", report)
     low, high = metrics["intervals"]["ents_f"]
     assert low <= metrics["scores"]["ents_f"] <= high
+    rows = list(srsly.read_jsonl(tmp_path / "documents.jsonl"))
+    again = score_documents([row["counts"] for row in rows])
+    assert again["token_macro_r"] == pytest.approx(metrics["scores"]["token_macro_r"])
 
 
 def test_what_the_conversion_lost_counts_as_missed(corpus: Path, tmp_path: Path) -> None:
@@ -339,6 +427,10 @@ def words_in(data: bytes) -> set[bytes]:
         (("fit-knn", "m", "t.spacy", "out", "--folds", "2", "--passes", "2"), "without --dropout"),
         (("evaluate", "no-such-model", "test.spacy", "--output", "out"), "no-such-model"),
         (("show", "no-such.json", "no-such-folder"), "no wheel in no-such-folder"),
+        (("card", "no-such-model", "out", "--metrics", "m.json"), "no-such-model"),
+        (("card", "a", "a/b", "--metrics", "m.json"), "is the pipeline itself, or in it"),
+        (("round-weights", "no-such-model", "out"), "no-such-model"),
+        (("drop-neighbors", "no-such-model", "out"), "no-such-model"),
     ],
 )
 def test_bad_input_is_told_in_a_sentence(

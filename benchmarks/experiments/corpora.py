@@ -1,0 +1,64 @@
+"""Splits of the corpora by document: ten parts of alike types, two of them to test on."""
+
+import re
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import spacy
+from spacy.tokens import Doc, DocBin
+
+from spacy_btl.convert import convert_folder
+from spacy_btl.placement import Policies
+from spacy_btl.scorer import GOLD_KEY
+from spacy_btl.split import split_documents
+
+PARTS = 10
+SEED = 0
+"""Of the parts, the same for all runs: a run's seed says which of them it tests on."""
+
+
+def prepare(settings: dict[str, Any], source: Path, work: Path, seed: int) -> Path:
+    """The folder with train, dev and test.spacy of a run's seed, made where it is missing.
+
+    settings: ``folder`` below ``source``; ``group``, a regular expression whose match in a name is
+    what documents that belong together have in common, so that they stay in one part; ``limit`` of
+    the documents to train on. Five seeds test on all documents once: with seed s, the parts 2s and
+    2s + 1 (of ten) are the test part and the one after them is dev.
+    """
+    target = work / str(seed)
+    if (target / "test.spacy").is_file():
+        return target
+    whole = work / "all.spacy"
+    if not whole.is_file():
+        docs, _ = convert_folder(source / settings["folder"], "en", Policies())
+        work.mkdir(parents=True, exist_ok=True)
+        DocBin(docs=docs, store_user_data=True).to_disk(whole)
+    docs = list(DocBin().from_disk(whole).get_docs(spacy.blank("en").vocab))
+    parts = _parts(docs, settings.get("group", ".*"))
+    first = 2 * seed % PARTS
+    test = {first, first + 1}
+    dev = {(first + 2) % PARTS}
+    members: dict[str, list[Doc]] = {
+        "train": [doc for i, part in enumerate(parts) if i not in test | dev for doc in part],
+        "dev": [doc for i in sorted(dev) for doc in parts[i]],
+        "test": [doc for i in sorted(test) for doc in parts[i]],
+    }
+    members["train"] = members["train"][:: settings.get("every", 1)]
+    target.mkdir(parents=True, exist_ok=True)
+    for name, part in members.items():
+        DocBin(docs=part, store_user_data=True).to_disk(target / f"{name}.spacy")
+    return target
+
+
+def _parts(docs: list[Doc], group: str) -> list[list[Doc]]:
+    """The documents of each part, in the order of their names."""
+    groups: dict[str, list[Doc]] = defaultdict(list)
+    for doc in sorted(docs, key=lambda doc: str(doc.user_data[GOLD_KEY]["name"])):
+        match = re.search(group, doc.user_data[GOLD_KEY]["name"])
+        groups[match.group() if match else doc.user_data[GOLD_KEY]["name"]].append(doc)
+    types = {
+        name: [ent.label_ for doc in each for ent in doc.ents] for name, each in groups.items()
+    }
+    names = split_documents(types, [1 / PARTS] * PARTS, SEED)
+    return [[doc for name in part for doc in groups[name]] for part in names]

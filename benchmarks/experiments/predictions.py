@@ -1,0 +1,76 @@
+"""Entities that a trained pipeline predicts, read in each way that it can be read."""
+
+from pathlib import Path
+from typing import Any
+
+import srsly
+from spacy.language import Language
+from spacy.training import Example
+
+from spacy_btl.component import BtlKnnNer, component_of
+from spacy_btl.evaluation import read_examples
+from spacy_btl.found import Found
+from spacy_btl.scorer import GOLD_KEY, predicted_entities
+from spacy_btl.tuning import Dev, Setting, best, grid
+
+Entities = list[tuple[str, tuple[tuple[int, int], ...]]]
+Predictions = dict[str, Any]
+"""``{"settings": {way: setting}, "dev": {way: {document: entities}}, "test": the same}``"""
+
+SEVENTEEN = Setting(17, "uniform", 1.0, 1.0)
+ALONE = SEVENTEEN._replace(neighbor_weight=0.0)
+
+
+def predict(nlp: Language, corpus: Path) -> Predictions:
+    """Entities on dev and test: of a component of ours in three ways, else as they are.
+
+    model: the model alone. neighbors: 17 neighbours, a vote each. mixed: votes and share of the
+    neighbours as does best on dev among those in which both have a part.
+    """
+    examples = {part: read_examples(corpus / f"{part}.spacy", nlp) for part in ("dev", "test")}
+    if not any(isinstance(pipe, BtlKnnNer) for _, pipe in nlp.pipeline):
+        return {
+            "settings": {"model": {}},
+            **{part: {"model": _as_they_are(nlp, each)} for part, each in examples.items()},
+        }
+    pipe = component_of(nlp)
+    pipe.fit_neighbors(read_examples(corpus / "train.spacy", nlp))
+    settings = grid(SEVENTEEN)
+    most = max(setting.n_neighbors for setting in settings)
+    parts = {part: Dev(pipe, each, most=most) for part, each in examples.items()}
+    mixed = [setting for setting in settings if 0 < setting.neighbor_weight < 1]
+    ways = {
+        "model": ALONE,
+        "neighbors": SEVENTEEN,
+        "mixed": best(map(parts["dev"].trial, mixed)).setting,
+    }
+    found = {
+        part: {
+            way: _by_document(examples[part], parts[part].find(setting))
+            for way, setting in ways.items()
+        }
+        for part in parts
+    }
+    return {"settings": {way: setting._asdict() for way, setting in ways.items()}, **found}
+
+
+def name_of(example: Example) -> str:
+    """The name of the document in its corpus."""
+    return str(example.reference.user_data[GOLD_KEY]["name"])
+
+
+def _as_they_are(nlp: Language, examples: list[Example]) -> dict[str, Entities]:
+    docs = nlp.pipe([example.predicted for example in examples])
+    return {name_of(eg): predicted_entities(doc) for eg, doc in zip(examples, docs, strict=True)}
+
+
+def _by_document(examples: list[Example], found: list[Found]) -> dict[str, Entities]:
+    return {
+        name_of(example): [(s.label_, ((s.start_char, s.end_char),)) for s in each.spans]
+        for example, each in zip(examples, found, strict=True)
+    }
+
+
+def write(predictions: Predictions, path: Path) -> None:
+    """Write them as JSON: no text, only labels and offsets."""
+    srsly.write_json(path, predictions)

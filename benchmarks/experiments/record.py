@@ -1,0 +1,99 @@
+"""What is kept of a run: a readable summary, and the counts of each document behind its scores."""
+
+import gzip
+import json
+import os
+import platform
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import spacy
+import srsly
+from plan import Plan, Run
+from spacy.tokens import Doc, DocBin
+
+from spacy_btl.counts import DocumentCounts, document_counts
+from spacy_btl.evaluation import PACKAGES
+from spacy_btl.scorer import GOLD_KEY, gold_entities
+from spacy_btl.summary import score_documents
+
+PARTS = ("dev", "test")
+SHOWN = ("ents_f", "ents_macro_f", "ents_p", "ents_r", "token_macro_r", "token_macro_f")
+
+
+def write_record(plan: Plan, run: Run, corpus: Path, work: Path, path: Path) -> None:
+    """Score the predictions in ``work`` and write the run to ``path`` and `counts_path`.
+
+    The summary comes last and appears whole: where it stands, the run is done.
+    """
+    found = srsly.read_json(work / "predictions.json")
+    counts = {part: _counts(corpus / f"{part}.spacy", found[part]) for part in PARTS}
+    log = list(srsly.read_jsonl(work / "log.jsonl"))
+    summary = {
+        "run": {**vars(run), "title": plan.arms[run.arm]["title"]},
+        "settings": plan.settings(run),
+        "config": (work / "config.cfg").read_text(encoding="utf8").splitlines()
+        if (work / "config.cfg").is_file()
+        else plan.arms[run.arm]["script"],
+        "updates": log[-1]["updates"],
+        "seconds": srsly.read_json(work / "trained.json")["seconds"],
+        "documents": {part: len(next(iter(counts[part].values()))) for part in PARTS},
+        "on_dev_while_training": [
+            {key: round(row[key], 4) for key in ("updates", "ents_f", "ents_macro_f")}
+            for row in log
+        ],
+        "read": found["settings"],
+        "scores": {part: {w: _scores(each) for w, each in counts[part].items()} for part in PARTS},
+        "machine": {"cpus": os.cpu_count(), "processor": platform.machine()},
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # No time stamp: the same counts are the same file.
+    data = gzip.compress(json.dumps(counts).encode(), mtime=0)
+    counts_path(path).write_bytes(data)
+    part_file = path.with_suffix(".part")
+    part_file.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf8")
+    part_file.replace(path)
+
+
+def counts_path(path: Path) -> Path:
+    """The file beside a summary with ``{part: {way: {document: counts}}}``, JSON under gzip."""
+    return path.with_suffix(".counts.json.gz")
+
+
+def read_counts(path: Path, part: str) -> dict[str, dict[str, DocumentCounts]]:
+    """Counts of each document by the way of reading, of the run whose summary is ``path``."""
+    values: dict[str, Any] = json.loads(gzip.decompress(counts_path(path).read_bytes()))
+    return dict(values[part])
+
+
+def _counts(data: Path, ways: dict[str, Any]) -> dict[str, dict[str, DocumentCounts]]:
+    docs = list(DocBin().from_disk(data).get_docs(spacy.blank("en").vocab))
+    return {
+        way: {
+            _name(doc): document_counts(
+                gold_entities(doc), _entities(found[_name(doc)]), _tokens(doc)
+            )
+            for doc in docs
+        }
+        for way, found in ways.items()
+    }
+
+
+def _name(doc: Doc) -> str:
+    return str(doc.user_data[GOLD_KEY]["name"])
+
+
+def _entities(values: Iterable[Any]) -> list[Any]:
+    return [(label, tuple((start, end) for start, end in fragments)) for label, fragments in values]
+
+
+def _tokens(doc: Doc) -> list[tuple[int, int]]:
+    return [(token.idx, token.idx + len(token)) for token in doc if not token.is_space]
+
+
+def _scores(documents: dict[str, DocumentCounts]) -> dict[str, float]:
+    scores = score_documents(list(documents.values()))
+    return {key: round(scores[key], 4) for key in SHOWN}

@@ -1,0 +1,96 @@
+"""Train and score what the plan names and the results lack; a killed run starts anew.
+
+python benchmarks/experiments/run.py --corpora ../shared/corpora --jobs 2
+
+Each run writes one JSON file below the results: its configuration, seed, updates, time, the scores
+on dev while it trained, and the figures of each document. Models and predictions stay in the
+work folder.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import corpora
+import predictions
+import srsly
+import systems
+from plan import Plan, Run, chosen, read_plan
+from record import write_record
+
+HERE = Path(__file__).parent
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--plan", type=Path, default=HERE / "plan.yml")
+    parser.add_argument("--corpora", type=Path, required=True, help="folder of the corpora")
+    parser.add_argument("--results", type=Path, default=HERE.parents[1] / "results" / "runs")
+    parser.add_argument("--work", type=Path, default=HERE.parents[1] / "training" / "experiments")
+    parser.add_argument("--only", default="", help="regular expression on corpus/encoder/arm/seed")
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side, a thread each")
+    parser.add_argument(
+        "--list", action="store_true", help="show what is there and what is missing"
+    )
+    parser.add_argument("--one", action="store_true", help="run the first, in this process")
+    options = parser.parse_args()
+    plan = read_plan(options.plan)
+    runs = chosen(plan.runs, options.only)
+    missing = [run for run in runs if not result_path(options.results, run).is_file()]
+    if options.list:
+        for run in runs:
+            print("missing" if run in missing else "done   ", run.key)
+        return 0
+    if options.one:
+        perform(plan, missing[0], options)
+        return 0
+    with ThreadPoolExecutor(options.jobs) as pool:
+        ended = list(pool.map(lambda run: spawn(run, options), missing))
+    failed = [run for run, ok in zip(missing, ended, strict=True) if not ok]
+    for run in failed:
+        print(f"failed: {run.key}; its output is in {options.work / run.key}", file=sys.stderr)
+    return bool(failed)
+
+
+def result_path(results: Path, run: Run) -> Path:
+    """Where the record of a run is kept."""
+    return results / f"{run.key}.json"
+
+
+def spawn(run: Run, options: argparse.Namespace) -> bool:
+    """Perform one run in a process of its own; whether it came to its end."""
+    print(f"{time.strftime('%H:%M:%S')} {run.key}", flush=True)
+    command = [sys.executable, __file__, "--one", "--only", f"^{run.key}$"]
+    for name in ("plan", "corpora", "results", "work"):
+        command += [f"--{name}", str(getattr(options, name))]
+    environment = dict(os.environ)
+    if options.jobs > 1:
+        environment["OMP_NUM_THREADS"] = "1"
+    return subprocess.run(command, env=environment, check=False).returncode == 0
+
+
+def perform(plan: Plan, run: Run, options: argparse.Namespace) -> None:
+    """Split, train, predict, score; the record is written last and whole."""
+    work = options.work / run.key
+    work.mkdir(parents=True, exist_ok=True)
+    corpus = corpora.prepare(
+        plan.corpora[run.corpus], options.corpora, options.work / "corpora" / run.corpus, run.seed
+    )
+    arm = plan.arms[run.arm]
+    if not (work / "trained.json").is_file():
+        start = time.monotonic()
+        systems.train(arm, plan.settings(run), corpus, run.seed, work)
+        srsly.write_json(work / "trained.json", {"seconds": round(time.monotonic() - start, 1)})
+    if not (work / "predictions.json").is_file():
+        predictions.write(
+            predictions.predict(systems.load(work), corpus), work / "predictions.json"
+        )
+    write_record(plan, run, corpus, work, result_path(options.results, run))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""Sphinx: the site has the repository's own layout, so that a link in a page holds in both.
+
+make docs
+"""
+
+import shutil
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+project = "spacy-btl"
+extensions = ["myst_parser"]
+root_doc = "README"
+include_patterns = ["README.md", "CHANGELOG.md", "docs/*.md", "metrics/**.md"]
+exclude_patterns = [".*"]
+highlight_language = "none"
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = project
+html_static_path = ["site.css"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_copyright = False
+
+CONTENTS = {
+    "Start": ["docs/quickstart", "docs/brat"],
+    "Use": ["docs/annotate", "docs/companions", "docs/deploying", "docs/troubleshooting"],
+    "Understand": ["docs/predictions", "docs/neighbors", "docs/config"],
+    "Trust": ["docs/privacy", "docs/security"],
+    "Figures": ["docs/benchmarks", "metrics/report", "metrics/neighbors/dev"],
+    "The code": ["docs/layout", "CHANGELOG"],
+}
+TITLES = {  # of pages that commands have written, and that have none
+    "metrics/report": "Scores of the test part",
+    "metrics/neighbors/dev": "Neighbours, as tried on dev",
+}
+
+
+def complete(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Give pages the title they lack, and the front page the contents of the site."""
+    if docname in TITLES:
+        source[0] = f"# {TITLES[docname]}\n\n{source[0]}"
+    if docname == root_doc:
+        for caption, pages in CONTENTS.items():
+            options = f":caption: {caption}\n:hidden:\n"
+            source[0] += "\n:::{toctree}\n" + options + "\n" + "\n".join(pages) + "\n:::\n"
+
+
+def write_index(app: Sphinx, exception: Exception | None) -> None:
+    """The front page again under the name that a browser looks for in a folder."""
+    if exception is None:
+        folder = Path(app.outdir)
+        shutil.copyfile(folder / f"{root_doc}.html", folder / "index.html")
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the two."""
+    app.connect("source-read", complete)
+    app.connect("build-finished", write_index)

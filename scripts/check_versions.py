@@ -1,0 +1,127 @@
+"""Run the tests with the oldest and with the newest versions that pyproject.toml admits.
+
+    python scripts/check_versions.py
+    python scripts/check_versions.py --row oldest --output versions.md
+
+Each row gets a virtual environment of its own, on the running Python: "oldest" takes every direct
+dependency at its lower bound, "newest" the newest that the ranges and pip's resolver admit. What
+those need in turn is the newest that fits. torch is the exception: a package index has builds of
+several GB for its other versions, so it is that of constraints.txt in both rows unless --torch
+names another. Needs a package index, and takes some minutes a row.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tomllib
+import venv
+from collections.abc import Mapping
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# What a version may break: registration, training, saving, the tokenizers and files of
+# transformers, shared encoders, scikit-learn's search, safetensors, the commands.
+TESTS = ("citizen", "citizen_sharing", "companions", "component", "datastore", "docbin", "encoders")
+TESTS += ("losses", "neighbors", "search", "tokenizer", "transformer")
+
+
+def read_ranges() -> dict[str, Requirement]:
+    """The package's dependencies by name."""
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))
+    every = [Requirement(line) for line in content["project"]["dependencies"]]
+    return {each.name: each for each in every}
+
+
+def lower_bound(requirement: Requirement) -> str:
+    """The version after ``>=``."""
+    bounds = [each.version for each in requirement.specifier if each.operator == ">="]
+    if len(bounds) != 1:
+        raise SystemExit(f'pyproject.toml: "{requirement}" needs one lower bound (>=)')
+    return bounds[0]
+
+
+def tested_torch() -> str:
+    """The version in constraints.txt."""
+    content = (ROOT / "constraints.txt").read_text(encoding="utf8")
+    (found,) = re.findall(r"^torch==(\S+)$", content, flags=re.MULTILINE)
+    return str(found)
+
+
+def install(python: Path, row: str, ranges: Mapping[str, Requirement], torch: str) -> None:
+    """The package, what its tests need, and the versions of the row."""
+    versions = {"torch": torch}
+    if row == "oldest":
+        versions = {name: lower_bound(each) for name, each in ranges.items()} | versions
+    pins = [f"{name}=={version}" for name, version in versions.items()]
+    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*command, ROOT, "pytest", "hypothesis", *pins], check=True)
+
+
+def installed_versions(python: Path) -> dict[str, str]:
+    command = [python, "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"]
+    listed = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return {each["name"].lower().replace("_", "-"): each["version"] for each in listed}
+
+
+def run_tests(python: Path) -> str:
+    """The last line of pytest, such as "200 passed"."""
+    files = [f"tests/test_{name}.py" for name in TESTS]
+    command = [python.with_name("pytest"), "-o", "addopts=", "--tb=short", "-p", "no:cacheprovider"]
+    done = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        print(done.stdout[-20_000:], done.stderr[-2_000:], sep="\n")
+    return done.stdout.strip().rpartition("\n")[2].strip("= ")
+
+
+def table(
+    ranges: Mapping[str, Requirement],
+    found: Mapping[str, Mapping[str, str]],
+    results: Mapping[str, str],
+) -> str:
+    """Markdown: a row for each package, a column for each environment."""
+    lines = [["package", "range", *found], ["---", "---", *("---" for _ in found)]]
+    for name, each in sorted(ranges.items()):
+        versions = [installed.get(name, "none") for installed in found.values()]
+        lines.append([name, f"`{each.specifier}`", *versions])
+    lines.append(["tests", "", *(re.sub(r" in .*", "", results[row]) for row in found)])
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--row", choices=["oldest", "newest"], help="only this one")
+    parser.add_argument("--torch", default=tested_torch(), help="version of torch [%(default)s]")
+    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "versions")
+    parser.add_argument("--output", type=Path, help="file for the table")
+    options = parser.parse_args()
+    ranges, found, results = read_ranges(), {}, {}
+    for row in [options.row] if options.row else ["oldest", "newest"]:
+        folder = options.folder / row
+        print(f"{row}: installing into {folder} (minutes)", flush=True)
+        venv.create(folder, with_pip=True, clear=True)
+        python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+        install(python, row, ranges, options.torch)
+        found[row] = installed_versions(python)
+        print(f"{row}: testing (minutes)", flush=True)
+        results[row] = run_tests(python)
+        print(f"{row}: {results[row]}", flush=True)
+    text = table(ranges, found, results)
+    version = ".".join(map(str, sys.version_info[:3]))
+    print(f"\nPython {version}; torch was not varied: {options.torch}\n\n{text}", end="")
+    if options.output:
+        options.output.write_text(text, encoding="utf8")
+    if any(
+        "failed" in each or "error" in each or "passed" not in each for each in results.values()
+    ):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
