@@ -39,6 +39,10 @@ from .windows import Batch, make_batches
 _load_tokenizer: Any = AutoTokenizer.from_pretrained
 _make_transformer: Any = AutoModel.from_config
 
+WIDTH_MULTIPLE = 16
+"""Batches are padded to a multiple of so many pieces. On a CPU, torch keeps a kernel for each shape
+of a product that it meets: few shapes take less memory and time (benchmarks/soak.py)."""
+
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 InOut = tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]
 
@@ -259,6 +263,7 @@ def _convert_inputs(model: Model[list[Doc], list[Floats2d]], docs: Sequence[Doc]
         suffix=special.suffix,
         pad_id=tokenizer.pad_token_id or 0,
         max_batch_pieces=model.attrs["max_batch_pieces"],
+        multiple=WIDTH_MULTIPLE,
     )
     pieces = np.concatenate(token_of_piece) if token_of_piece else np.zeros(0, dtype=np.int64)
     tensors = [_to_tensors(batch, special, device) for batch in batches]

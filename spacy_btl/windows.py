@@ -69,6 +69,7 @@ def make_batches(
     suffix: Sequence[int],
     pad_id: int,
     max_batch_pieces: int,
+    multiple: int = 1,
 ) -> list[Batch]:
     """Windows over the word pieces of documents, packed by length.
 
@@ -76,6 +77,7 @@ def make_batches(
     length: most pieces of a window, special tokens not counted.
     prefix, suffix: ids of the special tokens around a window.
     max_batch_pieces: bound on the padded size of a batch (a longer single window stands alone).
+    multiple: of which the width of a batch is one, as far as ``length`` allows.
     """
     first_piece = np.concatenate(([0], np.cumsum([len(doc) for doc in docs]))).astype(np.int64)
     windows = [
@@ -85,25 +87,34 @@ def make_batches(
     ]
     windows.sort(key=lambda item: item[1].end - item[1].start)  # stable: ties keep their order
     special = len(prefix) + len(suffix)
+
+    def padded(window: Window) -> int:
+        width = window.end - window.start + special
+        return min(math.ceil(width / multiple) * multiple, length + special)
+
     groups: list[list[tuple[int, Window]]] = []
     for i, window in windows:
-        width = window.end - window.start + special
+        width = padded(window)
         if not groups or (len(groups[-1]) + 1) * width > max_batch_pieces:
             groups.append([])
         groups[-1].append((i, window))
-    return [_pad(docs, group, first_piece, prefix, suffix, pad_id) for group in groups]
+    return [
+        # The longest window of a group is its last.
+        _pad(docs, group, padded(group[-1][1]), first_piece, prefix, suffix, pad_id)
+        for group in groups
+    ]
 
 
 def _pad(
     docs: Sequence[Ints1d],
     group: list[tuple[int, Window]],
+    width: int,
     first_piece: Ints1d,
     prefix: Sequence[int],
     suffix: Sequence[int],
     pad_id: int,
 ) -> Batch:
-    longest = max(window.end - window.start for _, window in group)
-    shape = (len(group), len(prefix) + longest + len(suffix))
+    shape = (len(group), width)
     input_ids = np.full(shape, pad_id, dtype=np.int64)
     attention_mask = np.zeros(shape, dtype=np.int64)
     keep = np.zeros(shape, dtype=np.bool_)

@@ -17,7 +17,9 @@ def sizes(draw):
     return draw(st.integers(0, 60)), length, draw(st.integers(0, length - 1))
 
 
-def batches(docs, length=8, overlap=3, max_batch_pieces=40, prefix=PREFIX, suffix=SUFFIX):
+def batches(
+    docs, length=8, overlap=3, max_batch_pieces=40, prefix=PREFIX, suffix=SUFFIX, multiple=1
+):
     return make_batches(
         docs,
         length=length,
@@ -26,6 +28,7 @@ def batches(docs, length=8, overlap=3, max_batch_pieces=40, prefix=PREFIX, suffi
         suffix=suffix,
         pad_id=PAD,
         max_batch_pieces=max_batch_pieces,
+        multiple=multiple,
     )
 
 
@@ -101,9 +104,10 @@ def test_each_piece_is_kept_where_it_stands_farthest_from_an_inner_edge(case):
 def test_vectors_come_back_in_order(lengths, length, budget, special, data):
     overlap = data.draw(st.integers(0, length - 1))
     prefix, suffix = special
+    multiple = data.draw(st.integers(1, 6))
     docs = numbered(lengths)
     vectors = np.full(sum(lengths), -1)
-    for batch in batches(docs, length, overlap, budget, prefix, suffix):
+    for batch in batches(docs, length, overlap, budget, prefix, suffix, multiple):
         shape = batch.input_ids.shape
         assert batch.attention_mask.shape == batch.keep.shape == shape
         assert shape[0] * shape[1] <= budget or shape[0] == 1
@@ -134,6 +138,22 @@ def test_vectors_come_back_in_order(lengths, length, budget, special, data):
 )
 def test_windows_are_packed_by_length(lengths, shapes):
     assert [batch.input_ids.shape for batch in batches(numbered(lengths))] == shapes
+
+
+@pytest.mark.parametrize(
+    ("lengths", "multiple", "shapes"),
+    [
+        ([1], 4, [(1, 4)]),
+        ([2], 4, [(1, 8)]),
+        ([6], 4, [(1, 11)]),  # 12 would be more than a window and its special tokens
+        ([1], 100, [(1, 11)]),
+        ([8, 1, 1, 1], 4, [(3, 4), (1, 11)]),
+        ([8, 2, 2, 2], 4, [(3, 8), (1, 11)]),
+    ],
+)
+def test_widths_are_padded_to_a_multiple(lengths, multiple, shapes):
+    found = batches(numbered(lengths), multiple=multiple)
+    assert [batch.input_ids.shape for batch in found] == shapes
 
 
 def test_one_window_as_written_out():
