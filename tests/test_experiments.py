@@ -19,18 +19,20 @@ from huggingface_ner import to_entities  # noqa: E402
 from plan import chosen, read_plan  # noqa: E402
 from record import read_counts  # noqa: E402
 
+HASH = {"@architectures": "spacy-btl.HashEmbedTransformer.v1"}
+
 PLAN = {
     "corpora": {"sample": {"folder": "sample"}},
     "encoders": {
-        "hash": {
-            "title": "hash embeddings",
-            "set": {
-                "components.btl_knn_ner.model.tok2vec": {
-                    "@architectures": "spacy-btl.HashEmbedTransformer.v1"
-                },
-                "training.max_steps": 4,
-                "training.eval_frequency": 2,
-            },
+        "hash": {"title": "hash embeddings", "with": {"encoder": HASH, "updates": 4, "every": 2}}
+    },
+    "kinds": {
+        "ours": {
+            "names": {
+                "encoder": "components.btl_knn_ner.model.tok2vec",
+                "updates": "training.max_steps",
+                "every": "training.eval_frequency",
+            }
         }
     },
     "arms": {
@@ -213,8 +215,8 @@ def test_hugging_face_trains_and_predicts(tmp_path: Path, tiny_bert: Path, sourc
         str(corpus),
         str(work),
         f"--encoder={tiny_bert}",
-        "--max-steps=3",
-        "--eval-frequency=2",
+        "--updates=3",
+        "--evaluate-every=2",
         "--window=32",
     )
     assert result.returncode == 0, result.stderr

@@ -54,8 +54,8 @@ def main() -> None:
     parser.add_argument("work", type=Path, help="folder for predictions.json and log.jsonl")
     parser.add_argument("--encoder", required=True)
     parser.add_argument("--learn-rate", type=float, default=3e-4)
-    parser.add_argument("--max-steps", type=int, default=1600)
-    parser.add_argument("--eval-frequency", type=int, default=200)
+    parser.add_argument("--updates", type=int, default=1600)
+    parser.add_argument("--evaluate-every", type=int, default=200)
     parser.add_argument("--batch-words", type=int, default=500)
     parser.add_argument("--window", type=int, default=128)
     parser.add_argument("--seed", type=int, default=0)
@@ -75,11 +75,11 @@ def main() -> None:
         label2id={label: i for i, label in enumerate(labels)},
     ).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.learn_rate, weight_decay=0.01)
-    schedule = get_linear_schedule_with_warmup(optimizer, 100, options.max_steps)
+    schedule = get_linear_schedule_with_warmup(optimizer, 100, options.updates)
     start, best, kept = time.monotonic(), -1.0, model.state_dict()
     log = (options.work / "log.jsonl").open("w", encoding="utf8")
     batches = shuffled_batches(parts["train"], options.batch_words)
-    for step in range(1, options.max_steps + 1):
+    for step in range(1, options.updates + 1):
         model.train()
         inputs = encode(tokenizer, next(batches), options.window, model.config.label2id)
         loss = model(**inputs.to(device)).loss
@@ -88,7 +88,7 @@ def main() -> None:
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        if step % options.eval_frequency and step != options.max_steps:
+        if step % options.evaluate_every and step != options.updates:
             continue
         found = predict(model, tokenizer, parts["dev"], options.window)
         gold = [words.gold for words in parts["dev"]]

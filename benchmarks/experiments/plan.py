@@ -30,20 +30,23 @@ class Plan:
 
     corpora: dict[str, dict[str, Any]]
     encoders: dict[str, dict[str, Any]]
+    kinds: dict[str, dict[str, Any]]
     arms: dict[str, dict[str, Any]]
     runs: list[Run]
 
+    def kind(self, run: Run) -> dict[str, Any]:
+        """How the arm of a run is trained."""
+        return self.kinds[self.arms[run.arm].get("kind", "ours")]
+
     def settings(self, run: Run) -> dict[str, Any]:
-        """Values of the training configuration by their dotted names: of encoder, corpus, arm."""
-        names = [
-            (self.encoders, run.encoder),
-            (self.corpora, run.corpus),
-            (self.arms, run.arm),
-        ]
-        merged: dict[str, Any] = {}
-        for table, name in names:
-            merged.update(table[name].get("set", {}))
-        return merged
+        """Values by the names that the arm's configuration or script has for them.
+
+        The budget and the encoder's values come first, then those of the arm under ``with``, each
+        under the name that the kind gives it; last the arm's own under ``set``.
+        """
+        arm, names = self.arms[run.arm], self.kind(run)["names"]
+        values = {**self.encoders[run.encoder]["with"], **arm.get("with", {})}
+        return {**{names[key]: value for key, value in values.items()}, **arm.get("set", {})}
 
 
 def read_plan(path: Path) -> Plan:
@@ -53,6 +56,7 @@ def read_plan(path: Path) -> Plan:
     """
     values = srsly.read_yaml(path)
     tables = {name: values[name] for name in ("corpora", "encoders", "arms")}
+    kinds = values["kinds"]
     runs: dict[Run, None] = {}
     for group in values["runs"]:
         for seed in group["seeds"]:
@@ -61,7 +65,7 @@ def read_plan(path: Path) -> Plan:
                     for arm in group["arms"]:
                         _check(path, tables, corpora=corpus, encoders=encoder, arms=arm)
                         runs[Run(corpus, encoder, arm, seed)] = None
-    return Plan(**tables, runs=list(runs))
+    return Plan(**tables, kinds=kinds, runs=list(runs))
 
 
 def chosen(runs: list[Run], pattern: str) -> list[Run]:

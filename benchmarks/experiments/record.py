@@ -15,6 +15,7 @@ from plan import Plan, Run
 from spacy.tokens import Doc, DocBin
 
 from spacy_btl.counts import DocumentCounts, document_counts
+from spacy_btl.encoders import find_encoder
 from spacy_btl.evaluation import PACKAGES
 from spacy_btl.scorer import GOLD_KEY, gold_entities
 from spacy_btl.summary import score_documents
@@ -34,9 +35,7 @@ def write_record(plan: Plan, run: Run, corpus: Path, work: Path, path: Path) -> 
     summary = {
         "run": {**vars(run), "title": plan.arms[run.arm]["title"]},
         "settings": plan.settings(run),
-        "config": (work / "config.cfg").read_text(encoding="utf8").splitlines()
-        if (work / "config.cfg").is_file()
-        else plan.arms[run.arm]["script"],
+        "config": _config(plan, run, corpus, work),
         "updates": log[-1]["updates"],
         "seconds": srsly.read_json(work / "trained.json")["seconds"],
         "documents": {part: len(next(iter(counts[part].values()))) for part in PARTS},
@@ -56,6 +55,20 @@ def write_record(plan: Plan, run: Run, corpus: Path, work: Path, path: Path) -> 
     part_file = path.with_suffix(".part")
     part_file.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf8")
     part_file.replace(path)
+
+
+def _config(plan: Plan, run: Run, corpus: Path, work: Path) -> list[str]:
+    """Lines of the configuration, folders of this machine by what they hold; the script's name."""
+    if "script" in plan.arms[run.arm]:
+        return [plan.arms[run.arm]["script"]]
+    text = (work / "config.cfg").read_text(encoding="utf8")
+    encoder = plan.encoders[run.encoder]["with"]["encoder"]
+    folders = {str(corpus): "corpus", str(work): "work"}
+    if isinstance(encoder, str):
+        folders[find_encoder(encoder)] = encoder
+    for folder, name in folders.items():
+        text = text.replace(folder, name)
+    return text.splitlines()
 
 
 def counts_path(path: Path) -> Path:

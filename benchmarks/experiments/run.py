@@ -80,10 +80,9 @@ def perform(plan: Plan, run: Run, options: argparse.Namespace) -> None:
     corpus = corpora.prepare(
         plan.corpora[run.corpus], options.corpora, options.work / "corpora" / run.corpus, run.seed
     )
-    arm = plan.arms[run.arm]
     if not (work / "trained.json").is_file():
         start = time.monotonic()
-        systems.train(arm, plan.settings(run), corpus, run.seed, work)
+        systems.train(plan.arms[run.arm], plan.settings(run), corpus, run.seed, work)
         srsly.write_json(work / "trained.json", {"seconds": round(time.monotonic() - start, 1)})
     if not (work / "predictions.json").is_file():
         predictions.write(

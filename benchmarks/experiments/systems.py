@@ -13,6 +13,8 @@ from spacy_btl.encoders import find_encoder
 
 HERE = Path(__file__).parent
 
+OF_SPACYS_OWN = "components.transformer.model.name"
+
 
 def train(
     arm: dict[str, Any], settings: dict[str, Any], corpus: Path, seed: int, work: Path
@@ -48,8 +50,8 @@ def pipeline_config(
         place = config
         for section in sections:
             place = place[section]
-        # An encoder that an installed package carries is a folder to all but our own components.
-        place[last] = find_encoder(value) if last == "name" and "tok2vec" in sections else value
+        # Weights that an installed package carries are a folder to all but our own components.
+        place[last] = find_encoder(value) if name == OF_SPACYS_OWN else value
     return config
 
 
