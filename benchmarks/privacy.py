@@ -17,6 +17,7 @@ Words are compared in lower case.
 """
 
 import argparse
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +34,7 @@ from spacy_btl.fitting import collect_keys, examples_for
 from spacy_btl.report import render_table
 from spacy_btl.search import BruteSearch
 
-KINDS = (("logits", 0.0), ("logits", 0.3), ("hidden", 0.0), ("hidden", 0.3))
+KINDS = (("logits", 0.0), ("logits", 0.3), ("hidden", 0.0))
 LEAST = 8  # tokens of a sentence
 
 
@@ -96,6 +97,7 @@ def main() -> None:
         area = roc_auc_score(is_member, -np.array(scores))
         name = f"{kind}, dropout {dropout:g}" if dropout else kind
         rows.append([name, *shares(own_words[nearest] == truth, known), f"{area:.3f}"])
+        print(rows[-1], file=sys.stderr)
     print(
         f"{len(truth):,} of {len(stored_words):,} stored tokens, {len(own_words):,} tokens of the "
         f"attacker, who has the word of {known.mean():.1%}; {len(members)} sentences of the "

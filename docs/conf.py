@@ -27,7 +27,7 @@ html_show_copyright = False
 CONTENTS = {
     "Start": ["docs/quickstart", "docs/brat"],
     "Use": ["docs/annotate", "docs/companions", "docs/deploying", "docs/troubleshooting"],
-    "Understand": ["docs/predictions", "docs/neighbors", "docs/config"],
+    "Understand": ["docs/predictions", "docs/neighbors", "docs/evaluation", "docs/config"],
     "Trust": ["docs/privacy", "docs/security"],
     "Figures": ["docs/benchmarks", "metrics/report", "metrics/neighbors/dev"],
     "The code": ["docs/layout", "CHANGELOG"],

@@ -1,13 +1,14 @@
-"""Run the tests with the oldest and with the newest versions that pyproject.toml admits.
+"""Run the tests with the oldest and the newest versions that pyproject.toml admits.
 
     python scripts/check_versions.py
-    python scripts/check_versions.py --row oldest --output versions.md
+    python scripts/check_versions.py --only oldest --output versions.md
 
-Each row gets a virtual environment of its own, on the running Python: "oldest" takes every direct
-dependency at its lower bound, "newest" the newest that the ranges and pip's resolver admit. What
-those need in turn is the newest that fits. torch is the exception: a package index has builds of
-several GB for its other versions, so it is that of constraints.txt in both rows unless --torch
-names another. Needs a package index, and takes some minutes a row.
+Makes a virtual environment for each, on the running Python (3.11 or newer): "oldest" takes every
+direct dependency at its lower bound, "newest" the newest that the ranges and pip's
+resolver admit, "medspacy" the newest that medspaCy admits, which wants an older spaCy on some
+Pythons. What those need in turn is the newest that fits. torch is the exception: a package index
+has builds of several GB for its other versions, so it is that of constraints.txt everywhere
+unless --torch names another. Needs a package index, and some minutes for each.
 """
 
 import argparse
@@ -15,11 +16,11 @@ import json
 import re
 import subprocess
 import sys
-import tomllib
 import venv
 from collections.abc import Mapping
 from pathlib import Path
 
+import tomllib
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # transformers, shared encoders, scikit-learn's search, safetensors, the commands.
 TESTS = ("citizen", "citizen_sharing", "companions", "component", "datastore", "docbin", "encoders")
 TESTS += ("losses", "neighbors", "search", "tokenizer", "transformer")
+
+ENVIRONMENTS = ("oldest", "newest", "medspacy")
 
 
 def read_ranges() -> dict[str, Requirement]:
@@ -52,13 +55,15 @@ def tested_torch() -> str:
     return str(found)
 
 
-def install(python: Path, row: str, ranges: Mapping[str, Requirement], torch: str) -> None:
-    """The package, what its tests need, and the versions of the row."""
+def install(python: Path, environment: str, ranges: Mapping[str, Requirement], torch: str) -> None:
+    """The package, what its tests need, and the versions of the environment."""
     versions = {"torch": torch}
-    if row == "oldest":
+    if environment == "oldest":
         versions = {name: lower_bound(each) for name, each in ranges.items()} | versions
     pins = [f"{name}=={version}" for name, version in versions.items()]
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if environment == "medspacy":
+        pins.append("medspacy")
+    command = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     subprocess.run([*command, ROOT, "pytest", "hypothesis", *pins], check=True)
 
 
@@ -68,14 +73,15 @@ def installed_versions(python: Path) -> dict[str, str]:
     return {each["name"].lower().replace("_", "-"): each["version"] for each in listed}
 
 
-def run_tests(python: Path) -> str:
-    """The last line of pytest, such as "200 passed"."""
+def run_tests(python: Path) -> tuple[str, bool]:
+    """What pytest says at its end, such as "200 passed", and whether all is well."""
     files = [f"tests/test_{name}.py" for name in TESTS]
     command = [python.with_name("pytest"), "-o", "addopts=", "--tb=short", "-p", "no:cacheprovider"]
     done = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         print(done.stdout[-20_000:], done.stderr[-2_000:], sep="\n")
-    return done.stdout.strip().rpartition("\n")[2].strip("= ")
+    summary = done.stdout.strip().rpartition("\n")[2].strip("= ")
+    return re.sub(r"(, \d+ warnings?)? in .*", "", summary), done.returncode == 0
 
 
 def table(
@@ -88,7 +94,9 @@ def table(
     for name, each in sorted(ranges.items()):
         versions = [installed.get(name, "none") for installed in found.values()]
         lines.append([name, f"`{each.specifier}`", *versions])
-    lines.append(["tests", "", *(re.sub(r" in .*", "", results[row]) for row in found)])
+    medspacy = [installed.get("medspacy", "none") for installed in found.values()]
+    lines.append(["medspacy, not needed", "", *medspacy])
+    lines.append(["tests", "", *(results[name] for name in found)])
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
@@ -96,30 +104,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--row", choices=["oldest", "newest"], help="only this one")
+    parser.add_argument("--only", choices=ENVIRONMENTS, help="one of them")
     parser.add_argument("--torch", default=tested_torch(), help="version of torch [%(default)s]")
-    parser.add_argument("--folder", type=Path, default=ROOT / "build" / "versions")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=ROOT / "build" / "versions",
+        help="for the environments [build/versions]",
+    )
     parser.add_argument("--output", type=Path, help="file for the table")
     options = parser.parse_args()
-    ranges, found, results = read_ranges(), {}, {}
-    for row in [options.row] if options.row else ["oldest", "newest"]:
-        folder = options.folder / row
-        print(f"{row}: installing into {folder} (minutes)", flush=True)
+    ranges, found, results, well = read_ranges(), {}, {}, True
+    for name in [options.only] if options.only else ENVIRONMENTS:
+        folder = options.folder.resolve() / name
+        print(f"{name}: installing into {folder} (minutes)", flush=True)
         venv.create(folder, with_pip=True, clear=True)
         python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-        install(python, row, ranges, options.torch)
-        found[row] = installed_versions(python)
-        print(f"{row}: testing (minutes)", flush=True)
-        results[row] = run_tests(python)
-        print(f"{row}: {results[row]}", flush=True)
+        install(python, name, ranges, options.torch)
+        found[name] = installed_versions(python)
+        print(f"{name}: testing (minutes)", flush=True)
+        results[name], passed = run_tests(python)
+        print(f"{name}: {results[name]}", flush=True)
+        well = well and passed
     text = table(ranges, found, results)
     version = ".".join(map(str, sys.version_info[:3]))
     print(f"\nPython {version}; torch was not varied: {options.torch}\n\n{text}", end="")
     if options.output:
         options.output.write_text(text, encoding="utf8")
-    if any(
-        "failed" in each or "error" in each or "passed" not in each for each in results.values()
-    ):
+    if not well:
         raise SystemExit(1)
 
 

@@ -254,18 +254,26 @@ def flat_text(text: str) -> str:
 def surface_agreement(entity: Entity, text: str) -> tuple[int, bool]:
     """How many characters of an entity's surface text are those at its offsets, and if all are.
 
-    Both as `flat_text` has them, with one space between fragments. Looks at no more of the text
-    than the surface text is long, and a fragment: fragments may name the whole text many times.
+    Both as `flat_text` has them, with one space between fragments. Looks at little more of the text
+    than the surface text is long: fragments may name the whole text many times.
     """
     surface, at = flat_text(entity.text), 0
-    for i, (start, end) in enumerate(entity.fragments):
-        piece = (" " if i else "") + flat_text(text[start:end])
+    for piece in _pieces(entity.fragments, text):
         if not surface.startswith(piece, at):
             rest = zip(surface[at:], piece, strict=False)
             alike = next((n for n, (a, b) in enumerate(rest) if a != b), len(surface) - at)
             return at + min(alike, len(piece)), False
         at += len(piece)
     return at, at == len(surface)
+
+
+def _pieces(fragments: Fragments, text: str, step: int = 1024) -> Iterator[str]:
+    """The text of fragments as a surface text shows it, a few characters at a time."""
+    for i, (start, end) in enumerate(fragments):
+        if i:
+            yield " "
+        for begin in range(start, end, step):
+            yield flat_text(text[begin : min(begin + step, end)])
 
 
 def _missing(entity: Entity) -> int:

@@ -13,42 +13,86 @@ from .commands import app, errors_as_text, load_pipeline
 def evaluate_command(
     model: Annotated[Path, typer.Argument(help="Pipeline")],
     data: Annotated[Path, typer.Argument(help="DocBin of gold documents")],
-    output: Annotated[Path, typer.Option(help="Folder for metrics.json and report.md")],
+    output: Annotated[Path, typer.Option(help="Folder for the figures and the report")],
     train: Annotated[
         Path | None, typer.Option(help="DocBin trained on: shows how frequent a type was there")
     ] = None,
     log: Annotated[
         Path | None, typer.Option(help="Log of the training, for its time and updates")
     ] = None,
+    compare: Annotated[
+        Path | None, typer.Option(help="Other pipeline, to be compared on the same documents")
+    ] = None,
+    documents: Annotated[
+        bool,
+        typer.Option(
+            "--documents/--no-documents",
+            help="Show the documents in report.html, errors marked. It then holds their text; "
+            "without, no text of a document is in any of the files",
+        ),
+    ] = False,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")] = -1,
 ) -> None:
     """Score a pipeline against the annotation as it was before conversion.
 
-    What the conversion lost counts as missed. Prints the table and writes metrics.json, report.md,
-    and documents.jsonl with the counts of each document, from which all scores can be made again.
+    What the conversion lost counts as missed. Prints the tables and writes them as report.md and,
+    with pictures, as report.html; metrics.json; with --compare comparison.json; the pictures as
+    PNG; and documents.jsonl with the counts of each document, from which all scores can be made
+    again. They hold names of documents and counts, and no text, except with --documents.
     """
     import srsly
     from spacy.cli._util import setup_gpu
 
-    from .evaluation import evaluate, label_counts, read_examples
+    from .comparison import compare_evaluations, render_comparison
+    from .evaluation import evaluate, label_counts, matched_documents, read_examples
     from .report import render_report
+    from .report_html import render_html
+    from .report_plots import MISSING, PICTURES, draw_pictures, has_matplotlib
 
     setup_gpu(gpu_id, silent=False)
+    comparison = None
     with errors_as_text():
         nlp = load_pipeline(model)
-        metrics = evaluate(nlp, read_examples(data, nlp))
+        examples = read_examples(data, nlp)
+        metrics = evaluate(nlp, examples)
         metrics["train_counts"] = label_counts(train, nlp) if train else {}
+        shown = matched_documents(nlp, examples) if documents else None
         last = list(srsly.read_jsonl(log))[-1:] if log else []
+        if compare is not None:
+            other = load_pipeline(compare)
+            theirs = evaluate(other, read_examples(data, other))["by_document"]
+            names = (str(model), str(compare))
+            comparison = compare_evaluations(metrics["by_document"], theirs, names)
     metrics["training"] = (
         {key: last[0][key] for key in ("updates", "epoch", "seconds")} if last else {}
     )
     output.mkdir(parents=True, exist_ok=True)
+    for name in ("comparison.json", *(f"{name}.png" for name in PICTURES)):
+        (output / name).unlink(missing_ok=True)  # of an earlier run
+    pictures = draw_pictures(metrics, comparison) if has_matplotlib() else {}
+    for name, picture in pictures.items():
+        (output / f"{name}.png").write_bytes(picture.png)
     report = render_report(metrics)
-    srsly.write_jsonl(output / "documents.jsonl", metrics.pop("by_document"))
+    if comparison is not None:
+        report += "\n" + render_comparison(comparison)
+        srsly.write_json(output / "comparison.json", comparison)
+    by_document = metrics.pop("by_document")
+    page = render_html(
+        metrics,
+        by_document,
+        title=f"Evaluation of {model.name} on {data.name}",
+        documents=shown,
+        comparison=comparison,
+        pictures=pictures,
+    )
+    srsly.write_jsonl(output / "documents.jsonl", by_document)
     srsly.write_json(output / "metrics.json", metrics)
     (output / "report.md").write_text(report, encoding="utf8")
+    (output / "report.html").write_text(page, encoding="utf8")
     typer.echo(report)
-    msg.good(f"metrics.json and report.md in {output}")
+    if not has_matplotlib():
+        msg.warn(MISSING)
+    msg.good(f"metrics.json, report.md and report.html in {output}")
 
 
 @app.command("show")

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .counts import DocumentCounts
+from .markdown import cell
 from .report import FIGURE_NAMES, render_table
 from .scores import precision_recall_f
-from .summary import compare_systems
+from .summary import compare_systems, score_documents
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -20,7 +21,8 @@ def compare_evaluations(
     """What the ``by_document`` rows of two evaluations come to, as JSON values.
 
     names: of the systems. ``systems`` holds them; ``figures`` and ``ents_per_type`` are those of
-    `spacy_btl.summary.compare_systems`, to which ``samples`` and ``seed`` go. ``documents`` lists
+    `spacy_btl.summary.compare_systems`, to which ``samples`` and ``seed`` go. ``second_scores`` are
+    all scores of the second system, as those of an evaluation. ``documents`` lists
     ``name``, ``first`` and ``second`` (strict F1, micro, of the document; 1 where it has no entity
     and none was found) and ``difference``, the greatest first.
 
@@ -44,6 +46,7 @@ def compare_evaluations(
         "systems": list(names),
         "figures": figures,
         "ents_per_type": by_type,
+        "second_scores": score_documents(theirs),
         "documents": sorted(documents, key=lambda row: -row["difference"]),
     }
 
@@ -56,13 +59,10 @@ def document_f(counts: DocumentCounts) -> float:
 
 def render_comparison(comparison: Mapping[str, Any]) -> str:
     """Markdown: the figures, the types and the documents."""
-    one, other = comparison["systems"]
+    one, other = (cell(name) for name in comparison["systems"])
     header = ["first", "second", "difference", "95 % interval", "p"]
     documents = comparison["documents"]
-    rows = [
-        [row["name"], *(f"{row[key]:.3f}" for key in ("first", "second")), signed(row["difference"])]
-        for row in documents
-    ]
+    rows = document_rows(comparison)
     better, worse = count_changes(comparison)
     return "\n".join(
         [
@@ -101,6 +101,14 @@ def type_rows(comparison: Mapping[str, Any]) -> list[list[str]]:
     return [[label, *_cells(row, "p_holm")] for label, row in ordered]
 
 
+def document_rows(comparison: Mapping[str, Any]) -> list[list[str]]:
+    """Name, both scores and difference of each document; the greatest difference first."""
+    return [
+        [row["name"], f"{row['first']:.3f}", f"{row['second']:.3f}", signed(row["difference"])]
+        for row in comparison["documents"]
+    ]
+
+
 def signed(value: float) -> str:
     """A difference with its sign; none where it rounds to 0."""
     text = f"{value:+.3f}"
@@ -115,6 +123,6 @@ def _cells(row: Mapping[str, Any], p: str) -> list[str]:
         f"{row['first']:.3f}",
         f"{row['second']:.3f}",
         signed(row["difference"]),
-        f"{signed(low)} to {signed(high)}",
+        f"{signed(low)} to {signed(high)}" if low is not None else "",
         "< 0.001" if row[p] < 0.001 else f"{row[p]:.3f}",
     ]

@@ -10,9 +10,9 @@ from spacy.training import Example
 
 from .calibration import cross_validated, fit_calibration
 from .prediction import NeighborNer
-from .reliability import render_reliability
-from .reliability_svg import plot_reliability
+from .reliability import reliability_figures, render_reliability
 from .report import render_table
+from .report_plots import draw_reliability, has_matplotlib
 from .thresholds import KEEP_ALL, Objective, best_thresholds
 from .tuning import Dev, ScoredEntities, Trial, apply_setting, best, current_setting, grid
 
@@ -120,7 +120,10 @@ def render_choice(choice: DevChoice, *, shown: int = SHOWN) -> str:
 
 
 def write_choice(choice: DevChoice, folder: Path) -> None:
-    """Write ``dev.md``, ``dev.json`` (all trials); of calibrated scores ``reliability.svg``."""
+    """Write ``dev.md`` and ``dev.json`` (all trials).
+
+    With matplotlib also ``reliability.png``, where the scores are calibrated.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     text = render_choice(choice, shown=len(choice.trials))
     (folder / "dev.md").write_text(text + "\n", encoding="utf8")
@@ -128,10 +131,12 @@ def write_choice(choice: DevChoice, folder: Path) -> None:
         {**t.setting._asdict(), "micro_f": t.micro_f, "macro_f": t.macro_f} for t in choice.trials
     ]
     srsly.write_json(folder / "dev.json", rows)
-    picture = folder / "reliability.svg"
+    picture = folder / "reliability.png"
     picture.unlink(missing_ok=True)
-    if choice.held_out is not None:
-        plot_reliability(picture, _scores(choice), choice.entities.correct)
+    if choice.held_out is not None and has_matplotlib():
+        correct = choice.entities.correct
+        series = {k: reliability_figures(s, correct) for k, s in _scores(choice).items()}
+        picture.write_bytes(draw_reliability(series).png)
 
 
 def _scores(choice: DevChoice) -> dict[str, Any]:

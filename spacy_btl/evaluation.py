@@ -148,7 +148,7 @@ def _reliability(nlp: Language, examples: Sequence[Example]) -> dict[str, Any]:
                 outcomes[calibrated].append((score, entity in gold))
     names = {True: "calibrated", False: "not calibrated"}
     return {
-        names[which]: reliability_figures(*zip(*pairs, strict=True))
+        names[which]: reliability_figures([s for s, _ in pairs], [c for _, c in pairs])
         for which, pairs in outcomes.items()
         if pairs
     }

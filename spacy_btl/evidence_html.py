@@ -223,7 +223,8 @@ def _table(text: str, entity: EntityEvidence, corpus: Corpus | None) -> str:
         for n in sorted(token.neighbors, key=lambda n: (n.distance, n.document, n.offset)):
             rows.append(
                 f"<tr><td>{html_text(n.label)}</td>{_word(n, corpus)}"
-                f'<td class="n">{n.distance:.3g}</td><td class="n">{html_text(percent(n.share))}</td>'
+                f'<td class="n">{n.distance:.3g}</td>'
+                f'<td class="n">{html_text(percent(n.share))}</td>'
                 f'<td>{html_text(n.document)}</td><td class="n">{n.offset}</td></tr>'
             )
         bodies.append(f"<tbody>{''.join(rows)}</tbody>")

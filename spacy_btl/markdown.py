@@ -1,8 +1,10 @@
 """Foreign words in Markdown: labels and names come out of annotation files."""
 
+import re
+
 from .passages import printable
 
-_HARMLESS = str.maketrans({"|": "\\|", "<": "&lt;", "[": "\\[", "`": "\\`"})
+_HARMFUL = re.compile(r"[\\|`\[]|<(?=[A-Za-z/!?])")
 
 
 def cell(value: object) -> str:
@@ -10,4 +12,8 @@ def cell(value: object) -> str:
 
     What is harmless stays as it is, so that a table reads well in a terminal too.
     """
-    return printable(str(value)).translate(_HARMLESS)
+    return _HARMFUL.sub(_escaped, printable(str(value)))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return "&lt;" if found[0] == "<" else f"\\{found[0]}"

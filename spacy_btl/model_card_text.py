@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .markdown import cell
-from .report import overall_rows, render_table
+from .report import MACRO_NOTE, overall_rows, render_table
 
 NOT_STATED = "not stated"
 FEW = 10
@@ -63,6 +63,7 @@ def render_card(facts: Mapping[str, Any]) -> str:
                 + facts["level"],
                 "",
                 *render_table(["figure", "value", "95 % interval"], overall_rows(facts)),
+                *(["", MACRO_NOTE] if "ents_macro_f" in facts["intervals"] else []),
             ],
         ),
         *_section("Labels", ["Strict span scores on the test part:", "", *_label_table(facts)]),

@@ -1,4 +1,4 @@
-"""How far scores can be taken as probabilities: tables, calibration error and a picture.
+"""How far scores can be taken as probabilities: tables and calibration error.
 
 Bins hold about equally many entities, because votes of few neighbours pile up on few values and
 would leave most bins of equal width empty. Equal scores share a bin, so there can be fewer bins
@@ -143,17 +143,18 @@ def reliability_by_type(
     return result
 
 
-def reliability_figures(scores: npt.ArrayLike, correct: npt.ArrayLike) -> dict[str, Any]:
+def reliability_figures(
+    scores: npt.ArrayLike, correct: npt.ArrayLike, n_bins: int = 10
+) -> dict[str, Any]:
     """All that a picture and a text on these scores need, as JSON values; {} without entities.
 
     ``entities``, ``error`` (`expected_calibration_error`), ``chance`` (`error_by_chance`),
-    ``brier``, ``bins`` (`ReliabilityRow`, by name; about 15 entities in each at least, ten bins at
-    most) and ``histogram`` (entities in 20 equal steps of the score).
+    ``brier``, ``bins`` (`ReliabilityRow`, by name) and ``histogram`` (entities in 20 equal steps of
+    the score). Errors as `reliability_table`.
     """
     s, c = checked(scores, correct)
     if not len(s):
         return {}
-    n_bins = min(10, max(len(s) // 15, 1))
     rows = [row._asdict() for row in reliability_table(s, c, n_bins)]
     return {
         "entities": len(s),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 
 from spacy_btl.component import component_of
 
+ROOT = Path(__file__).parents[1]
 NAME = "btl_knn_ner"
 TEXTS = [text for text, _ in SENTENCES]
 GOLD = [[(text[s:e], label) for s, e, label in ents] for text, ents in SENTENCES]
@@ -77,6 +79,17 @@ class TestConText:
         (doc,) = clinical.pipe([text])
         assert [(e.text, e.label_, e._.is_negated) for e in doc.ents] == expected
         assert all(ent._.btl_score > 0.5 for ent in doc.ents)
+
+    def test_the_page(self, clinical: Language, capsys: pytest.CaptureFixture[str]) -> None:
+        """Its example, which other environments only read."""
+        page = (ROOT / "docs" / "companions.md").read_text(encoding="utf8")
+        (block,) = re.findall(r"```python\n(import medspacy.*?)```", page, re.DOTALL)
+        for name in ("sentencizer", "medspacy_context"):
+            clinical.remove_pipe(name)
+        exec(compile(block, "companions.md", "exec"), {"nlp": clinical})
+        shown = capsys.readouterr().out
+        assert "('chest pain', 'Sign_symptom', True, " in shown
+        assert "('warfarin', 'Medication', False, " in shown
 
     def test_saved_and_loaded(self, clinical: Language, tmp_path: Path) -> None:
         clinical.to_disk(tmp_path)
@@ -203,7 +216,7 @@ class TestLoggers:
     def test_a_chain(self, model: Path, tmp_path: Path) -> None:
         """spacy-loggers comes with spaCy: several loggers, one of them ours."""
         path = tmp_path / "log.jsonl"
-        lookup = {"@loggers": "spacy.LookupLogger.v1", "patterns": ["^other_scores.ents_macro_f$"]}
+        lookup = {"@loggers": "spacy.LookupLogger.v1", "patterns": ["ents_macro_f"]}
         ours = {"@loggers": "spacy-btl.TrainingLogger.v1", "path": str(path)}
         chain = {"@loggers": "spacy.ChainLogger.v1", "logger1": lookup, "logger2": ours}
         shown = self.train(model, chain)

@@ -28,7 +28,7 @@ from spacy_btl.docbin import PARTS
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Their commands run; those of the others, which need more than a test has, are looked up.
-PAGES_RUN = ("README.md", "annotate.md", "brat.md", "neighbors.md")
+PAGES_RUN = ("README.md", "annotate.md", "brat.md", "evaluation.md", "neighbors.md")
 HAS_PARQUET = importlib.util.find_spec("pyarrow") is not None
 SMALLER = {
     "train": "--training.max_steps 10 --training.eval_frequency 10 --components.btl_knn_ner.model."
@@ -91,6 +91,8 @@ def test_block(
     page: str, language: str, block: str, request: Any, monkeypatch: Any, tmp_path: Path
 ) -> None:
     if language == "python":
+        if "import medspacy" in block:
+            pytest.importorskip("medspacy", reason="medspaCy is not installed")
         nlp = request.getfixturevalue("nlp")
         monkeypatch.chdir(tmp_path)
         Path("training").mkdir()

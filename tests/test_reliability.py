@@ -1,6 +1,5 @@
 import math
 from itertools import pairwise
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -11,13 +10,11 @@ from spacy_btl.reliability import (
     error_by_chance,
     expected_calibration_error,
     reliability_by_type,
+    reliability_figures,
     reliability_table,
     render_reliability,
     wilson_interval,
 )
-from spacy_btl.reliability_svg import plot_reliability, reliability_svg
-
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 def votes(seed, n=400):
@@ -152,11 +149,9 @@ def test_by_type():
     ],
 )
 def test_inputs_that_do_not_fit(scores, correct, n_bins, message):
-    for function in (reliability_table, expected_calibration_error):
+    for function in (reliability_table, expected_calibration_error, reliability_figures):
         with pytest.raises(ValueError, match=message):
             function(scores, correct, n_bins)
-    with pytest.raises(ValueError, match=message):
-        reliability_svg({"raw": scores}, correct, n_bins=n_bins)
 
 
 def test_types_that_do_not_fit():
@@ -185,66 +180,14 @@ def test_rendered_without_any_entity():
     assert "| raw   |               nan |" in text
 
 
-@pytest.mark.parametrize("names", [["raw"], ["raw", "calibrated"], ["<a> & b", "raw", "third"]])
-def test_picture_shows_each_bin_of_each_series_within_its_frame(names):
+def test_figures_of_scores():
     scores, correct = votes(0)
-    series = {name: scores * (1 - 0.3 * i) for i, name in enumerate(names)}
-    root = ElementTree.fromstring(reliability_svg(series, correct))
-    width, height = float(root.get("width")), float(root.get("height"))
-    n_rows = [len(reliability_table(s, correct)) for s in series.values()]
-    assert len(root.findall(f"{SVG}circle")) == n_rows[0] + 1  # and one in the legend
-    texts = [element.text for element in root.findall(f"{SVG}text")]
-    for name, s in series.items():
-        assert f"{name}: calibration error {expected_calibration_error(s, correct):.3f}" in texts
-        assert f"entities by {name} score" in texts
-    for element in root.iter():
-        for key in ("x", "x1", "x2", "cx"):
-            assert 0 <= float(element.get(key, 0)) <= width
-        for key in ("y", "y1", "y2", "cy"):
-            assert 0 <= float(element.get(key, 0)) <= height
-
-
-def test_picture_can_be_read_without_being_seen():
-    root = ElementTree.fromstring(reliability_svg({"raw": [0.25, 0.75]}, [False, True], n_bins=2))
-    assert root.get("role") == "img"
-    named = {element.get("id"): element for element in root.iter() if element.get("id")}
-    assert [named[key].tag for key in root.get("aria-labelledby").split()] == [
-        f"{SVG}title",
-        f"{SVG}desc",
-    ]
-    description = root.find(f"{SVG}desc").text
-    assert "2 entities" in description
-    assert "0.25 is correct in 0.00" in description
-    assert "0.75 is correct in 1.00" in description
-
-
-def test_point_lies_where_score_and_share_say():
-    root = ElementTree.fromstring(reliability_svg({"raw": [0.5] * 4}, [1, 0, 0, 0]))
-    point = root.findall(f"{SVG}circle")[-1]
-    bar = [line for line in root.findall(f"{SVG}line") if line.get("stroke") == "#0072B2"]
-    assert float(point.get("cx")) == pytest.approx(64 + 320 * 0.5)
-    assert float(point.get("cy")) == pytest.approx(64 + 320 * 0.75)
-    low, high = wilson_interval(1, 4)
-    assert [float(bar[0].get(key)) for key in ("y1", "y2")] == pytest.approx(
-        [64 + 320 * (1 - low), 64 + 320 * (1 - high)], abs=0.06
-    )
-
-
-@pytest.mark.parametrize("n_series", [0, 4])
-def test_picture_of_none_or_too_many(n_series):
-    with pytest.raises(ValueError, match=f"not {n_series}"):
-        reliability_svg({str(i): [0.5] for i in range(n_series)}, [True])
-
-
-def test_picture_of_no_entity():
-    root = ElementTree.fromstring(reliability_svg({"raw": []}, []))
-    assert "0 entities" in root.find(f"{SVG}desc").text
-
-
-def test_picture_to_file(tmp_path):
-    scores, correct = votes(1)
-    plot_reliability(tmp_path / "reliability.svg", {"raw": scores}, correct)
-    text = (tmp_path / "reliability.svg").read_text(encoding="utf-8")
-    assert text == reliability_svg({"raw": scores}, correct)
-    with pytest.raises(ValueError, match=r"should end in \.svg"):
-        plot_reliability(tmp_path / "reliability.png", {"raw": scores}, correct)
+    figures = reliability_figures(scores, correct)
+    assert figures["entities"] == sum(figures["histogram"]) == 400
+    assert figures["error"] == expected_calibration_error(scores, correct)
+    assert figures["chance"] == error_by_chance(scores)
+    assert figures["brier"] == pytest.approx(np.mean((scores - correct) ** 2))
+    rows = reliability_table(scores, correct)
+    assert [row["mean_score"] for row in figures["bins"]] == [row.mean_score for row in rows]
+    assert reliability_figures([], []) == {}
+    assert len(reliability_figures([0.1, 0.9], [True, True], n_bins=1)["bins"]) == 1

@@ -203,7 +203,7 @@ class TestTooLittleOnDev:
         apply_setting(pipe, config, current)
         choose_on_dev(pipe, config, make_examples(fitted), fixed=True)
         assert pipe.has_calibration
-        (tmp_path / "reliability.svg").write_text("of another run", encoding="utf8")
+        (tmp_path / "reliability.png").write_text("of another run", encoding="utf8")
         choice = choose_on_dev(
             pipe, config, self.examples(fitted, kind), fixed=fixed, thresholds="f1"
         )

@@ -118,7 +118,7 @@ def test_what_dev_has_chosen_is_saved(fitted: Path) -> None:
     assert now == pytest.approx(now | {name: best[name] for name in now if name in best})
     assert pipe.calibration is not None
     assert pipe.has_calibration
-    assert (fitted.parent / "report" / "reliability.svg").is_file()
+    assert (fitted.parent / "report" / "reliability.png").is_file()
     assert "calibration error" in (fitted.parent / "report" / "dev.md").read_text(encoding="utf8")
 
 
