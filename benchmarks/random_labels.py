@@ -46,7 +46,9 @@ ARMS: dict[str, tuple[dict[str, Any], Any]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path, help="DocBin whose texts are used")
-    parser.add_argument("--output", type=Path, required=True, help="folder for rates.json")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder for rates.json, rates.md, rates.png"
+    )
     parser.add_argument("--documents", type=int, default=32)
     parser.add_argument("--rates", type=float, nargs="+", default=[0.01, 0.05, 0.1, 0.25, 0.5])
     parser.add_argument("--types", type=int, default=4, help="that share the rate")
@@ -67,6 +69,7 @@ def main() -> None:
                 rows += study(arm, rate, options)
                 path.write_text(json.dumps(rows, indent=0) + "\n", encoding="utf8")
                 print(render(rows[-1:]), flush=True)
+    draw(rows, options.output / "rates.png")
     (options.output / "rates.md").write_text(render(selected(rows)) + "\n", encoding="utf8")
 
 
@@ -164,13 +167,39 @@ def selected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def render(rows: list[dict[str, Any]]) -> str:
     """Markdown: the unseen halves after the first, a middle and the last epoch."""
-    header = ["arm", "rate", "epoch", "mean probability", "argmax", "votes", "majority of votes"]
+    header = ["arm", "true rate", "epoch", "mean probability", "argmax"]
+    header += ["share of 17 votes", "their majority"]
     lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
     for row in rows:
         values = (row[f"unseen_{key}"] for key in ("probability", "argmax", "votes", "majority"))
         cells = [row["arm"], f"{row['unseen_true']:.3f}", str(row["epoch"])]
         lines.append(f"| {' | '.join([*cells, *(f'{value:.3f}' for value in values)])} |")
     return "\n".join(lines)
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """By epoch, one column of panels a rate: mean probability and argmax on unseen halves."""
+    from matplotlib import pyplot
+
+    rates = sorted({row["rate"] for row in rows})
+    shown = {"probability": "mean probability", "argmax": "share of argmax"}
+    figure, panels = pyplot.subplots(
+        len(shown), len(rates), figsize=(3 * len(rates), 6), sharex=True, squeeze=False
+    )
+    for column, rate in zip(panels.T, rates, strict=True):
+        for panel, (key, name) in zip(column, shown.items(), strict=True):
+            for arm in ARMS:
+                points = [r for r in rows if r["arm"] == arm and r["rate"] == rate]
+                epochs = [row["epoch"] for row in points]
+                panel.plot(epochs, [row[f"unseen_{key}"] for row in points], label=arm)
+            panel.axhline(rate, color="black", linestyle=":", label="true rate")
+            panel.set(ylabel=name)
+            panel.set_ylim(bottom=0)
+        column[0].set_title(f"{rate:.0%} of the tokens")
+        column[-1].set_xlabel("epoch")
+    panels[0, 0].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120, metadata={"Software": None})
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ from typing import Any
 from spacy.language import Language
 
 from .component import component_of
+from .privacy import without_training_texts
 from .tuning import current_setting
 
 
 def pipeline_values(nlp: Language) -> dict[str, Any]:
-    """What `spacy_btl.model_card.card_facts` wants to know of a pipeline.
+    """What `spacy_btl.model_card.card_facts` wants to know of a pipeline that was just loaded.
 
     Raises ValueError where it has not one component ``btl_knn_ner``.
     """
@@ -30,6 +31,7 @@ def pipeline_values(nlp: Language) -> dict[str, Any]:
         "seed": config["training"]["seed"],
         "neighbors": len(store) if store is not None else 0,
         "neighbor_documents": len(store.documents) if store is not None else 0,
+        "other_strings": len(set(nlp.vocab.strings) - set(without_training_texts(nlp).vocab.strings)),
     }
 
 

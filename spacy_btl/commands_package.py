@@ -78,7 +78,7 @@ def card_command(
                 "and corpus wrote"
             ) from error
         if out_dir.exists():
-            if not (out_dir / "meta.json").is_file():
+            if not all((out_dir / file).is_file() for file in ("meta.json", "config.cfg")):
                 raise ValueError(f"{out_dir} is there already and no pipeline; name another folder")
             shutil.rmtree(out_dir)
         shutil.copytree(model, out_dir)

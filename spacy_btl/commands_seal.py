@@ -20,11 +20,11 @@ def seal_command(
 
     The commands that write pipelines seal them. Needed after ``spacy train`` or a change by hand.
     """
-    from .seal import SEAL, check_seals, write_seal
+    from .seal import CONFIG, SEAL, check_seals, write_seal
 
     with errors_as_text():
-        if not (model / "config.cfg").is_file():
-            raise ValueError(f"{model} is no folder of a pipeline: it has no config.cfg")
+        if not (model / CONFIG).is_file():
+            raise ValueError(f"{model} is no folder of a pipeline: it has no {CONFIG}")
         if not check:
             count = write_seal(model)
             msg.good(f"{model / SEAL}: {count} files")

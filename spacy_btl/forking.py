@@ -6,4 +6,5 @@ import torch
 
 # The threads of torch's pool do not survive a fork, and the child would wait for them for ever
 # (spaCy issues 4667 and 6662). A process of a pool of processes needs no second thread anyway.
-os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))

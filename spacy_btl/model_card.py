@@ -26,8 +26,9 @@ def card_facts(
     meta: of the pipeline. license: of the pipeline. metrics: what ``evaluate`` wrote. source: the
     ``corpus.json`` of the corpus. account, split: what ``convert`` wrote. trials: the settings that
     ``fit-knn`` tried on dev. pipeline: ``labels``, ``settings`` (texts by name), ``vote`` (the
-    keys of a trial), ``decision``, ``calibrated``, ``thresholds``, ``seed``, ``neighbors`` and
-    ``neighbor_documents`` (counts). size: bytes by part.
+    keys of a trial), ``decision``, ``calibrated``, ``thresholds``, ``seed``, ``neighbors``,
+    ``neighbor_documents`` and ``other_strings``, such as words of the training texts (counts).
+    size: bytes by part.
     """
     by_type = metrics["scores"]["ents_per_type"] or {}
     trained_on = metrics.get("train_counts", {})

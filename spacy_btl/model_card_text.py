@@ -178,10 +178,17 @@ def _decision_lines(facts: Mapping[str, Any]) -> list[str]:
 
 def _stored_lines(facts: Mapping[str, Any]) -> list[str]:
     pipeline = facts["pipeline"]
-    text = (
-        "No text of the training documents is stored: the vocabulary was rebuilt without their "
-        "words. Weights are not proof against an attacker who has the model and guesses at texts."
-    )
+    if n_strings := pipeline["other_strings"]:
+        text = (
+            f"The vocabulary has {n_strings:,} strings that are not of its language or labels: words "
+            "of the training texts are likely among them, and names with these."
+        )
+    else:
+        text = (
+            "No text of the training documents is stored: the vocabulary has no string but those "
+            "of its language and labels."
+        )
+    text += " Weights are not proof against an attacker who has the model and guesses at texts."
     if not pipeline["neighbors"]:
         return [text + " No vector of a training token is stored."]
     return [

@@ -18,6 +18,9 @@ KIND, VERSION = "spacy-btl seal", 1
 MAX_SEAL = 2**22
 """Most bytes of a list: what parsing it takes stays small whatever stands in its place."""
 
+CONFIG = "config.cfg"
+"""What the folder of a pipeline has."""
+
 LEFT_OUT = ("meta.json", "README.md", "LICENSE", "LICENSES_SOURCES")
 """Files at the top that ``spacy package`` writes or replaces; no prediction depends on them."""
 
@@ -54,7 +57,7 @@ def check_seal(folder: Path, exclude: Collection[str] = ()) -> bool:
     seal = folder / SEAL
     if not seal.is_file():
         return False
-    advice = f"{_ADVICE}python -m spacy btl seal {folder}"
+    advice = _advice(folder)
     for name, (size, digest) in _read(seal).items():
         if PurePosixPath(name).parts[0] in exclude:
             continue
@@ -114,8 +117,14 @@ def _read(seal: Path) -> dict[str, tuple[int, str]]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{seal} is no list of files that can be read ({type(error).__name__}: {error}): "
-            f"{_ADVICE}python -m spacy btl seal {seal.parent}"
+            f"{_advice(seal.parent)}"
         ) from None
+
+
+def _advice(folder: Path) -> str:
+    """What to do; the folder of a component is sealed with the pipeline that it is in."""
+    in_pipeline = not (folder / CONFIG).is_file() and (folder.parent / CONFIG).is_file()
+    return f"{_ADVICE}python -m spacy btl seal {folder.parent if in_pipeline else folder}"
 
 
 def _inside(name: str) -> str:

@@ -26,6 +26,7 @@ class SavedByParts(TrainablePipe):  # type: ignore[misc]
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Serialize the component, neighbours included."""
+        exclude = tuple(exclude)
         message: dict[str, Any] = {
             key: write() for key, (write, _) in self._parts().items() if key not in exclude
         }
@@ -36,6 +37,7 @@ class SavedByParts(TrainablePipe):  # type: ignore[misc]
 
     def from_bytes(self: Self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> Self:
         """Take over what `to_bytes` gave; ValueError where it gave something else."""
+        exclude = tuple(exclude)
         message = _read("the bytes", srsly.msgpack_loads, bytes_data)
         sums = message.get(SUMS, {}) if isinstance(message, dict) else None
         if not isinstance(sums, dict):
@@ -56,7 +58,7 @@ class SavedByParts(TrainablePipe):  # type: ignore[misc]
 
         A seal beside the folder is taken away: it is that of the pipeline before.
         """
-        folder = util.ensure_path(path)
+        folder, exclude = util.ensure_path(path), tuple(exclude)
         remove_seal(folder.parent)
         folder.mkdir(parents=True, exist_ok=True)
         for key, (write, _) in self._parts().items():
@@ -71,9 +73,9 @@ class SavedByParts(TrainablePipe):  # type: ignore[misc]
 
         Raises ValueError where a file in it has changed, or in the sealed pipeline around it.
         """
-        folder = util.ensure_path(path)
+        folder, exclude = util.ensure_path(path), tuple(exclude)
         check_seal(folder.parent)
-        check_seal(folder, tuple(exclude))
+        check_seal(folder, exclude)
         for key, (_, read) in self._parts().items():
             if key not in exclude:
                 _read(str(folder / key), read, (folder / key).read_bytes())

@@ -1,10 +1,11 @@
 """The component's settings and state: model, neighbours, calibration, and what is saved of them."""
 
+import json
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-import srsly
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
@@ -115,7 +116,12 @@ class ComponentState(SavedByParts):
         if not self.has_neighbors or not self.neighbor_weight:
             return MODEL_ALONE
         own = {"neighbor_weight": self.neighbor_weight, "keys": self.keys}
-        return ", ".join(f"{k} {v}" for k, v in {**own, **self.neighbors.settings}.items())
+        # Rounded, as not every reader and writer of a configuration keeps the last digits.
+        settings = {
+            name: round(value, 9) if isinstance(value, float) else value
+            for name, value in {**own, **self.neighbors.settings}.items()
+        }
+        return ", ".join(f"{name} {value}" for name, value in settings.items())
 
     @property
     def has_calibration(self) -> bool:
@@ -140,7 +146,11 @@ class ComponentState(SavedByParts):
         One that was set to another value since is the user's own, and stays.
         """
         chosen = {} if self.has_calibration else self.cfg["dev_thresholds"]
-        return {label for label, least in self.thresholds.items() if chosen.get(label) == least}
+        return {
+            label
+            for label, least in self.thresholds.items()
+            if label in chosen and math.isclose(chosen[label], least, abs_tol=1e-9)
+        }
 
     def void_calibration(self) -> None:
         """Give up a calibration that the neighbours have a part in, with a warning.
@@ -221,10 +231,11 @@ class ComponentState(SavedByParts):
     def _parts(self) -> dict[str, Part]:
         def write_cfg() -> bytes:
             cfg = {**self.cfg, "loss": self.loss.get_state()}
-            return str(srsly.json_dumps(cfg, indent=2)).encode("utf8")
+            # Not with srsly, whose numbers come back as others: 0.3 as 0.30000000000000004.
+            return json.dumps(cfg, indent=2).encode("utf8")
 
         def read_cfg(data: bytes) -> None:
-            cfg = srsly.json_loads(data)
+            cfg = json.loads(data)
             self.loss.set_state(cfg.pop("loss"))
             self.cfg.update(cfg)
 

@@ -1,5 +1,6 @@
 """Splits of the corpora by document: ten parts of alike types, two of them to test on."""
 
+import os
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -22,8 +23,8 @@ def prepare(settings: dict[str, Any], source: Path, work: Path, seed: int) -> Pa
     """The folder with train, dev and test.spacy of a run's seed, made where it is missing.
 
     settings: ``folder`` below ``source``; ``group``, a regular expression whose match in a name is
-    what documents that belong together have in common, so that they stay in one part; ``limit`` of
-    the documents to train on. Five seeds test on all documents once: with seed s, the parts 2s and
+    what documents that belong together have in common, so that they stay in one part; ``every``, to
+    train on each so many-th document. Five seeds test on all documents once: with seed s, the parts 2s and
     2s + 1 (of ten) are the test part and the one after them is dev.
     """
     target = work / str(seed)
@@ -33,7 +34,7 @@ def prepare(settings: dict[str, Any], source: Path, work: Path, seed: int) -> Pa
     if not whole.is_file():
         docs, _ = convert_folder(source / settings["folder"], "en", Policies())
         work.mkdir(parents=True, exist_ok=True)
-        DocBin(docs=docs, store_user_data=True).to_disk(whole)
+        _write(docs, whole)
     docs = list(DocBin().from_disk(whole).get_docs(spacy.blank("en").vocab))
     parts = _parts(docs, settings.get("group", ".*"))
     first = 2 * seed % PARTS
@@ -47,8 +48,15 @@ def prepare(settings: dict[str, Any], source: Path, work: Path, seed: int) -> Pa
     members["train"] = members["train"][:: settings.get("every", 1)]
     target.mkdir(parents=True, exist_ok=True)
     for name, part in members.items():
-        DocBin(docs=part, store_user_data=True).to_disk(target / f"{name}.spacy")
+        _write(part, target / f"{name}.spacy")
     return target
+
+
+def _write(docs: list[Doc], path: Path) -> None:
+    """Write documents whole or not at all: runs side by side make and read the same files."""
+    partial = path.with_suffix(f".{os.getpid()}.part")
+    DocBin(docs=docs, store_user_data=True).to_disk(partial)
+    partial.replace(path)
 
 
 def _parts(docs: list[Doc], group: str) -> list[list[Doc]]:

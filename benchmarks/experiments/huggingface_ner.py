@@ -200,7 +200,7 @@ def to_entities(labels: list[str], offsets: list[tuple[int, int]]) -> list[Any]:
         prefix, _, name = label.partition("-")
         if prefix == "I" and name == kind:
             entities[-1] = (kind, ((entities[-1][1][0][0], end),))
-        elif prefix in "BI":
+        elif prefix in ("B", "I"):
             entities.append((name, ((start, end),)))
         kind = name
     return entities
