@@ -62,11 +62,15 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / "rates.json"
     rows = json.loads(path.read_text(encoding="utf8")) if path.is_file() else []
+    names = ("documents", "types", "epochs", "encoder", "learn_rate", "batch", "seed")
+    made_with = {name: getattr(options, name) for name in names}
+    if any(row["made_with"] != made_with for row in rows):
+        parser.error(f"{path} was made with other options; name another folder")
     done = {(row["arm"], row["rate"]) for row in rows}
     for rate in options.rates:
         for arm in options.arms:
             if (arm, rate) not in done:
-                rows += study(arm, rate, options)
+                rows += [row | {"made_with": made_with} for row in study(arm, rate, options)]
                 path.write_text(json.dumps(rows, indent=0) + "\n", encoding="utf8")
                 print(render(rows[-1:]), flush=True)
     draw(rows, options.output / "rates.png")

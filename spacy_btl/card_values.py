@@ -31,7 +31,9 @@ def pipeline_values(nlp: Language) -> dict[str, Any]:
         "seed": config["training"]["seed"],
         "neighbors": len(store) if store is not None else 0,
         "neighbor_documents": len(store.documents) if store is not None else 0,
-        "other_strings": len(set(nlp.vocab.strings) - set(without_training_texts(nlp).vocab.strings)),
+        "other_strings": len(
+            set(nlp.vocab.strings) - set(without_training_texts(nlp).vocab.strings)
+        ),
     }
 
 

@@ -32,12 +32,26 @@ def errors_as_text() -> Iterator[None]:
 
 
 def save_pipeline(nlp: "Language", out_dir: Path) -> None:
-    """Write a pipeline to a folder and seal it, without the words of its training texts."""
+    """Write a pipeline and its seal as this folder, without the words of its training texts.
+
+    A pipeline that is there is replaced as a whole: no component of before stays behind. Raises
+    ValueError where the folder holds something else.
+    """
+    import shutil
+
     from .privacy import without_training_texts
     from .seal import write_seal
 
-    without_training_texts(nlp).to_disk(out_dir)
-    write_seal(out_dir)
+    target = out_dir.resolve()
+    if target.is_dir() and any(target.iterdir()) and not (target / "config.cfg").is_file():
+        raise ValueError(f"{out_dir} holds files, but no pipeline; name another folder")
+    part = target.with_name(f"{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    without_training_texts(nlp).to_disk(part)
+    write_seal(part)
+    if target.exists():
+        shutil.rmtree(target)
+    part.rename(target)
 
 
 def load_pipeline(model: Path) -> "Language":

@@ -102,6 +102,8 @@ def fit_knn_command(
             typer.echo(render_choice(choice))
             if report is not None:
                 write_choice(choice, report)
+        else:
+            msg.warn("Without --dev the settings stay as they are, and scores are not calibrated")
         save_pipeline(nlp, out_dir)
     msg.good(f"{len(pipe.neighbors.datastore or ())} tokens, {out_dir}")
 

@@ -77,6 +77,11 @@ def card_command(
                 f"nothing in the files tells {error}; give those that evaluate, fit-knn, convert "
                 "and corpus wrote"
             ) from error
+        except (TypeError, AttributeError) as error:
+            raise ValueError(
+                "a file is none of those that evaluate, fit-knn, convert and corpus wrote: it has "
+                "another form"
+            ) from error
         if out_dir.exists():
             if not all((out_dir / file).is_file() for file in ("meta.json", "config.cfg")):
                 raise ValueError(f"{out_dir} is there already and no pipeline; name another folder")
@@ -84,6 +89,12 @@ def card_command(
         shutil.copytree(model, out_dir)
         (out_dir / "README.md").write_text(render_card(facts), encoding="utf8")
         srsly.write_json(out_dir / "meta.json", card_meta(meta, facts))
+    if strings := facts["pipeline"]["other_strings"]:
+        msg.warn(
+            f"The vocabulary has {strings:,} strings that are likely words of the training texts, "
+            "and the card says so; nlp = spacy_btl.privacy.without_training_texts(nlp) leaves them "
+            "out"
+        )
     msg.good(f"README.md and meta.json in {out_dir}")
 
 

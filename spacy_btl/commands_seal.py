@@ -20,7 +20,7 @@ def seal_command(
 
     The commands that write pipelines seal them. Needed after ``spacy train`` or a change by hand.
     """
-    from .seal import CONFIG, SEAL, check_seals, write_seal
+    from .seal import CONFIG, LEFT_OUT, SEAL, check_seals, write_seal
 
     with errors_as_text():
         if not (model / CONFIG).is_file():
@@ -29,6 +29,8 @@ def seal_command(
             count = write_seal(model)
             msg.good(f"{model / SEAL}: {count} files")
         elif check_seals(model):
-            msg.good(f"{model}: all files are as they were sealed")
+            msg.good(
+                f"{model}: all sealed files are as they were ({', '.join(LEFT_OUT)} are not sealed)"
+            )
         else:
             raise ValueError(f"{model} is not sealed; python -m spacy btl seal {model} does it")

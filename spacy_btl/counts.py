@@ -91,35 +91,6 @@ def count_tables(*systems: Sequence[DocumentCounts]) -> tuple[list[str], list[Fl
     return labels, [_table(documents, labels) for documents in systems]
 
 
-def mean_counts(*runs: Sequence[DocumentCounts]) -> list[DocumentCounts]:
-    """Counts of each document, the mean over several runs of one system, such as its seeds.
-
-    In the form of `document_counts`, with fractions. Scores of them are those of all runs pooled,
-    which is close to the mean of the runs' scores, but not the same; their intervals tell how much
-    they vary with the documents, not with the seed. Errors as `count_tables`.
-    """
-    count_tables(*runs)
-    return [
-        {
-            "spans": _mean_lists([document["spans"] for document in same]),
-            "pairs": {
-                level: sum(document["pairs"][level] for document in same) / len(same)
-                for level in LEVELS
-            },
-            "tokens": _mean_lists([document["tokens"] for document in same]),
-        }
-        for same in zip(*runs, strict=True)
-    ]
-
-
-def _mean_lists(every: Sequence[dict[str, list[float]]]) -> dict[str, list[float]]:
-    labels = sorted({label for counts in every for label in counts})
-    return {
-        label: [sum(n) / len(every) for n in zip(*(c.get(label, NONE) for c in every), strict=True)]
-        for label in labels
-    }
-
-
 def _table(documents: Sequence[DocumentCounts], labels: Sequence[str]) -> Floats:
     classes = (OUTSIDE, *labels)
     table = np.zeros((len(documents), 6 * len(labels) + 6))

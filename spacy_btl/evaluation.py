@@ -19,7 +19,7 @@ from .docbin import heading_of
 from .found import read_scores
 from .matching import Match, confusion, count_kinds, count_kinds_by_type, match_entities
 from .reliability import reliability_figures
-from .scorer import GOLD_KEY, example_counts, gold_entities, predicted_entities
+from .scorer import GOLD_KEY, example_counts, gold_entities, judged_entities
 from .summary import score_documents, score_intervals
 
 PACKAGES = ("spacy-btl", "spacy", "spacy-transformers", "torch", "transformers", "scikit-learn")
@@ -68,7 +68,7 @@ def evaluate(nlp: Language, examples: list[Example], *, seed: int = 0) -> dict[s
     seconds = time.monotonic() - start
     key = _spans_key(nlp)
     gold = [gold_entities(example.reference, key) for example in examples]
-    predicted = [predicted_entities(example.predicted, key) for example in examples]
+    predicted = [judged_entities(example, key) for example in examples]
     counts = [example_counts(example, key) for example in examples]
     matched = matched_documents(nlp, examples)
     together = [match for document in matched for match in document.matches]
@@ -111,9 +111,7 @@ def matched_documents(nlp: Language, examples: Sequence[Example]) -> list[Matche
         MatchedDocument(
             example.reference.user_data.get(GOLD_KEY, {}).get("name", ""),
             example.predicted.text,
-            match_entities(
-                gold_entities(example.reference, key), predicted_entities(example.predicted, key)
-            ),
+            match_entities(gold_entities(example.reference, key), judged_entities(example, key)),
         )
         for example in examples
     ]
@@ -137,7 +135,7 @@ def _reliability(nlp: Language, examples: Sequence[Example]) -> dict[str, Any]:
     outcomes: dict[bool, list[tuple[float, bool]]] = {True: [], False: []}
     for example in examples:
         gold = set(gold_entities(example.reference, key))
-        predicted = set(predicted_entities(example.predicted, key))
+        predicted = set(judged_entities(example, key))
         of_entity = {}
         for group in example.predicted.spans.values():
             for span, score, calibrated in zip(*(read_scores(group) or ([], [], [])), strict=True):

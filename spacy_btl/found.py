@@ -6,10 +6,11 @@ score each.
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from spacy.tokens import Doc, Span, SpanGroup
 
 from .calibration import ScoreCalibration
@@ -42,7 +43,11 @@ class Found(NamedTuple):
 
     def kept(self, thresholds: Mapping[str, float]) -> "Found":
         """Without the spans below the threshold of their type."""
-        kept = is_kept(self.scores, self.types, thresholds)
+        return self.without(~is_kept(self.scores, self.types, thresholds))
+
+    def without(self, left_out: Sequence[bool] | npt.NDArray[np.bool_]) -> "Found":
+        """Without the spans for which this says True."""
+        kept = ~np.asarray(left_out, dtype=bool)
         spans = [span for span, stays in zip(self.spans, kept, strict=True) if stays]
         return Found(spans, np.asarray(self.scores)[kept], np.asarray(self.calibrated)[kept])
 

@@ -52,7 +52,7 @@ def card_facts(
         },
         "labels": {
             label: {
-                "train": trained_on.get(label),
+                "train": trained_on.get(label, 0) if trained_on else None,
                 "test": by_type.get(label, {}).get("support", 0),
             }
             for label in pipeline["labels"]

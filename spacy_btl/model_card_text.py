@@ -180,13 +180,13 @@ def _stored_lines(facts: Mapping[str, Any]) -> list[str]:
     pipeline = facts["pipeline"]
     if n_strings := pipeline["other_strings"]:
         text = (
-            f"The vocabulary has {n_strings:,} strings that are not of its language or labels: words "
-            "of the training texts are likely among them, and names with these."
+            f"The vocabulary has {n_strings:,} strings that are not of its language, labels or "
+            "vectors: words of the training texts are likely among them, and with these names."
         )
     else:
         text = (
             "No text of the training documents is stored: the vocabulary has no string but those "
-            "of its language and labels."
+            "of its language, labels and vectors."
         )
     text += " Weights are not proof against an attacker who has the model and guesses at texts."
     if not pipeline["neighbors"]:

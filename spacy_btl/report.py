@@ -52,7 +52,7 @@ def render_report(metrics: dict[str, Any]) -> str:
     rows = [
         [
             label,
-            str(trained_on.get(label, 0)),
+            *([str(trained_on.get(label, 0))] if trained_on else []),
             str(by_type[label]["support"]),
             str(by_type[label]["predicted"]),
             *(f"{by_type[label][key]:.3f}" for key in "prf"),
@@ -60,8 +60,8 @@ def render_report(metrics: dict[str, Any]) -> str:
         ]
         for label in types_by_support(metrics)
     ]
-    header = ["type", "in training", "support", "predicted", "precision", "recall", "F1"]
-    header += ["95 % interval of F1"]
+    header = ["type", *(["in training"] if trained_on else []), "support", "predicted"]
+    header += ["precision", "recall", "F1", "95 % interval of F1"]
     return (
         "\n".join([*lines, "Strict span scores by type:", "", *render_table(header, rows)]) + "\n"
     )

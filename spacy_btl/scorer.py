@@ -1,6 +1,6 @@
 """The spaCy scorer: entities of ``doc.ents`` against the annotation as it was before conversion."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -36,30 +36,57 @@ def predicted_entities(doc: Doc, spans_key: str | None = None) -> list[Entity]:
     return [(span.label_, ((span.start_char, span.end_char),)) for span in spans]
 
 
+def unannotated(example: Example, spans_key: str | None = None) -> list[Offsets]:
+    """Characters of the tokens of the reference whose label is not known (`Token.ent_iob` 0).
+
+    None where the gold entities are spans or the original annotation, which are complete.
+    """
+    if GOLD_KEY in example.reference.user_data or spans_key is not None:
+        return []
+    return _offsets(example.reference, "ENT_IOB", is_value=0)
+
+
+def judged_entities(example: Example, spans_key: str | None = None) -> list[Entity]:
+    """Predicted entities without those that touch what is `unannotated`.
+
+    Whether these are right is not known: they count neither way, as in spaCy's own scorer.
+    """
+    unknown = unannotated(example, spans_key)
+    every = predicted_entities(example.predicted, spans_key)
+    are_lost = touching(every, unknown)
+    return [entity for entity, is_lost in zip(every, are_lost, strict=True) if not is_lost]
+
+
+def touching(entities: Iterable[Entity], tokens: Sequence[Offsets]) -> list[bool]:
+    """Which of the entities share a character with one of these tokens, which are in order."""
+    starts, ends = [start for start, _ in tokens], [end for _, end in tokens]
+    return [
+        any(align_to_tokens(*at, starts, ends, "expand") for at in fragments)
+        for _, fragments in entities
+    ]
+
+
 def scored_tokens(example: Example, spans_key: str | None = None) -> list[Offsets]:
     """Characters of the tokens that token scores look at: those of the prediction.
 
-    White space is left out, and, where the gold entities are those of ``ents``, what the reference
-    leaves unannotated there (`Token.ent_iob` 0).
+    White space is left out, and what is `unannotated`.
     """
+    unknown = unannotated(example, spans_key)
     tokens = _offsets(example.predicted, "IS_SPACE", is_value=0)
-    reference = example.reference
-    if GOLD_KEY in reference.user_data or spans_key is not None:
-        return tokens
-    unknown: set[int] = set()
-    starts, ends = [start for start, _ in tokens], [end for _, end in tokens]
-    for start, end in _offsets(reference, "ENT_IOB", is_value=0):
-        unknown.update(range(*align_to_tokens(start, end, starts, ends, "expand") or (0, 0)))
-    return [offsets for i, offsets in enumerate(tokens) if i not in unknown]
+    are_lost = touching([("", (token,)) for token in tokens], unknown)
+    return [token for token, is_lost in zip(tokens, are_lost, strict=True) if not is_lost]
 
 
 def example_counts(example: Example, spans_key: str | None = None) -> DocumentCounts:
     """What a document contributes to every score, as `spacy_btl.counts.document_counts`."""
-    return document_counts(
-        gold_entities(example.reference, spans_key),
-        predicted_entities(example.predicted, spans_key),
-        scored_tokens(example, spans_key),
-    )
+    gold = gold_entities(example.reference, spans_key)
+    tokens = scored_tokens(example, spans_key)
+    every = predicted_entities(example.predicted, spans_key)
+    counts = document_counts(gold, every, tokens)
+    if len(judged := judged_entities(example, spans_key)) < len(every):
+        # Of an entity that is not judged, the tokens that are annotated still count.
+        counts = {**document_counts(gold, judged, tokens), "tokens": counts["tokens"]}
+    return counts
 
 
 def score_ner(

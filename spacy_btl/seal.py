@@ -33,8 +33,8 @@ def write_seal(folder: Path) -> int:
     Hidden files and `LEFT_OUT` are not listed, links to folders not followed. Raises OSError where
     the folder cannot be read or written to, ValueError where it holds too many files.
     """
-    for inner in list(folder.rglob(f"*/{SEAL}")):
-        write_seal(inner.parent)
+    for inner in list(_sealed_inside(folder)):
+        write_seal(inner)
     files = {
         path.relative_to(folder).as_posix(): {"size": size, "sha256": digest}
         for path in _listed(folder)
@@ -73,8 +73,8 @@ def check_seal(folder: Path, exclude: Collection[str] = ()) -> bool:
 
 def check_seals(folder: Path) -> bool:
     """`check_seal` of a folder, after that of all sealed folders in it."""
-    for inner in sorted(folder.rglob(f"*/{SEAL}")):
-        check_seal(inner.parent)
+    for inner in _sealed_inside(folder):
+        check_seals(inner)
     return check_seal(folder)
 
 
@@ -84,15 +84,30 @@ def remove_seal(folder: Path) -> None:
 
 
 def _listed(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name == SEAL:
-            continue
+    for path in _visible(folder):
         if path.is_file():
             yield path
         elif (path / SEAL).is_file():
             yield path / SEAL
-        elif path.is_dir() and not path.is_symlink():
+        else:
             yield from _listed(path)
+
+
+def _sealed_inside(folder: Path) -> Iterator[Path]:
+    """The outermost sealed folders in a folder."""
+    for path in _visible(folder):
+        if (path / SEAL).is_file():
+            yield path
+        elif path.is_dir():
+            yield from _sealed_inside(path)
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    """Files and folders in a folder; none that is hidden, the seal, or a link to a folder."""
+    for path in sorted(folder.iterdir()):
+        is_passed_over = path.name.startswith(".") or path.name == SEAL
+        if not is_passed_over and (path.is_file() or (path.is_dir() and not path.is_symlink())):
+            yield path
 
 
 def _size_and_digest(path: Path) -> tuple[int, str]:

@@ -49,22 +49,32 @@ def one_blas_thread() -> Iterator[None]:
     take this setting from the main thread alone; from another, products are as right but slower.
     """
     global _inside, _limit
-    with _LOCK:
+    with _lock:
         if not _inside:
             _limit = _controller().limit(limits=1, user_api="blas")
         _inside += 1
     try:
         yield
     finally:
-        with _LOCK:
+        with _lock:
             _inside -= 1
             if not _inside:
                 _limit.restore_original_limits()
 
 
-_LOCK = Lock()
+_lock = Lock()
 _inside = 0
 _limit: Any = None
+
+
+def _begin_anew() -> None:
+    """In a forked process: the threads that were inside, or held the lock, are not in it."""
+    global _lock, _inside
+    _lock, _inside = Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 @cache

@@ -11,7 +11,7 @@ from spacy.training import Example
 
 from .found import Found
 from .prediction import NeighborNer
-from .scorer import gold_entities
+from .scorer import gold_entities, touching, unannotated
 from .scores import Entity, strict_span_scores
 from .voting import Votes, label_shares, vote_weights
 
@@ -101,6 +101,7 @@ class Dev:
         self.pipe = pipe
         self.docs = [example.predicted for example in examples]
         self.gold = [set(gold_entities(eg.reference, pipe.spans_key)) for eg in examples]
+        self.unannotated = [unannotated(eg, pipe.spans_key) for eg in examples]
         self.ends = np.cumsum([len(doc) for doc in self.docs])[:-1]
         parts = [pipe.token_vectors(docs) for docs in _batches(self.docs)]
         logits, keys = (np.concatenate(each) for each in zip(*parts, strict=True))
@@ -123,8 +124,15 @@ class Dev:
         return np.split(flat, self.ends)
 
     def find(self, setting: Setting) -> list[Found]:
-        """Entities of each document with their raw scores, whatever the thresholds."""
-        return self.pipe.reading.find(self.docs, self.probabilities(setting), self.pipe.labels)
+        """Entities of each document with their raw scores, whatever the thresholds.
+
+        Those that touch what is not annotated are left out: whether they are right is not known.
+        """
+        every = self.pipe.reading.find(self.docs, self.probabilities(setting), self.pipe.labels)
+        return [
+            found.without(touching(_entities(found), tokens)) if tokens else found
+            for found, tokens in zip(every, self.unannotated, strict=True)
+        ]
 
     def trial(self, setting: Setting) -> Trial:
         """What a setting brings here."""

@@ -105,6 +105,18 @@ def test_exclude_leaves_a_part_out(nlp: Language, tmp_path: Any) -> None:
     assert blank.labels == ()
 
 
+def test_exclude_may_be_read_once(nlp: Language, tmp_path: Any) -> None:
+    pipe, blank = pipe_of(nlp), spacy.blank("en").add_pipe(NAME)
+    assert isinstance(blank, BtlKnnNer)
+    pipe.to_disk(tmp_path, exclude=iter(["vocab", "model"]))
+    assert not (tmp_path / "model").exists()
+    pipe.to_disk(tmp_path)
+    blank.from_disk(tmp_path, exclude=iter(["vocab", "model", "cfg"]))
+    assert blank.labels == ()
+    blank.from_bytes(pipe.to_bytes(exclude=iter(["vocab", "model"])), exclude=iter(["cfg"]))
+    assert blank.labels == ()
+
+
 def test_serializes_before_initialize() -> None:
     nlp = spacy.blank("en")
     nlp.add_pipe(NAME)

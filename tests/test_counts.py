@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spacy_btl.counts
-from spacy_btl.counts import count_tables, document_counts, mean_counts
+from spacy_btl.counts import count_tables, document_counts
 from spacy_btl.scores import OUTSIDE, corpus_scores, split_counts, strict_span_scores
 
 TOKENS = [(0, 3), (4, 7), (8, 9), (9, 12), (15, 20)]
@@ -163,25 +163,11 @@ def test_no_documents():
     ],
 )
 def test_systems_must_have_the_same_documents(one, other, message):
-    for function in (count_tables, mean_counts):
-        if message is None:
-            function(one, other)
-        else:
-            with pytest.raises(ValueError, match=message):
-                function(one, other)
-
-
-def test_mean_of_runs():
-    found = document_counts([ent("B", 0, 7)], [ent("B", 0, 7)], TOKENS)
-    missed = document_counts([ent("B", 0, 7)], [], TOKENS)
-    wrong = document_counts([ent("B", 0, 7)], [ent("A", 0, 7)], TOKENS)
-    (mean,) = mean_counts([found], [found], [missed], [wrong])
-    assert mean == {
-        "spans": {"A": [0, 0.25, 0], "B": [1, 0.5, 0.5]},
-        "pairs": {"exact": 0.75, "partial": 0, "type": 0.5},
-        "tokens": {"": [3, 3.5, 3], "A": [0, 0.5, 0], "B": [2, 1, 1]},
-    }
-    assert mean_counts([found, wrong]) == [found, wrong]
+    if message is None:
+        count_tables(one, other)
+    else:
+        with pytest.raises(ValueError, match=message):
+            count_tables(one, other)
 
 
 def test_examples_in_the_docstrings():

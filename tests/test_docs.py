@@ -28,7 +28,9 @@ from spacy_btl.docbin import PARTS
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # Their commands run; those of the others, which need more than a test has, are looked up.
-PAGES_RUN = ("README.md", "annotate.md", "brat.md", "evaluation.md", "neighbors.md")
+PAGES_RUN = ("README.md", "annotate.md", "brat.md", "companions.md", "deploying.md")
+PAGES_RUN += ("evaluation.md", "neighbors.md", "privacy.md", "security.md")
+SPACY_RUN = ("btl", "train", "evaluate", "benchmark", "find-threshold")
 HAS_PARQUET = importlib.util.find_spec("pyarrow") is not None
 SMALLER = {
     "train": "--training.max_steps 10 --training.eval_frequency 10 --components.btl_knn_ner.model."
@@ -81,6 +83,7 @@ def stage(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL):
             for words in command_lines(block):
                 run_command(words)
+    shutil.copytree(folder / "training" / "scores", folder / "metrics")
     for name in ("more.spacy", "predicted.spacy"):
         shutil.copy(folder / "corpus" / "test.spacy", folder / name)
     return folder
@@ -139,8 +142,8 @@ def command_lines(block: str) -> list[list[str]]:
 
 
 def is_run(words: list[str]) -> bool:
-    """Whether this is a command of ours or a training, on one machine."""
-    if words[:3] != ["python", "-m", "spacy"] or words[3] not in ("btl", "train"):
+    """Whether this is a command of ours, or one of spaCy's on a pipeline, on one machine."""
+    if words[:3] != ["python", "-m", "spacy"] or words[3] not in SPACY_RUN:
         return False
     return "--engine" not in words and (HAS_PARQUET or "notes.parquet" not in words)
 

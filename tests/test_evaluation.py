@@ -86,6 +86,23 @@ def test_report(metrics):
     (row,) = (line for line in report.splitlines() if line.startswith("| Drug"))
     assert row.endswith(f"{low:.3f} to {high:.3f} |")
     assert "| Food" in report
+    assert "in training" not in report
+    report = re.sub(" +", " ", render_report({**metrics, "train_counts": {"Drug": 7}}))
+    assert "| Drug | 7 | 1 | 4 |" in report
+    assert "| Food | 0 | 1 | 0 |" in report
+
+
+def test_what_is_not_annotated_counts_nowhere():
+    """In scores, errors, confusion and counts alike."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("entity_ruler").add_patterns([{"label": "Sign", "pattern": "pain"}])
+    reference = nlp.make_doc("pain and pain")
+    reference.set_ents([reference.char_span(9, 13, "Sign")], default="missing")
+    metrics = evaluate(nlp, [Example(nlp.make_doc(reference.text), reference)])
+    assert metrics["scores"]["ents_f"] == 1
+    assert metrics["errors"] == dict(zip(KINDS, (1, 0, 0, 0, 0, 0), strict=True))
+    assert metrics["confusion"] == {"Sign": {"Sign": 1}}
+    assert (metrics["gold_entities"], metrics["predicted_entities"]) == (1, 1)
 
 
 def test_report_without_gold():

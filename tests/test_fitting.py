@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import spacy
+import srsly
 from conftest import LABELS, SENTENCES, entities, make_examples
 from spacy.language import Language
 from spacy.tokens import Doc, Span
@@ -243,6 +244,23 @@ class TestScores:
             assert [ent.label_ for ent in each(TEXTS[0]).ents] == kept
         component_of(again).thresholds["Dosage"] = 1.5  # by hand
         assert [ent.label_ for ent in again(TEXTS[0]).ents] == ["Medication"]
+
+    @pytest.mark.parametrize("value", [0.3, 0.7, 0.123457, 1 / 3])
+    def test_thresholds_and_settings_are_known_again_after_saving(
+        self, nlp: Language, pipe: BtlKnnNer, value: float
+    ) -> None:
+        pipe.neighbors.temperature = value
+        pipe.calibration = SURE
+        pipe.cfg["dev_thresholds"] = {"Dosage": value}
+        # As configurations were written and read before confection 1.0.
+        rounded = srsly.json_loads(srsly.json_dumps(value))
+        for least in (value, rounded):
+            again = component_of(load(nlp.to_bytes(), thresholds={"Dosage": least}))
+            assert again.cfg["dev_thresholds"] == {"Dosage": value}
+            again.neighbors.temperature = least
+            assert again.has_calibration
+            again.neighbors.n_neighbors = 3
+            assert again.lapsed_thresholds == {"Dosage"}
 
     def test_lapsed_thresholds_are_told(self, nlp: Language, pipe: BtlKnnNer) -> None:
         pipe.calibration = SURE

@@ -33,6 +33,7 @@ from spacy.strings import hash_string
 from typer.testing import CliRunner
 
 import spacy_btl.cli  # noqa: F401  (adds our commands)
+from spacy_btl.card_values import pipeline_values
 from spacy_btl.privacy import without_training_texts
 
 ROOT = Path(__file__).parents[1]
@@ -355,5 +356,7 @@ def test_a_pipeline_saved_as_spacy_does_it_would_hold_it(made: Path, tmp_path: P
     nlp((made / "data" / "brat" / "case-0.txt").read_text(encoding="utf8"))
     nlp.to_disk(tmp_path)
     assert leaks((tmp_path / "vocab" / "strings.json").read_bytes())
+    assert pipeline_values(spacy.load(tmp_path))["other_strings"] > 10  # and its card says so
     without_training_texts(nlp).to_disk(tmp_path)
+    assert pipeline_values(spacy.load(tmp_path))["other_strings"] == 0
     assert not leaks((tmp_path / "vocab" / "strings.json").read_bytes())

@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 import spacy
+from spacy.scorer import get_ner_prf
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
@@ -138,6 +139,50 @@ def test_what_is_not_annotated_is_left_out():
     assert len(scored_tokens(example, "sc")) == len(predicted)
     annotated(reference, ("Drug", DRUG))
     assert example_counts(example)["tokens"] == {"": [6, 5, 5], "Drug": [1, 2, 1]}
+
+
+@pytest.mark.parametrize(
+    ("unknown", "predicted", "spans"),
+    [
+        ([], [SHE, DRUG], {"Drug": [1, 2, 1]}),
+        # what touches a token that nobody has labelled is neither right nor wrong
+        ([SHE], [SHE, DRUG], {"Drug": [1, 1, 1]}),
+        ([DOSE], [(11, 25)], {"Drug": [1, 0, 0]}),
+        # what does not is judged as ever
+        ([SHE], [DAILY], {"Drug": [1, 1, 0]}),
+        ([SHE, DOSE, DAILY], [SHE, DOSE, DRUG, DAILY], {"Drug": [1, 1, 1]}),
+    ],
+)
+def test_entities_where_nothing_is_annotated_count_neither_way(unknown, predicted, spans):
+    """As in spaCy's own scorer."""
+    reference = NLP.make_doc(TEXT)
+    reference.set_ents(
+        [reference.char_span(*DRUG, "Drug")],
+        missing=[reference.char_span(*at) for at in unknown],
+        default="outside",
+    )
+    example = Example(doc_of(*(("Drug", *at) for at in predicted)), reference)
+    assert example_counts(example)["spans"] == spans
+    ours, stock = score_ner([example]), get_ner_prf([example])
+    assert [ours[key] or 0.0 for key in ("ents_p", "ents_r", "ents_f")] == [
+        stock[key] for key in ("ents_p", "ents_r", "ents_f")
+    ]
+
+
+def test_annotated_tokens_of_such_an_entity_still_count():
+    reference = NLP.make_doc(TEXT)
+    drug, dose = reference.char_span(*DRUG, "Drug"), reference.char_span(*DOSE)
+    reference.set_ents([drug], missing=[dose], default="outside")
+    predicted = doc_of(("Drug", 11, 25))  # "mg of warfarin"
+    counts = example_counts(Example(predicted, reference))["tokens"]
+    assert counts == {"": [4, 3, 3], "Drug": [1, 2, 1]}
+
+
+def test_a_document_without_annotation_costs_nothing():
+    reference, other = doc_of(("Drug", *DRUG)), NLP.make_doc(TEXT)
+    predicted = doc_of(("Drug", *DRUG))
+    scores = score_ner([Example(predicted, reference), Example(predicted, other)])
+    assert scores["ents_p"] == scores["token_micro_f"] == 1
 
 
 def test_documents_without_anything():

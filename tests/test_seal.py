@@ -1,6 +1,7 @@
 """What a seal lists, finds and refuses."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,18 @@ def test_what_is_behind_an_inner_seal(folder: Path) -> None:
         check_seals(folder)
 
 
+def test_a_component_is_sealed_with_its_pipeline(folder: Path) -> None:
+    """What a message says to do is what the command takes."""
+    (folder / "ner" / "cfg").write_text("?")
+    with pytest.raises(ValueError, match=f"btl seal {re.escape(str(folder))}$"):
+        check_seal(folder / "ner")
+    (folder / "ner" / SEAL).write_text("?")
+    with pytest.raises(ValueError, match=f"btl seal {re.escape(str(folder))}$"):
+        check_seal(folder / "ner")
+    assert run(folder)[0] == 0
+    assert check_seals(folder)
+
+
 def test_excluded_files_may_change(folder: Path) -> None:
     write_seal(folder)
     (folder / "vocab" / "strings.json").unlink()
@@ -127,6 +140,21 @@ def test_links(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "blob").write_text("glob")
     with pytest.raises(ValueError, match="weights has changed"):
         check_seal(folder)
+
+
+def test_links_to_sealed_folders(folder: Path, tmp_path: Path) -> None:
+    """Neither is a foreign folder sealed anew nor does a link to the folder itself lead astray."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").write_text("x")
+    write_seal(tmp_path / "other")
+    (tmp_path / "other" / "file").write_text("?")
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "away").symlink_to(tmp_path / "other", target_is_directory=True)
+    for _ in range(2):
+        assert write_seal(folder) == 4
+        assert check_seals(folder)
+    with pytest.raises(ValueError, match="file has changed"):
+        check_seal(tmp_path / "other")
 
 
 def entry(name: str) -> dict[str, object]:
@@ -188,7 +216,9 @@ def test_command(folder: Path, tmp_path: Path) -> None:
     assert status == 1
     assert "is not sealed; python -m spacy btl seal" in output
     assert run(folder)[0] == 0
-    assert run(folder, "--check")[0] == 0
+    status, output = run(folder, "--check")
+    assert status == 0
+    assert "all sealed files are as they were (meta.json," in output
     (folder / "ner" / "cfg").write_text("?")
     status, output = run(folder, "--check")
     assert status == 1

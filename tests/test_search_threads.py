@@ -1,5 +1,6 @@
 """How many threads a search takes: those of torch, and one in a worker."""
 
+import importlib
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -9,9 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_btl import forking  # noqa: F401  (one thread in a forked process)
+from spacy_btl import (
+    forking,  # one thread in a forked process
+    search_threads,
+)
 from spacy_btl.search_pruned import PrunedSearch
 from spacy_btl.search_threads import usable_threads
+
+HAS_FORK = pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="no fork"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +27,11 @@ def threads_again() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+def test_a_system_without_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "register_at_fork")
+    importlib.reload(forking)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +57,22 @@ def _tell(search: PrunedSearch, result: Any) -> None:
     result.put(search.n_threads)
 
 
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork")
+def _enter() -> None:
+    with search_threads.one_blas_thread():
+        pass
+
+
+@HAS_FORK
+def test_a_fork_while_another_thread_holds_the_lock() -> None:
+    with search_threads._lock:
+        process = multiprocessing.get_context("fork").Process(target=_enter)
+        process.start()
+        process.join(timeout=30)
+        process.kill()
+    assert process.exitcode == 0
+
+
+@HAS_FORK
 def test_an_index_built_before_the_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     """As that of a pipeline that has been used, in the processes of `nlp.pipe`."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(16), raising=False)

@@ -46,6 +46,23 @@ def test_a_trial_is_what_the_pipeline_does(fitted: Language, setting: Setting) -
     assert (trial.micro_f, trial.macro_f) == (scores["ents_f"], scores["ents_macro_f"])
 
 
+def test_what_is_not_annotated_decides_nothing(fitted: Language) -> None:
+    """Found entities that touch it are neither right nor wrong, as in the scores."""
+    pipe, setting = component_of(fitted), Setting(1, "uniform", 1.0, 1.0)
+    apply_setting(pipe, {"neighbors": {}}, setting)
+    examples = make_examples(fitted)
+    whole = Dev(pipe, examples, most=1).scored(setting)
+    examples[1].reference.set_ents([], default="missing")
+    part = Dev(pipe, examples, most=1)
+    rest = whole.documents != 1
+    assert 0 < rest.sum() < len(rest)
+    np.testing.assert_array_equal(part.scored(setting).scores, whole.scores[rest])
+    np.testing.assert_array_equal(part.scored(setting).documents, whole.documents[rest])
+    micro_f = part.trial(setting).micro_f
+    scores = evaluate(fitted, examples)["scores"]
+    assert (micro_f, scores["ents_p"]) == (scores["ents_f"], 1.0)
+
+
 def test_the_grid() -> None:
     settings = grid(CURRENT)
     assert settings[:2] == [ALONE, CURRENT]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -135,7 +136,8 @@ def test_settings_can_be_kept(corpus: Path, trained: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize("kind", ["logits", "hidden"])
 def test_keys_under_dropout(corpus: Path, trained: Path, tmp_path: Path, kind: str) -> None:
     options = ("--keys", kind, "--dropout", 0.2, "--passes", 2)
-    run("fit-knn", trained, corpus / "dev.spacy", tmp_path / "out", *options)
+    told = run("fit-knn", trained, corpus / "dev.spacy", tmp_path / "out", *options)
+    assert "scores are not calibrated" in " ".join(told.split())
     pipe = component_of(spacy.load(tmp_path / "out"))
     store = pipe.neighbors.datastore
     assert (store.key_kind, pipe.keys) == (kind, kind)
@@ -217,6 +219,27 @@ class TestEditing:
         run("remove-documents", tmp_path / "less", tmp_path / "never", name, expect=1)
         assert not (tmp_path / "never").exists()
 
+    def test_a_pipeline_is_replaced_as_a_whole(
+        self, fitted: Path, corpus: Path, tmp_path: Path
+    ) -> None:
+        output = tmp_path / "model"
+        shutil.copytree(fitted, output)
+        shutil.copytree(output / "btl_knn_ner", output / "of_before")
+        name = read_train(corpus)[0].user_data["brat"]["name"]
+        run("remove-documents", output, output, name)
+        assert [path.name for path in tmp_path.iterdir()] == ["model"]
+        assert not (output / "of_before").exists()
+        assert f"| {name} " not in run("documents", output)
+
+    def test_files_of_another_kind_are_not_replaced(
+        self, fitted: Path, corpus: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "notes.txt").write_text("mine")
+        name = read_train(corpus)[0].user_data["brat"]["name"]
+        message = run("remove-documents", fitted, tmp_path, name, expect=1)
+        assert "holds files, but no pipeline" in " ".join(message.split())
+        assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
     def test_add_examples(self, corpus: Path, fitted: Path, tmp_path: Path) -> None:
         nlp = spacy.load(fitted)
         doc = nlp.make_doc("Her left ear was pierced")
@@ -277,11 +300,26 @@ class TestShipping:
         run("drop-neighbors", tmp_path / "carded", tmp_path / "other")
         assert "model_card" not in srsly.read_json(tmp_path / "other" / "meta.json")
 
+    @pytest.mark.parametrize(
+        ("content", "told"),
+        [("[]", "has another form"), ('"x"', "has another form"), ("{}", "tells 'scores'")],
+    )
+    def test_a_file_of_another_form_is_told(
+        self, fitted: Path, tmp_path: Path, content: str, told: str
+    ) -> None:
+        (tmp_path / "metrics.json").write_text(content, encoding="utf8")
+        options = ("--metrics", tmp_path / "metrics.json")
+        output = run("card", fitted, tmp_path / "card", *options, expect=1)
+        assert told in " ".join(output.split())
+        assert "Traceback" not in output
+        assert not (tmp_path / "card").exists()
+
     @pytest.mark.parametrize("what", ["the pipeline itself", "there already and no pipeline"])
     def test_a_folder_of_something_else_is_not_replaced(
         self, fitted: Path, tmp_path: Path, what: str
     ) -> None:
         (tmp_path / "mine.txt").write_text("mine", encoding="utf8")
+        srsly.write_json(tmp_path / "meta.json", {})  # as a package that is no pipeline has one
         metrics = {"heading": "", "scores": {"ents_per_type": {}}, "intervals": {}, "updates": {}}
         counts = ("documents", "tokens", "gold_entities", "predicted_entities")
         metrics |= dict.fromkeys(counts, 0) | {"machine": {}, "versions": {}}

@@ -3,11 +3,13 @@
 import os
 import re
 from collections import defaultdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import spacy
 from spacy.tokens import Doc, DocBin
+from subtypes import relabel
 
 from spacy_btl.convert import convert_folder
 from spacy_btl.placement import Policies
@@ -18,14 +20,22 @@ PARTS = 10
 SEED = 0
 """Of the parts, the same for all runs: a run's seed says which of them it tests on."""
 
+VARIED = ("train_documents", "n_types")
+"""Settings that make a corpus a point of a curve, see ``curves.py``."""
+
 
 def prepare(settings: dict[str, Any], source: Path, work: Path, seed: int) -> Path:
     """The folder with train, dev and test.spacy of a run's seed, made where it is missing.
 
     settings: ``folder`` below ``source``; ``group``, a regular expression whose match in a name is
-    what documents that belong together have in common, so that they stay in one part; ``every``, to
-    train on each so many-th document. Five seeds test on all documents once: with seed s, the parts 2s and
-    2s + 1 (of ten) are the test part and the one after them is dev.
+    what documents that belong together have in common, so that they stay in one part. Five seeds
+    test on all documents once: with seed s, the parts 2s and 2s + 1 (of ten) are the test part and
+    the one after them is dev.
+
+    ``train_documents`` takes so many of the training documents, by a hash of their names: those of
+    a smaller number are among those of a greater. Nothing is done to keep rare types, as somebody
+    who annotates ten reports cannot choose what is in them. ``n_types`` makes so many types of
+    those that there are (``subtypes.py``). Neither changes which documents are dev and test.
     """
     target = work / str(seed)
     if (target / "test.spacy").is_file():
@@ -45,7 +55,10 @@ def prepare(settings: dict[str, Any], source: Path, work: Path, seed: int) -> Pa
         "dev": [doc for i in sorted(dev) for doc in parts[i]],
         "test": [doc for i in sorted(test) for doc in parts[i]],
     }
-    members["train"] = members["train"][:: settings.get("every", 1)]
+    if "train_documents" in settings:
+        members["train"] = _some(members["train"], settings["train_documents"])
+    if "n_types" in settings:
+        relabel(docs, settings["n_types"])
     target.mkdir(parents=True, exist_ok=True)
     for name, part in members.items():
         _write(part, target / f"{name}.spacy")
@@ -59,12 +72,24 @@ def _write(docs: list[Doc], path: Path) -> None:
     partial.replace(path)
 
 
+def name_of(doc: Doc) -> str:
+    """The name of a document in its corpus."""
+    return str(doc.user_data[GOLD_KEY]["name"])
+
+
+def _some(docs: list[Doc], n: int) -> list[Doc]:
+    """The first n in the order of a hash of their names."""
+    if n > len(docs):
+        raise ValueError(f"train_documents: {n} are asked for, and {len(docs)} are there")
+    return sorted(docs, key=lambda doc: sha256(name_of(doc).encode()).digest())[:n]
+
+
 def _parts(docs: list[Doc], group: str) -> list[list[Doc]]:
     """The documents of each part, in the order of their names."""
     groups: dict[str, list[Doc]] = defaultdict(list)
-    for doc in sorted(docs, key=lambda doc: str(doc.user_data[GOLD_KEY]["name"])):
-        match = re.search(group, doc.user_data[GOLD_KEY]["name"])
-        groups[match.group() if match else doc.user_data[GOLD_KEY]["name"]].append(doc)
+    for doc in sorted(docs, key=name_of):
+        match = re.search(group, name_of(doc))
+        groups[match.group() if match else name_of(doc)].append(doc)
     types = {
         name: [ent.label_ for doc in each for ent in doc.ents] for name, each in groups.items()
     }

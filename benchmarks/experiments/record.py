@@ -13,6 +13,7 @@ import spacy
 import srsly
 from plan import Plan, Run
 from spacy.tokens import Doc, DocBin
+from subtypes import endings
 
 from spacy_btl.counts import DocumentCounts, document_counts
 from spacy_btl.encoders import find_encoder
@@ -32,15 +33,18 @@ def write_record(plan: Plan, run: Run, corpus: Path, work: Path, path: Path) -> 
     found = srsly.read_json(work / "predictions.json")
     counts = {part: _counts(corpus / f"{part}.spacy", found[part]) for part in PARTS}
     log = list(srsly.read_jsonl(work / "log.jsonl"))
+    spent = srsly.read_json(work / "trained.json")
     summary = {
         "run": {**vars(run), "title": plan.arms[run.arm]["title"]},
         "settings": plan.settings(run),
         "config": _config(plan, run, corpus, work),
         "updates": log[-1]["updates"],
-        "seconds": srsly.read_json(work / "trained.json")["seconds"],
+        "seconds": spent["seconds"],
+        "peak_mib": spent.get("peak_mib"),
         "documents": {part: len(next(iter(counts[part].values()))) for part in PARTS},
+        "training": _training(corpus),
         "on_dev_while_training": [
-            {key: round(row[key], 4) for key in ("updates", "ents_f", "ents_macro_f")}
+            {key: round(row[key], 4) for key in ("updates", "seconds", "ents_f", "ents_macro_f")}
             for row in log
         ],
         "read": found["settings"],
@@ -57,10 +61,26 @@ def write_record(plan: Plan, run: Run, corpus: Path, work: Path, path: Path) -> 
     part_file.replace(path)
 
 
+def _training(corpus: Path) -> dict[str, float]:
+    """Size of the training part, and the share of test entities with a type and last word in it."""
+    train, test = (_docs(corpus / f"{part}.spacy") for part in ("train", "test"))
+    known = {ending for doc in train for ending in endings(doc).values()}
+    asked = [ending for doc in test for ending in endings(doc).values()]
+    return {
+        "documents": len(train),
+        "entities": sum(len(doc.ents) for doc in train),
+        "types": len({ent.label_ for doc in train for ent in doc.ents}),
+        "known_endings": round(sum(ending in known for ending in asked) / max(len(asked), 1), 4),
+    }
+
+
 def _config(plan: Plan, run: Run, corpus: Path, work: Path) -> list[str]:
-    """Lines of the configuration, folders of this machine by what they hold; the script's name."""
-    if "script" in plan.arms[run.arm]:
-        return [plan.arms[run.arm]["script"]]
+    """Lines of the configuration, folders of this machine by what they hold.
+
+    Of a script: its name, and what it requires.
+    """
+    if "script" in (arm := plan.arms[run.arm]):
+        return [arm["script"], *arm.get("requirements", [])]
     text = (work / "config.cfg").read_text(encoding="utf8")
     encoder = plan.encoders[run.encoder]["with"]["encoder"]
     folders = {str(corpus): "corpus", str(work): "work"}
@@ -83,7 +103,7 @@ def read_counts(path: Path, part: str) -> dict[str, dict[str, DocumentCounts]]:
 
 
 def _counts(data: Path, ways: dict[str, Any]) -> dict[str, dict[str, DocumentCounts]]:
-    docs = list(DocBin().from_disk(data).get_docs(spacy.blank("en").vocab))
+    docs = _docs(data)
     return {
         way: {
             _name(doc): document_counts(
@@ -93,6 +113,10 @@ def _counts(data: Path, ways: dict[str, Any]) -> dict[str, dict[str, DocumentCou
         }
         for way, found in ways.items()
     }
+
+
+def _docs(path: Path) -> list[Doc]:
+    return list(DocBin().from_disk(path).get_docs(spacy.blank("en").vocab))
 
 
 def _name(doc: Doc) -> str:

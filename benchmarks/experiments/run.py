@@ -9,6 +9,7 @@ work folder.
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -64,7 +65,7 @@ def result_path(results: Path, run: Run) -> Path:
 def spawn(run: Run, options: argparse.Namespace) -> bool:
     """Perform one run in a process of its own; whether it came to its end."""
     print(f"{time.strftime('%H:%M:%S')} {run.key}", flush=True)
-    command = [sys.executable, __file__, "--one", "--only", f"^{run.key}$"]
+    command = [sys.executable, __file__, "--one", "--only", f"^{re.escape(run.key)}$"]
     for name in ("plan", "corpora", "results", "work"):
         command += [f"--{name}", str(getattr(options, name))]
     environment = dict(os.environ)
@@ -81,9 +82,15 @@ def perform(plan: Plan, run: Run, options: argparse.Namespace) -> None:
         plan.corpora[run.corpus], options.corpora, options.work / "corpora" / run.corpus, run.seed
     )
     if not (work / "trained.json").is_file():
+        arm = plan.arms[run.arm]
+        python = systems.environment(arm.get("requirements", []), options.work / "venvs" / run.arm)
         start = time.monotonic()
-        systems.train(plan.arms[run.arm], plan.settings(run), corpus, run.seed, work)
-        srsly.write_json(work / "trained.json", {"seconds": round(time.monotonic() - start, 1)})
+        systems.train(arm, plan.settings(run), corpus, run.seed, work, python)
+        spent = {
+            "seconds": round(time.monotonic() - start, 1),
+            "peak_mib": round(systems.peak_mib()),
+        }
+        srsly.write_json(work / "trained.json", spent)
     if not (work / "predictions.json").is_file():
         predictions.write(
             predictions.predict(systems.load(work), corpus), work / "predictions.json"

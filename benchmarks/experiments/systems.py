@@ -1,7 +1,13 @@
 """How each kind of arm is trained: spaCy's command line for pipelines, a script for the others."""
 
+import os
+import resource
+import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +23,17 @@ OF_SPACYS_OWN = "components.transformer.model.name"
 
 
 def train(
-    arm: dict[str, Any], settings: dict[str, Any], corpus: Path, seed: int, work: Path
+    arm: dict[str, Any],
+    settings: dict[str, Any],
+    corpus: Path,
+    seed: int,
+    work: Path,
+    python: str = sys.executable,
 ) -> None:
     """Train into ``work``: a pipeline in model-best, or predictions.json; log.jsonl beside it.
 
     settings: values of the configuration by dotted name. For a script they are its options.
+    python: the interpreter, see `environment`.
     """
     if "script" in arm:
         options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
@@ -31,7 +43,45 @@ def train(
         pipeline_config(arm, settings, corpus, seed, work).to_disk(path)
         command = ["-m", "spacy", "train", str(path), "--output", str(work)]
     with (work / "output.txt").open("w", encoding="utf8") as output:
-        subprocess.run([sys.executable, *command], stdout=output, stderr=output, check=True)
+        subprocess.run([python, *command], stdout=output, stderr=output, check=True)
+
+
+def peak_mib() -> float:
+    """The largest memory of any process that this one has started and waited for."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
+
+
+def environment(requirements: list[str], folder: Path) -> str:
+    """A Python that has these requirements beside all that is installed here; made in ``folder``.
+
+    What is installed here keeps its version: where that does not fit, pip refuses.
+    """
+    if not requirements:
+        return sys.executable
+    python = folder / "bin" / "python"
+    if python.is_file():
+        return str(python)
+    # Whole or not at all: runs side by side may make the same one.
+    partial = folder.with_name(f"{folder.name}.{os.getpid()}")
+    venv.create(partial, with_pip=True)
+    (packages,) = partial.glob("lib/python*/site-packages")
+    here = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    lines = [f"import site; site.addsitedir({path!r})" for path in sorted(here)]
+    (packages / "parent.pth").write_text("\n".join(lines) + "\n", encoding="utf8")
+    pins = partial / "installed.txt"
+    installed: dict[str, str] = {}
+    for each in distributions():  # of two of a name, the first is the one that is imported
+        installed.setdefault(each.name, each.version)
+    lines = [f"{name}=={number}" for name, number in installed.items()]
+    pins.write_text("\n".join(lines) + "\n", encoding="utf8")
+    pip = [str(partial / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, "--constraint", str(pins), *requirements], check=True)
+    try:
+        partial.rename(folder)
+    except OSError:  # another run was faster
+        shutil.rmtree(partial)
+    return str(python)
 
 
 def pipeline_config(

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import srsly
+from corpora import VARIED
 from plan import Plan, Run, read_plan
 from record import read_counts
 from run import HERE, result_path
@@ -47,6 +48,8 @@ def main() -> int:
     there = [run for run in plan.runs if result_path(options.results, run).is_file()]
     by_setting: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in there:
+        if any(key in plan.corpora[run.corpus] for key in VARIED):
+            continue  # see curves.py
         by_setting[run.corpus, run.encoder].append(run)
     for (corpus, encoder), runs in by_setting.items():
         text = render(plan, runs, options.results, f"{corpus}, {plan.encoders[encoder]['title']}")
