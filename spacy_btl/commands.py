@@ -3,10 +3,11 @@
 spaCy loads them at every start of its command line, so that each imports what it needs as it runs.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from wasabi import msg
@@ -24,11 +25,24 @@ app = typer.Typer(
 
 @contextmanager
 def errors_as_text() -> Iterator[None]:
-    """Bad input is no crash: its message, without a traceback, and exit status 1."""
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        msg.fail(str(error), exits=1)
+    """Bad input is no crash: its message, without a traceback, and exit status 1.
+
+    Warnings are told without the line of code that they come from, beside the output.
+    """
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+            if category is UserWarning:
+                typer.secho(f"Warning: {message}", fg="yellow", err=True)
+            else:
+                shown(message, category, *where)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        try:
+            yield
+        except (ValueError, OSError) as error:
+            msg.fail(str(error), exits=1)
 
 
 def save_pipeline(nlp: "Language", out_dir: Path) -> None:
