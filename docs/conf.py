@@ -29,7 +29,7 @@ CONTENTS = {
     "Use": ["docs/annotate", "docs/companions", "docs/deploying", "docs/troubleshooting"],
     "Understand": ["docs/predictions", "docs/neighbors", "docs/evaluation", "docs/config"],
     "Trust": ["docs/privacy", "docs/security"],
-    "Figures": ["docs/benchmarks", "metrics/report", "metrics/neighbors/dev"],
+    "Figures": ["docs/benchmarks", "docs/experiments", "metrics/report", "metrics/neighbors/dev"],
     "The code": ["docs/layout", "CHANGELOG"],
 }
 TITLES = {  # of pages that commands have written, and that have none
