@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .brat import Attribute, Entity, Record, Standoff, Unknown, surface_agreement
+from .brat import Attribute, Entity, Record, Standoff, Unknown
+from .brat_surface import surface_agreement
 from .references import references
 
 # The values of `Problem.reason`: first those that `check` finds, then those of files.

@@ -17,7 +17,7 @@ has no span). ``records`` are all other records in the order of the files; ``kin
 
 from typing import Any
 
-from . import brat
+from . import brat, brat_surface
 from .account import Fragments
 
 _KINDS: dict[str, type[brat.Record]] = {
@@ -36,7 +36,7 @@ _KINDS: dict[str, type[brat.Record]] = {
 
 def sorted_fragments(entity: brat.Entity, text: str) -> Fragments:
     """Fragments in ascending order; those that brat cuts at the end of a line are one again."""
-    return list(brat.join_newline_fragments(entity.fragments, text))
+    return list(brat_surface.join_newline_fragments(entity.fragments, text))
 
 
 def entity_to_json(
@@ -50,7 +50,7 @@ def entity_to_json(
     value: dict[str, Any] = {"id": entity.id, "label": entity.label, "fragments": _lists(fragments)}
     if fragments != list(entity.fragments):
         value["written"] = _lists(entity.fragments)
-    if not brat.surface_agreement(entity, text)[1]:
+    if not brat_surface.surface_agreement(entity, text)[1]:
         value["text"] = entity.text
     if dropped:
         value["dropped"] = dropped
@@ -75,7 +75,7 @@ def entity_from_json(value: dict[str, Any], text: str) -> brat.Entity:
 
 def surface_text(fragments: brat.Fragments, text: str) -> str:
     """What brat writes as the text of these fragments."""
-    return brat.flat_text(" ".join(text[start:end] for start, end in fragments))
+    return brat_surface.flat_text(" ".join(text[start:end] for start, end in fragments))
 
 
 def record_to_json(record: brat.Record) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_btl import brat, brat_check, brat_folder
+from spacy_btl import brat, brat_check, brat_folder, brat_surface
 from spacy_btl.brat import (
     Attribute,
     Entity,
@@ -352,4 +352,4 @@ def test_lookup_by_id():
     ],
 )
 def test_join_newline_fragments(fragments, text, joined):
-    assert brat.join_newline_fragments(fragments, text) == joined
+    assert brat_surface.join_newline_fragments(fragments, text) == joined

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import spacy
 
-from spacy_btl.brat import Entity, flat_text
+from spacy_btl.brat import Entity
 from spacy_btl.brat_folder import read_folder
+from spacy_btl.brat_surface import flat_text
 from spacy_btl.convert import blank, make_docs, read_brat_folder
 from spacy_btl.docbin import read_docbin, write_parts
 from spacy_btl.export import export_docs

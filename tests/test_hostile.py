@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.language import Language
 
-from spacy_btl import brat
+from spacy_btl import brat, brat_surface
 from spacy_btl.account import table
 from spacy_btl.archives import ArchiveError, unpack
 from spacy_btl.brat_check import check
@@ -430,9 +430,9 @@ def test_agreement_of_surface_text(text: str, data: st.DataObject) -> None:
     text, surface = text * times, surface * times
     fragments = tuple((start * times, end * times) for start, end in fragments)
     expected = " ".join(text[start:end] for start, end in fragments)
-    ours, theirs = brat.flat_text(surface), brat.flat_text(expected)
+    ours, theirs = brat_surface.flat_text(surface), brat_surface.flat_text(expected)
     alike = [a == b for a, b in zip(ours, theirs, strict=False)]
-    found = brat.surface_agreement(brat.Entity("T1", "A", fragments, surface), text)
+    found = brat_surface.surface_agreement(brat.Entity("T1", "A", fragments, surface), text)
     assert found == ([*alike, False].index(False), ours == theirs)
 
 

@@ -17,8 +17,8 @@ from spacy.training import Example
 
 from spacy_btl.annotate import annotate
 from spacy_btl.annotate_outputs import FORMATS
-from spacy_btl.brat import flat_text
 from spacy_btl.brat_folder import read_folder
+from spacy_btl.brat_surface import flat_text
 from spacy_btl.component import component_of
 from spacy_btl.evaluation import evaluate
 from spacy_btl.evidence_html import render_page
