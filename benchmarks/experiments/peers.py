@@ -17,6 +17,7 @@ from transformers import get_linear_schedule_with_warmup
 
 from spacy_btl.scorer import GOLD_KEY, gold_entities
 from spacy_btl.scores import strict_span_scores
+from spacy_btl.transformer import autocast_dtype
 
 WARMUP = 100
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -82,7 +83,9 @@ def train(peer: Peer, train: list[Doc], dev: list[Doc], options: argparse.Namesp
     with (options.work / "log.jsonl").open("w", encoding="utf8") as log:
         for step in range(1, options.updates + 1):
             module.train()
-            peer.loss(next(batches)).backward()
+            with mixed_precision():
+                loss = peer.loss(next(batches))
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
             optimizer.step()
             schedule.step()
@@ -106,7 +109,15 @@ def predict(peer: Peer, docs: list[Doc]) -> dict[str, list[Any]]:
     """Entities by the names of the documents, in their order."""
     peer.module.eval()
     names = [str(doc.user_data[GOLD_KEY]["name"]) for doc in docs]
-    return dict(zip(names, peer.predict(docs), strict=True))
+    with mixed_precision():
+        found = peer.predict(docs)
+    return dict(zip(names, found, strict=True))
+
+
+def mixed_precision() -> torch.autocast:
+    """Matrix products in bfloat16 where ours are; the weights are float32."""
+    dtype = autocast_dtype("auto", DEVICE)
+    return torch.autocast(DEVICE, dtype=dtype, enabled=dtype is not None)
 
 
 def shuffled_batches(documents: list[Doc], n_words: int) -> Iterator[list[Doc]]:
