@@ -159,17 +159,19 @@ def _holm_by_column(compared: dict[Row, Any]) -> dict[Row, np.ndarray]:
 
 
 def _curves(plan: Plan, summaries: dict[Run, Any]) -> list[str]:
-    steps = sorted(
-        {row["updates"] for each in summaries.values() for row in each["on_dev_while_training"]}
-    )
-    rows = []
-    for run, summary in summaries.items():
-        score = {
-            row["updates"]: (row["ents_f"] + row["ents_macro_f"]) / 2
+    curves = {
+        run: {
+            # spaCy evaluates after the update that it counts as 200 from 0, others after 200.
+            round(row["updates"], -1): (row["ents_f"] + row["ents_macro_f"]) / 2
             for row in summary["on_dev_while_training"]
         }
+        for run, summary in summaries.items()
+    }
+    steps = sorted(set().union(*curves.values()))
+    rows = []
+    for run, score in curves.items():
         cells = [f"{score[step]:.3f}" if step in score else "" for step in steps]
-        minutes = f"{summary['seconds'] / 60:.0f}"
+        minutes = f"{summaries[run]['seconds'] / 60:.0f}"
         rows.append([plan.arms[run.arm]["title"], str(run.seed), minutes, *cells])
     return render_table(["arm", "seed", "minutes", *map(str, steps)], rows)
 
