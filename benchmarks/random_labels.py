@@ -194,6 +194,8 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         for panel, (key, name) in zip(column, shown.items(), strict=True):
             for arm in ARMS:
                 points = [r for r in rows if r["arm"] == arm and r["rate"] == rate]
+                if not points:
+                    continue
                 epochs = [row["epoch"] for row in points]
                 panel.plot(epochs, [row[f"unseen_{key}"] for row in points], label=arm)
             panel.axhline(rate, color="black", linestyle=":", label="true rate")

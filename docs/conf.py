@@ -11,7 +11,7 @@ from sphinx.application import Sphinx
 project = "spacy-btl"
 extensions = ["myst_parser"]
 root_doc = "README"
-include_patterns = ["README.md", "CHANGELOG.md", "docs/*.md", "metrics/**.md"]
+include_patterns = ["README.md", "CHANGELOG.md", "docs/*.md", "metrics/**.md", "results/*.md"]
 exclude_patterns = [".*"]
 highlight_language = "none"
 myst_enable_extensions = ["colon_fence"]
@@ -29,7 +29,13 @@ CONTENTS = {
     "Use": ["docs/annotate", "docs/companions", "docs/deploying", "docs/troubleshooting"],
     "Understand": ["docs/predictions", "docs/neighbors", "docs/evaluation", "docs/config"],
     "Trust": ["docs/privacy", "docs/security"],
-    "Figures": ["docs/benchmarks", "docs/experiments", "metrics/report", "metrics/neighbors/dev"],
+    "Figures": [
+        "docs/benchmarks",
+        "docs/experiments",
+        "metrics/report",
+        "metrics/neighbors/dev",
+        "results/maccrobat-minilm",
+    ],
     "The code": ["docs/layout", "CHANGELOG"],
 }
 TITLES = {  # of pages that commands have written, and that have none
