@@ -43,11 +43,10 @@ def evaluate_command(
     import srsly
     from spacy.cli._util import setup_gpu
 
-    from .comparison import compare_evaluations, render_comparison
+    from .comparison import compare_evaluations
     from .evaluation import evaluate, label_counts, matched_documents, read_examples
-    from .report import render_report
-    from .report_html import render_html
-    from .report_plots import MISSING, PICTURES, draw_pictures, has_matplotlib
+    from .report_files import write_report
+    from .report_plots import MISSING, has_matplotlib
 
     setup_gpu(gpu_id, silent=False)
     comparison = None
@@ -66,29 +65,8 @@ def evaluate_command(
     metrics["training"] = (
         {key: last[0][key] for key in ("updates", "epoch", "seconds")} if last else {}
     )
-    output.mkdir(parents=True, exist_ok=True)
-    for name in ("comparison.json", *(f"{name}.png" for name in PICTURES)):
-        (output / name).unlink(missing_ok=True)  # of an earlier run
-    pictures = draw_pictures(metrics, comparison) if has_matplotlib() else {}
-    for name, picture in pictures.items():
-        (output / f"{name}.png").write_bytes(picture.png)
-    report = render_report(metrics)
-    if comparison is not None:
-        report += "\n" + render_comparison(comparison)
-        srsly.write_json(output / "comparison.json", comparison)
-    by_document = metrics.pop("by_document")
-    page = render_html(
-        metrics,
-        by_document,
-        title=f"Evaluation of {model.name} on {data.name}",
-        documents=shown,
-        comparison=comparison,
-        pictures=pictures,
-    )
-    srsly.write_jsonl(output / "documents.jsonl", by_document)
-    srsly.write_json(output / "metrics.json", metrics)
-    (output / "report.md").write_text(report, encoding="utf8")
-    (output / "report.html").write_text(page, encoding="utf8")
+    title = f"Evaluation of {model.name} on {data.name}"
+    report = write_report(output, metrics, title=title, documents=shown, comparison=comparison)
     typer.echo(report)
     if not has_matplotlib():
         msg.warn(MISSING)

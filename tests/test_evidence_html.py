@@ -1,8 +1,8 @@
 import re
 import time
-from html.parser import HTMLParser
 
 import pytest
+from html_pages import Page
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,43 +10,7 @@ from spacy_btl.evidence import EntityEvidence, Neighbor, TokenEvidence
 from spacy_btl.evidence_html import render_page
 from spacy_btl.passages import CorpusDocument, printable
 
-VOID = {"meta", "br"}
 STYLE_VALUE = r"(--hue:\d{1,3}|--plain:var\(--grey\))(;width:\d+\.\d\d%)?"
-
-
-class Page(HTMLParser):
-    """A parsed page: its tags, attributes and texts; fails where tags are not balanced."""
-
-    def __init__(self, html):
-        super().__init__(convert_charrefs=True)
-        self.open, self.tags, self.attributes, self.texts = [], [], [], []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value) for name, value in attrs]
-        if tag not in VOID:
-            self.open.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop()[0] == tag
-
-    def handle_data(self, data):
-        self.texts.append((tuple(self.open), data))
-
-    def values(self, name):
-        return [value for _, key, value in self.attributes if key == name]
-
-    def text(self, tag="main", css_class=None, without=None):
-        """Text inside of elements of a tag (and class), but outside of those of another class."""
-        return "".join(
-            data
-            for path, data in self.texts
-            if any(t == tag and css_class in (None, a.get("class")) for t, a in path)
-            and not any(without and a.get("class") == without for _, a in path)
-        )
 
 
 def document(text, *entities):

@@ -2,10 +2,10 @@
 
 import re
 from collections import Counter
-from html.parser import HTMLParser
 
 import pytest
 import spacy
+from html_pages import Page
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.training import Example
@@ -18,7 +18,6 @@ from spacy_btl.report_confusion import confusion_matrix
 from spacy_btl.report_documents import NOTES, render_documents, text_rows
 from spacy_btl.report_html import WITH_TEXT, WITHOUT_TEXT, render_html
 
-VOID = {"meta", "br"}
 STYLE_VALUE = r"--share:\d+%|left:[\d.]+%(;width:[\d.]+%)?"
 
 # Text, gold entities (label, bounds of the fragments), words that the system finds.
@@ -29,44 +28,6 @@ TEXTS = [
     ("No aspirin", []),
 ]
 RULES = {"aspirin": "Drug", "warfarin": "Drug", "pain": "Sign", "mg": "Drug"}
-
-
-class Page(HTMLParser):
-    """A parsed page: its tags, attributes and texts; fails where tags are not balanced."""
-
-    def __init__(self, html):
-        super().__init__(convert_charrefs=True)
-        self.open, self.tags, self.attributes, self.texts = [], [], [], []
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += [(tag, name, value) for name, value in attrs]
-        if tag not in VOID:
-            self.open.append((tag, dict(attrs)))
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        self.handle_endtag(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop()[0] == tag
-
-    def handle_data(self, data):
-        self.texts.append((tuple(self.open), data))
-
-    def values(self, name):
-        return [value for _, key, value in self.attributes if key == name]
-
-    def text(self, tag="main", **attributes):
-        """All words inside of elements of a tag with these attributes, one after another."""
-        return "".join(
-            data
-            for path, data in self.texts
-            if any(t == tag and attributes.items() <= a.items() for t, a in path)
-        )
 
 
 def check(html):
