@@ -5,7 +5,8 @@ the mean over its pieces; a token without a piece (white space) gets a vector of
 """
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -134,6 +135,24 @@ class EncoderShim(HFShim):
         self._model.train()
         output = self._encode(*inputs.args)
         return output, lambda gradient: torch.autograd.backward(output, gradient)
+
+    @contextmanager
+    def use_params(self, params: dict[tuple[int, str], Any]) -> Iterator[None]:
+        """Averaged weights of an optimizer in place of the last ones, for as long as it is open.
+
+        Thinc's own version looks for names that its optimizers do not give, and leaves the encoder
+        as it is while the other layers take their averages.
+        """
+        weights = dict(self._model.named_parameters()) if self._model is not None else {}
+        weights = {name: each for name, each in weights.items() if (self.id, name) in params}
+        last = {name: weight.data for name, weight in weights.items()}
+        try:
+            for name, weight in weights.items():
+                weight.data = xp2torch(params[self.id, name], device=weight.device)
+            yield
+        finally:
+            for name, weight in weights.items():
+                weight.data = last[name]
 
     def _encode(
         self,

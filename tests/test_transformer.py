@@ -11,7 +11,7 @@ import torch
 from conftest import SENTENCES, entities, make_examples
 from spacy.language import Language
 from spacy.util import fix_random_seed
-from thinc.api import Model
+from thinc.api import Adam, Model
 from transformers import AutoModel, AutoTokenizer
 
 from spacy_btl.encoders import find_encoder
@@ -97,6 +97,33 @@ def test_gradient_reaches_the_weights(tiny_bert: Path) -> None:
     expected = (sums[0] - sums[1]) / (2 * step)
     got = float(gradients["encoder.layer.1.output.dense.weight"][at])
     assert got == pytest.approx(expected, rel=2e-2, abs=2e-3)
+
+
+def test_averaged_weights_are_those_of_the_encoder_too(tiny_bert: Path) -> None:
+    """Against averages that are kept by hand, by the optimizer's own formula."""
+    model, docs = make_model(tiny_bert), [NLP.make_doc(TEXT)]
+    optimizer = Adam(0.01, L2=0.0, use_averages=True)
+    name = "encoder.layer.1.output.dense.weight"
+    bert = model.shims[0]._model
+    average = np.zeros(bert.state_dict()[name].shape, dtype=np.float32)
+    for t in range(1, 6):
+        output, backprop = model.begin_update(docs)
+        backprop([np.ones_like(vectors) for vectors in output])
+        model.finish_update(optimizer)
+        decay = (1 + t) / (10 + t)
+        average = decay * average + (1 - decay) * bert.state_dict()[name].numpy()
+    last = {k: v.clone() for k, v in bert.state_dict().items()}
+    vectors = model.predict(docs)[0]
+    with model.use_params(optimizer.averages):
+        inside = {k: v.clone() for k, v in bert.state_dict().items()}
+        averaged = model.predict(docs)[0]
+    assert inside[name].numpy() == pytest.approx(average, abs=1e-6)
+    assert {k for k in last if not torch.equal(inside[k], last[k])} == {
+        k for k, weight in bert.named_parameters() if (model.shims[0].id, k) in optimizer.averages
+    }
+    assert np.abs(averaged - vectors).max() > 1e-3
+    assert all(torch.equal(weight, last[k]) for k, weight in bert.state_dict().items())
+    assert (model.predict(docs)[0] == vectors).all()
 
 
 def trained(folder: Path) -> Language:

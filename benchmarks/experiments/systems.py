@@ -42,6 +42,7 @@ def train(
         path = work / "config.cfg"
         pipeline_config(arm, settings, corpus, seed, work).to_disk(path)
         command = ["-m", "spacy", "train", str(path), "--output", str(work)]
+        command += ["--code", str(HERE / "levers.py")]
     with (work / "output.txt").open("w", encoding="utf8") as output:
         subprocess.run([python, *command], stdout=output, stderr=output, check=True)
 

@@ -1,0 +1,189 @@
+"""Means that might help rare types and are no part of the package, for ``spacy train --code``.
+
+Readers, optimizers and callbacks under names of their own (``experiments.…``), which the arms of
+``plan.yml`` put into their configuration.
+"""
+
+import random
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+from thinc.api import Optimizer
+
+Words = list[tuple[str, bool]]
+"""Words, and whether a space follows."""
+
+
+@spacy.registry.readers("experiments.Passages.v1")
+def make_passages(
+    path: str,
+    length: int = 64,
+    repeat_below: float = 0.0,
+    replace: float = 0.0,
+    copies: int = 1,
+    seed: int = 0,
+) -> Callable[[Language], Iterator[Example]]:
+    """Training documents cut into passages, so that a batch holds lines of several documents.
+
+    length: tokens of a passage, made of whole lines where they are not longer; 0: whole documents.
+    repeat_below: passages with a type that fewer than this share of them hold come more often, by
+        the root of how much rarer it is (repeat factor sampling: Gupta, Dollár, Girshick 2019,
+        arXiv 1908.03195); the rest of a factor by chance.
+    replace, copies: the passages come so often in all, in all but the first with each mention
+        replaced by another one of its type at this probability (any of the distinct mentions).
+    """
+
+    def read(nlp: Language) -> Iterator[Example]:
+        docs = list(DocBin().from_disk(path).get_docs(nlp.vocab))
+        parts = [part for doc in docs for part in (cut(doc, length) if length else [doc])]
+        chance = random.Random(seed)
+        mentions = distinct_mentions(docs)
+        factors = repeat_factors(
+            [[ent.label_ for ent in part.ents] for part in parts], repeat_below
+        )
+        for number in range(copies):
+            for part, factor in zip(parts, factors, strict=True):
+                times = int(factor) + (chance.random() < factor - int(factor))
+                for _ in range(times):
+                    gold = with_mentions(part, mentions, replace, chance) if number else part
+                    words, spaces = [t.text for t in gold], [bool(t.whitespace_) for t in gold]
+                    yield Example(Doc(nlp.vocab, words=words, spaces=spaces), gold)
+
+    return read
+
+
+def cut(doc: Doc, length: int) -> Iterator[Doc]:
+    """Passages of whole lines, of at most so many tokens where no line is longer.
+
+    No entity is cut: a line ends after the entities that reach over its end.
+    """
+    ends = [token.i + 1 for token in doc if "\n" in token.text] + [len(doc)]
+    inside = {i for ent in doc.ents for i in range(ent.start + 1, ent.end)}
+    start = last = 0
+    for end in ends:
+        if end in inside:
+            continue
+        if end - start > length and last > start:
+            yield doc[start:last].as_doc()
+            start = last
+        last = end
+    if last > start:
+        yield doc[start:last].as_doc()
+
+
+def repeat_factors(types: Sequence[Sequence[str]], below: float) -> list[float]:
+    """How often each passage is to come, by the types that it holds: 1 or more."""
+    held = Counter(kind for each in types for kind in set(each))
+    share = {kind: count / len(types) for kind, count in held.items()}
+    factor = {kind: max(1.0, (below / each) ** 0.5) for kind, each in share.items()}
+    return [max((factor[kind] for kind in each), default=1.0) for each in types]
+
+
+def distinct_mentions(docs: Sequence[Doc]) -> dict[str, list[Words]]:
+    """The distinct mentions of each type, in the order of their first occurrence."""
+    found: dict[str, dict[tuple[tuple[str, bool], ...], None]] = defaultdict(dict)
+    for doc in docs:
+        for ent in doc.ents:
+            found[ent.label_][tuple((token.text, bool(token.whitespace_)) for token in ent)] = None
+    return {kind: [list(each) for each in mentions] for kind, mentions in found.items()}
+
+
+def with_mentions(
+    doc: Doc, mentions: dict[str, list[Words]], probability: float, chance: random.Random
+) -> Doc:
+    """The document with some of its mentions replaced by others of their type."""
+    words: Words = []
+    labels: list[str] = []
+    starts = {ent.start: ent for ent in doc.ents}
+    i = 0
+    while i < len(doc):
+        ent = starts.get(i)
+        tokens = doc[i : ent.end if ent else i + 1]
+        own = [(token.text, bool(token.whitespace_)) for token in tokens]
+        if ent and chance.random() < probability:
+            new = list(chance.choice(mentions[ent.label_]))
+            own = [*new[:-1], (new[-1][0], own[-1][1])]  # what follows the mention stays
+        words += own
+        kind = ent.label_ if ent else ""
+        labels += [f"{'I' if k else 'B'}-{kind}" if kind else "O" for k in range(len(own))]
+        i = tokens.end
+    texts, spaces = zip(*words, strict=True)
+    return Doc(doc.vocab, words=texts, spaces=spaces, ents=labels)
+
+
+class AdamByLayer(Optimizer):
+    """Adam whose rate depends on the layer: lower ones of the encoder learn more slowly."""
+
+    def __init__(self, learn_rate: Any, *, layer_factor: float, head_factor: float, **rest: Any):
+        super().__init__(learn_rate, **rest)
+        self.factors = (layer_factor, head_factor)
+
+    # The base class has slots.
+    __slots__ = ["factors"]
+
+    def __call__(self, key: Any, weights: Any, gradient: Any, *, lr_scale: float = 1.0) -> Any:
+        """One step for one array of weights; ``key[1]`` is its name."""
+        layer_factor, head_factor = self.factors
+        if layer := re.search(r"\blayer\.(\d+)\.", key[1]):
+            lr_scale *= layer_factor ** (int(layer[1]) + 1)
+        elif "." not in key[1]:
+            lr_scale *= head_factor
+        return super().__call__(key, weights, gradient, lr_scale=lr_scale)
+
+
+@spacy.registry.optimizers("experiments.AdamByLayer.v1")
+def make_adam_by_layer(
+    learn_rate: Any,
+    layer_factor: float = 1.0,
+    head_factor: float = 1.0,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    L2: float = 0.01,
+    grad_clip: float = 1.0,
+    eps: float = 1e-8,
+    L2_is_weight_decay: bool = True,
+    use_averages: bool = False,
+) -> Optimizer:
+    """The rate times layer_factor for each layer above the embeddings; head_factor in the head."""
+    return AdamByLayer(
+        learn_rate,
+        layer_factor=layer_factor,
+        head_factor=head_factor,
+        beta1=beta1,
+        beta2=beta2,
+        L2=L2,
+        grad_clip=grad_clip,
+        eps=eps,
+        L2_is_weight_decay=L2_is_weight_decay,
+        use_averages=use_averages,
+    )
+
+
+@spacy.registry.callbacks("experiments.label_names.v1")
+def make_label_names(size: float = 1.0) -> Callable[[Language], None]:
+    """Start the head's columns of a type from the encoder's vector of its name.
+
+    The mean over the types is taken out, and the vectors have this length; O stays as it is.
+    """
+
+    def start(nlp: Language) -> None:
+        model = nlp.get_pipe("btl_knn_ner").model
+        linear = model.get_ref("output_layer")
+        weights = linear.get_param("W")
+        types = nlp.get_pipe("btl_knn_ner").labels
+        docs = [nlp.make_doc(kind.replace("_", " ").lower()) for kind in types]
+        vectors = np.stack([v.mean(axis=0) for v in model.get_ref("tok2vec").predict(docs)])
+        vectors -= vectors.mean(axis=0)
+        vectors *= size / np.linalg.norm(vectors, axis=1, keepdims=True)
+        for i in range(len(types)):
+            weights[1 + 2 * i : 3 + 2 * i] = vectors[i]
+        linear.set_param("W", weights)
+
+    return start
