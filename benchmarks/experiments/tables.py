@@ -2,10 +2,11 @@
 
 python benchmarks/experiments/tables.py --output results
 
-For each corpus and encoder: every arm in every way of reading, mean and spread over the seeds, and
-the difference from the reference (the first arm of the plan, read by the model alone) on the test
-documents of all seeds together, paired by document: 95 % interval (bootstrap), effect size, p of
-the permutation test with Holm's correction over the rows. What is best on dev stands in bold.
+For each corpus and encoder: every arm read by the model alone, mean and spread over the seeds, and
+its difference from the first arm of the plan; then what the ways of reading with neighbours change
+in each arm. Differences are those on the test documents of all seeds that both have, paired by
+document: 95 % interval (bootstrap), effect size, p of the permutation test with Holm's correction
+over the rows of a table.
 """
 
 import argparse
@@ -34,8 +35,12 @@ SHOWN = {
 COLUMNS = [FIGURES.index(key) for key in SHOWN]
 WAYS = {"model": "model alone", "neighbors": "17 neighbours", "mixed": "mixed on dev"}
 
+ALONE = "model"
+
 Row = tuple[str, str]
 """Arm and way of reading."""
+Rows = dict[Row, dict[int, Any]]
+"""Counts of the documents by arm and way, then by seed."""
 
 
 def main() -> int:
@@ -62,6 +67,7 @@ def main() -> int:
 def render(plan: Plan, runs: list[Run], results: Path, title: str) -> str:
     """The page of one corpus with one encoder."""
     summaries = {run: srsly.read_json(result_path(results, run)) for run in runs}
+    dev, test = (_by_row(runs, results, part) for part in ("dev", "test"))
     return "\n".join(
         [
             f"# {title}",
@@ -69,7 +75,19 @@ def render(plan: Plan, runs: list[Run], results: Path, title: str) -> str:
             "`python benchmarks/experiments/tables.py`; the runs are those of "
             "`benchmarks/experiments/plan.yml`.",
             "",
-            *_comparison(plan, runs, results),
+            _best_on_dev(plan, dev),
+            "",
+            "## Arms",
+            "",
+            "Read by the model alone. In brackets after a difference: at how many of the seeds "
+            "the arm is better.",
+            "",
+            *_arms(plan, dev, test),
+            "## Reading with neighbours",
+            "",
+            "Difference from the model alone in the same runs (95 %).",
+            "",
+            *_readings(plan, dev, test),
             "",
             "## Dev while training",
             "",
@@ -82,49 +100,82 @@ def render(plan: Plan, runs: list[Run], results: Path, title: str) -> str:
     )
 
 
-def _comparison(plan: Plan, runs: list[Run], results: Path) -> list[str]:
-    dev, test = (_by_row(runs, results, part) for part in ("dev", "test"))
-    reference = (next(arm for arm in plan.arms if any(run.arm == arm for run in runs)), "model")
-    on_dev = {row: _on_dev(seeds) for row, seeds in dev.items()}
-    common = {row: set(seeds) & set(test[reference]) for row, seeds in test.items()}
+def _arms(plan: Plan, dev: Rows, test: Rows) -> list[str]:
+    """A table for each figure: the arms, read by the model alone, against the first of them."""
+    reference = next((arm, ALONE) for arm in plan.arms if (arm, ALONE) in test)
+    rows = {row: seeds for row, seeds in test.items() if row[1] == ALONE}
     compared = {
-        row: _compare(test[row], test[reference], sorted(common[row]))
-        for row in test
-        if row != reference and common[row]
+        row: difference
+        for row, seeds in rows.items()
+        if row != reference and (difference := _compare(seeds, test[reference]))
     }
     corrected = _holm_by_column(compared)
-    n_most = max(len(seeds) for seeds in dev.values())
-    best = max((row for row in dev if len(dev[row]) == n_most), key=lambda row: on_dev[row])
     lines: list[str] = []
-    header = ["arm", "read by", "seeds", "dev", "test, mean (sd)", "difference", "95 %", "effect"]
-    header += ["p, Holm"]
+    header = ["arm", "seeds", "dev", "test, mean (sd)", "difference", "95 %", "effect", "p, Holm"]
     for i, name in enumerate(SHOWN.values()):
-        rows = []
-        for row, seeds in test.items():
+        cells = []
+        for row, seeds in rows.items():
             spread = spread_over_runs([_figures(each) for each in seeds.values()])
             sd = f"{spread.sd[i]:.3f}" if len(seeds) > 1 else "one seed"
-            arm, way = row
-            title = plan.arms[arm]["title"]
-            cells = [f"**{title}**" if row == best else title, WAYS[way], str(len(seeds))]
-            cells += [f"{on_dev[row]:.3f}", f"{spread.mean[i]:.3f} ({sd})"]
+            cells.append([plan.arms[row[0]]["title"], str(len(seeds)), f"{_on_dev(dev[row]):.3f}"])
+            cells[-1] += [f"{spread.mean[i]:.3f} ({sd})"]
             if row in compared:
                 c = compared[row]
-                cells += [
-                    f"{c.difference[i]:+.3f}",
+                better = _seeds_better(seeds, test[reference], i)
+                cells[-1] += [
+                    f"{c.difference[i]:+.3f}{better}",
                     f"{c.low[i]:+.3f} to {c.high[i]:+.3f}",
                     f"{c.effect[i]:+.2f}",
                     f"{corrected[row][i]:.3f}",
                 ]
             else:
-                cells += ["reference" if row == reference else "", "", "", ""]
-            rows.append(cells)
-        lines += [f"## {name[0].upper()}{name[1:]}", "", *render_table(header, rows), ""]
+                cells[-1] += ["reference" if row == reference else "", "", "", ""]
+        lines += [f"### {name[0].upper()}{name[1:]}", "", *render_table(header, cells), ""]
     return lines
 
 
-def _by_row(runs: list[Run], results: Path, part: str) -> dict[Row, dict[int, Any]]:
-    """Counts of the documents by arm and way, then by seed."""
-    rows: dict[Row, dict[int, Any]] = defaultdict(dict)
+def _readings(plan: Plan, dev: Rows, test: Rows) -> list[str]:
+    """One table: what neighbours change, against the model alone of the same runs."""
+    compared = {
+        row: difference
+        for row, seeds in test.items()
+        if row[1] != ALONE and (difference := _compare(seeds, test[row[0], ALONE]))
+    }
+    corrected = _holm_by_column(compared)
+    short = [name.removeprefix("strict span ").removeprefix("token ") for name in SHOWN.values()]
+    header = ["arm", "read by", "seeds", "dev", *(x for name in short for x in (name, "p, Holm"))]
+    cells = []
+    for row, c in compared.items():
+        change = _on_dev(dev[row]) - _on_dev(dev[row[0], ALONE])
+        cells.append([plan.arms[row[0]]["title"], WAYS[row[1]], str(len(test[row]))])
+        cells[-1].append(f"{change:+.3f}")
+        for i in range(len(SHOWN)):
+            cells[-1] += [
+                f"{c.difference[i]:+.3f} ({c.low[i]:+.3f} to {c.high[i]:+.3f})",
+                f"{corrected[row][i]:.3f}",
+            ]
+    return render_table(header, cells)
+
+
+def _best_on_dev(plan: Plan, dev: Rows) -> str:
+    most = max(len(seeds) for seeds in dev.values())
+    arm, way = max((row for row in dev if len(dev[row]) == most), key=lambda row: _on_dev(dev[row]))
+    seeds = "one seed" if most == 1 else f"{most} seeds"
+    return (
+        f"Best on dev, of those with {seeds}: **{plan.arms[arm]['title']}, {WAYS[way]}** "
+        f"({_on_dev(dev[arm, way]):.3f}, mean of strict micro and macro F1)."
+    )
+
+
+def _seeds_better(own: dict[int, Any], reference: dict[int, Any], figure: int) -> str:
+    """At how many of several seeds a figure is higher, as `` (2 of 3)``."""
+    common = sorted(set(own) & set(reference))
+    n = sum(_figures(own[s])[figure] > _figures(reference[s])[figure] for s in common)
+    return f" ({n} of {len(common)})" if len(common) > 1 else ""
+
+
+def _by_row(runs: list[Run], results: Path, part: str) -> Rows:
+    rows: Rows = defaultdict(dict)
     for run in runs:
         for way, documents in read_counts(result_path(results, run), part).items():
             rows[run.arm, way][run.seed] = documents
@@ -141,11 +192,18 @@ def _on_dev(seeds: dict[int, Any]) -> float:
     return float(np.mean([_figures(each)[:2].mean() for each in seeds.values()]))
 
 
-def _compare(own: dict[int, Any], reference: dict[int, Any], seeds: list[int]) -> Any:
-    """The documents of all seeds in which both were run; each is in the test part of one."""
+def _compare(own: dict[int, Any], reference: dict[int, Any]) -> Any:
+    """On the documents of all seeds in which both were run; None where there is no such seed.
+
+    Each document is in the test part of one seed.
+    """
     pairs = [
-        (own[seed][name], reference[seed][name]) for seed in seeds for name in sorted(own[seed])
+        (own[seed][name], reference[seed][name])
+        for seed in sorted(set(own) & set(reference))
+        for name in sorted(own[seed])
     ]
+    if not pairs:
+        return None
     _, (first, second) = count_tables([a for a, _ in pairs], [b for _, b in pairs])
     return compare(first, second, lambda sums: figure_array(sums)[..., COLUMNS])
 
