@@ -139,6 +139,9 @@ def labelled_halves(
             hits = [t.i for t in doc if not t.is_space and rng.random() < rate]
             doc.ents = [Span(doc, i, i + 1, label=str(rng.choice(types))) for i in hits]
             halves[part].append(doc)
+    if (n := len(halves["trained"])) < options.documents:
+        # The schedule counts on so many.
+        raise ValueError(f"{options.data} holds {n} documents; ask for so many: --documents {n}")
     return halves
 
 

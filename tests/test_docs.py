@@ -173,7 +173,7 @@ def check_command(words: list[str]) -> None:
     elif words[0] == "python" and words[1].endswith(".py"):
         assert (ROOT / words[1]).is_file()
     else:
-        assert words[0] in ("make", "pip", "python", "cd")
+        assert words[0] in ("make", "pip", "python", "cd", "cat")
 
 
 def test_the_example_of_the_readme_finds_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:

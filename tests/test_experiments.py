@@ -264,7 +264,7 @@ def test_a_record_says_all_of_its_run(folder: Path) -> None:
     assert record["training"]["types"] == len({ent.label_ for doc in train for ent in doc.ents})
     assert 0 < record["training"]["known_endings"] < 1
     assert 100 < record["peak_mib"] < 10_000
-    assert set(record["scores"]["test"]) == {"model", "neighbors", "mixed"}
+    assert set(record["scores"]["test"]) == {"argmax", "model", "neighbors", "mixed"}
     counts = read_counts(folder / "runs/sample/hash/btl/0.json", "test")
     assert len(counts["model"]) == record["documents"]["test"] == 4
 
@@ -336,7 +336,7 @@ def test_the_curves_of_a_corpus(folder: Path, tmp_path: Path) -> None:
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()]
     rows = [row for row in rows if row and row[0].isdigit()]
     # The arm ATL has one point, no curve.
-    assert [(row[0], row[2]) for row in rows] == [("4", "BTL")] * 3 + [("14", "BTL")] * 3
+    assert [(row[0], row[2]) for row in rows] == [("4", "BTL")] * 4 + [("14", "BTL")] * 4
     assert [row[5] for row in rows if row[:1] + row[3:4] == ["4", "mixed on dev"]] == ["0.125"]
 
 
@@ -350,7 +350,7 @@ def made_up_record(f: float, types: int) -> dict:
 
 
 def test_a_curve_takes_the_seeds_that_all_of_its_points_have() -> None:
-    plan = Plan({"c": {"folder": "c"}, "c-2": {"folder": "c", "n_types": 2}}, {}, {}, {}, [])
+    plan = Plan({"c": {"folder": "c"}, "c-2": {"folder": "c", "n_types": 2}}, {}, {}, {}, [], "a")
     records = {
         Run("c", "e", "a", 0): made_up_record(0.5, 7),
         Run("c", "e", "a", 1): made_up_record(0.9, 7),
@@ -472,3 +472,33 @@ def test_a_peer_trains_and_predicts(
     assert [row["updates"] for row in log] == [2, 3]
     found = srsly.read_json(work / "predictions.json")
     assert len(found["test"]["model"]) == 4
+
+
+def test_spacys_own_recognizer_trains_and_predicts(
+    tmp_path: Path, tiny_bert: Path, source: Path
+) -> None:
+    names = {
+        "encoder": "components.transformer.model.name",
+        "updates": "training.max_steps",
+        "every": "training.eval_frequency",
+    }
+    arm = {"title": "ner", "kind": "spacy", "config": "benchmarks/experiments/spacy_ner.cfg"}
+    budget = {"encoder": str(tiny_bert), "updates": 2, "every": 2}
+    plan = {
+        "corpora": PLAN["corpora"],
+        "encoders": {"tiny": {"title": "tiny", "with": budget}},
+        "kinds": {"spacy": {"names": names}},
+        "arms": {"spacy-ner": arm},
+        "runs": [
+            {"corpora": ["sample"], "encoders": ["tiny"], "seeds": [0], "arms": ["spacy-ner"]}
+        ],
+    }
+    srsly.write_yaml(tmp_path / "plan.yml", plan)
+    (tmp_path / "corpora").symlink_to(source)
+    result = call("run.py", *options(tmp_path))
+    printed = [path.read_text(encoding="utf8") for path in tmp_path.rglob("output.txt")]
+    assert result.returncode == 0, (result.stderr, printed)
+    record = srsly.read_json(tmp_path / "runs/sample/tiny/spacy-ner/0.json")
+    assert record["updates"] == 3
+    assert list(record["scores"]["test"]) == ["model"]
+    assert len(read_counts(tmp_path / "runs/sample/tiny/spacy-ner/0.json", "test")["model"]) == 4

@@ -174,7 +174,7 @@ def draw(
     from matplotlib.ticker import NullLocator
 
     arms = list(dict.fromkeys(arm for arm, _ in lines))
-    styles = dict(zip(WAYS, ("-", ":", "--"), strict=True))
+    styles = dict(zip(WAYS, ("-.", "-", ":", "--"), strict=True))
     panels = {**SHOWN, **COST}
     ticks = sorted({point["x"] for points in lines.values() for point in points})
     with rc_context(RC):

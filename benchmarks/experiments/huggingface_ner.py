@@ -64,7 +64,7 @@ class HuggingFace:
         return loss
 
     def predict(self, docs: list[Doc]) -> list[list[Any]]:
-        """Entities of each document; where windows overlap, the one that starts earlier decides."""
+        """Entities of each document; of windows that overlap, each decides on its middle."""
         return [self._predict(Words(doc)) for doc in docs]
 
     def _predict(self, words: Words) -> list[Any]:
@@ -72,11 +72,13 @@ class HuggingFace:
         del inputs["overflow_to_sample_mapping"]
         best = self.module(**inputs.to(peers.DEVICE)).logits.argmax(-1).tolist()
         labels = ["O"] * len(words.texts)
-        seen: set[int] = set()
+        context = [-1] * len(words.texts)
         for row, columns in enumerate(best):
+            n_pieces = len(inputs.word_ids(row)) - inputs.word_ids(row).count(None)
             for column, word in first_pieces(inputs.word_ids(row)):
-                if word not in seen:
-                    seen.add(word)
+                around = min(column, n_pieces - column)
+                if around > context[word]:
+                    context[word] = around
                     labels[word] = self.module.config.id2label[columns[column]]
         return to_entities(labels, words.offsets)
 

@@ -33,6 +33,8 @@ class Plan:
     kinds: dict[str, dict[str, Any]]
     arms: dict[str, dict[str, Any]]
     runs: list[Run]
+    default: str
+    """The arm whose configuration is shipped."""
 
     def kind(self, run: Run) -> dict[str, Any]:
         """How the arm of a run is trained."""
@@ -65,7 +67,8 @@ def read_plan(path: Path) -> Plan:
                     for arm in group["arms"]:
                         _check(path, tables, corpora=corpus, encoders=encoder, arms=arm)
                         runs[Run(corpus, encoder, arm, seed)] = None
-    return Plan(**tables, kinds=kinds, runs=list(runs))
+    default = values.get("default", next(iter(tables["arms"])))
+    return Plan(**tables, kinds=kinds, runs=list(runs), default=default)
 
 
 def chosen(runs: list[Run], pattern: str) -> list[Run]:

