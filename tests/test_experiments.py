@@ -280,6 +280,21 @@ def test_only_what_is_missing_is_run(folder: Path) -> None:
     assert (folder / "runs/sample/hash/atl/0.json").stat().st_mtime_ns == before
 
 
+def test_a_run_whose_settings_changed_is_run_again(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "all")
+    plan = json.loads(json.dumps(PLAN))
+    plan["arms"]["btl"]["with"] = {"updates": 2}
+    srsly.write_yaml(tmp_path / "all" / "plan.yml", plan)
+    listed = call("run.py", *options(tmp_path / "all"), "--list").stdout.splitlines()
+    assert [line.split() for line in listed if "btl" in line] == [
+        ["missing", f"sample/hash/btl/{seed}"] for seed in (0, 1)
+    ]
+    only = ["--only", "btl/0"]
+    assert call("run.py", *options(tmp_path / "all"), *only).returncode == 0
+    record = srsly.read_json(tmp_path / "all" / "runs/sample/hash/btl/0.json")
+    assert [row["updates"] for row in record["on_dev_while_training"]] == [1, 3]
+
+
 def test_a_run_that_fails_is_told(folder: Path, tmp_path: Path) -> None:
     arms = {"odd": {"title": "odd", "config": "configs/atl.cfg", "set": {"training.dropout": "x"}}}
     runs = [{**PLAN["runs"][0], "arms": ["odd"], "seeds": [0]}]

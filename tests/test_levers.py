@@ -1,6 +1,7 @@
 """Readers, optimizers and callbacks of the experiments, and the pretraining on abstracts."""
 
 import gzip
+import json
 import random
 import sys
 from pathlib import Path
@@ -167,6 +168,9 @@ def test_pretraining_changes_the_encoder_and_lowers_the_loss(
     lines = [line for line in capsys.readouterr().out.splitlines() if "loss" in line]
     first, last = (float(line.split()[-1]) for line in lines)
     assert last < 0.7 * first
+    made = json.loads((tmp_path / "new" / "pretraining.json").read_text())
+    assert (made["updates"], made["pieces"]) == (200, 16)
+    assert made["loss"] == pytest.approx(last, abs=1e-3)
     old, new = (
         AutoModel.from_pretrained(path).state_dict() for path in (tiny_bert, tmp_path / "new")
     )

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import srsly
 import torch
 from transformers import (
     AutoModelForMaskedLM,
@@ -47,6 +48,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save-every", type=int, default=500)
     options = parser.parse_args()
+    names = ("having", "batch", "pieces", "masked", "learn_rate", "seed")
+    settings = {name: getattr(options, name) for name in names}
     torch.manual_seed(options.seed)
     name = find_encoder(options.encoder)
     tokenizer: Any = AutoTokenizer.from_pretrained(name)
@@ -84,6 +87,9 @@ def main() -> None:
         if update % options.save_every == 0 or update == options.updates:
             model.base_model.save_pretrained(options.output)
             tokenizer.save_pretrained(options.output)
+            made = {"encoder": options.encoder, "passages": len(data), "updates": update}
+            made |= {"loss": sum(losses[-100:]) / len(losses[-100:]), **settings}
+            srsly.write_json(options.output / "pretraining.json", made)
 
 
 def abstracts(path: Path) -> Iterator[str]:

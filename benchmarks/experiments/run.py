@@ -10,6 +10,7 @@ work folder.
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -41,7 +42,7 @@ def main() -> int:
     options = parser.parse_args()
     plan = read_plan(options.plan)
     runs = chosen(plan.runs, options.only)
-    missing = [run for run in runs if not result_path(options.results, run).is_file()]
+    missing = [run for run in runs if not is_done(plan, run, options.results)]
     if options.list:
         for run in runs:
             print("missing" if run in missing else "done   ", run.key)
@@ -62,6 +63,12 @@ def result_path(results: Path, run: Run) -> Path:
     return results / f"{run.key}.json"
 
 
+def is_done(plan: Plan, run: Run, results: Path) -> bool:
+    """Whether there is a record of the run, with the settings that the plan has now."""
+    path = result_path(results, run)
+    return path.is_file() and srsly.read_json(path)["settings"] == plan.settings(run)
+
+
 def spawn(run: Run, options: argparse.Namespace) -> bool:
     """Perform one run in a process of its own; whether it came to its end."""
     print(f"{time.strftime('%H:%M:%S')} {run.key}", flush=True)
@@ -76,21 +83,25 @@ def spawn(run: Run, options: argparse.Namespace) -> bool:
 
 def perform(plan: Plan, run: Run, options: argparse.Namespace) -> None:
     """Split, train, predict, score; the record is written last and whole."""
-    work = options.work / run.key
+    work, settings = options.work / run.key, plan.settings(run)
+    trained = work / "trained.json"
+    if trained.is_file() and srsly.read_json(trained).get("settings") != settings:
+        shutil.rmtree(work)
     work.mkdir(parents=True, exist_ok=True)
     corpus = corpora.prepare(
         plan.corpora[run.corpus], options.corpora, options.work / "corpora" / run.corpus, run.seed
     )
-    if not (work / "trained.json").is_file():
+    if not trained.is_file():
         arm = plan.arms[run.arm]
         python = systems.environment(arm.get("requirements", []), options.work / "venvs" / run.arm)
         start = time.monotonic()
-        systems.train(arm, plan.settings(run), corpus, run.seed, work, python)
+        systems.train(arm, settings, corpus, run.seed, work, python)
         spent = {
             "seconds": round(time.monotonic() - start, 1),
             "peak_mib": round(systems.peak_mib()),
+            "settings": settings,
         }
-        srsly.write_json(work / "trained.json", spent)
+        srsly.write_json(trained, spent)
     if not (work / "predictions.json").is_file():
         predictions.write(
             predictions.predict(systems.load(work), corpus), work / "predictions.json"
