@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import pytest
 from thinc.api import Model
+from thinc.types import Generator
 
 from spacy_btl.factory import DEFAULT_CONFIG
 from spacy_btl.losses_base import TokenLoss
@@ -26,6 +27,8 @@ REGISTERED = {
     if point.group != "spacy_cli"
 }
 REGISTRY_OF = {
+    type(None): "null",
+    Generator: "schedule",
     Model: "architecture",
     TokenLoss: "loss",
     ClassWeights: "misc",
@@ -64,8 +67,7 @@ def type_text(hint: Any, name: str) -> str:
     if origin is Literal:
         return ", ".join(f'`"{value}"`' for value in arguments)
     if origin in (Union, types.UnionType):
-        [own] = [argument for argument in arguments if argument is not type(None)]
-        return f"{type_text(own, name)} or null"
+        return " or ".join(type_text(argument, name) for argument in arguments)
     if origin is Callable:
         return name  # a setting that takes a function is named for its registry
     if isinstance(origin, type) and issubclass(origin, typing.Mapping):
