@@ -1,4 +1,4 @@
-"""Readers, optimizers and callbacks of the experiments, and the pretraining on abstracts."""
+"""Readers and callbacks of the experiments, and the pretraining on abstracts."""
 
 import gzip
 import json
@@ -111,17 +111,6 @@ def test_the_reader_yields_each_passage_and_its_copies(tmp_path: Path) -> None:
     assert all(not eg.predicted.ents for eg in examples)
     assert all([t.text for t in eg.x] == [t.text for t in eg.y] for eg in examples)
     assert {ent.text for eg in examples for ent in eg.reference.ents} == {"ab", "d"}
-
-
-def test_each_layer_has_its_own_rate() -> None:
-    """Adam's first step is its rate, whatever the gradient."""
-    optimizer = levers.make_adam_by_layer(0.01, layer_factor=2.0, head_factor=5.0, L2=0.0)
-    steps = {}
-    for name in ("embeddings.word.weight", "encoder.layer.0.dense.weight", "layer.11.x", "W"):
-        weights = np.zeros((1, 3), dtype=np.float32)
-        after, _ = optimizer((1, name), weights, np.full((1, 3), 0.1, dtype=np.float32))
-        steps[name] = float(-after[0, 0])
-    assert list(steps.values()) == pytest.approx([0.01, 0.02, 0.01 * 2**12, 0.05], rel=1e-3)
 
 
 def test_the_head_starts_from_the_names_of_the_types() -> None:

@@ -1,21 +1,18 @@
 """Means that might help rare types and are no part of the package, for ``spacy train --code``.
 
-Readers, optimizers and callbacks under names of their own (``experiments.…``), which the arms of
+Readers and callbacks under names of their own (``experiments.…``), which the arms of
 ``plan.yml`` put into their configuration.
 """
 
 import random
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import spacy
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
-from thinc.api import Optimizer
 
 Words = list[tuple[str, bool]]
 """Words, and whether a space follows."""
@@ -116,54 +113,6 @@ def with_mentions(
         i = tokens.end
     texts, spaces = zip(*words, strict=True)
     return Doc(doc.vocab, words=texts, spaces=spaces, ents=labels)
-
-
-class AdamByLayer(Optimizer):
-    """Adam whose rate depends on the layer: lower ones of the encoder learn more slowly."""
-
-    def __init__(self, learn_rate: Any, *, layer_factor: float, head_factor: float, **rest: Any):
-        super().__init__(learn_rate, **rest)
-        self.factors = (layer_factor, head_factor)
-
-    # The base class has slots.
-    __slots__ = ["factors"]
-
-    def __call__(self, key: Any, weights: Any, gradient: Any, *, lr_scale: float = 1.0) -> Any:
-        """One step for one array of weights; ``key[1]`` is its name."""
-        layer_factor, head_factor = self.factors
-        if layer := re.search(r"\blayer\.(\d+)\.", key[1]):
-            lr_scale *= layer_factor ** (int(layer[1]) + 1)
-        elif "." not in key[1]:
-            lr_scale *= head_factor
-        return super().__call__(key, weights, gradient, lr_scale=lr_scale)
-
-
-@spacy.registry.optimizers("experiments.AdamByLayer.v1")
-def make_adam_by_layer(
-    learn_rate: Any,
-    layer_factor: float = 1.0,
-    head_factor: float = 1.0,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    L2: float = 0.01,
-    grad_clip: float = 1.0,
-    eps: float = 1e-8,
-    L2_is_weight_decay: bool = True,
-    use_averages: bool = False,
-) -> Optimizer:
-    """The rate times layer_factor for each layer above the embeddings; head_factor in the head."""
-    return AdamByLayer(
-        learn_rate,
-        layer_factor=layer_factor,
-        head_factor=head_factor,
-        beta1=beta1,
-        beta2=beta2,
-        L2=L2,
-        grad_clip=grad_clip,
-        eps=eps,
-        L2_is_weight_decay=L2_is_weight_decay,
-        use_averages=use_averages,
-    )
 
 
 @spacy.registry.callbacks("experiments.label_names.v1")
