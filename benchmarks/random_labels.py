@@ -28,6 +28,7 @@ from thinc.api import fix_random_seed
 from spacy_btl.component import BtlKnnNer, component_of
 
 ROOT = Path(__file__).parents[1]
+BASE = "benchmarks/experiments/btl_one_rate.cfg"
 WEIGHTS = {
     "@misc": "spacy-btl.class_weights.v1",
     "scheme": "complement",
@@ -107,7 +108,7 @@ def study(arm: str, rate: float, options: argparse.Namespace) -> list[dict[str, 
 
 
 def make_config(arm: str, options: argparse.Namespace) -> Any:
-    """The default configuration with the loss of the arm, its schedule as long as the training."""
+    """The configuration with the loss of the arm, its schedule as long as the training."""
     steps = options.epochs * -(-options.documents // options.batch)
     overrides = {
         "paths.train": str(options.data),
@@ -118,7 +119,7 @@ def make_config(arm: str, options: argparse.Namespace) -> Any:
         "training.optimizer.learn_rate.warmup_steps": steps // 10,
         "components.btl_knn_ner.model.tok2vec.name": options.encoder,
     }
-    config = load_config(ROOT / "configs" / "btl.cfg", overrides=overrides, interpolate=False)
+    config = load_config(ROOT / BASE, overrides=overrides, interpolate=False)
     loss, weights = ARMS[arm]
     config["components"]["btl_knn_ner"].update(loss=loss, class_weights=weights)
     return config.interpolate()

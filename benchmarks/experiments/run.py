@@ -8,6 +8,7 @@ work folder.
 """
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -19,7 +20,6 @@ from pathlib import Path
 
 import corpora
 import predictions
-import srsly
 import systems
 from plan import Plan, Run, chosen, read_plan
 from record import write_record
@@ -66,7 +66,7 @@ def result_path(results: Path, run: Run) -> Path:
 def is_done(plan: Plan, run: Run, results: Path) -> bool:
     """Whether there is a record of the run, with the settings that the plan has now."""
     path = result_path(results, run)
-    return path.is_file() and srsly.read_json(path)["settings"] == plan.settings(run)
+    return path.is_file() and json.loads(path.read_text())["settings"] == plan.settings(run)
 
 
 def spawn(run: Run, options: argparse.Namespace) -> bool:
@@ -85,7 +85,7 @@ def perform(plan: Plan, run: Run, options: argparse.Namespace) -> None:
     """Split, train, predict, score; the record is written last and whole."""
     work, settings = options.work / run.key, plan.settings(run)
     trained = work / "trained.json"
-    if trained.is_file() and srsly.read_json(trained).get("settings") != settings:
+    if trained.is_file() and json.loads(trained.read_text()).get("settings") != settings:
         shutil.rmtree(work)
     work.mkdir(parents=True, exist_ok=True)
     corpus = corpora.prepare(
@@ -101,7 +101,7 @@ def perform(plan: Plan, run: Run, options: argparse.Namespace) -> None:
             "peak_mib": round(systems.peak_mib()),
             "settings": settings,
         }
-        srsly.write_json(trained, spent)
+        trained.write_text(json.dumps(spent))
     if not (work / "predictions.json").is_file():
         predictions.write(
             predictions.predict(systems.load(work), corpus), work / "predictions.json"
