@@ -52,7 +52,15 @@ def page(tmp_path: Path) -> list[list[str]]:
         srsly.write_json(path, {"on_dev_while_training": [], "seconds": 60.0})
     arms = {arm: {"title": arm.upper()} for arm in ARMS}
     arms["peer"]["kind"] = "script"
-    plan = Plan({"c": {"folder": "c"}}, {"e": {"title": "E"}}, {}, arms, runs, "btl")
+    plan = Plan(
+        {"c": {"folder": "c"}},
+        {"e": {"title": "E"}},
+        {},
+        arms,
+        runs,
+        "btl",
+        [("atl", "model"), ("btl", "model")],
+    )
     lines = tables.render(plan, runs, tmp_path, "c").splitlines()
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
 
@@ -74,13 +82,14 @@ def test_differences_are_on_the_seeds_that_both_have(page: list[list[str]]) -> N
 
 
 def test_what_the_default_gains(page: list[list[str]]) -> None:
-    table = page[page.index(next(row for row in page if row[0] == "against")) + 2 :]
-    rows = {row[0]: row for row in table[:2]}
+    table = page[page.index(next(row for row in page if row[0] == "first")) + 2 :]
     gain = f1(*ARMS["btl"][0]) - f1(*ARMS["peer"][0])
-    assert rows["PEER"][1:3] == ["as it is", "1"]
-    assert rows["PEER"][3].startswith(f"{gain:+.3f} (")
-    assert rows["ATL"][1:3] == ["model alone", "2"]
-    assert rows["ATL"][3].endswith("(2 of 2)")
+    assert table[1][:3] == ["BTL, model alone", "PEER", "1"]
+    assert table[1][3].startswith(f"{gain:+.3f} (")
+    assert table[0][:3] == ["BTL, model alone", "ATL, model alone", "2"]
+    assert table[0][3].endswith("(2 of 2)")
+    assert table[2][0] == "first"  # the steps
+    assert table[4][:4] == table[0][:4]
 
 
 def test_p_is_corrected_over_the_rows(page: list[list[str]]) -> None:
@@ -100,7 +109,7 @@ def test_a_record_names_the_encoder_of_its_arm(
     text = f'train = "{corpus}/train.spacy"\nname = "/weights/of/other/on/disk"\n'
     (tmp_path / "config.cfg").write_text(text, encoding="utf8")
     arms = {"a": {"title": "A", "config": "a.cfg", "with": {"encoder": "other"}}}
-    plan = Plan({}, {"e": {"with": {"encoder": "first"}}}, {}, arms, [], "a")
+    plan = Plan({}, {"e": {"with": {"encoder": "first"}}}, {}, arms, [], "a", [])
     lines = record._config(plan, Run("c", "e", "a", 0), corpus, tmp_path)
     assert lines == ['train = "corpus/train.spacy"', 'name = "other"']
 

@@ -35,6 +35,8 @@ class Plan:
     runs: list[Run]
     default: str
     """The arm whose configuration is shipped."""
+    steps: list[tuple[str, str]]
+    """Arms and ways of reading on the way from the usual training to the default."""
 
     def kind(self, run: Run) -> dict[str, Any]:
         """How the arm of a run is trained."""
@@ -68,7 +70,8 @@ def read_plan(path: Path) -> Plan:
                         _check(path, tables, corpora=corpus, encoders=encoder, arms=arm)
                         runs[Run(corpus, encoder, arm, seed)] = None
     default = values.get("default", next(iter(tables["arms"])))
-    return Plan(**tables, kinds=kinds, runs=list(runs), default=default)
+    steps = [(arm, way) for arm, way in values.get("steps", [])]
+    return Plan(**tables, kinds=kinds, runs=list(runs), default=default, steps=steps)
 
 
 def chosen(runs: list[Run], pattern: str) -> list[Run]:

@@ -12,6 +12,7 @@ over the rows of a table.
 import argparse
 import sys
 from collections import defaultdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -152,38 +153,49 @@ def _mean_and_spread(seeds: dict[int, Any], figure: int) -> str:
 
 
 def _gains(plan: Plan, test: Rows) -> list[str]:
-    """One table: the default against what a user would have without it."""
-    own = test.get((plan.default, ALONE))
-    first = next(iter(plan.arms))
-    others = [row for row in ((first, "argmax"), (first, ALONE)) if row in test]
-    others += [row for row in test if plan.arms[row[0]].get("kind") in ("spacy", "script")]
-    if own is None:
+    """The default against what a user would have without it, and the steps on the way to it."""
+    own = (plan.default, ALONE)
+    if own not in test:
         return []
-    compared = {
-        row: difference
-        for row in others
-        if row != (plan.default, ALONE) and (difference := _compare(own, test[row]))
-    }
-    corrected = _holm_by_column(compared)
-    cells = []
-    for row, c in compared.items():
-        arm, way = row
-        is_peer = "kind" in plan.arms[arm]
-        cells.append([plan.arms[arm]["title"], "as it is" if is_peer else WAYS[way]])
-        cells[-1].append(str(len(set(own) & set(test[row]))))
-        for i in range(len(SHOWN)):
-            better = _seeds_better(own, test[row], i)
-            cells[-1] += [f"{c.difference[i]:+.3f} ({c.low[i]:+.3f} to {c.high[i]:+.3f}){better}"]
-            cells[-1] += [_p(corrected[row][i])]
+    first = next(iter(plan.arms))
+    peers = [row for row in test if "kind" in plan.arms[row[0]]]
+    against = [(own, row) for row in ((first, "argmax"), (first, ALONE), *peers) if row != own]
+    steps = [(after, before) for before, after in pairwise(plan.steps)]
     return [
         "## What the default gains",
         "",
-        f"{plan.arms[plan.default]['title']}, {WAYS[ALONE]}, less each of these (95 %); in "
-        "brackets: at how many of the seeds it is better.",
+        "The first less the second, on the seeds of both (95 %); in brackets: at how many of the "
+        "seeds the first is better. Last the steps on the way from the usual training.",
         "",
-        *render_table(["against", "read by", "seeds", *_columns()], cells),
+        *_differences(plan, test, against),
+        "",
+        *_differences(plan, test, steps),
         "",
     ]
+
+
+def _differences(plan: Plan, test: Rows, pairs: list[tuple[Row, Row]]) -> list[str]:
+    compared = {
+        pair: difference
+        for pair in pairs
+        if all(row in test for row in pair)
+        and (difference := _compare(test[pair[0]], test[pair[1]]))
+    }
+    corrected = _holm_by_column(compared)
+    cells = []
+    for pair, c in compared.items():
+        own, other = (test[row] for row in pair)
+        cells.append([_name(plan, row) for row in pair] + [str(len(set(own) & set(other)))])
+        for i in range(len(SHOWN)):
+            better = _seeds_better(own, other, i)
+            cells[-1] += [f"{c.difference[i]:+.3f} ({c.low[i]:+.3f} to {c.high[i]:+.3f}){better}"]
+            cells[-1] += [_p(corrected[pair][i])]
+    return render_table(["first", "second", "seeds", *_columns()], cells)
+
+
+def _name(plan: Plan, row: Row) -> str:
+    title = plan.arms[row[0]]["title"]
+    return title if "kind" in plan.arms[row[0]] else f"{title}, {WAYS[row[1]]}"
 
 
 def _columns() -> list[str]:
@@ -267,7 +279,7 @@ def _compare(own: dict[int, Any], reference: dict[int, Any]) -> Any:
     return compare(first, second, lambda sums: figure_array(sums)[..., COLUMNS])
 
 
-def _holm_by_column(compared: dict[Row, Any]) -> dict[Row, np.ndarray]:
+def _holm_by_column(compared: dict[Any, Any]) -> dict[Any, np.ndarray]:
     if not compared:
         return {}
     p = np.stack([c.p for c in compared.values()])
