@@ -168,9 +168,10 @@ def read(pipe: BtlKnnNer, examples: list[Example]) -> dict[str, float]:
 
 
 def selected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of the first, the middle and the last epoch."""
+    """The rows of the first, the middle and the last epoch, by rate and arm."""
     last = max(row["epoch"] for row in rows)
-    return [row for row in rows if row["epoch"] in (1, (last + 1) // 2, last)]
+    chosen = [row for row in rows if row["epoch"] in (1, (last + 1) // 2, last)]
+    return sorted(chosen, key=lambda row: (row["rate"], list(ARMS).index(row["arm"]), row["epoch"]))
 
 
 def render(rows: list[dict[str, Any]]) -> str:
