@@ -43,7 +43,7 @@ class AdamByLayer(Optimizer):
         """One step for one array of weights. key: of its layer of the model, and its name there.
 
         How many layers an encoder has is known once its first step is over: in that one step (of a
-        schedule that warms up, a step of almost nothing) its embeddings are scaled like its top.
+        schedule that warms up, a step of almost nothing) all of it is scaled like its top.
         """
         owner, name = key
         if found := _LAYER.search(name):

@@ -1,10 +1,10 @@
-"""Train and score what the plan names and the results lack; a killed run starts anew.
+"""Train and score what the plan names and the results lack, or have with other settings.
 
 python benchmarks/experiments/run.py --corpora ../shared/corpora --jobs 2
 
-Each run writes one JSON file below the results: its configuration, seed, updates, time, the scores
-on dev while it trained, and the figures of each document. Models and predictions stay in the
-work folder.
+A killed run starts anew. Each run writes one JSON file below the results: its configuration, seed,
+updates, time, the scores on dev while it trained, and the figures of each document. Models and
+predictions stay in the work folder.
 """
 
 import argparse
