@@ -264,6 +264,8 @@ def test_a_record_says_all_of_its_run(folder: Path) -> None:
     assert record["training"]["types"] == len({ent.label_ for doc in train for ent in doc.ents})
     assert 0 < record["training"]["known_endings"] < 1
     assert 100 < record["peak_mib"] < 10_000
+    assert set(record["seconds_per_1000_words"]) == {"model", "neighbors"}
+    assert min(record["seconds_per_1000_words"].values()) > 0
     assert set(record["scores"]["test"]) == {"argmax", "model", "neighbors", "mixed"}
     counts = read_counts(folder / "runs/sample/hash/btl/0.json", "test")
     assert len(counts["model"]) == record["documents"]["test"] == 4
@@ -353,6 +355,7 @@ def test_the_curves_of_a_corpus(folder: Path, tmp_path: Path) -> None:
     # The arm ATL has one point, no curve.
     assert [(row[0], row[2]) for row in rows] == [("4", "BTL")] * 4 + [("14", "BTL")] * 4
     assert [row[5] for row in rows if row[:1] + row[3:4] == ["4", "mixed on dev"]] == ["0.125"]
+    assert [row[3] for row in rows[:4] if row[-1]] == ["model alone", "17 neighbours"]
 
 
 def made_up_record(f: float, types: int) -> dict:

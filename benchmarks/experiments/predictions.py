@@ -1,7 +1,9 @@
 """Entities that a trained pipeline predicts, read in each way that it can be read."""
 
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import srsly
@@ -17,7 +19,8 @@ from spacy_btl.tuning import Dev, Setting, best, grid
 
 Entities = list[tuple[str, tuple[tuple[int, int], ...]]]
 Predictions = dict[str, Any]
-"""``{"settings": {way: setting}, "dev": {way: {document: entities}}, "test": the same}``"""
+"""``{"settings": {way: setting}, "seconds": {way: seconds for 1,000 words}, "dev": {way: {document:
+entities}}, "test": the same}``"""
 
 SEVENTEEN = Setting(17, "uniform", 1.0, 1.0)
 ALONE = SEVENTEEN._replace(neighbor_weight=0.0)
@@ -36,10 +39,13 @@ def predict(nlp: Language, corpus: Path) -> Predictions:
     if not any(isinstance(pipe, BtlKnnNer) for _, pipe in nlp.pipeline):
         return {
             "settings": {"model": {}},
+            "seconds": {"model": seconds_per_1000_words(nlp, examples["test"])},
             **{part: {"model": _as_they_are(nlp, each)} for part, each in examples.items()},
         }
     pipe = component_of(nlp)
+    seconds = {"model": seconds_per_1000_words(nlp, examples["test"])}
     pipe.fit_neighbors(read_examples(corpus / "train.spacy", nlp))
+    seconds["neighbors"] = seconds_per_1000_words(nlp, examples["test"])
     settings = grid(SEVENTEEN)
     most = max(setting.n_neighbors for setting in settings)
     parts = {part: Dev(pipe, each, most=most) for part, each in examples.items()}
@@ -57,7 +63,20 @@ def predict(nlp: Language, corpus: Path) -> Predictions:
         for part, each in parts.items()
     }
     chosen = {"argmax": ALONE, **ways}
-    return {"settings": {way: setting._asdict() for way, setting in chosen.items()}, **found}
+    settings_of = {way: setting._asdict() for way, setting in chosen.items()}
+    return {"settings": settings_of, "seconds": seconds, **found}
+
+
+def seconds_per_1000_words(nlp: Language, examples: list[Example]) -> float:
+    """What the pipeline takes for the words of these, tokenization aside: median of three."""
+    words, spent = sum(len(example.predicted) for example in examples), []
+    for _ in range(4):
+        docs = [nlp.make_doc(example.text) for example in examples]
+        start = time.perf_counter()
+        for _doc in nlp.pipe(docs):
+            pass
+        spent.append(time.perf_counter() - start)
+    return 1000 * median(spent[1:]) / words  # the first warms caches
 
 
 def name_of(example: Example) -> str:

@@ -48,6 +48,9 @@ def write_record(plan: Plan, run: Run, corpus: Path, work: Path, path: Path) -> 
             for row in log
         ],
         "read": found["settings"],
+        "seconds_per_1000_words": {
+            way: round(value, 4) for way, value in found.get("seconds", {}).items()
+        },
         "scores": {part: {w: _scores(each) for w, each in counts[part].items()} for part in PARTS},
         "machine": {"cpus": os.cpu_count(), "processor": platform.machine()},
         "versions": {name: version(name) for name in PACKAGES},
