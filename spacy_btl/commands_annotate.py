@@ -35,7 +35,7 @@ class Engine(Enum):
     ray = "ray"
 
 
-@app.command("annotate")
+@app.command("annotate", short_help="Annotate many documents.")
 def annotate_command(
     model: Annotated[str, typer.Argument(help="Pipeline: a folder or an installed package")],
     source: Annotated[

@@ -61,7 +61,7 @@ AlignmentOption = Annotated[
 ]
 
 
-@app.command("corpus")
+@app.command("corpus", short_help="Find or fetch the annotated documents.")
 def corpus_command(
     source: Annotated[
         str, typer.Argument(help='A folder of .txt/.ann pairs, or "maccrobat" to find or fetch it')
@@ -90,7 +90,7 @@ def corpus_command(
         msg.warn(info.heading)
 
 
-@app.command("convert")
+@app.command("convert", short_help="Turn BRAT annotation into DocBins.")
 def convert_command(
     brat_dir: Annotated[Path, typer.Argument(help="Folder of .txt/.ann pairs, with sub-folders")],
     out_dir: Annotated[Path, typer.Argument(help="Folder for the .spacy files and the account")],
@@ -142,7 +142,7 @@ def convert_command(
     msg.good(", ".join(f"{part} {len(names)} documents" for part, names in parts.items()))
 
 
-@app.command("export")
+@app.command("export", short_help="Write documents as BRAT files.")
 def export_command(
     docbin: Annotated[Path, typer.Argument(help="DocBin of predicted or of converted documents")],
     out_dir: Annotated[Path, typer.Argument(help="New or empty folder for the BRAT files")],
@@ -168,7 +168,7 @@ def export_command(
         msg.warn(f"records that needed an entity that is gone: {out_dir / REPORT_NAME}")
 
 
-@app.command("stats")
+@app.command("stats", short_help="Count what a corpus holds.")
 def stats_command(
     path: Annotated[Path, typer.Argument(help="BRAT folder, DocBin, or trained pipeline")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,

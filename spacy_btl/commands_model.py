@@ -9,7 +9,7 @@ from wasabi import msg
 from .commands import app, errors_as_text, load_pipeline
 
 
-@app.command("evaluate")
+@app.command("evaluate", short_help="Score a pipeline on annotated documents.")
 def evaluate_command(
     model: Annotated[Path, typer.Argument(help="Pipeline")],
     data: Annotated[Path, typer.Argument(help="DocBin of gold documents")],
@@ -73,7 +73,7 @@ def evaluate_command(
     msg.good(f"metrics.json, report.md and report.html in {output}")
 
 
-@app.command("show")
+@app.command("show", short_help="Show scores, wheel, and how to use it.")
 def show_command(
     metrics: Annotated[Path, typer.Argument(help="metrics.json of an evaluation")],
     packages: Annotated[Path, typer.Argument(help="Folder in which the wheel was built")],

@@ -20,7 +20,7 @@ Out = Annotated[Path, typer.Argument(help="Folder for the changed pipeline")]
 Gpu = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")]
 
 
-@app.command("fit-knn")
+@app.command("fit-knn", short_help="Fit the neighbour search.")
 def fit_knn_command(
     model: Annotated[Path, typer.Argument(help="Trained pipeline")],
     train: Annotated[Path, typer.Argument(help="DocBin whose tokens become the neighbours")],
@@ -108,7 +108,7 @@ def fit_knn_command(
     msg.good(f"{len(pipe.neighbors.datastore or ())} tokens, {out_dir}")
 
 
-@app.command("explain")
+@app.command("explain", short_help="Show the neighbours behind each entity.")
 def explain_command(
     model: Model,
     file: Annotated[Path, typer.Option(help="Report, plain text")],
@@ -164,7 +164,7 @@ def explain_command(
         msg.good(str(html))
 
 
-@app.command("add-examples")
+@app.command("add-examples", short_help="Teach types from a few documents.")
 def add_examples_command(
     model: Model,
     examples: Annotated[Path, typer.Argument(help="DocBin of annotated documents")],
@@ -211,7 +211,7 @@ def add_examples_command(
     msg.good(str(out_dir))
 
 
-@app.command("remove-documents")
+@app.command("remove-documents", short_help="Take documents out of the neighbours.")
 def remove_documents_command(
     model: Model,
     out_dir: Out,
@@ -230,7 +230,7 @@ def remove_documents_command(
     msg.good(f"{removed} tokens of {len(set(documents))} documents removed, {out_dir}")
 
 
-@app.command("documents")
+@app.command("documents", short_help="List the documents of the neighbours.")
 def documents_command(model: Model) -> None:
     """List the documents that the neighbours come from, with the number of votes each can give."""
     from .report import render_table

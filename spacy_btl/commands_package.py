@@ -17,7 +17,7 @@ class Half(Enum):
     bfloat16 = "bfloat16"
 
 
-@app.command("card")
+@app.command("card", short_help="Write a pipeline with its model card.")
 def card_command(
     model: Annotated[Path, typer.Argument(help="Pipeline to ship")],
     out_dir: Annotated[Path, typer.Argument(help="Folder for the pipeline with its card")],
@@ -98,7 +98,7 @@ def card_command(
     msg.good(f"README.md and meta.json in {out_dir}")
 
 
-@app.command("round-weights")
+@app.command("round-weights", short_help="Round the encoder to 16 bits.")
 def round_weights_command(
     model: Annotated[Path, typer.Argument(help="Trained pipeline, before fit-knn")],
     out_dir: Annotated[Path, typer.Argument(help="Folder for the smaller pipeline")],
@@ -140,7 +140,7 @@ def round_weights_command(
     msg.good(f"encoder {was:,} bytes before, {now:,} after, {out_dir}")
 
 
-@app.command("drop-neighbors")
+@app.command("drop-neighbors", short_help="Leave the neighbours out.")
 def drop_neighbors_command(
     model: Annotated[Path, typer.Argument(help="Fitted pipeline")],
     out_dir: Annotated[Path, typer.Argument(help="Folder for the pipeline without neighbours")],

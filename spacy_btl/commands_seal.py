@@ -9,7 +9,7 @@ from wasabi import msg
 from .commands import app, errors_as_text
 
 
-@app.command("seal")
+@app.command("seal", short_help="List or check the SHA-256 of all files.")
 def seal_command(
     model: Annotated[Path, typer.Argument(help="Folder of a pipeline")],
     check: Annotated[

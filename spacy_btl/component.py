@@ -84,7 +84,14 @@ class BtlKnnNer(NeighborNer):
         self.model.initialize(X=[doc for doc in docs if len(doc)] or docs)
 
     def update(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, float]:
-        """As any component's; neighbours fitted on the weights before are given up."""
+        """As any component's; neighbours fitted on the weights before are given up.
+
+        Raises ValueError before `initialize`.
+        """
+        if self.model.get_ref("output_layer").maybe_get_dim("nO") is None:
+            raise ValueError(
+                f'"{self.name}" is not initialized: nlp.initialize(get_examples) before nlp.update'
+            )
         self._drop_neighbors()
         losses: dict[str, float] = super().update(examples, **kwargs)
         return losses

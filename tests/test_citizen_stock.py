@@ -77,6 +77,11 @@ class TestInitialization:
         with pytest.raises(ValueError, match=r"\[E109\] Component 'btl_knn_ner'"):
             blank()(TEXTS[0])
 
+    def test_updated_before(self) -> None:
+        nlp = blank()
+        with pytest.raises(ValueError, match=r'"btl_knn_ner" is not initialized: nlp.initialize'):
+            nlp.update(make_examples(nlp))
+
     def test_the_first_examples_are_empty(self) -> None:
         nlp = blank()
         empty = Example.from_dict(nlp.make_doc(""), {"entities": []})

@@ -222,3 +222,10 @@ def test_error_texts_are_those_of_the_code() -> None:
     code = re.sub(r"\{[^{}]*\}", "...", code)
     assert len(texts) > 10
     assert [text for text in texts if text not in code] == []
+
+
+def test_the_list_of_commands_fits_a_terminal() -> None:
+    listed = CliRunner().invoke(spacy_app, ["btl", "--help"], env={"COLUMNS": "80"}).output
+    commands = listed.split("Commands:\n")[1].splitlines()
+    assert len(commands) > 10
+    assert [line for line in commands if not line.endswith(".") or line.endswith("...")] == []
