@@ -58,7 +58,8 @@ def page(tmp_path: Path) -> list[list[str]]:
         {},
         arms,
         runs,
-        "btl",
+        ("btl", "model"),
+        [("atl", "model")],
         [("atl", "model"), ("btl", "model")],
     )
     lines = tables.render(plan, runs, tmp_path, "c").splitlines()
@@ -109,7 +110,7 @@ def test_a_record_names_the_encoder_of_its_arm(
     text = f'train = "{corpus}/train.spacy"\nname = "/weights/of/other/on/disk"\n'
     (tmp_path / "config.cfg").write_text(text, encoding="utf8")
     arms = {"a": {"title": "A", "config": "a.cfg", "with": {"encoder": "other"}}}
-    plan = Plan({}, {"e": {"with": {"encoder": "first"}}}, {}, arms, [], "a", [])
+    plan = Plan({}, {"e": {"with": {"encoder": "first"}}}, {}, arms, [], ("a", "model"), [], [])
     lines = record._config(plan, Run("c", "e", "a", 0), corpus, tmp_path)
     assert lines == ['train = "corpus/train.spacy"', 'name = "other"']
 

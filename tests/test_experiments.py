@@ -368,9 +368,8 @@ def made_up_record(f: float, types: int) -> dict:
 
 
 def test_a_curve_takes_the_seeds_that_all_of_its_points_have() -> None:
-    plan = Plan(
-        {"c": {"folder": "c"}, "c-2": {"folder": "c", "n_types": 2}}, {}, {}, {}, [], "a", []
-    )
+    corpora_of = {"c": {"folder": "c"}, "c-2": {"folder": "c", "n_types": 2}}
+    plan = Plan(corpora_of, {}, {}, {}, [], ("a", "model"), [], [])
     records = {
         Run("c", "e", "a", 0): made_up_record(0.5, 7),
         Run("c", "e", "a", 1): made_up_record(0.9, 7),

@@ -1,12 +1,15 @@
 """The plan of the experiments: arms, corpora, seeds and encoders, and the runs they make."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import srsly
+
+Reading = tuple[str, str]
+"""An arm and a way of reading it."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,12 @@ class Plan:
     kinds: dict[str, dict[str, Any]]
     arms: dict[str, dict[str, Any]]
     runs: list[Run]
-    default: str
-    """The arm whose configuration is shipped."""
-    steps: list[tuple[str, str]]
-    """Arms and ways of reading on the way from the usual training to the default."""
+    default: Reading
+    """The arm that is shipped, as it is read."""
+    against: list[Reading]
+    """What the default is compared with, beside the peers."""
+    steps: list[Reading]
+    """What lies on the way from the usual training to the default."""
 
     def kind(self, run: Run) -> dict[str, Any]:
         """How the arm of a run is trained."""
@@ -69,9 +74,14 @@ def read_plan(path: Path) -> Plan:
                     for arm in group["arms"]:
                         _check(path, tables, corpora=corpus, encoders=encoder, arms=arm)
                         runs[Run(corpus, encoder, arm, seed)] = None
-    default = values.get("default", next(iter(tables["arms"])))
-    steps = [(arm, way) for arm, way in values.get("steps", [])]
-    return Plan(**tables, kinds=kinds, runs=list(runs), default=default, steps=steps)
+    default, *_ = readings([values.get("default", [next(iter(tables["arms"])), "model"])])
+    shown = {name: readings(values.get(name, [])) for name in ("against", "steps")}
+    return Plan(**tables, kinds=kinds, runs=list(runs), default=default, **shown)
+
+
+def readings(values: Iterable[Iterable[str]]) -> list[Reading]:
+    """Arms with their ways of reading."""
+    return [(arm, way) for arm, way in values]
 
 
 def chosen(runs: list[Run], pattern: str) -> list[Run]:

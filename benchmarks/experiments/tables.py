@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import srsly
 from corpora import VARIED
-from plan import Plan, Run, read_plan
+from plan import Plan, Reading, Run, read_plan
 from record import read_counts
 from run import HERE, result_path
 
@@ -43,9 +43,7 @@ WAYS = {
 
 ALONE = "model"
 
-Row = tuple[str, str]
-"""Arm and way of reading."""
-Rows = dict[Row, dict[int, Any]]
+Rows = dict[Reading, dict[int, Any]]
 """Counts of the documents by arm and way, then by seed."""
 
 
@@ -154,12 +152,10 @@ def _mean_and_spread(seeds: dict[int, Any], figure: int) -> str:
 
 def _gains(plan: Plan, test: Rows) -> list[str]:
     """The default against what a user would have without it, and the steps on the way to it."""
-    own = (plan.default, ALONE)
-    if own not in test:
+    if plan.default not in test:
         return []
-    first = next(iter(plan.arms))
     peers = [row for row in test if "kind" in plan.arms[row[0]]]
-    against = [(own, row) for row in ((first, "argmax"), (first, ALONE), *peers) if row != own]
+    against = [(plan.default, row) for row in (*plan.against, *peers)]
     steps = [(after, before) for before, after in pairwise(plan.steps)]
     return [
         "## What the default gains",
@@ -174,7 +170,7 @@ def _gains(plan: Plan, test: Rows) -> list[str]:
     ]
 
 
-def _differences(plan: Plan, test: Rows, pairs: list[tuple[Row, Row]]) -> list[str]:
+def _differences(plan: Plan, test: Rows, pairs: list[tuple[Reading, Reading]]) -> list[str]:
     compared = {
         pair: difference
         for pair in pairs
@@ -193,7 +189,7 @@ def _differences(plan: Plan, test: Rows, pairs: list[tuple[Row, Row]]) -> list[s
     return render_table(["first", "second", "seeds", *_columns()], cells)
 
 
-def _name(plan: Plan, row: Row) -> str:
+def _name(plan: Plan, row: Reading) -> str:
     title = plan.arms[row[0]]["title"]
     return title if "kind" in plan.arms[row[0]] else f"{title}, {WAYS[row[1]]}"
 
