@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import srsly
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks" / "experiments"))
@@ -12,8 +13,10 @@ import systems  # noqa: E402
 from plan import Run, read_plan  # noqa: E402
 from spacy.util import load_config  # noqa: E402
 
+SHIPPED = {"btl-layers": "btl.cfg", "atl-layers": "atl.cfg"}
 
-@pytest.mark.parametrize(("arm", "name"), [("btl-layers", "btl.cfg"), ("atl-layers", "atl.cfg")])
+
+@pytest.mark.parametrize(("arm", "name"), SHIPPED.items())
 def test_the_shipped_configuration_is_that_of_the_arm(arm: str, name: str, tmp_path: Path) -> None:
     plan = read_plan(ROOT / "benchmarks" / "experiments" / "plan.yml")
     run = Run("maccrobat", "minilm", arm, 0)
@@ -31,4 +34,6 @@ def test_the_shipped_configuration_is_that_of_the_arm(arm: str, name: str, tmp_p
 
 
 def test_the_default_of_the_plan_is_shipped() -> None:
-    assert read_plan(ROOT / "benchmarks" / "experiments" / "plan.yml").default == "btl-layers"
+    arm, _ = read_plan(ROOT / "benchmarks" / "experiments" / "plan.yml").default
+    project = srsly.read_yaml(ROOT / "project.yml")
+    assert project["vars"]["config"] == f"configs/{SHIPPED[arm]}"
