@@ -8,6 +8,8 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
+ROOT = Path(__file__).parents[1]
+
 project = "spacy-btl"
 extensions = ["myst_parser"]
 root_doc = "README"
@@ -34,7 +36,7 @@ CONTENTS = {
         "docs/experiments",
         "metrics/report",
         "metrics/neighbors/dev",
-        "results/maccrobat-minilm",
+        *sorted(f"results/{path.stem}" for path in ROOT.glob("results/*.md")),
     ],
     "The code": ["docs/layout", "CHANGELOG"],
 }

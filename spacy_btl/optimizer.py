@@ -42,8 +42,8 @@ class AdamByLayer(Optimizer):
     ) -> tuple[FloatsXd, FloatsXd]:
         """One step for one array of weights. key: of its layer of the model, and its name there.
 
-        How many layers an encoder has is known once its first step is over: in that one step (of a
-        schedule that warms up, a step of almost nothing) all of it is scaled like its top.
+        How many layers an encoder has is known once its first step is over: in that one step all of
+        it is scaled like its top (with a schedule that warms up, a step of almost nothing).
         """
         owner, name = key
         if found := _LAYER.search(name):
@@ -56,10 +56,10 @@ class AdamByLayer(Optimizer):
 def rate_factor(name: str, depth: int, layer_decay: float, head_factor: float) -> float:
     """What the learning rate of an array of weights is multiplied by.
 
-    name: of the weights. With a dot in it, they are those of a torch module, the encoder: 1 in the
-        top one of its ``depth`` layers, times ``layer_decay`` for each layer further down, the
-        embeddings being one below the lowest. Without, those of a Thinc layer, the head:
-        ``head_factor``.
+    name: of the weights. With a dot in it, they are those of a torch module, which is taken for an
+        encoder: 1 in the top one of its ``depth`` layers, times ``layer_decay`` for each layer
+        further down, the embeddings being one below the lowest. Without, those of a Thinc layer,
+        the head: ``head_factor``.
     """
     if "." not in name:
         return head_factor

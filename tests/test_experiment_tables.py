@@ -125,3 +125,14 @@ def test_no_record_holds_a_path_of_a_machine() -> None:
             text = path.read_text(encoding="utf8")
             assert not [word for word in text.split('"') if word.startswith(("/", "~"))], path
     assert found
+
+
+def test_dev_chooses_the_way_of_each_seed() -> None:
+    few, many = counts_of(1, 1), counts_of(3, 3)
+    dev = {("a", way): {0: few, 1: many} for way in ("model", "neighbors")}
+    dev["a", "mixed"], dev["b", "model"] = {0: many, 1: few}, {0: few}
+    test = {row: {seed: (row, seed) for seed in seeds} for row, seeds in dev.items()}
+    tables._add_chosen(dev, test)
+    assert test["a", "chosen"] == {0: (("a", "mixed"), 0), 1: (("a", "model"), 1)}
+    assert dev["a", "chosen"] == {0: many, 1: many}
+    assert ("b", "chosen") not in test

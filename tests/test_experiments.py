@@ -11,6 +11,7 @@ from collections import Counter
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -27,7 +28,7 @@ sys.path.insert(0, str(SCRIPTS))
 import corpora  # noqa: E402
 import systems  # noqa: E402
 from curves import base_of, curves, seconds_per_update  # noqa: E402
-from huggingface_ner import to_entities  # noqa: E402
+from huggingface_ner import first_pieces, to_entities  # noqa: E402
 from peers import shuffled_batches  # noqa: E402
 from plan import Plan, Run, chosen, read_plan  # noqa: E402
 from record import read_counts  # noqa: E402
@@ -459,6 +460,13 @@ def test_bio_is_read_leniently(labels: str, expected: list[tuple[str, int, int]]
     names = labels.split()
     found = to_entities(names, [(i, i + 1) for i in range(len(names))])
     assert found == [(kind, ((start, end),)) for kind, start, end in expected]
+
+
+def test_first_pieces_of_words_that_begin_in_a_window() -> None:
+    """A word cut by the window before has its first piece there."""
+    words, starts = [None, 0, 1, 1, 2, None], [0, 7, 0, 2, 0, 0]
+    window = SimpleNamespace(word_ids=words, offsets=[(start, start + 2) for start in starts])
+    assert list(first_pieces(window)) == [(2, 1), (4, 2)]
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import spacy
+from documents import name_of, read_docs
 from spacy.tokens import Doc, DocBin
 from subtypes import relabel
 
 from spacy_btl.convert import convert_folder
 from spacy_btl.placement import Policies
-from spacy_btl.scorer import GOLD_KEY
 from spacy_btl.split import split_documents
 
 PARTS = 10
@@ -45,7 +44,7 @@ def prepare(settings: dict[str, Any], source: Path, work: Path, seed: int) -> Pa
         docs, _ = convert_folder(source / settings["folder"], "en", Policies())
         work.mkdir(parents=True, exist_ok=True)
         _write(docs, whole)
-    docs = list(DocBin().from_disk(whole).get_docs(spacy.blank("en").vocab))
+    docs = read_docs(whole)
     parts = _parts(docs, settings.get("group", ".*"))
     first = 2 * seed % PARTS
     test = {first, first + 1}
@@ -70,11 +69,6 @@ def _write(docs: list[Doc], path: Path) -> None:
     partial = path.with_suffix(f".{os.getpid()}.part")
     DocBin(docs=docs, store_user_data=True).to_disk(partial)
     partial.replace(path)
-
-
-def name_of(doc: Doc) -> str:
-    """The name of a document in its corpus."""
-    return str(doc.user_data[GOLD_KEY]["name"])
 
 
 def _some(docs: list[Doc], n: int) -> list[Doc]:

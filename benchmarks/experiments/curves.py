@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import srsly
 from corpora import VARIED
 from plan import Plan, Run, read_plan
-from run import HERE, result_path
+from run import HERE, is_done, result_path
 from tables import SHOWN, WAYS
 
 from spacy_btl.report import render_table
@@ -62,7 +62,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=HERE.parents[1] / "results")
     options = parser.parse_args()
     plan = read_plan(options.plan)
-    there = [run for run in plan.runs if result_path(options.results, run).is_file()]
+    there = [run for run in plan.runs if is_done(plan, run, options.results)]
     records = {run: srsly.read_json(result_path(options.results, run)) for run in there}
     for run in [run for run in records if "training" not in records[run]]:
         del records[run]
@@ -178,7 +178,7 @@ def draw(
     from matplotlib.ticker import NullLocator
 
     arms = list(dict.fromkeys(arm for arm, _ in lines))
-    styles = dict(zip(WAYS, ("-.", "-", ":", "--"), strict=True))
+    styles = {"argmax": "-.", "model": "-", "neighbors": ":", "mixed": "--"}
     panels = {**SHOWN, **COST}
     ticks = sorted({point["x"] for points in lines.values() for point in points})
     with rc_context(RC):

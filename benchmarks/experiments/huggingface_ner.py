@@ -56,7 +56,7 @@ class HuggingFace:
         labels = torch.full(inputs["input_ids"].shape, IGNORED)
         label2id = self.module.config.label2id
         for row, document in enumerate(inputs.pop("overflow_to_sample_mapping").tolist()):
-            for column, word in first_pieces(inputs.word_ids(row)):
+            for column, word in first_pieces(inputs.encodings[row]):
                 labels[row, column] = label2id.get(batch[document].labels[word], IGNORED)
         loss: torch.Tensor = self.module(
             **inputs.to(peers.DEVICE), labels=labels.to(peers.DEVICE)
@@ -75,8 +75,8 @@ class HuggingFace:
         context = [-1] * len(words.texts)
         for row, columns in enumerate(best):
             n_pieces = len(inputs.word_ids(row)) - inputs.word_ids(row).count(None)
-            for column, word in first_pieces(inputs.word_ids(row)):
-                around = min(column, n_pieces - column)
+            for column, word in first_pieces(inputs.encodings[row]):
+                around = min(column, n_pieces + 1 - column)  # pieces stand in columns 1 to n
                 if around > context[word]:
                     context[word] = around
                     labels[word] = self.module.config.id2label[columns[column]]
@@ -96,11 +96,11 @@ class HuggingFace:
         )
 
 
-def first_pieces(word_ids: list[int | None]) -> Iterator[tuple[int, int]]:
-    """Position and word of the first piece of each word of a window."""
+def first_pieces(window: Any) -> Iterator[tuple[int, int]]:
+    """Position and word of the first piece of each word that begins in a window."""
     before = None
-    for column, word in enumerate(word_ids):
-        if word is not None and word != before:
+    for column, (word, (start, _)) in enumerate(zip(window.word_ids, window.offsets, strict=True)):
+        if word is not None and word != before and start == 0:
             yield column, word
         before = word
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import spacy
 import torch
-from spacy.tokens import Doc, DocBin
+from documents import name_of, read_docs
+from spacy.tokens import Doc
 from transformers import get_linear_schedule_with_warmup
 
-from spacy_btl.scorer import GOLD_KEY, gold_entities
+from spacy_btl.scorer import gold_entities
 from spacy_btl.scores import strict_span_scores
 from spacy_btl.transformer import autocast_dtype
 
@@ -38,14 +38,14 @@ class Peer(Protocol):
 def main(make: Callable[[argparse.Namespace, list[Doc]], Peer], description: str) -> None:
     """Train the peer that ``make`` gives for the options and the training documents.
 
-    AdamW with warm-up and linear decay, batches and checkpoint as ours. Writes log.jsonl and
-    predictions.json.
+    AdamW with warm-up and linear decay; batches of about the size of ours, checkpoint as ours.
+    Writes log.jsonl and predictions.json.
     """
     options = read_options(description)
     random.seed(options.seed)
     np.random.seed(options.seed)
     torch.manual_seed(options.seed)
-    parts = {part: read(options.corpus / f"{part}.spacy") for part in ("train", "dev", "test")}
+    parts = {part: read_docs(options.corpus / f"{part}.spacy") for part in ("train", "dev", "test")}
     peer = make(options, parts["train"])
     train(peer, parts["train"], parts["dev"], options)
     written = {
@@ -67,10 +67,6 @@ def read_options(description: str) -> argparse.Namespace:
     parser.add_argument("--window", type=int, default=128, help="word pieces read at once")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
-
-
-def read(path: Path) -> list[Doc]:
-    return list(DocBin().from_disk(path).get_docs(spacy.blank("en").vocab))
 
 
 def train(peer: Peer, train: list[Doc], dev: list[Doc], options: argparse.Namespace) -> None:
@@ -108,7 +104,7 @@ def train(peer: Peer, train: list[Doc], dev: list[Doc], options: argparse.Namesp
 def predict(peer: Peer, docs: list[Doc]) -> dict[str, list[Any]]:
     """Entities by the names of the documents, in their order."""
     peer.module.eval()
-    names = [str(doc.user_data[GOLD_KEY]["name"]) for doc in docs]
+    names = [name_of(doc) for doc in docs]
     with mixed_precision():
         found = peer.predict(docs)
     return dict(zip(names, found, strict=True))

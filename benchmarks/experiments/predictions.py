@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 import srsly
+from documents import name_of
 from spacy.language import Language
 from spacy.training import Example
 
@@ -14,7 +15,7 @@ from spacy_btl.component import BtlKnnNer, component_of
 from spacy_btl.evaluation import read_examples
 from spacy_btl.found import Found
 from spacy_btl.labels import labels_to_spans
-from spacy_btl.scorer import GOLD_KEY, predicted_entities
+from spacy_btl.scorer import predicted_entities
 from spacy_btl.tuning import Dev, Setting, best, grid
 
 Entities = list[tuple[str, tuple[tuple[int, int], ...]]]
@@ -79,14 +80,10 @@ def seconds_per_1000_words(nlp: Language, examples: list[Example]) -> float:
     return 1000 * median(spent[1:]) / words  # the first warms caches
 
 
-def name_of(example: Example) -> str:
-    """The name of the document in its corpus."""
-    return str(example.reference.user_data[GOLD_KEY]["name"])
-
-
 def _as_they_are(nlp: Language, examples: list[Example]) -> dict[str, Entities]:
+    names = [name_of(example.reference) for example in examples]
     docs = nlp.pipe([example.predicted for example in examples])
-    return {name_of(eg): predicted_entities(doc) for eg, doc in zip(examples, docs, strict=True)}
+    return dict(zip(names, map(predicted_entities, docs), strict=True))
 
 
 def _argmax(
@@ -96,7 +93,7 @@ def _argmax(
     for example, values in zip(examples, probabilities, strict=True):
         words = [token for token in example.predicted if not token.is_space]
         labels = values[[token.i for token in words]].argmax(axis=1)
-        found[name_of(example)] = [
+        found[name_of(example.reference)] = [
             (types[kind], ((words[start].idx, words[end - 1].idx + len(words[end - 1])),))
             for start, end, kind in labels_to_spans(labels)
         ]
@@ -105,7 +102,7 @@ def _argmax(
 
 def _by_document(examples: list[Example], found: list[Found]) -> dict[str, Entities]:
     return {
-        name_of(example): [(s.label_, ((s.start_char, s.end_char),)) for s in each.spans]
+        name_of(example.reference): [(s.label_, ((s.start_char, s.end_char),)) for s in each.spans]
         for example, each in zip(examples, found, strict=True)
     }
 

@@ -9,16 +9,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import spacy
 import srsly
+from documents import name_of, read_docs
 from plan import Plan, Run
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 from subtypes import endings
 
 from spacy_btl.counts import DocumentCounts, document_counts
 from spacy_btl.encoders import find_encoder
 from spacy_btl.evaluation import PACKAGES
-from spacy_btl.scorer import GOLD_KEY, gold_entities
+from spacy_btl.scorer import gold_entities
 from spacy_btl.summary import score_documents
 
 PARTS = ("dev", "test")
@@ -66,7 +66,7 @@ def write_record(plan: Plan, run: Run, corpus: Path, work: Path, path: Path) -> 
 
 def _training(corpus: Path) -> dict[str, float]:
     """Size of the training part, and the share of test entities with a type and last word in it."""
-    train, test = (_docs(corpus / f"{part}.spacy") for part in ("train", "test"))
+    train, test = (read_docs(corpus / f"{part}.spacy") for part in ("train", "test"))
     known = {ending for doc in train for ending in endings(doc).values()}
     asked = [ending for doc in test for ending in endings(doc).values()]
     return {
@@ -106,24 +106,16 @@ def read_counts(path: Path, part: str) -> dict[str, dict[str, DocumentCounts]]:
 
 
 def _counts(data: Path, ways: dict[str, Any]) -> dict[str, dict[str, DocumentCounts]]:
-    docs = _docs(data)
+    docs = read_docs(data)
     return {
         way: {
-            _name(doc): document_counts(
-                gold_entities(doc), _entities(found[_name(doc)]), _tokens(doc)
+            name_of(doc): document_counts(
+                gold_entities(doc), _entities(found[name_of(doc)]), _tokens(doc)
             )
             for doc in docs
         }
         for way, found in ways.items()
     }
-
-
-def _docs(path: Path) -> list[Doc]:
-    return list(DocBin().from_disk(path).get_docs(spacy.blank("en").vocab))
-
-
-def _name(doc: Doc) -> str:
-    return str(doc.user_data[GOLD_KEY]["name"])
 
 
 def _entities(values: Iterable[Any]) -> list[Any]:

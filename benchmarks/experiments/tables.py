@@ -21,7 +21,7 @@ import srsly
 from corpora import VARIED
 from plan import Plan, Reading, Run, read_plan
 from record import read_counts
-from run import HERE, result_path
+from run import HERE, is_done, result_path
 
 from spacy_btl.counts import count_tables
 from spacy_btl.report import render_table
@@ -39,7 +39,10 @@ WAYS = {
     "model": "model alone",
     "neighbors": "17 neighbours",
     "mixed": "mixed on dev",
+    "chosen": "as dev chooses",
 }
+"""The last, made here, is the best on dev of model, neighbors and mixed, seed by seed, as
+``fit-knn --dev`` takes it."""
 
 ALONE = "model"
 
@@ -54,7 +57,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=HERE.parents[1] / "results")
     options = parser.parse_args()
     plan = read_plan(options.plan)
-    there = [run for run in plan.runs if result_path(options.results, run).is_file()]
+    there = [run for run in plan.runs if is_done(plan, run, options.results)]
     by_setting: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in there:
         if any(key in plan.corpora[run.corpus] for key in VARIED):
@@ -73,6 +76,7 @@ def render(plan: Plan, runs: list[Run], results: Path, title: str) -> str:
     runs = sorted(runs, key=lambda run: (list(plan.arms).index(run.arm), run.seed))
     summaries = {run: srsly.read_json(result_path(results, run)) for run in runs}
     dev, test = (_by_row(runs, results, part) for part in ("dev", "test"))
+    _add_chosen(dev, test)
     return "\n".join(
         [
             f"# {title}",
@@ -84,17 +88,18 @@ def render(plan: Plan, runs: list[Run], results: Path, title: str) -> str:
             "",
             "## Arms",
             "",
-            "Read by the model alone: the most probable well-formed label sequence. ATL there: its "
-            "mean on the seeds of the row. In brackets after a difference: at how many of several "
-            "seeds the arm is better. Intervals and p are those over documents; what another "
-            "training of the same arm would give is not in them.",
+            "Read by the model alone: the most probable well-formed label sequence. Reference "
+            "there: its mean on the seeds of the row. In brackets after a difference: at how many "
+            "of several seeds the arm is better. Intervals and p are those over documents; what "
+            "another training of the same arm would give is not in them.",
             "",
             *_arms(plan, dev, test),
             *_gains(plan, test),
             "## Ways of reading",
             "",
             "Difference from the model alone in the same runs (95 %). Argmax is that of each token "
-            "by itself, read as BIO the lenient way.",
+            "by itself, read as BIO the lenient way; mixed: a share above 0 and below 1 for the "
+            "neighbours; as dev chooses: the best on dev of model, neighbours and mixed.",
             "",
             *_readings(plan, dev, test),
             "",
@@ -121,7 +126,7 @@ def _arms(plan: Plan, dev: Rows, test: Rows) -> list[str]:
     }
     corrected = _holm_by_column(compared)
     lines: list[str] = []
-    header = ["arm", "seeds", "dev", "test, mean (sd)", "ATL there", "difference", "95 %"]
+    header = ["arm", "seeds", "dev", "test, mean (sd)", "reference there", "difference", "95 %"]
     header += ["effect", "p, Holm"]
     for i, name in enumerate(SHOWN.values()):
         cells = []
@@ -247,6 +252,19 @@ def _by_row(runs: list[Run], results: Path, part: str) -> Rows:
         for way, documents in read_counts(result_path(results, run), part).items():
             rows[run.arm, way][run.seed] = documents
     return dict(rows)
+
+
+def _add_chosen(dev: Rows, test: Rows) -> None:
+    """Add the way that is best on dev, for each arm and seed that neighbours have read."""
+    for arm in [arm for arm, way in dev if way == "mixed"]:
+        for seed in dev[arm, "mixed"]:
+            on_dev = {
+                (arm, way): _on_dev({seed: dev[arm, way][seed]})
+                for way in ("model", "neighbors", "mixed")
+            }
+            best = max(on_dev, key=lambda row: on_dev[row])
+            for rows in (dev, test):
+                rows.setdefault((arm, "chosen"), {})[seed] = rows[best][seed]
 
 
 def _figures(documents: dict[str, Any]) -> np.ndarray:
