@@ -32,6 +32,7 @@ from spacy_btl.summary import score_documents
 from spacy_btl.transformer import build_transformer_model
 
 ROOT = Path(__file__).parents[1]
+CONFIG = srsly.read_yaml(ROOT / "project.yml")["vars"]["config"]
 STEPS = 60  # spaCy's loop counts from 0 and ends after the update of this number
 
 
@@ -54,7 +55,7 @@ def train_tiny(folder: Path, corpus: Path, encoder: Path, seed: int) -> Path:
         "components.btl_knn_ner.model.tok2vec.name": str(encoder),
         "components.btl_knn_ner.model.tok2vec.precision": "float32",
     }
-    train(ROOT / "configs" / "btl.cfg", folder, overrides=overrides)
+    train(ROOT / CONFIG, folder, overrides=overrides)
     return folder / "model-best"
 
 
@@ -426,7 +427,7 @@ def test_no_word_of_a_report_is_saved(
     words -= words_in(encoder.to_bytes())  # what the encoder knew before any training
     words -= {label.encode() for label in spacy.load(trained).get_pipe("btl_knn_ner").labels}
     words -= {b"predicted"}  # a key of the scores in meta.json
-    words -= words_in((ROOT / "configs" / "btl.cfg").read_bytes())
+    words -= words_in((ROOT / CONFIG).read_bytes())
     assert len(words) > 500
     for folder in (trained, fitted):
         for path in folder.rglob("*"):
