@@ -17,9 +17,12 @@ import numpy
 import pytest
 import spacy
 import srsly
+import torch
+from conftest import make_examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin
+from transformers import AutoModel, AutoTokenizer
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "benchmarks" / "experiments"
@@ -34,6 +37,7 @@ from plan import Plan, Run, chosen, read_plan  # noqa: E402
 from record import read_counts  # noqa: E402
 from subtypes import endings, make_types  # noqa: E402
 
+from spacy_btl.component import component_of  # noqa: E402
 from spacy_btl.scorer import gold_entities  # noqa: E402
 
 HASH = {"@architectures": "spacy-btl.HashEmbedTransformer.v1"}
@@ -499,6 +503,31 @@ def test_a_peer_trains_and_predicts(
     assert [row["updates"] for row in log] == [2, 3]
     found = srsly.read_json(work / "predictions.json")
     assert len(found["test"]["model"]) == 4
+
+
+def test_an_encoder_is_taken_from_a_trained_pipeline(tmp_path: Path, tiny_bert: Path) -> None:
+    nlp = spacy.blank("en")
+    encoder = {"@architectures": "spacy-btl.TransformerModel.v1", "name": str(tiny_bert)}
+    head = {"@architectures": "spacy-btl.TokenClassifier.v1", "tok2vec": encoder}
+    nlp.add_pipe("btl_knn_ner", config={"model": head})
+    optimizer = nlp.initialize(lambda: make_examples(nlp))
+    nlp.update(make_examples(nlp), sgd=optimizer)
+    nlp.to_disk(tmp_path / "model")
+    result = call("take_encoder.py", str(tmp_path / "model"), str(tmp_path / "encoder"))
+    assert result.returncode == 0, result.stderr
+    taken, first = (
+        AutoModel.from_pretrained(folder).get_input_embeddings().weight
+        for folder in (tmp_path / "encoder", tiny_bert)
+    )
+    (trained,) = [
+        layer.shims[0]._model.get_input_embeddings().weight
+        for layer in component_of(nlp).model.walk()
+        if layer.name == "btl_transformer"
+    ]
+    assert torch.equal(taken, trained)
+    assert not torch.equal(taken, first)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "encoder")
+    assert tokenizer.get_vocab() == AutoTokenizer.from_pretrained(tiny_bert).get_vocab()
 
 
 def test_spacys_own_recognizer_trains_and_predicts(

@@ -18,9 +18,12 @@ from spacy_btl.component import component_of
 def main() -> None:
     model, output = map(Path, sys.argv[1:])
     layers = component_of(spacy.load(model)).model.walk()
-    shim: Any = next(layer.shims[0] for layer in layers if layer.name == "btl_transformer")
-    shim.tokenizer.save_pretrained(output)
-    shim._hfmodel.transformer.save_pretrained(output)
+    shims = [layer.shims[0] for layer in layers if layer.name == "btl_transformer"]
+    if not shims:
+        sys.exit(f"{model} has no spacy-btl.TransformerModel.v1 of its own")
+    encoder: Any = shims[0]
+    encoder.tokenizer.save_pretrained(output)
+    encoder._model.save_pretrained(output)
 
 
 if __name__ == "__main__":
