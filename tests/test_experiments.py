@@ -38,6 +38,7 @@ from record import read_counts  # noqa: E402
 from subtypes import endings, make_types  # noqa: E402
 
 from spacy_btl.component import component_of  # noqa: E402
+from spacy_btl.file_lock import locked  # noqa: E402
 from spacy_btl.scorer import gold_entities  # noqa: E402
 
 HASH = {"@architectures": "spacy-btl.HashEmbedTransformer.v1"}
@@ -310,6 +311,19 @@ def test_a_run_that_fails_is_told(folder: Path, tmp_path: Path) -> None:
     result = call("run.py", *options(tmp_path))
     assert result.returncode == 1
     assert "failed: sample/hash/odd/0" in result.stderr
+    assert not list((tmp_path / "runs").rglob("*.json"))
+
+
+def test_a_run_is_not_performed_twice_at_a_time(folder: Path, tmp_path: Path) -> None:
+    plan = {**PLAN, "runs": [{**PLAN["runs"][0], "arms": ["atl"], "seeds": [0]}]}
+    srsly.write_yaml(tmp_path / "plan.yml", plan)
+    (tmp_path / "corpora").symlink_to(folder / "corpora")
+    lock = tmp_path / "work/sample/hash/atl/0.lock"
+    lock.parent.mkdir(parents=True)
+    with locked(lock):
+        result = call("run.py", *options(tmp_path))
+    assert result.returncode == 1
+    assert "the lock is held" in result.stderr
     assert not list((tmp_path / "runs").rglob("*.json"))
 
 

@@ -25,6 +25,8 @@ import systems
 from plan import Plan, Run, chosen, read_plan
 from record import write_record
 
+from spacy_btl.file_lock import locked
+
 HERE = Path(__file__).parent
 
 
@@ -49,7 +51,11 @@ def main() -> int:
             print("missing" if run in missing else "done   ", run.key)
         return 0
     if options.one:
-        perform(plan, missing[0], options)
+        for run in missing[:1]:
+            lock = options.work / f"{run.key}.lock"
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            with locked(lock):  # against the same run twice at a time
+                perform(plan, run, options)
         return 0
     with ThreadPoolExecutor(options.jobs) as pool:
         ended = list(pool.map(lambda run: spawn(run, options), missing))
