@@ -13,6 +13,8 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
+from thinc.api import LayerNorm, Linear, Model, Relu, chain, expand_window, residual, with_array
+from thinc.types import Floats2d
 
 Words = list[tuple[str, bool]]
 """Words, and whether a space follows."""
@@ -136,3 +138,20 @@ def make_label_names(size: float = 1.0) -> Callable[[Language], None]:
         linear.set_param("W", weights)
 
     return start
+
+
+@spacy.registry.architectures("experiments.WordWindow.v1")
+def build_word_window(
+    tok2vec: Model[list[Doc], list[Floats2d]], width: int, window_size: int = 1
+) -> Model[list[Doc], list[Floats2d]]:
+    """The vectors (n_tokens, width) of a layer, each with what its neighbours in the text add to it.
+
+    A convolution over ``window_size`` words to either side and a linear layer, added to what came in.
+    """
+    added = chain(
+        LayerNorm(nI=width),
+        expand_window(window_size=window_size),
+        Relu(nO=width, nI=width * (2 * window_size + 1)),
+        Linear(nO=width, nI=width),
+    )
+    return chain(tok2vec, with_array(residual(added), pad=window_size))
