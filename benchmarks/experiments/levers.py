@@ -144,9 +144,9 @@ def make_label_names(size: float = 1.0) -> Callable[[Language], None]:
 def build_word_window(
     tok2vec: Model[list[Doc], list[Floats2d]], width: int, window_size: int = 1
 ) -> Model[list[Doc], list[Floats2d]]:
-    """The vectors (n_tokens, width) of a layer, each with what its neighbours in the text add to it.
+    """The vectors (n_tokens, width) of a layer, each with what the words beside it add to it.
 
-    A convolution over ``window_size`` words to either side and a linear layer, added to what came in.
+    A convolution over ``window_size`` words to either side and a linear layer, added to its input.
     """
     added = chain(
         LayerNorm(nI=width),
