@@ -27,6 +27,9 @@ class CrfLoss(TokenLoss):
 
     reduction: divide the sum over the documents by the number of labelled tokens ("weights" and
         "mean": each token weighs 1), or by nothing ("sum").
+    rate_factor: above 0; what the learning rate is multiplied by for the parameters. A transition
+        has to move by whole units of log-odds from 0, which the rates that a pretrained encoder
+        bears would not let it do in some thousand updates.
 
     The parameters, ``transitions`` (n_labels, n_labels) and ``start`` (n_labels,), begin at 0 and
     follow the optimizer in `finish_update`; its averages are not applied to them.
@@ -34,7 +37,10 @@ class CrfLoss(TokenLoss):
 
     needs_lengths = True  # the component passes the lengths of the documents
 
-    def __init__(self, *, reduction: Reduction = "weights") -> None:
+    def __init__(self, *, rate_factor: float = 20.0, reduction: Reduction = "weights") -> None:
+        if not 0 < rate_factor < float("inf"):
+            raise ValueError(f"rate_factor is {rate_factor}, but must be above 0")
+        self.rate_factor = rate_factor
         self.reduction = one_of("reduction", reduction, ("weights", "mean", "sum"))
         self.parameters: dict[str, Any] = {}
         self._gradients: dict[str, Any] = {}
@@ -76,7 +82,8 @@ class CrfLoss(TokenLoss):
     def finish_update(self, sgd: Optimizer) -> None:
         """Let the optimizer change the parameters by the gradients gathered since the last time."""
         for name, gradient in self._gradients.items():
-            self.parameters[name], _ = sgd((id(self), name), self.parameters[name], gradient)
+            key, weights = (id(self), name), self.parameters[name]
+            self.parameters[name], _ = sgd(key, weights, gradient, lr_scale=self.rate_factor)
         self._gradients = {}
 
     def get_state(self) -> dict[str, Any]:

@@ -191,13 +191,16 @@ def test_other_refusals() -> None:
         loss(make_logits(2), np.array([0, 0]))
     with pytest.raises(ValueError, match="reduction is 'max'"):
         CrfLoss(reduction="max")  # type: ignore[arg-type]
+    for factor in (0.0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match=f"rate_factor is {factor}, but must be above 0"):
+            CrfLoss(rate_factor=factor)
     with pytest.raises(ValueError, match="3 columns, but the CRF has learned 5"):
         make_loss().probabilities(np.zeros((2, 3)))
 
 
 def test_parameters_follow_the_optimizer_and_gather_over_batches() -> None:
     """One step of plain gradient descent after two calls takes both gradients."""
-    loss, logits = make_loss(reduction="sum"), make_logits(2)
+    loss, logits = make_loss(reduction="sum", rate_factor=3.0), make_logits(2)
     before = {name: array.copy() for name, array in loss.parameters.items()}
     expected = {name: np.zeros_like(array) for name, array in before.items()}
     for gold in ([1, 2], [0, 3]):
@@ -208,7 +211,7 @@ def test_parameters_follow_the_optimizer_and_gather_over_batches() -> None:
             expected[name] += single._gradients[name]
     loss.finish_update(SGD(0.1))
     for name, array in loss.parameters.items():
-        np.testing.assert_allclose(array, before[name] - 0.1 * expected[name], atol=1e-6)
+        np.testing.assert_allclose(array, before[name] - 0.3 * expected[name], atol=1e-6)
     adam = Adam(0.1)
     loss(logits, np.array([0, 0]))
     loss.finish_update(adam)
