@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks" / "experiments"))
 
 import record  # noqa: E402
+import rows as counted  # noqa: E402
 import tables  # noqa: E402
 from plan import Plan, Run, read_plan  # noqa: E402
 
@@ -35,6 +36,7 @@ ARMS = {
     # by seed: what is found in the documents
     "atl": {0: (1, 1, 2, 1, 0, 1), 1: (2, 2, 1, 2, 2, 2)},
     "btl": {0: (3, 3, 3, 3, 4, 3), 1: (3, 3, 4, 3, 3, 3), 2: (0, 0, 0, 0, 0, 0)},
+    "more": {0: (3, 3, 3, 3, 3, 3), 2: (1, 0, 0, 0, 0, 0)},  # compared with btl
     "peer": {0: (1, 2, 1, 1, 1, 1)},
 }
 
@@ -47,11 +49,15 @@ def page(tmp_path: Path) -> list[list[str]]:
         path = tmp_path / f"{run.key}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         ways = {"model": counts_of(*ARMS[run.arm][run.seed])}
-        data = gzip.compress(json.dumps({"dev": ways, "test": ways}).encode())
+        on_dev = {"model": {name: each for name, each in ways["model"].items() if name == "d5"}}
+        if run.seed:  # of other documents than those of any test part
+            on_dev["model"] = {"e0": ways["model"]["d0"]}
+        data = gzip.compress(json.dumps({"dev": on_dev, "test": ways}).encode())
         record.counts_path(path).write_bytes(data)
         srsly.write_json(path, {"on_dev_while_training": [], "seconds": 60.0})
     arms = {arm: {"title": arm.upper()} for arm in ARMS}
     arms["peer"]["kind"] = "script"
+    arms["more"]["reference"] = "btl"
     plan = Plan(
         {"c": {"folder": "c"}},
         {"e": {"title": "E"}},
@@ -61,6 +67,7 @@ def page(tmp_path: Path) -> list[list[str]]:
         ("btl", "model"),
         [("atl", "model")],
         [("atl", "model"), ("btl", "model")],
+        [(("more", "model"), ("atl", "model")), (("none", "model"), ("atl", "model"))],
     )
     lines = tables.render(plan, runs, tmp_path, "c").splitlines()
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
@@ -69,17 +76,24 @@ def page(tmp_path: Path) -> list[list[str]]:
 def test_differences_are_on_the_seeds_that_both_have(page: list[list[str]]) -> None:
     rows = {row[0]: row for row in page[: len(ARMS) + 2]}  # the first table: micro F1
     assert rows["ATL"][1] == "2"
-    assert rows["ATL"][5] == "reference"
+    assert rows["ATL"][5:] == [""] * 6
     assert rows["BTL"][1] == "3"
     mean = sum(f1(*found) for found in ARMS["btl"].values()) / 3
     assert rows["BTL"][3].startswith(f"{mean:.3f} (0.")
     both = {arm: (*ARMS[arm][0], *ARMS[arm][1]) for arm in ("atl", "btl")}
-    there = sum(f1(*found) for found in ARMS["atl"].values()) / 2
-    assert rows["BTL"][4] == f"{there:.3f}"
-    assert rows["BTL"][5] == f"{f1(*both['btl']) - f1(*both['atl']):+.3f} (2 of 2)"
+    all_of_btl = (*both["btl"], *ARMS["btl"][2])
+    assert rows["BTL"][4:7] == [f"{f1(*all_of_btl):.3f}", "ATL", f"{f1(*both['atl']):.3f}"]
+    assert rows["BTL"][7] == f"{f1(*both['btl']) - f1(*both['atl']):+.3f} (2 of 2)"
     assert rows["PEER"][3] == f"{f1(*ARMS['peer'][0]):.3f} (one seed)"
-    assert rows["PEER"][4] == f"{f1(*ARMS['atl'][0]):.3f}"
-    assert rows["PEER"][5] == f"{f1(*ARMS['peer'][0]) - f1(*ARMS['atl'][0]):+.3f}"
+    assert rows["PEER"][5:7] == ["ATL", f"{f1(*ARMS['atl'][0]):.3f}"]
+    assert rows["PEER"][7] == f"{f1(*ARMS['peer'][0]) - f1(*ARMS['atl'][0]):+.3f}"
+
+
+def test_an_arm_is_compared_with_its_reference(page: list[list[str]]) -> None:
+    rows = {row[0]: row for row in page[: len(ARMS) + 2]}
+    more, btl = ((*ARMS[arm][0], *ARMS[arm][2]) for arm in ("more", "btl"))
+    assert rows["MORE"][5:7] == ["BTL", f"{f1(*btl):.3f}"]
+    assert rows["MORE"][7] == f"{f1(*more) - f1(*btl):+.3f} (1 of 2)"
 
 
 def test_what_the_default_gains(page: list[list[str]]) -> None:
@@ -91,14 +105,34 @@ def test_what_the_default_gains(page: list[list[str]]) -> None:
     assert table[0][3].endswith("(2 of 2)")
     assert table[2][0] == "first"  # the steps
     assert table[4][:4] == table[0][:4]
+    assert table[5][0] == "first"  # others; without those of arms that were not run
+    assert table[7][:3] == ["MORE, model alone", "ATL, model alone", "1"]
+    assert table[8][0] == "first"  # on documents that are in no dev part
+    unseen = {arm: (*ARMS[arm][0][:5], *ARMS[arm][1][:5]) for arm in ("atl", "btl")}
+    assert table[10][3].startswith(f"{f1(*unseen['btl']) - f1(*unseen['atl']):+.3f} (")
+    assert table[11][:3] == ["BTL, model alone", "PEER", "1"]
+
+
+def test_differences_over_seeds() -> None:
+    """Mean and t-interval of three seeds, by the formula in a book."""
+    own = {seed: counts_of(found) for seed, found in enumerate((1, 2, 4))}
+    other = {seed: counts_of(1) for seed in range(3)}
+    gains = [f1(found) - f1(1) for found in (1, 2, 4)]
+    mean = sum(gains) / 3
+    half = 4.302653 * (sum((gain - mean) ** 2 for gain in gains) / 2 / 3) ** 0.5
+    expected = f"; {mean:+.3f} ({mean - half:+.3f} to {mean + half:+.3f})"
+    assert tables._over_seeds(own, other, 0) == expected
+    assert tables._seeds_better(own, other, 0) == " (2 of 3)"
+    assert tables._over_seeds({0: own[0], 1: own[1]}, other, 0) == ""
 
 
 def test_p_is_corrected_over_the_rows(page: list[list[str]]) -> None:
     rows = {row[0]: row for row in page[: len(ARMS) + 2]}
     own = {arm: {s: counts_of(*found) for s, found in seeds.items()} for arm, seeds in ARMS.items()}
-    plain = [tables._compare(own[arm], own["atl"]).p[0] for arm in ("btl", "peer")]
-    assert plain[0] < 0.01 < plain[1]
-    assert [rows[name][8] for name in ("BTL", "PEER")] == [tables._p(p) for p in holm(plain)]
+    references = {"btl": "atl", "more": "btl", "peer": "atl"}
+    plain = [counted.difference(own[arm], own[other]).p[0] for arm, other in references.items()]
+    assert plain[0] < 0.01 < plain[2]
+    assert [rows[name.upper()][10] for name in references] == [tables._p(p) for p in holm(plain)]
 
 
 def test_a_record_names_the_encoder_of_its_arm(
@@ -132,7 +166,7 @@ def test_dev_chooses_the_way_of_each_seed() -> None:
     dev = {("a", way): {0: few, 1: many} for way in ("model", "neighbors")}
     dev["a", "mixed"], dev["b", "model"] = {0: many, 1: few}, {0: few}
     test = {row: {seed: (row, seed) for seed in seeds} for row, seeds in dev.items()}
-    tables._add_chosen(dev, test)
+    counted.add_chosen(dev, test)
     assert test["a", "chosen"] == {0: (("a", "mixed"), 0), 1: (("a", "model"), 1)}
     assert dev["a", "chosen"] == {0: many, 1: many}
     assert ("b", "chosen") not in test

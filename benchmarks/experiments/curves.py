@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import srsly
 from corpora import VARIED
 from plan import Plan, Run, read_plan
+from rows import SHOWN, WAYS
 from run import HERE, is_done, result_path
-from tables import SHOWN, WAYS
 
 from spacy_btl.report import render_table
 from spacy_btl.report_plots import COLOURS, MARKS, MISSING, RC, has_matplotlib

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ class Plan:
     """What the default is compared with, beside the peers."""
     steps: list[Reading]
     """What lies on the way from the usual training to the default."""
+    others: list[tuple[Reading, Reading]] = field(default_factory=list)
+    """More pairs to compare, the first less the second."""
 
     def kind(self, run: Run) -> dict[str, Any]:
         """How the arm of a run is trained."""
@@ -76,7 +78,8 @@ def read_plan(path: Path) -> Plan:
                         runs[Run(corpus, encoder, arm, seed)] = None
     default, *_ = readings([values.get("default", [next(iter(tables["arms"])), "model"])])
     shown = {name: readings(values.get(name, [])) for name in ("against", "steps")}
-    return Plan(**tables, kinds=kinds, runs=list(runs), default=default, **shown)
+    others = [tuple(readings(pair)) for pair in values.get("others", [])]
+    return Plan(**tables, kinds=kinds, runs=list(runs), default=default, **shown, others=others)
 
 
 def readings(values: Iterable[Iterable[str]]) -> list[Reading]:

@@ -2,11 +2,11 @@
 
 python benchmarks/experiments/tables.py --output results
 
-For each corpus and encoder: every arm read by the model alone, mean and spread over the seeds, and
-its difference from the first arm of the plan; then what the ways of reading with neighbours change
-in each arm. Differences are those on the test documents of all seeds that both have, paired by
-document: 95 % interval (bootstrap), effect size, p of the permutation test with Holm's correction
-over the rows of a table.
+For each corpus and encoder: every arm read by the model alone, and its difference from the arm that
+the plan names as its reference; what the default gains; and what the ways of reading change in each
+arm. Differences are those on the test documents of all seeds that both have, paired by document:
+95 % interval (bootstrap), effect size, p of the permutation test with Holm's correction over the
+rows of a table.
 """
 
 import argparse
@@ -16,38 +16,28 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import srsly
 from corpora import VARIED
 from plan import Plan, Reading, Run, read_plan
-from record import read_counts
+from rows import (
+    ALONE,
+    SHOWN,
+    WAYS,
+    Rows,
+    difference,
+    differences_by_seed,
+    figures,
+    figures_together,
+    holm_by_figure,
+    read_rows,
+    score_on_dev,
+    without_dev,
+)
 from run import HERE, is_done, result_path
+from scipy.stats import t as student_t
 
-from spacy_btl.counts import count_tables
 from spacy_btl.report import render_table
-from spacy_btl.scores import FIGURES, figure_array
-from spacy_btl.statistics import compare, holm, spread_over_runs
-
-SHOWN = {
-    "ents_f": "strict span F1, micro",
-    "ents_macro_f": "strict span F1, macro",
-    "token_macro_r": "token unweighted accuracy, without O",
-}
-COLUMNS = [FIGURES.index(key) for key in SHOWN]
-WAYS = {
-    "argmax": "argmax of the model",
-    "model": "model alone",
-    "neighbors": "17 neighbours",
-    "mixed": "mixed on dev",
-    "chosen": "as dev chooses",
-}
-"""The last, made here, is the best on dev of model, neighbors and mixed, seed by seed, as
-``fit-knn --dev`` takes it."""
-
-ALONE = "model"
-
-Rows = dict[Reading, dict[int, Any]]
-"""Counts of the documents by arm and way, then by seed."""
+from spacy_btl.statistics import spread_over_runs
 
 
 def main() -> int:
@@ -75,8 +65,7 @@ def render(plan: Plan, runs: list[Run], results: Path, title: str) -> str:
     """The page of one corpus with one encoder."""
     runs = sorted(runs, key=lambda run: (list(plan.arms).index(run.arm), run.seed))
     summaries = {run: srsly.read_json(result_path(results, run)) for run in runs}
-    dev, test = (_by_row(runs, results, part) for part in ("dev", "test"))
-    _add_chosen(dev, test)
+    dev, test = read_rows(runs, results)
     return "\n".join(
         [
             f"# {title}",
@@ -88,13 +77,15 @@ def render(plan: Plan, runs: list[Run], results: Path, title: str) -> str:
             "",
             "## Arms",
             "",
-            "Read by the model alone: the most probable well-formed label sequence. Reference "
-            "there: its mean on the seeds of the row. In brackets after a difference: at how many "
-            "of several seeds the arm is better. Intervals and p are those over documents; what "
-            "another training of the same arm would give is not in them.",
+            "Read by the model alone: the most probable well-formed label sequence. Mean (sd): of "
+            "the seeds; together: on the documents of all of them, as is the difference from the "
+            "reference; there: the reference on the same documents. In brackets after a "
+            "difference: at how many of several seeds the arm is better. Intervals and p are "
+            "those over documents; what another training of the same arm would give is not in "
+            "them.",
             "",
             *_arms(plan, dev, test),
-            *_gains(plan, test),
+            *_gains(plan, dev, test),
             "## Ways of reading",
             "",
             "Difference from the model alone in the same runs (95 %). Argmax is that of each token "
@@ -115,83 +106,103 @@ def render(plan: Plan, runs: list[Run], results: Path, title: str) -> str:
 
 
 def _arms(plan: Plan, dev: Rows, test: Rows) -> list[str]:
-    """A table for each figure: the arms, read by the model alone, against the first of them."""
-    reference = (next(iter(plan.arms)), ALONE)
-    against = test.get(reference, {})
-    rows = {row: seeds for row, seeds in test.items() if row[1] == ALONE}
+    """A table for each figure: the arms, read by the model alone, against their references."""
+    rows = {arm: seeds for (arm, way), seeds in test.items() if way == ALONE}
+    first = next(iter(plan.arms))
+    reference = {arm: plan.arms[arm].get("reference", first) for arm in rows}
     compared = {
-        row: difference
-        for row, seeds in rows.items()
-        if row != reference and (difference := _compare(seeds, against))
+        arm: found
+        for arm, seeds in rows.items()
+        if arm != reference[arm] and (found := difference(seeds, rows.get(reference[arm], {})))
     }
-    corrected = _holm_by_column(compared)
+    corrected = holm_by_figure(compared)
+    header = ["arm", "seeds", "dev", "test, mean (sd)", "together", "reference", "there"]
+    header += ["difference", "95 %", "effect", "p, Holm"]
     lines: list[str] = []
-    header = ["arm", "seeds", "dev", "test, mean (sd)", "reference there", "difference", "95 %"]
-    header += ["effect", "p, Holm"]
     for i, name in enumerate(SHOWN.values()):
         cells = []
-        for row, seeds in rows.items():
-            cells.append([plan.arms[row[0]]["title"], str(len(seeds)), f"{_on_dev(dev[row]):.3f}"])
-            cells[-1].append(_mean_and_spread(seeds, i))
-            if row in compared:
-                c = compared[row]
-                there = {seed: against[seed] for seed in set(seeds) & set(against)}
-                cells[-1] += [
-                    _mean_and_spread(there, i).split()[0],
-                    f"{c.difference[i]:+.3f}{_seeds_better(seeds, against, i)}",
-                    f"{c.low[i]:+.3f} to {c.high[i]:+.3f}",
-                    f"{c.effect[i]:+.2f}",
-                    _p(corrected[row][i]),
-                ]
-            else:
-                cells[-1] += ["", "reference" if row == reference else "", "", "", ""]
+        for arm, seeds in rows.items():
+            on_dev = f"{score_on_dev(dev[arm, ALONE]):.3f}"
+            cells.append([plan.arms[arm]["title"], str(len(seeds)), on_dev])
+            cells[-1] += [_mean_and_spread(seeds, i), f"{figures_together(seeds)[i]:.3f}"]
+            if arm not in compared:
+                cells[-1] += [""] * 6
+                continue
+            c, other = compared[arm], rows[reference[arm]]
+            there = {seed: other[seed] for seed in set(seeds) & set(other)}
+            cells[-1] += [
+                plan.arms[reference[arm]]["title"],
+                f"{figures_together(there)[i]:.3f}",
+                f"{c.difference[i]:+.3f}{_seeds_better(seeds, other, i)}",
+                f"{c.low[i]:+.3f} to {c.high[i]:+.3f}",
+                f"{c.effect[i]:+.2f}",
+                _p(corrected[arm][i]),
+            ]
         lines += [f"### {name[0].upper()}{name[1:]}", "", *render_table(header, cells), ""]
     return lines
 
 
 def _mean_and_spread(seeds: dict[int, Any], figure: int) -> str:
-    spread = spread_over_runs([_figures(each) for each in seeds.values()])
+    spread = spread_over_runs([figures(each) for each in seeds.values()])
     sd = f"{spread.sd[figure]:.3f}" if len(seeds) > 1 else "one seed"
     return f"{spread.mean[figure]:.3f} ({sd})"
 
 
-def _gains(plan: Plan, test: Rows) -> list[str]:
-    """The default against what a user would have without it, and the steps on the way to it."""
+def _gains(plan: Plan, dev: Rows, test: Rows) -> list[str]:
+    """The default against what a user would have without it, the steps on the way to it, others."""
     if plan.default not in test:
         return []
     peers = [row for row in test if "kind" in plan.arms[row[0]]]
     against = [(plan.default, row) for row in (*plan.against, *peers)]
     steps = [(after, before) for before, after in pairwise(plan.steps)]
-    return [
+    lines = [
         "## What the default gains",
         "",
-        "The first less the second, on the seeds of both (95 %); in brackets: at how many of the "
-        "seeds the first is better. Last the steps on the way from the usual training.",
+        "The first less the second, on the test documents of the seeds of both (95 %); in "
+        "brackets: at how many of the seeds the first is better; after a semicolon, where there "
+        "are three seeds or more: mean and 95 % (t) of the differences of the seeds, whose "
+        "trainings share documents.",
         "",
         *_differences(plan, test, against),
+        "",
+        "The steps on the way from the usual training:",
         "",
         *_differences(plan, test, steps),
         "",
     ]
+    if others := _differences(plan, test, plan.others):
+        lines += ["Other readings of other arms:", "", *others, ""]
+    unseen = without_dev(dev, test)
+    n_unseen, n = (sum(map(len, rows[plan.default].values())) for rows in (unseen, test))
+    if 0 < n_unseen < n:
+        lines += [
+            f"Dev of one seed is in the test part of another. On the {n_unseen} of {n} test "
+            "documents that are in no dev part, and so had no say in what the default is:",
+            "",
+            *_differences(plan, unseen, against),
+            "",
+        ]
+    return lines
 
 
 def _differences(plan: Plan, test: Rows, pairs: list[tuple[Reading, Reading]]) -> list[str]:
+    """A table of them, empty where none of the pairs was run."""
     compared = {
-        pair: difference
+        pair: found
         for pair in pairs
-        if all(row in test for row in pair)
-        and (difference := _compare(test[pair[0]], test[pair[1]]))
+        if all(row in test for row in pair) and (found := difference(test[pair[0]], test[pair[1]]))
     }
-    corrected = _holm_by_column(compared)
+    corrected = holm_by_figure(compared)
     cells = []
     for pair, c in compared.items():
         own, other = (test[row] for row in pair)
         cells.append([_name(plan, row) for row in pair] + [str(len(set(own) & set(other)))])
         for i in range(len(SHOWN)):
-            better = _seeds_better(own, other, i)
-            cells[-1] += [f"{c.difference[i]:+.3f} ({c.low[i]:+.3f} to {c.high[i]:+.3f}){better}"]
+            better, by_seed = _seeds_better(own, other, i), _over_seeds(own, other, i)
+            interval = f"({c.low[i]:+.3f} to {c.high[i]:+.3f})"
+            cells[-1] += [f"{c.difference[i]:+.3f} {interval}{better}{by_seed}"]
             cells[-1] += [_p(corrected[pair][i])]
-    return render_table(["first", "second", "seeds", *_columns()], cells)
+    return render_table(["first", "second", "seeds", *_columns()], cells) if cells else []
 
 
 def _name(plan: Plan, row: Reading) -> str:
@@ -211,14 +222,14 @@ def _p(value: float) -> str:
 def _readings(plan: Plan, dev: Rows, test: Rows) -> list[str]:
     """One table: what neighbours change, against the model alone of the same runs."""
     compared = {
-        row: difference
+        row: found
         for row, seeds in test.items()
-        if row[1] != ALONE and (difference := _compare(seeds, test[row[0], ALONE]))
+        if row[1] != ALONE and (found := difference(seeds, test[row[0], ALONE]))
     }
-    corrected = _holm_by_column(compared)
+    corrected = holm_by_figure(compared)
     cells = []
     for row, c in compared.items():
-        change = _on_dev(dev[row]) - _on_dev(dev[row[0], ALONE])
+        change = score_on_dev(dev[row]) - score_on_dev(dev[row[0], ALONE])
         cells.append([plan.arms[row[0]]["title"], WAYS[row[1]], str(len(test[row]))])
         cells[-1].append(f"{change:+.3f}")
         for i in range(len(SHOWN)):
@@ -231,74 +242,31 @@ def _readings(plan: Plan, dev: Rows, test: Rows) -> list[str]:
 
 def _best_on_dev(plan: Plan, dev: Rows) -> str:
     most = max(len(seeds) for seeds in dev.values())
-    arm, way = max((row for row in dev if len(dev[row]) == most), key=lambda row: _on_dev(dev[row]))
+    arm, way = max(
+        (row for row in dev if len(dev[row]) == most), key=lambda row: score_on_dev(dev[row])
+    )
     seeds = "one seed" if most == 1 else f"{most} seeds"
     return (
         f"Best on dev, of those with {seeds}: **{plan.arms[arm]['title']}, {WAYS[way]}** "
-        f"({_on_dev(dev[arm, way]):.3f}, mean of strict micro and macro F1)."
+        f"({score_on_dev(dev[arm, way]):.3f}, mean of strict micro and macro F1)."
     )
 
 
-def _seeds_better(own: dict[int, Any], reference: dict[int, Any], figure: int) -> str:
+def _seeds_better(own: dict[int, Any], other: dict[int, Any], figure: int) -> str:
     """At how many of several seeds a figure is higher, as `` (2 of 3)``."""
-    common = sorted(set(own) & set(reference))
-    n = sum(_figures(own[s])[figure] > _figures(reference[s])[figure] for s in common)
-    return f" ({n} of {len(common)})" if len(common) > 1 else ""
+    by_seed = differences_by_seed(own, other)[:, figure]
+    return f" ({(by_seed > 0).sum()} of {len(by_seed)})" if len(by_seed) > 1 else ""
 
 
-def _by_row(runs: list[Run], results: Path, part: str) -> Rows:
-    rows: Rows = defaultdict(dict)
-    for run in runs:
-        for way, documents in read_counts(result_path(results, run), part).items():
-            rows[run.arm, way][run.seed] = documents
-    return dict(rows)
-
-
-def _add_chosen(dev: Rows, test: Rows) -> None:
-    """Add the way that is best on dev, for each arm and seed that neighbours have read."""
-    for arm in [arm for arm, way in dev if way == "mixed"]:
-        for seed in dev[arm, "mixed"]:
-            on_dev = {
-                (arm, way): _on_dev({seed: dev[arm, way][seed]})
-                for way in ("model", "neighbors", "mixed")
-            }
-            best = max(on_dev, key=lambda row: on_dev[row])
-            for rows in (dev, test):
-                rows.setdefault((arm, "chosen"), {})[seed] = rows[best][seed]
-
-
-def _figures(documents: dict[str, Any]) -> np.ndarray:
-    _, (table,) = count_tables(list(documents.values()))
-    return figure_array(table.sum(axis=0))[COLUMNS]
-
-
-def _on_dev(seeds: dict[int, Any]) -> float:
-    """What a setting is chosen by: the mean of micro and macro F1 on dev, over the seeds."""
-    return float(np.mean([_figures(each)[:2].mean() for each in seeds.values()]))
-
-
-def _compare(own: dict[int, Any], reference: dict[int, Any]) -> Any:
-    """On the documents of all seeds in which both were run; None where there is no such seed.
-
-    Each document is in the test part of one seed.
-    """
-    pairs = [
-        (own[seed][name], reference[seed][name])
-        for seed in sorted(set(own) & set(reference))
-        for name in sorted(own[seed])
-    ]
-    if not pairs:
-        return None
-    _, (first, second) = count_tables([a for a, _ in pairs], [b for _, b in pairs])
-    return compare(first, second, lambda sums: figure_array(sums)[..., COLUMNS])
-
-
-def _holm_by_column(compared: dict[Any, Any]) -> dict[Any, np.ndarray]:
-    if not compared:
-        return {}
-    p = np.stack([c.p for c in compared.values()])
-    columns = np.stack([holm(column) for column in p.T], axis=1)
-    return dict(zip(compared, columns, strict=True))
+def _over_seeds(own: dict[int, Any], other: dict[int, Any], figure: int) -> str:
+    """Mean and 95 % of the seeds' differences, as ``; +0.010 (-0.002 to +0.022)``."""
+    by_seed = differences_by_seed(own, other)
+    n = len(by_seed)
+    if n < 3:
+        return ""
+    spread = spread_over_runs(by_seed)
+    mean, half = spread.mean[figure], student_t.ppf(0.975, n - 1) * spread.sd[figure] / n**0.5
+    return f"; {mean:+.3f} ({mean - half:+.3f} to {mean + half:+.3f})"
 
 
 def _curves(plan: Plan, summaries: dict[Run, Any]) -> list[str]:
