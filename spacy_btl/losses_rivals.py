@@ -6,7 +6,7 @@ they differ in what they let the model learn.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from .losses_base import (
     SoftmaxLoss,
     array_module,
     cross_entropy,
+    one_of,
     softmax,
     to_texts,
 )
@@ -59,19 +60,33 @@ class DiceLoss(SoftmaxLoss):
 
         1/D sum_n w_t sum_c  1 - (2 q_c y_c + gamma) / (q_c + y_c + gamma).
 
-    The paper states it for one binary question; the code of its authors sums over the columns too,
-    though with sums over the batch in the denominator.
+    That is the paper's, which states it for one binary question. Over a softmax of many columns it
+    gives a gold label whose ``p_t`` is small hardly a gradient, and may never leave ``O``. With
+    sums over the tokens of a batch inside the fraction, as the code of its authors has them in the
+    denominator and Milletari et al. 2016 (arXiv 1606.04797) in both, it is a soft F1 of each label:
 
-    gamma: smoothing, above 0, since without it a negative example has no gradient.
+        1/C sum_c  1 - (2 sum_n w_t q_c y_c + gamma) / (sum_n w_t q_c + sum_n w_t y_c + gamma)
+
+    with C the number of columns, or 1 for ``reduction`` "sum".
+
+    over: "token" for the first formula, "batch" for the second.
+    gamma: smoothing, above 0, since without it a negative example has no gradient. Over a batch,
+        labels that it does not hold are pushed down the harder the greater it is.
     alpha: 0 or more. The formula of the paper has 1; its authors' code trains named entities with
         0.01, the default here: the gradient goes through the factor too, so that a gold label's
         term is least at ``p = 1 / (1 + alpha)``, which for alpha 1 is one half.
     """
 
     def __init__(
-        self, *, gamma: float = 1.0, alpha: float = 0.01, reduction: Reduction = "weights"
+        self,
+        *,
+        over: Literal["token", "batch"] = "token",
+        gamma: float = 1.0,
+        alpha: float = 0.01,
+        reduction: Reduction = "weights",
     ) -> None:
         super().__init__(reduction=reduction)
+        self.over = one_of("over", over, ("token", "batch"))
         if gamma <= 0:
             raise ValueError(f"gamma is {gamma}, but must be above 0")
         self.gamma = gamma
@@ -79,9 +94,7 @@ class DiceLoss(SoftmaxLoss):
 
     def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
         xp = array_module(logits)
-        scale = self._scale(labels, weights)
         rows = xp.arange(len(labels))
-        gold = (rows, labels)
         p = softmax(logits)
         # 1 - p; that of the largest as the sum of the others, which is exact where it nears 0.
         top = (rows, p.argmax(axis=1))
@@ -91,20 +104,39 @@ class DiceLoss(SoftmaxLoss):
         rest[top] = others.sum(axis=1)
         # Below alpha 1 the slope of the factor is infinite at p = 1.
         rest = xp.maximum(rest, np.finfo(logits.dtype).tiny)
-        q = rest**self.alpha * p
-        terms = q / (q + self.gamma)
-        terms[gold] = (1.0 - q[gold]) / (q[gold] + 1.0 + self.gamma)
-        loss = (scale * terms.sum(axis=1)).sum()
-        # slope: p_c times d loss / d p_c, first through q_c
-        slope = self.gamma / (q + self.gamma) ** 2
-        slope[gold] = -(2.0 + self.gamma) / (q[gold] + 1.0 + self.gamma) ** 2
+        terms = self._over_tokens if self.over == "token" else self._over_batch
+        slope, loss = terms(rest**self.alpha * p, (rows, labels), labels, weights)
+        # slope: p_c times d loss / d p_c, through d loss / d q_c
         slope *= rest ** (self.alpha - 1.0) * (1.0 - (1.0 + self.alpha) * p) * p
         gradient = slope - p * slope.sum(axis=1, keepdims=True)
         # Near p = 1 two large numbers cancel; the row sums to 0, so its other entries tell the one.
         gradient[top] = 0.0
         gradient[top] = -gradient.sum(axis=1)
-        gradient *= scale[:, None]
         return gradient, loss
+
+    def _over_tokens(
+        self, q: Array, gold: Any, labels: Array, weights: Array
+    ) -> tuple[Array, Array]:
+        """The derivative with respect to ``q``, and the loss."""
+        scale = self._scale(labels, weights)
+        terms = q / (q + self.gamma)
+        terms[gold] = (1.0 - q[gold]) / (q[gold] + 1.0 + self.gamma)
+        slope = self.gamma / (q + self.gamma) ** 2
+        slope[gold] = -(2.0 + self.gamma) / (q[gold] + 1.0 + self.gamma) ** 2
+        return scale[:, None] * slope, (scale * terms.sum(axis=1)).sum()
+
+    def _over_batch(
+        self, q: Array, gold: Any, labels: Array, weights: Array
+    ) -> tuple[Array, Array]:
+        xp = array_module(q)
+        w = weights[labels][:, None]
+        y = xp.zeros_like(q)
+        y[gold] = 1.0
+        top = 2.0 * (w * q * y).sum(axis=0) + self.gamma
+        bottom = (w * (q + y)).sum(axis=0) + self.gamma
+        columns = 1.0 if self.reduction == "sum" else float(q.shape[1])
+        slope = w * (top / bottom**2 - 2.0 * y / bottom) / columns
+        return slope, (1.0 - top / bottom).sum() / columns
 
 
 class MajorityOrMinority(SoftmaxLoss):

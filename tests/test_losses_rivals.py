@@ -85,6 +85,43 @@ def literal(formula, loss, logits, labels, weights):
     return x.grad.numpy(), total.item()
 
 
+def literal_dice_over_a_batch(loss, logits, labels, weights):
+    """Gradient and loss, one column at a time."""
+    x = torch.tensor(np.asarray(logits, dtype=np.float64), requires_grad=True)
+    total = torch.zeros((), dtype=torch.float64)
+    kept = [n for n, label in enumerate(labels) if label != MISSING]
+    for c in range(x.shape[1]):
+        both = predicted = true = 0.0
+        for n in kept:
+            p = torch.softmax(x[n], 0)[c]
+            q, w = (1 - p) ** loss.alpha * p, float(weights[labels[n]])
+            both, predicted = both + w * q * (labels[n] == c), predicted + w * q
+            true += w * (labels[n] == c)
+        total = total + 1 - (2 * both + loss.gamma) / (predicted + true + loss.gamma)
+    if loss.reduction != "sum":
+        total = total / x.shape[1]
+    if not kept:
+        return np.zeros(x.shape), 0.0
+    total.backward()
+    return x.grad.numpy(), total.item()
+
+
+@pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize(("gamma", "alpha"), [(1.0, 0.01), (1e-4, 0.0), (0.1, 1.0)])
+def test_dice_over_a_batch_equals_its_formula(weights, reduction, gamma, alpha):
+    loss = DiceLoss(over="batch", gamma=gamma, alpha=alpha, reduction=reduction)
+    loss.class_weights = None if weights is None else np.array(weights, dtype=np.float32)
+    for labels in HAND_MADE.values():
+        logits = np.random.default_rng(0).normal(size=(len(labels), 5)).astype(np.float32) * 2
+        w = np.ones(5) if weights is None else np.array(weights, dtype=np.float64)
+        d_expected, expected = literal_dice_over_a_batch(loss, logits, labels, w)
+        gradient, value = loss(logits, np.array(labels, dtype=np.int64))
+        assert gradient.dtype == np.float32
+        assert value == pytest.approx(expected, rel=1e-5, abs=1e-5)
+        assert gradient == pytest.approx(d_expected, rel=1e-4, abs=1e-5)
+
+
 @pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS)
 def test_equals_the_formula(rival, weights):
     formula, loss = rival

@@ -3,9 +3,9 @@
 python benchmarks/experiments/run.py --corpora ../shared/corpora --jobs 2
 
 A killed run starts anew. Settings are those of the plan; what changes elsewhere (an arm's
-configuration file, a corpus) is not noticed: delete the record. Each run writes one JSON file below
-the results: its configuration, seed, updates, time, the scores on dev while it trained, and the
-figures of each document. Models and predictions stay in the work folder.
+configuration file, a corpus) is not noticed: delete the record and the work folder, which keeps
+splits, models and predictions. Each run writes one JSON file below the results: its configuration,
+seed, updates, time, the scores on dev while it trained, and the figures of each document.
 """
 
 import argparse
