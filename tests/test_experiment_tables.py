@@ -11,6 +11,7 @@ import srsly
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks" / "experiments"))
 
+import choice  # noqa: E402
 import record  # noqa: E402
 import rows as counted  # noqa: E402
 import tables  # noqa: E402
@@ -111,6 +112,34 @@ def test_what_the_default_gains(page: list[list[str]]) -> None:
     unseen = {arm: (*ARMS[arm][0][:5], *ARMS[arm][1][:5]) for arm in ("atl", "btl")}
     assert table[10][3].startswith(f"{f1(*unseen['btl']) - f1(*unseen['atl']):+.3f} (")
     assert table[11][:3] == ["BTL, model alone", "PEER", "1"]
+
+
+def test_what_the_default_is_chosen_by(tmp_path: Path) -> None:
+    """On the seeds that all arms have; an arm that one corpus lacks is left out."""
+    by_corpus = {
+        "c": {"atl": {0: (1, 1), 1: (4, 4)}, "btl": {0: (2, 2)}, "peer": {0: (4, 4)}},
+        "d": {"atl": {0: (3, 3), 1: (1, 1)}, "btl": {0: (4, 4), 1: (2, 2)}},
+    }
+    runs = []
+    for corpus, arms in by_corpus.items():
+        for arm, seeds in arms.items():
+            for seed, found in seeds.items():
+                runs.append(Run(corpus, "e", arm, seed))
+                path = tmp_path / f"{runs[-1].key}.json"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                ways = {"model": counts_of(*found)}
+                data = gzip.compress(json.dumps({"dev": ways, "test": {}}).encode())
+                record.counts_path(path).write_bytes(data)
+    titles = {arm: {"title": arm.upper()} for arm in ("peer", "atl", "btl")}
+    plan = Plan({}, {}, {}, titles, runs, ("btl", "model"), [], [])
+    page = choice.render_choice(plan, runs, tmp_path).splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page if "|" in line]
+    assert cells[0][2:4] == ["c, seeds 0", "d, seeds 0, 1"]
+    assert [row[0] for row in cells[2:]] == ["BTL", "ATL"]
+    best = [f1(2, 2), (f1(4, 4) + f1(2, 2)) / 2]
+    assert [cell.split(" / ")[0] for cell in cells[2][2:5]] == [
+        f"{x:.3f}" for x in (*best, sum(best) / 2)
+    ]
 
 
 def test_differences_over_seeds() -> None:
