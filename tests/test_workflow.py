@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -433,6 +434,18 @@ def test_no_word_of_a_report_is_saved(
         for path in folder.rglob("*"):
             if path.is_file():
                 assert words & words_in(path.read_bytes()) == set(), path
+
+
+def test_packaging_begins_with_an_empty_folder(tmp_path: Path) -> None:
+    """Whatever a build that was cut short has left."""
+    left = tmp_path / "packages" / "en_x-1.0" / "build" / "bdist" / "neighbors"
+    left.parent.mkdir(parents=True)
+    left.write_text("cut short", encoding="utf8")
+    commands = {each["name"]: each for each in srsly.read_yaml(ROOT / "project.yml")["commands"]}
+    first = shlex.split(commands["package"]["script"][0])
+    for _ in range(2):  # and where there is no such folder
+        subprocess.run([sys.executable, *first[1:]], cwd=tmp_path, check=True)
+        assert list(tmp_path.rglob("*")) == [tmp_path / "packages"]
 
 
 def test_no_sentence_of_a_report_is_in_the_wheel(
