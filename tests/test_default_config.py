@@ -1,5 +1,6 @@
 """The configuration that is shipped is the one that the experiments measured."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -31,6 +32,27 @@ def test_the_shipped_configuration_is_that_of_the_arm(arm: str, name: str, tmp_p
     optimizer.setdefault("layer_decay", 0.87)
     optimizer.setdefault("head_factor", 4.0)
     assert config.interpolate() == shipped.interpolate()
+
+
+@pytest.mark.parametrize("name", SHIPPED.values())
+def test_the_project_sets_what_the_configuration_has(name: str) -> None:
+    project = srsly.read_yaml(ROOT / "project.yml")
+    (command,) = [each for each in project["commands"] if each["name"] == "train"]
+    words = shlex.split(command["script"][0])
+    names = [word[2:] for word in words if word.startswith("--") and "." in word]
+    assert "training.optimizer.head_factor" in names
+    config = load_config(ROOT / "configs" / name, interpolate=False)
+    variables = project["vars"]
+    for key in names:
+        *sections, last = key.split(".")
+        place = config
+        for section in sections:
+            place = place[section]
+        assert last in place, key
+    optimizer = config["training"]["optimizer"]
+    assert optimizer["head_factor"] == variables["head_factor"]
+    assert optimizer["learn_rate"]["initial_rate"] == variables["learn_rate"]
+    assert config["training"]["max_steps"] == variables["max_steps"]
 
 
 def test_the_default_of_the_plan_is_shipped() -> None:
