@@ -157,13 +157,25 @@ def _mean_and_spread(seeds: dict[int, Any], figure: int) -> str:
 
 def _gains(plan: Plan, dev: Rows, test: Rows) -> list[str]:
     """The default against what a user would have without it, the steps on the way to it, others."""
-    if plan.default not in test:
-        return []
     peers = [row for row in test if "kind" in plan.arms[row[0]]]
     against = [(plan.default, row) for row in (*plan.against, *peers)]
     steps = [(after, before) for before, after in pairwise(plan.steps)]
+    unseen = without_dev(dev, test)
+    parts = {
+        "The default:": _differences(plan, test, against),
+        "The steps on the way to it from the usual training:": _differences(plan, test, steps),
+        "Others:": _differences(plan, test, plan.others),
+    }
+    n_unseen, n = (sum(map(len, rows.get(plan.default, {}).values())) for rows in (unseen, test))
+    if 0 < n_unseen < n:
+        parts[
+            "Dev of one seed is in the test part of another. The default on the "
+            f"{n_unseen} of {n} test documents that are in no dev part:"
+        ] = _differences(plan, unseen, against)
+    if not any(parts.values()):
+        return []
     lines = [
-        "## What the default gains",
+        "## Gains",
         "",
         "The first less the second, on the test documents of the seeds of both (95 %); in "
         "brackets: at how many of the seeds the first is better; after a semicolon, where there "
@@ -171,25 +183,9 @@ def _gains(plan: Plan, dev: Rows, test: Rows) -> list[str]:
         "trainings share documents. As dev chooses: the best on dev of model alone, 17 neighbours "
         "and mixed, seed by seed.",
         "",
-        *_differences(plan, test, against),
-        "",
-        "The steps on the way from the usual training:",
-        "",
-        *_differences(plan, test, steps),
-        "",
     ]
-    if others := _differences(plan, test, plan.others):
-        lines += ["Other readings of other arms:", "", *others, ""]
-    unseen = without_dev(dev, test)
-    n_unseen, n = (sum(map(len, rows[plan.default].values())) for rows in (unseen, test))
-    if 0 < n_unseen < n:
-        lines += [
-            f"Dev of one seed is in the test part of another. On the {n_unseen} of {n} test "
-            "documents that are in no dev part, and so had no say in what the default is:",
-            "",
-            *_differences(plan, unseen, against),
-            "",
-        ]
+    for heading, table in parts.items():
+        lines += [heading, "", *table, ""] if table else []
     return lines
 
 
