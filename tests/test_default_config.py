@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT / "benchmarks" / "experiments"))
 
 import systems  # noqa: E402
 from plan import Run, read_plan  # noqa: E402
-from spacy.util import load_config  # noqa: E402
+from spacy.util import load_config, registry  # noqa: E402
 
 SHIPPED = {"btl-layers": "btl.cfg", "atl-layers": "atl.cfg"}
 
@@ -32,6 +32,20 @@ def test_the_shipped_configuration_is_that_of_the_arm(arm: str, name: str, tmp_p
     optimizer.setdefault("layer_decay", 0.87)
     optimizer.setdefault("head_factor", 4.0)
     assert config.interpolate() == shipped.interpolate()
+
+
+PLAN = read_plan(ROOT / "benchmarks" / "experiments" / "plan.yml")
+
+
+@pytest.mark.parametrize("name", [name for name, arm in PLAN.arms.items() if "config" in arm])
+def test_batcher_and_optimizer_of_every_arm_are_whole(name: str, tmp_path: Path) -> None:
+    run = next(run for run in PLAN.runs if run.arm == name)
+    settings = PLAN.settings(run)
+    config = systems.pipeline_config(PLAN.arms[name], settings, tmp_path, 0, tmp_path)
+    config = config.interpolate()
+    blocks = {key: config["training"][key] for key in ("batcher", "optimizer")}
+    assert all(map(callable, registry.resolve(blocks).values()))
+    assert config["training"]["max_steps"] == settings["training.max_steps"]
 
 
 @pytest.mark.parametrize("name", SHIPPED.values())
