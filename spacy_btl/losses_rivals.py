@@ -117,7 +117,7 @@ class DiceLoss(SoftmaxLoss):
     def _over_tokens(
         self, q: Array, gold: Any, labels: Array, weights: Array
     ) -> tuple[Array, Array]:
-        """The derivative with respect to ``q``, and the loss."""
+        """The derivative with respect to ``q`` (n_tokens, n_labels), and the loss."""
         scale = self._scale(labels, weights)
         terms = q / (q + self.gamma)
         terms[gold] = (1.0 - q[gold]) / (q[gold] + 1.0 + self.gamma)
@@ -128,6 +128,7 @@ class DiceLoss(SoftmaxLoss):
     def _over_batch(
         self, q: Array, gold: Any, labels: Array, weights: Array
     ) -> tuple[Array, Array]:
+        """The same, of the second formula."""
         xp = array_module(q)
         w = weights[labels][:, None]
         y = xp.zeros_like(q)
