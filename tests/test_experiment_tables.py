@@ -11,6 +11,7 @@ import srsly
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks" / "experiments"))
 
+import bands  # noqa: E402
 import choice  # noqa: E402
 import record  # noqa: E402
 import rows as counted  # noqa: E402
@@ -153,6 +154,29 @@ def test_differences_over_seeds() -> None:
     assert tables._over_seeds(own, other, 0) == expected
     assert tables._seeds_better(own, other, 0) == " (2 of 3)"
     assert tables._over_seeds({0: own[0], 1: own[1]}, other, 0) == ""
+
+
+def test_bands_hold_the_types_with_so_many_mentions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Type by type what the difference is; a type is in one band, its figures are its own."""
+    monkeypatch.setattr(bands, "LEAST", (3, 2, 1))
+    gold = [("often", (at,)) for at in TOKENS[:3]] + [("rare", (TOKENS[3],))]
+    both, often, neither = (document_counts(gold, gold[:n], TOKENS) for n in (4, 3, 0))
+    test = {("a", "model"): {0: {"d": both}}, ("b", "model"): {0: {"d": often}, 1: {"d": neither}}}
+    arms = {"a": {"title": "A"}, "b": {"title": "B"}, "c": {"title": "C"}}
+    plan = Plan({}, {}, {}, arms, [], ("a", "model"), [], [])
+    pairs = [(("a", "model"), ("b", "model")), (("c", "model"), ("b", "model"))]
+    _, _, *lines = bands.render_bands(plan, test, pairs)
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert [row[:4] for row in cells] == [
+        ["3 or more (1 types)", "A, model alone", "B, model alone", "1"],
+        ["1 to 1 (1 types)", "A, model alone", "B, model alone", "1"],
+    ]
+    equal, all_of_it = "1.000 - 1.000 = +0.000", "1.000 - 0.000 = +1.000"
+    assert [row[i].partition(" (")[0] for row in cells for i in (4, 5, 6)] == [
+        *[equal] * 3,
+        *[all_of_it] * 3,
+    ]
+    assert bands.render_bands(plan, test, pairs[1:]) == []
 
 
 def test_p_is_corrected_over_the_rows(page: list[list[str]]) -> None:

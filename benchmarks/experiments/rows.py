@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from plan import Reading, Run
+from plan import Plan, Reading, Run
 from record import read_counts
 from run import result_path
 
@@ -120,3 +120,10 @@ def holm_by_figure(compared: Mapping[Any, Any]) -> dict[Any, np.ndarray]:
     p = np.stack([each.p for each in compared.values()])
     columns = np.stack([holm(column) for column in p.T], axis=1)
     return dict(zip(compared, columns, strict=True))
+
+
+def title_of(plan: Plan, row: Reading) -> str:
+    """An arm and how it is read, in words; of a peer, which has one way, the arm alone."""
+    arm, way = row
+    title = str(plan.arms[arm]["title"])
+    return title if "kind" in plan.arms[arm] else f"{title}, {WAYS[way]}"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import srsly
+from bands import render_bands
 from choice import render_choice
 from corpora import VARIED
 from plan import Plan, Reading, Run, read_plan
@@ -32,6 +33,7 @@ from rows import (
     holm_by_figure,
     read_rows,
     score_on_dev,
+    title_of,
     without_dev,
 )
 from run import HERE, is_done, result_path
@@ -172,6 +174,10 @@ def _gains(plan: Plan, dev: Rows, test: Rows) -> list[str]:
             "Dev of one seed is in the test part of another. The default on the "
             f"{n_unseen} of {n} test documents that are in no dev part:"
         ] = _differences(plan, unseen, against)
+    parts[
+        "Where the gain over the usual training lies: types by their gold mentions in the test "
+        "documents of these seeds, the figures of each band on its own types alone:"
+    ] = render_bands(plan, test, _over_the_usual(plan))
     if not any(parts.values()):
         return []
     lines = [
@@ -189,6 +195,13 @@ def _gains(plan: Plan, dev: Rows, test: Rows) -> list[str]:
     return lines
 
 
+def _over_the_usual(plan: Plan) -> list[tuple[Reading, Reading]]:
+    """The default and others against the usual training, which is the first step."""
+    usual = plan.steps[0]
+    others = [first for first, second in plan.others if second == usual]
+    return [(first, usual) for first in (plan.default, *others)]
+
+
 def _differences(plan: Plan, test: Rows, pairs: list[tuple[Reading, Reading]]) -> list[str]:
     """A table of them, empty where none of the pairs was run."""
     compared = {
@@ -200,18 +213,13 @@ def _differences(plan: Plan, test: Rows, pairs: list[tuple[Reading, Reading]]) -
     cells = []
     for pair, c in compared.items():
         own, other = (test[row] for row in pair)
-        cells.append([_name(plan, row) for row in pair] + [str(len(set(own) & set(other)))])
+        cells.append([title_of(plan, row) for row in pair] + [str(len(set(own) & set(other)))])
         for i in range(len(SHOWN)):
             better, by_seed = _seeds_better(own, other, i), _over_seeds(own, other, i)
             interval = f"({c.low[i]:+.3f} to {c.high[i]:+.3f})"
             cells[-1] += [f"{c.difference[i]:+.3f} {interval}{better}{by_seed}"]
             cells[-1] += [_p(corrected[pair][i])]
     return render_table(["first", "second", "seeds", *_columns()], cells) if cells else []
-
-
-def _name(plan: Plan, row: Reading) -> str:
-    title = plan.arms[row[0]]["title"]
-    return title if "kind" in plan.arms[row[0]] else f"{title}, {WAYS[row[1]]}"
 
 
 def _columns() -> list[str]:
