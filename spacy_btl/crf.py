@@ -19,7 +19,16 @@ from thinc.api import Optimizer, to_numpy
 
 from .forward_backward import Floats, Posterior, forward_backward
 from .labels import MISSING, column_types
-from .losses_base import Array, Reduction, TokenLoss, array_module, check_labels, one_of, to_texts
+from .losses_base import (
+    Array,
+    Reduction,
+    TokenLoss,
+    array_module,
+    at_least_0,
+    check_labels,
+    one_of,
+    to_texts,
+)
 
 
 class CrfLoss(TokenLoss):
@@ -37,11 +46,14 @@ class CrfLoss(TokenLoss):
 
     needs_lengths = True  # the component passes the lengths of the documents
 
-    def __init__(self, *, rate_factor: float = 20.0, reduction: Reduction = "weights") -> None:
+    def __init__(
+        self, *, rate_factor: float = 20.0, reduction: Reduction = "weights", tau: float = 0.0
+    ) -> None:
         if not 0 < rate_factor < float("inf"):
             raise ValueError(f"rate_factor is {rate_factor}, but must be above 0")
         self.rate_factor = rate_factor
         self.reduction = one_of("reduction", reduction, ("weights", "mean", "sum"))
+        self.tau = at_least_0("tau", tau)
         self.parameters: dict[str, Any] = {}
         self._gradients: dict[str, Any] = {}
 
@@ -61,6 +73,7 @@ class CrfLoss(TokenLoss):
         n_labelled = np.count_nonzero(labels != MISSING)
         if not n_labelled:
             return xp.zeros_like(guesses), 0.0
+        logits = self._with_prior(logits)
         agrees = (labels[:, None] == MISSING) | (labels[:, None] == np.arange(logits.shape[1]))
         free = self._posterior(logits, lengths)
         gold = self._posterior(np.where(agrees, logits, -np.inf), lengths)

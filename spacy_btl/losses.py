@@ -25,6 +25,7 @@ from .losses_base import (
     SoftmaxLoss,
     TokenLoss,
     array_module,
+    at_least_0,
     cross_entropy,
     divisor,
     one_of,
@@ -68,6 +69,8 @@ class BinaryTokenLabels(TokenLoss):
     scheme: how columns belong to types, "bio" or "io".
     copies_from: who makes the copies: this loss, of every batch, or `spacy_btl.batcher`, whose
         batches are one copy each. Only the reading of "all" differs.
+    tau: logit adjustment of every copy, see `TokenLoss`: 0 or more, and 0 under "all", where all
+        copies but one tell a token ``O`` and the shares of the labels are no prior.
 
     ``seen``, kept with the model, is what `probabilities` needs under "all": for the tokens seen of
     each label their number, the sum of what they counted for in the copy of their own type, and the
@@ -83,6 +86,7 @@ class BinaryTokenLabels(TokenLoss):
         reduction: Reduction = "weights",
         scheme: Scheme = "bio",
         copies_from: Literal["loss", "batcher"] = "loss",
+        tau: float = 0.0,
     ) -> None:
         self.other_classes = one_of("other_classes", other_classes, ("outside", "mask"))
         self.softmax = one_of("softmax", softmax, ("all", "pair"))
@@ -90,6 +94,9 @@ class BinaryTokenLabels(TokenLoss):
         self.reduction = one_of("reduction", reduction, ("weights", "mean", "sum"))
         self.scheme = one_of("scheme", scheme, ("bio", "io"))
         self.copies_from = one_of("copies_from", copies_from, ("loss", "batcher"))
+        self.tau = at_least_0("tau", tau)
+        if tau and softmax == "all":
+            raise ValueError('tau needs softmax = "pair"')
         self.seen: Array | None = None
         self.label_counts: Array | None = None
 
@@ -117,7 +124,7 @@ class BinaryTokenLabels(TokenLoss):
                 'with overlapping entities class weights are counted on "training", or not at all'
             )
         return layered_loss(
-            guesses,
+            self._with_prior(guesses),
             truths,
             self._weights(guesses, truths),
             mask_others=self.other_classes == "mask",
@@ -140,6 +147,7 @@ class BinaryTokenLabels(TokenLoss):
             ``p(c) / p(O) = w_c q(c) / (w_O (1 - q(type of c)))`` in the softmax of each type. Its
             columns keep their ``p(c)``; ``O`` gets what the types leave over.
         "pair", "mask": ``p(c) / p(O) = w_c q(c) / (w_O q(O))``, the softmax of all columns.
+        "pair" with ``tau``: these odds, times the shares' ``(s_O / s_c) ** tau``.
         "all": a token of type c is told ``O`` by all copies but its own, hence
             ``p(c) / p(O) = a_c q(c) / sum_y b_y q(y)`` with ``a_y`` and ``b_y`` what a token of
             label y counts for on average in the copy of its own type and as ``O``. Both are known

@@ -26,10 +26,17 @@ class TokenLoss(Loss[Array, Array, Array, float]):
     weighting: how class weights come from token counts; None for no weights.
     class_weights: (n_labels,) weight of each column, where these are fixed; set by `prepare`, and
         kept with the model.
+    tau: 0 or more. In training, ``tau`` times the log of each label's share of the training tokens
+        is added to its logit, a label without any counted as if it had one (logit adjustment:
+        Menon et al. 2021, arXiv 2007.07314, eq. 10). Where that makes the logits fit, those without
+        it stand for the true probabilities over the shares to the power of ``tau``.
+    log_prior: (n_labels,) log of the shares; set by `prepare`, kept with the model.
     """
 
     weighting: ClassWeights | None = None
     class_weights: Array | None = None
+    tau: float = 0.0
+    log_prior: Array | None = None
 
     def __call__(self, guesses: Array, truths: Array) -> tuple[Array, float]:
         """Gradient (n_tokens, n_labels) with respect to the logits, and loss.
@@ -44,11 +51,12 @@ class TokenLoss(Loss[Array, Array, Array, float]):
         if not len(rows):
             return xp.zeros_like(guesses), 0.0
         weights = self._weights(guesses, labels[rows])
+        logits = self._with_prior(guesses)
         if len(rows) == len(labels):  # nothing to leave out, so nothing to copy
-            gradient, loss = self._compute(guesses, labels, weights)
+            gradient, loss = self._compute(logits, labels, weights)
         else:
             gradient = xp.zeros_like(guesses)
-            gradient[rows], loss = self._compute(guesses[rows], labels[rows], weights)
+            gradient[rows], loss = self._compute(logits[rows], labels[rows], weights)
         return gradient, float(loss)
 
     def get_grad(self, guesses: Array, truths: Array) -> Array:
@@ -68,6 +76,8 @@ class TokenLoss(Loss[Array, Array, Array, float]):
         self.class_weights = None
         if self.weighting is not None and self.weighting.is_fixed:
             self.class_weights = self.weighting.from_counts(counts, names).astype("float32")
+        n = np.maximum(np.asarray(counts, dtype="float64"), 1.0)
+        self.log_prior = np.log(n / n.sum()) if self.tau else None
 
     def probabilities(self, logits: Array) -> Array:
         """Label probabilities (n_tokens, n_labels) that these logits stand for, rows sum to 1."""
@@ -75,12 +85,28 @@ class TokenLoss(Loss[Array, Array, Array, float]):
 
     def get_state(self) -> dict[str, Any]:
         """What was learned from the data and belongs to the model, as JSON-serializable values."""
-        return {"class_weights": to_texts(self.class_weights)}
+        names = ("class_weights", "log_prior")
+        return {name: to_texts(getattr(self, name)) for name in names}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Take over what `get_state` gave."""
-        weights = state["class_weights"]
-        self.class_weights = None if weights is None else np.asarray(weights, dtype="float32")
+        for name, dtype in (("class_weights", "float32"), ("log_prior", "float64")):
+            texts = state.get(name)
+            setattr(self, name, None if texts is None else np.asarray(texts, dtype=dtype))
+
+    def _with_prior(self, logits: Array) -> Array:
+        """What the loss is computed of: the logits (n_tokens, n_labels), with ``tau`` their prior.
+
+        Raises ValueError where there is none, or one of another number of labels.
+        """
+        if not self.tau:
+            return logits
+        if self.log_prior is None:
+            raise ValueError("logit adjustment needs the token counts of the training data first")
+        if len(self.log_prior) != logits.shape[1]:
+            raise ValueError(f"{logits.shape[1]} labels, but a prior of {len(self.log_prior)}")
+        shift = array_module(logits).asarray(self.tau * self.log_prior, dtype=logits.dtype)
+        return logits + shift
 
     def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
         """As `__call__`, for one labelled token at least; weights (n_labels,)."""
@@ -136,6 +162,13 @@ def one_of(name: str, value: str, choices: tuple[str, ...]) -> Any:
     """The value of a setting; ValueError where it is none of its choices."""
     if value not in choices:
         raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(choices)}")
+    return value
+
+
+def at_least_0(name: str, value: float) -> float:
+    """The value of a setting; ValueError where it is negative or no number."""
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{name} is {value}, but must be 0 or more")
     return value
 
 

@@ -5,21 +5,21 @@ Here ``p`` is the softmax of a token's logits, ``t`` its gold label, ``w_t`` its
 they differ in what they let the model learn.
 """
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from .labels import OUTSIDE
+from .losses import AllTokenLabels
 from .losses_base import (
     Array,
     Reduction,
     SoftmaxLoss,
     array_module,
+    at_least_0,
     cross_entropy,
     one_of,
     softmax,
-    to_texts,
 )
 
 
@@ -32,7 +32,7 @@ class FocalLoss(SoftmaxLoss):
 
     def __init__(self, *, gamma: float = 2.0, reduction: Reduction = "weights") -> None:
         super().__init__(reduction=reduction)
-        self.gamma = _at_least_0("gamma", gamma)
+        self.gamma = at_least_0("gamma", gamma)
 
     def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
         xp = array_module(logits)
@@ -90,7 +90,7 @@ class DiceLoss(SoftmaxLoss):
         if gamma <= 0:
             raise ValueError(f"gamma is {gamma}, but must be above 0")
         self.gamma = gamma
-        self.alpha = _at_least_0("alpha", alpha)
+        self.alpha = at_least_0("alpha", alpha)
 
     def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
         xp = array_module(logits)
@@ -165,48 +165,13 @@ class MajorityOrMinority(SoftmaxLoss):
         return cross_entropy(logits, (labels, scale))
 
 
-class LogitAdjustment(SoftmaxLoss):
-    """Cross-entropy of ``x + tau log prior`` (Menon et al. 2021, arXiv 2007.07314, eq. 10).
+class LogitAdjustment(AllTokenLabels):
+    """Cross-entropy of ``x + tau log prior``, as `TokenLoss` says.
 
-    The prior is the share of each label among the training tokens (`prepare`), a label without any
-    counted as if it had one. It is added in training only: at the optimum the plain softmax of
-    ``x`` is ``q(c) / prior_c^tau``, scaled, and for tau 1 its argmax has the least mean error over
-    the labels rather than over the tokens.
-
-    tau: 0 or more; 0 is the cross-entropy. Class weights of frequency beside it correct twice.
+    For tau 1 the argmax of ``x`` has the least mean error over the labels rather than over the
+    tokens. 0 is the cross-entropy. Class weights of frequency beside it correct twice.
     """
 
     def __init__(self, *, tau: float = 1.0, reduction: Reduction = "weights") -> None:
         super().__init__(reduction=reduction)
-        self.tau = _at_least_0("tau", tau)
-        self.log_prior: Array | None = None
-
-    def prepare(self, counts: Array, names: Sequence[str]) -> None:
-        """As `TokenLoss.prepare`, with the prior."""
-        super().prepare(counts, names)
-        n = np.maximum(np.asarray(counts, dtype="float64"), 1.0)
-        self.log_prior = np.log(n / n.sum())
-
-    def get_state(self) -> dict[str, Any]:
-        """As `TokenLoss.get_state`, with ``log_prior``."""
-        return {**super().get_state(), "log_prior": to_texts(self.log_prior)}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Take over what `get_state` gave."""
-        super().set_state(state)
-        prior = state["log_prior"]
-        self.log_prior = None if prior is None else np.asarray(prior, dtype="float64")
-
-    def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
-        if self.log_prior is None:
-            raise ValueError("logit adjustment needs the token counts of the training data first")
-        if len(self.log_prior) != logits.shape[1]:
-            raise ValueError(f"{logits.shape[1]} labels, but a prior of {len(self.log_prior)}")
-        shift = array_module(logits).asarray(self.tau * self.log_prior, dtype=logits.dtype)
-        return cross_entropy(logits + shift, (labels, self._scale(labels, weights)))
-
-
-def _at_least_0(name: str, value: float) -> float:
-    if not 0 <= value < float("inf"):
-        raise ValueError(f"{name} is {value}, but must be 0 or more")
-    return value
+        self.tau = at_least_0("tau", tau)
