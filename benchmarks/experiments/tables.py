@@ -196,10 +196,12 @@ def _gains(plan: Plan, dev: Rows, test: Rows) -> list[str]:
 
 
 def _over_the_usual(plan: Plan) -> list[tuple[Reading, Reading]]:
-    """The default and others against the usual training, which is the first step."""
-    usual = plan.steps[0]
-    others = [first for first, second in plan.others if second == usual]
-    return [(first, usual) for first in (plan.default, *others)]
+    """The default and others against the usual training, which is the first of the steps."""
+    return [
+        (first, usual)
+        for usual in plan.steps[:1]
+        for first in (plan.default, *(own for own, other in plan.others if other == usual))
+    ]
 
 
 def _differences(plan: Plan, test: Rows, pairs: list[tuple[Reading, Reading]]) -> list[str]:
