@@ -23,7 +23,7 @@ docs: $(VENV)/.installed
 
 # The exact versions of constraints.txt, so that a run today is a run tomorrow.
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 10) and "Python 3.10 or newer is needed, tested with 3.11: make PYTHON=python3.11 ...")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11, 5) and "The versions of constraints.txt need Python 3.11.5 or newer: make PYTHON=python3.11 ... (the package alone takes 3.10)")'
 	@echo "Making $(VENV) and installing the package with the tested versions (minutes, once)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[project,dev]'

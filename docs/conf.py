@@ -29,7 +29,13 @@ html_show_copyright = False
 CONTENTS = {
     "Start": ["docs/quickstart", "docs/brat"],
     "Use": ["docs/annotate", "docs/companions", "docs/deploying", "docs/troubleshooting"],
-    "Understand": ["docs/predictions", "docs/neighbors", "docs/evaluation", "docs/config"],
+    "Understand": [
+        "docs/predictions",
+        "docs/neighbors",
+        "docs/evaluation",
+        "docs/config",
+        "docs/commands",
+    ],
     "Trust": ["docs/privacy", "docs/security"],
     "Figures": [
         "docs/benchmarks",

@@ -14,7 +14,7 @@ and both the sum and its gradient have a closed form in one pass's logits. No co
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -30,7 +30,6 @@ from .losses_base import (
     divisor,
     one_of,
     softmax,
-    to_texts,
 )
 from .losses_layers import layer_log_softmax, layered_loss
 from .losses_prior import seen_over_copies, without_prior
@@ -76,6 +75,8 @@ class BinaryTokenLabels(TokenLoss):
     each label their number, the sum of what they counted for in the copy of their own type, and the
     sum of what they counted for as ``O``; (3, n_labels), None before the first.
     """
+
+    kept: ClassVar = {**TokenLoss.kept, "seen": "float64", "label_counts": "float64"}
 
     def __init__(
         self,
@@ -147,7 +148,9 @@ class BinaryTokenLabels(TokenLoss):
             ``p(c) / p(O) = w_c q(c) / (w_O (1 - q(type of c)))`` in the softmax of each type. Its
             columns keep their ``p(c)``; ``O`` gets what the types leave over.
         "pair", "mask": ``p(c) / p(O) = w_c q(c) / (w_O q(O))``, the softmax of all columns.
-        "pair" with ``tau``: these odds, times the shares' ``(s_O / s_c) ** tau``.
+        "pair" with ``tau``: these odds, times the shares' ``(s_O / s_c) ** tau``, in the softmax of
+            all columns: types raised like that may have more than 1 together, which would leave
+            ``O`` nothing.
         "all": a token of type c is told ``O`` by all copies but its own, hence
             ``p(c) / p(O) = a_c q(c) / sum_y b_y q(y)`` with ``a_y`` and ``b_y`` what a token of
             label y counts for on average in the copy of its own type and as ``O``. Both are known
@@ -164,7 +167,7 @@ class BinaryTokenLabels(TokenLoss):
             if self.copies_from == "batcher" and seen is not None and self.label_counts is not None:
                 seen = seen_over_copies(seen, self.label_counts, self.other_classes == "mask")
             return softmax(logits) if seen is None else without_prior(logits, seen)
-        if self.other_classes == "mask":
+        if self.other_classes == "mask" or self.tau:
             return softmax(logits)
         _, width = self._columns(logits)
         result = xp.empty_like(logits)
@@ -180,18 +183,6 @@ class BinaryTokenLabels(TokenLoss):
         super().prepare(counts, names)
         self.seen = None
         self.label_counts = np.asarray(counts, dtype="float64")
-
-    def get_state(self) -> dict[str, Any]:
-        """As `TokenLoss.get_state`, with ``seen`` and the token counts of the training data."""
-        own = {"seen": to_texts(self.seen), "label_counts": to_texts(self.label_counts)}
-        return {**super().get_state(), **own}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Take over what `get_state` gave."""
-        super().set_state(state)
-        for name in ("seen", "label_counts"):
-            values = state.get(name)
-            setattr(self, name, None if values is None else np.asarray(values, dtype="float64"))
 
     def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
         xp = array_module(logits)

@@ -5,7 +5,7 @@ whose label is `MISSING` takes no part. Column 0 is ``O``.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from thinc import util
@@ -31,8 +31,10 @@ class TokenLoss(Loss[Array, Array, Array, float]):
         Menon et al. 2021, arXiv 2007.07314, eq. 10). Where that makes the logits fit, those without
         it stand for the true probabilities over the shares to the power of ``tau``.
     log_prior: (n_labels,) log of the shares; set by `prepare`, kept with the model.
+    kept: the attributes that belong to the model, arrays or None, with their types.
     """
 
+    kept: ClassVar[dict[str, str]] = {"class_weights": "float32", "log_prior": "float64"}
     weighting: ClassWeights | None = None
     class_weights: Array | None = None
     tau: float = 0.0
@@ -85,13 +87,12 @@ class TokenLoss(Loss[Array, Array, Array, float]):
 
     def get_state(self) -> dict[str, Any]:
         """What was learned from the data and belongs to the model, as JSON-serializable values."""
-        names = ("class_weights", "log_prior")
-        return {name: to_texts(getattr(self, name)) for name in names}
+        return {name: to_texts(getattr(self, name)) for name in self.kept}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take over what `get_state` gave."""
-        for name, dtype in (("class_weights", "float32"), ("log_prior", "float64")):
-            texts = state.get(name)
+        """Take over what `get_state` gave; KeyError where a part is missing."""
+        for name, dtype in self.kept.items():
+            texts = state[name]
             setattr(self, name, None if texts is None else np.asarray(texts, dtype=dtype))
 
     def _with_prior(self, logits: Array) -> Array:
@@ -102,7 +103,9 @@ class TokenLoss(Loss[Array, Array, Array, float]):
         if not self.tau:
             return logits
         if self.log_prior is None:
-            raise ValueError("logit adjustment needs the token counts of the training data first")
+            raise ValueError(
+                "logit adjustment needs the token counts of the training data first: nlp.initialize"
+            )
         if len(self.log_prior) != logits.shape[1]:
             raise ValueError(f"{logits.shape[1]} labels, but a prior of {len(self.log_prior)}")
         shift = array_module(logits).asarray(self.tau * self.log_prior, dtype=logits.dtype)
@@ -166,7 +169,7 @@ def one_of(name: str, value: str, choices: tuple[str, ...]) -> Any:
 
 
 def at_least_0(name: str, value: float) -> float:
-    """The value of a setting; ValueError where it is negative or no number."""
+    """The value of a setting; ValueError where it is negative or not finite."""
     if not 0 <= value < float("inf"):
         raise ValueError(f"{name} is {value}, but must be 0 or more")
     return value

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import spacy
 import typer
@@ -120,7 +119,7 @@ def test_block(
             for words in commands:
                 run_command(words)
     else:
-        assert language == ""  # a listing of files or of output
+        assert language in ("", "console")  # a listing of files or of output; how commands are used
 
 
 def test_the_quick_start_tells_what_comes_out(stage: Path) -> None:
@@ -167,7 +166,8 @@ def check_command(words: list[str]) -> None:
         known = {name for param in command.params for name in param.opts}
         options = {word for word in words[5:] if word.startswith("-")}
         assert options - known == set()
-        required = [p for p in command.params if isinstance(p, click.Argument) and p.required]
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        required = [p for p in arguments if p.required]
         given = [word for word in words[5:] if not word.startswith("-")]
         assert len(given) >= len(required)
     elif words[0] == "python" and words[1].endswith(".py"):
@@ -222,6 +222,27 @@ def test_error_texts_are_those_of_the_code() -> None:
     code = re.sub(r"\{[^{}]*\}", "...", code)
     assert len(texts) > 10
     assert [text for text in texts if text not in code] == []
+
+
+def test_the_page_of_commands_has_them_all() -> None:
+    """It is what `typer spacy_btl.cli utils docs` writes, whose form depends on its version."""
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf8")
+    parts = re.split(r"^## `python -m spacy btl ([\w-]+)`$", page, flags=re.MULTILINE)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    group: Any = typer.main.get_command(spacy_app)
+    commands = group.commands["btl"].commands
+    assert sections.keys() == commands.keys()
+    for name, section in sections.items():
+        listed = re.findall(r"^\* `(-.+?)`", section, flags=re.MULTILINE)
+        shown = {option for each in listed for option in re.findall(r"--[\w-]+", each)}
+        options = {
+            option
+            for param in commands[name].params
+            if param.param_type_name == "option"
+            for option in (*param.opts, *param.secondary_opts)
+            if option.startswith("--")
+        }
+        assert shown == options | {"--help"}, name
 
 
 def test_the_list_of_commands_fits_a_terminal() -> None:

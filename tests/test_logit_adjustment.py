@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import srsly
+from scipy.optimize import minimize
 
 from spacy_btl.crf import CrfLoss
 from spacy_btl.labels import MISSING
@@ -60,11 +61,45 @@ def test_the_loss_is_that_of_shifted_logits(made: tuple[Make, np.ndarray], tau: 
     assert value != pytest.approx(prepared(make(0.0))(logits, gold)[1], rel=1e-3)
 
 
-def test_what_is_read_has_no_prior(made: tuple[Make, np.ndarray]) -> None:
-    make, _ = made
-    logits = make_logits()
-    with_tau, without = (prepared(make(tau)).probabilities(logits) for tau in (1.0, 0.0))
-    np.testing.assert_array_equal(with_tau, without)
+@pytest.mark.parametrize("name", [name for name in MADE if name != "BTL layers"])
+@pytest.mark.parametrize("tau", [0.5, 1.0])
+def test_at_the_optimum_the_prior_is_taken_out(name: str, tau: float) -> None:
+    """Odds of a label to O are those of the data over those of the shares to the power of tau.
+
+    All tokens look alike: one row of logits, and labels in other shares than the prior's.
+    """
+    make, _ = MADE[name]
+    q = np.array([0.6, 0.2, 0.0, 0.2, 0.0])
+    labels = np.repeat(np.arange(5), np.round(10 * q).astype(int))
+    loss = prepared(make(tau))
+    if isinstance(loss, CrfLoss):  # each token a document, so that its transitions play no part
+        loss.parameters = {"transitions": np.zeros((5, 5)), "start": np.zeros(5)}
+
+    def of_row(x: np.ndarray) -> tuple[float, np.ndarray]:
+        lengths = {"lengths": [1] * len(labels)} if isinstance(loss, CrfLoss) else {}
+        gradient, value = loss(np.repeat(x[None], len(labels), axis=0), labels, **lengths)
+        return value, gradient.sum(axis=0)
+
+    found = minimize(of_row, np.zeros(5), jac=True, method="L-BFGS-B", bounds=[(-15, 15)] * 5)
+    (p,) = loss.probabilities(found.x[None])
+    rest = 1 - q if name == "BTL outside" else np.full(5, q[0])  # what a type is told apart from
+    odds = q / rest * np.exp(tau * (LOG_PRIOR[0] - LOG_PRIOR))
+    for column in (1, 3):
+        assert p[column] / p[0] == pytest.approx(odds[column], rel=1e-2)
+
+
+def test_many_types_leave_outside_its_share() -> None:
+    """A token that is O by each single copy is O, however many types have been raised."""
+    n_types = 40
+    counts = np.array([600] + [10, 0] * n_types)
+    loss = BinaryTokenLabels(tau=0.5)
+    loss.prepare(counts, ["O"] + [f"{x}-{i}" for i in range(n_types) for x in "BI"])
+    # each type has 1/400 of the probability, raised by the root of 60, ...
+    logits = np.full((1, 1 + 2 * n_types), -20.0)
+    logits[0, 0], logits[0, 1::2] = 0.0, np.log(60**0.5 / 400)
+    (p,) = loss.probabilities(logits)
+    assert p.argmax() == 0
+    assert p[0] == pytest.approx(1 / (1 + n_types * 60**0.5 / 400), rel=1e-6)
 
 
 def test_the_prior_is_kept_with_the_model(made: tuple[Make, np.ndarray]) -> None:
