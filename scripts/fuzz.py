@@ -88,6 +88,7 @@ def check_datastore(data: bytes) -> str:
     of a file with a header and a checksum that are right.
     """
     from spacy_btl.datastore import Datastore
+    from spacy_btl.search_kinds import make_search
 
     kind, data = data[0] % 3 if data else 0, data[1:]
     forged, start = kind > 0, 8 + len('{"__metadata__":{"sha256":"')
@@ -110,7 +111,8 @@ def check_datastore(data: bytes) -> str:
     if len(store):
         store.source(len(store) - 1)
         try:
-            store.search(store.keys[:1], 2)
+            search = make_search("auto", store.keys, store.labels, len(store.label_names))
+            search.kneighbors(store.keys[:1], 2)
         except ValueError:
             return "read, but its keys are too large to search"
     return "read" + (" with a forged checksum" if forged else "")

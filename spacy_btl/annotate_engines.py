@@ -1,25 +1,23 @@
 """Where shards are annotated: in this process, in several, or on a Ray cluster.
 
-All call the same `annotate.Annotator`, once made in each worker; a pipeline is never sent from one
+All call the same `annotator.Annotator`, once made in each worker; a pipeline is never sent from one
 process to another.
 """
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .annotate_plan import Shard
-
-if TYPE_CHECKING:
-    from .annotate import Annotator, Job
+from .annotator import Annotator, Job
 
 ENGINES = ("local", "ray")
 SHARDS_A_TASK = 4  # of Ray Data: few, for progress; more than one, as a task has its cost
 
-_annotator: "Annotator | None" = None  # of a worker process
+_annotator: Annotator | None = None  # of a worker process
 
 
-def run_shards(engine: str, job: "Job", shards: Sequence[Shard], n_process: int) -> Iterator[int]:
+def run_shards(engine: str, job: Job, shards: Sequence[Shard], n_process: int) -> Iterator[int]:
     """Annotate shards; the number of records of each, as it is done.
 
     Raises ValueError for an engine that is unknown or not installed; what a worker raises ends the
@@ -34,15 +32,13 @@ def run_shards(engine: str, job: "Job", shards: Sequence[Shard], n_process: int)
     return _in_processes(job, shards, n_process) if n_process > 1 else _here(job, shards)
 
 
-def _here(job: "Job", shards: Sequence[Shard]) -> Iterator[int]:
-    from .annotate import Annotator
-
+def _here(job: Job, shards: Sequence[Shard]) -> Iterator[int]:
     annotator = Annotator(job)
     for shard in shards:
         yield annotator(shard).records
 
 
-def _in_processes(job: "Job", shards: Sequence[Shard], n_process: int) -> Iterator[int]:
+def _in_processes(job: Job, shards: Sequence[Shard], n_process: int) -> Iterator[int]:
     import multiprocessing
     from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
     from concurrent.futures.process import BrokenProcessPool
@@ -70,11 +66,9 @@ def _in_processes(job: "Job", shards: Sequence[Shard], n_process: int) -> Iterat
             pool.shutdown(cancel_futures=True)
 
 
-def _in_worker(job: "Job", shard: Shard) -> int:
+def _in_worker(job: Job, shard: Shard) -> int:
     global _annotator
     if _annotator is None:
-        from .annotate import Annotator
-
         _annotator = Annotator(job)
     return _annotator(shard).records
 
@@ -97,9 +91,7 @@ def _end_with_parent() -> None:
 class RayWorker:
     """An actor of Ray Data: takes batches of shards as text, gives their numbers of records."""
 
-    def __init__(self, job: "Job") -> None:
-        from .annotate import Annotator
-
+    def __init__(self, job: Job) -> None:
         self._annotator = Annotator(job)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[int]]:
@@ -108,7 +100,7 @@ class RayWorker:
         return {"records": [self._annotator(shard).records for shard in shards]}
 
 
-def _on_ray(job: "Job", shards: Sequence[Shard], n_process: int) -> Iterator[int]:
+def _on_ray(job: Job, shards: Sequence[Shard], n_process: int) -> Iterator[int]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray

@@ -8,13 +8,13 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import PureWindowsPath
 from typing import Any, NamedTuple, Protocol
 
 from spacy.tokens import Doc, DocBin
 
 from . import brat
 from .annotate_inputs import RecordError
+from .document_names import name_error
 from .export import to_standoff
 from .found import read_scores
 
@@ -22,7 +22,6 @@ FORMATS = ("brat", "jsonl", "parquet", "docbin")
 SUFFIXES = {"jsonl": ".jsonl", "parquet": ".parquet", "docbin": ".spacy"}
 """Of the one file of a shard; BRAT has two files a document instead."""
 
-MAX_NAME = 250  # bytes of a file name, with room for its suffix
 
 _LINE_BREAKS = str.maketrans({code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)})
 """What JSON leaves as it is, and `str.splitlines` would take for the end of a line."""
@@ -195,22 +194,3 @@ def make_writer(to: str, key: str | None, *, with_text: bool) -> Writer:
     if to == "parquet":
         return ParquetWriter(key, with_text=with_text)
     return DocBinWriter(key) if to == "docbin" else BratWriter(key)
-
-
-def name_error(name: str) -> str:
-    """Why no files can be named by an id, "" if they can."""
-    path = PureWindowsPath(name)  # which knows both slashes and drives
-    if path.drive or path.root or "\0" in name or not path.parts:
-        return "the id cannot name a file"
-    if any(not part.strip(". ") for part in path.parts):
-        return "the id cannot name a file: it leaves the folder"
-    if any(len(part.encode("utf-8")) > MAX_NAME for part in path.parts):
-        return "the id cannot name a file: it is too long"
-    if any(part.lower().endswith((".txt", ".ann")) for part in path.parts[:-1]):
-        return "the id cannot name a file: a folder in it is named like one"
-    return ""
-
-
-def file_key(name: str) -> str:
-    """The same for ids whose files would be the same, on file systems that ignore case too."""
-    return str(PureWindowsPath(name)).lower()

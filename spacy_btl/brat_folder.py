@@ -92,22 +92,29 @@ def _read_document(root: Path, name: str, files: dict[str, Path]) -> Document:
     return Document(name, path, text, tuple(parts), (*problems, *check_parts(parts, text)))
 
 
-def _scan(root: Path) -> tuple[dict[str, dict[str, Path]], list[Path]]:
-    """Return the files of each document by name and suffix, and all other files."""
+def scan_folder(root: Path) -> tuple[dict[str, dict[str, Path]], list[Path]]:
+    """Return the files of each document by name and suffix, and all other files.
+
+    A suffix may be in capitals, unless there is the same file with it in small letters.
+    Raises FileNotFoundError or NotADirectoryError for a path that is no folder.
+    """
     if not root.exists():
         raise FileNotFoundError(f"no folder {root}: looked there for .txt and .ann files")
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is no folder: looked there for .txt and .ann files")
     documents: dict[str, dict[str, Path]] = {}
     others: list[Path] = []
-    for path in sorted(path for path in root.rglob("*") if path.is_file()):
+    found = sorted(path for path in root.rglob("*") if path.is_file())
+    for path in sorted(found, key=lambda path: path.suffix != path.suffix.lower()):
         inside = path.relative_to(root)
         # Hidden files hold no documents, such as the ._x.txt that macOS puts into archives.
-        hidden = any(part.startswith(".") for part in inside.parts)
-        if hidden or path.suffix not in (".txt", *_ANNOTATION):
+        hidden = any(part.startswith((".", "__MACOSX")) for part in inside.parts)
+        suffix, name = path.suffix.lower(), inside.with_suffix("").as_posix()
+        known = suffix in (".txt", *_ANNOTATION) and suffix not in documents.get(name, {})
+        if hidden or not known:
             others.append(path)
         else:
-            documents.setdefault(inside.with_suffix("").as_posix(), {})[path.suffix] = path
+            documents.setdefault(name, {})[suffix] = path
     for files in documents.values():
         if ".ann" in files:
             others += [files.pop(suffix) for suffix in (".a1", ".a2") if suffix in files]
@@ -116,7 +123,7 @@ def _scan(root: Path) -> tuple[dict[str, dict[str, Path]], list[Path]]:
 
 def other_files(path: str | os.PathLike[str]) -> list[Path]:
     """Return the files under a folder that `read_folder` passes over; errors as there."""
-    return _scan(Path(path))[1]
+    return scan_folder(Path(path))[1]
 
 
 def read_folder(path: str | os.PathLike[str]) -> Iterator[Document]:
@@ -129,7 +136,7 @@ def read_folder(path: str | os.PathLike[str]) -> Iterator[Document]:
     ValueError for a folder without documents.
     """
     root = Path(path)
-    documents, others = _scan(root)
+    documents, others = scan_folder(root)
     if not documents:
         names = ", ".join(other.relative_to(root).as_posix() for other in others[:3])
         raise ValueError(

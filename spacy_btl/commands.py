@@ -52,20 +52,29 @@ def save_pipeline(nlp: "Language", out_dir: Path) -> None:
     ValueError where the folder holds something else.
     """
     import shutil
+    import tempfile
 
     from .privacy import without_training_texts
     from .seal import write_seal
 
+    check_target(out_dir)
     target = out_dir.resolve()
-    if target.is_dir() and any(target.iterdir()) and not (target / "config.cfg").is_file():
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
+        part = Path(folder) / target.name
+        without_training_texts(nlp).to_disk(part)
+        write_seal(part)
+        if target.exists():
+            shutil.rmtree(target)
+        part.rename(target)
+
+
+def check_target(out_dir: Path) -> None:
+    """Raise ValueError where `save_pipeline` would: before hours of work, rather than after."""
+    if out_dir.is_file():
+        raise ValueError(f"{out_dir} is a file; name a folder")
+    if out_dir.is_dir() and any(out_dir.iterdir()) and not (out_dir / "config.cfg").is_file():
         raise ValueError(f"{out_dir} holds files, but no pipeline; name another folder")
-    part = target.with_name(f"{target.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    without_training_texts(nlp).to_disk(part)
-    write_seal(part)
-    if target.exists():
-        shutil.rmtree(target)
-    part.rename(target)
 
 
 def load_pipeline(model: Path) -> "Language":

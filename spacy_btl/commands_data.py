@@ -118,13 +118,19 @@ def convert_command(
     """
     import srsly
 
+    from .brat_folder import other_files
     from .convert import convert_folder
+    from .corpus import INFO_NAME
     from .docbin import parse_shares, write_parts
 
     with errors_as_text():
         shares = None if no_split else parse_shares(split)
         policies = _policies(overlap, discontinuous, alignment)
         docs, account = convert_folder(brat_dir, lang, policies)
+        if others := [path for path in other_files(brat_dir) if path.name != INFO_NAME]:
+            names = ", ".join(path.relative_to(brat_dir).as_posix() for path in others[:3])
+            more = ", ..." if len(others) > 3 else ""
+            typer.echo(f"{len(others)} other files in {brat_dir} are passed over: {names}{more}")
         out_dir.mkdir(parents=True, exist_ok=True)
         (out_dir / "account.json").write_text(account.to_json(), encoding="utf-8")
         (out_dir / "account.md").write_text(account.to_markdown(), encoding="utf-8")

@@ -51,20 +51,19 @@ def evaluate_command(
     setup_gpu(gpu_id, silent=False)
     comparison = None
     with errors_as_text():
+        last = list(srsly.read_jsonl(log))[-1:] if log else []
+        spent = {key: row.get(key) for row in last for key in ("updates", "epoch", "seconds")}
+        output.mkdir(parents=True, exist_ok=True)  # before the work, should that fail
         nlp = load_pipeline(model)
         examples = read_examples(data, nlp)
-        metrics = evaluate(nlp, examples)
+        metrics = evaluate(nlp, examples) | {"training": spent}
         metrics["train_counts"] = label_counts(train, nlp) if train else {}
         shown = matched_documents(nlp, examples) if documents else None
-        last = list(srsly.read_jsonl(log))[-1:] if log else []
         if compare is not None:
             other = load_pipeline(compare)
             theirs = evaluate(other, read_examples(data, other))["by_document"]
             names = (str(model), str(compare))
             comparison = compare_evaluations(metrics["by_document"], theirs, names)
-    metrics["training"] = (
-        {key: last[0][key] for key in ("updates", "epoch", "seconds")} if last else {}
-    )
     title = f"Evaluation of {model.name} on {data.name}"
     report = write_report(output, metrics, title=title, documents=shown, comparison=comparison)
     typer.echo(report)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from wasabi import msg
 
-from .commands import app, errors_as_text, load_pipeline, save_pipeline
+from .commands import app, check_target, errors_as_text, load_pipeline, save_pipeline
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -68,6 +68,7 @@ def fit_knn_command(
 
     setup_gpu(gpu_id, silent=False)
     with errors_as_text():
+        check_target(out_dir)
         objective = _objective(thresholds)
         if dev is None and (fixed or objective is not None or report is not None):
             raise ValueError("--fixed, --thresholds and --report are about dev: give --dev")
@@ -195,6 +196,7 @@ def add_examples_command(
     it is.
     """
     with errors_as_text():
+        check_target(out_dir)
         nlp, pipe = _load(model)
         before = pipe.labels
         edit = pipe.add_examples(
@@ -224,6 +226,7 @@ def remove_documents_command(
     The weights have been trained on them all the same: for these, train anew without them.
     """
     with errors_as_text():
+        check_target(out_dir)
         nlp, pipe = _load(model)
         removed = pipe.remove_documents(documents)
         save_pipeline(nlp, out_dir)

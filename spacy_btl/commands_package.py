@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from wasabi import msg
 
-from .commands import app, errors_as_text, load_pipeline, save_pipeline
+from .commands import app, check_target, errors_as_text, load_pipeline, save_pipeline
 
 
 class Half(Enum):
@@ -72,6 +72,7 @@ def card_command(
                 pipeline=pipeline_values(nlp),
                 size=sizes(files_of(model)),
             )
+            card, new_meta = render_card(facts), card_meta(meta, facts)
         except KeyError as error:
             raise ValueError(
                 f"nothing in the files tells {error}; give those that evaluate, fit-knn, convert "
@@ -87,8 +88,8 @@ def card_command(
                 raise ValueError(f"{out_dir} is there already and no pipeline; name another folder")
             shutil.rmtree(out_dir)
         shutil.copytree(model, out_dir)
-        (out_dir / "README.md").write_text(render_card(facts), encoding="utf8")
-        srsly.write_json(out_dir / "meta.json", card_meta(meta, facts))
+        (out_dir / "README.md").write_text(card, encoding="utf8")
+        srsly.write_json(out_dir / "meta.json", new_meta)
     if strings := facts["pipeline"]["other_strings"]:
         msg.warn(
             f"The vocabulary has {strings:,} strings that are likely words of the training texts, "
@@ -120,6 +121,7 @@ def round_weights_command(
 
     figures = {"ents_f": "strict span F1, micro", "ents_macro_f": "strict span F1, macro"}
     with errors_as_text():
+        check_target(out_dir)
         nlp = load_pipeline(model)
         pipe = component_of(nlp)
         if pipe.has_neighbors:
@@ -159,6 +161,7 @@ def drop_neighbors_command(
     from .fitting import examples_for
 
     with errors_as_text():
+        check_target(out_dir)
         nlp = load_pipeline(model)
         pipe = component_of(nlp)
         config = nlp.get_pipe_config(pipe.name)

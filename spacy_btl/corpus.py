@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from .archives import ArchiveError, unpack
+from .brat_folder import scan_folder
 from .download import DownloadError, ask_publisher, fetch
 
 FIGSHARE_URL = "https://api.figshare.com/v2/articles/9764942/versions/2"
@@ -132,21 +133,11 @@ def prepare_corpus(
 
 def _find_pairs(folder: Path) -> tuple[list[Path], int, int]:
     """Files of all pairs as sorted relative paths, the number of pairs, of unpaired texts."""
-    files = {
-        path.relative_to(folder)
-        for path in folder.rglob("*")
-        if path.suffix in DOCUMENT_SUFFIXES and path.is_file()
-    }
-    # Macs leave "._name" files and a __MACOSX folder beside the documents.
-    files = {p for p in files if not any(part.startswith((".", "__MACOSX")) for part in p.parts)}
-    paired: list[Path] = []
-    documents = unpaired = 0
-    for text in (path for path in files if path.suffix == ".txt"):
-        marks = [text.with_suffix(s) for s in ANNOTATION_SUFFIXES if text.with_suffix(s) in files]
-        documents += bool(marks)
-        unpaired += not marks
-        paired += [text, *marks] if marks else []
-    return sorted(paired, key=Path.as_posix), documents, unpaired
+    documents = list(scan_folder(folder)[0].values()) if folder.is_dir() else []
+    texts = [files for files in documents if ".txt" in files]
+    pairs = [files for files in texts if len(files) > 1]
+    paired = [path.relative_to(folder) for files in pairs for path in files.values()]
+    return sorted(paired, key=Path.as_posix), len(pairs), len(texts) - len(pairs)
 
 
 def _edition_2020(root: Path) -> Path:

@@ -24,11 +24,10 @@ from .losses_base import (
     Reduction,
     TokenLoss,
     array_module,
-    at_least_0,
     check_labels,
-    one_of,
     to_texts,
 )
+from .settings import above_0, at_least_0, one_of
 
 
 class CrfLoss(TokenLoss):
@@ -36,9 +35,11 @@ class CrfLoss(TokenLoss):
 
     reduction: divide the sum over the documents by the number of labelled tokens ("weights" and
         "mean": each token weighs 1), or by nothing ("sum").
-    rate_factor: above 0; what the learning rate is multiplied by for the parameters. A transition
-        has to move by whole units of log-odds from 0, which the rates that a pretrained encoder
-        bears would not let it do in some thousand updates.
+    rate_factor: above 0; what the learning rate is multiplied by for the parameters (and once more
+        by the ``head_factor`` of AdamByLayer). A transition has to move by whole units of log-odds
+        from 0, which the rates that a pretrained encoder bears would not let it do in some thousand
+        updates.
+    tau: logit adjustment, see `TokenLoss`: 0 or more.
 
     The parameters, ``transitions`` (n_labels, n_labels) and ``start`` (n_labels,), begin at 0 and
     follow the optimizer in `finish_update`; its averages are not applied to them.
@@ -49,9 +50,7 @@ class CrfLoss(TokenLoss):
     def __init__(
         self, *, rate_factor: float = 20.0, reduction: Reduction = "weights", tau: float = 0.0
     ) -> None:
-        if not 0 < rate_factor < float("inf"):
-            raise ValueError(f"rate_factor is {rate_factor}, but must be above 0")
-        self.rate_factor = rate_factor
+        self.rate_factor = above_0("rate_factor", rate_factor)
         self.reduction = one_of("reduction", reduction, ("weights", "mean", "sum"))
         self.tau = at_least_0("tau", tau)
         self.parameters: dict[str, Any] = {}

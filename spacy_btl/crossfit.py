@@ -135,5 +135,6 @@ def train_anew(
         pass
     if optimizer.averages:
         with copy.use_params(optimizer.averages):
-            return copy.from_bytes(copy.to_bytes())
+            averaged = copy.to_bytes()
+        copy.from_bytes(averaged)  # outside, as the end of the block puts the last weights back
     return copy

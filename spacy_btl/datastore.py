@@ -7,9 +7,8 @@ token. Its label, its document and its place there are kept, its text is not.
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import compress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +25,9 @@ from .datastore_checks import (
     read_only,
 )
 
-if TYPE_CHECKING:
-    from .search import KeySearch
-
 Array = npt.NDArray[Any]
 Floats2d = npt.NDArray[np.float32]
 Ints1d = npt.NDArray[np.int64]
-Ints2d = npt.NDArray[np.int64]
 
 KIND, VERSION = "datastore", 1
 _EXTRA = "extra."  # before the name of an extra array in a file
@@ -154,7 +149,7 @@ class Datastore:
         return int(self.keys.shape[1])
 
     def source(self, key: int) -> Source:
-        """Document, offset and label of a key, by its index as `search` gives it."""
+        """Document, offset and label of a key, by its index."""
         document = self.documents[self.document_of_key[key]]
         return Source(document, int(self.offsets[key]), self.label_names[self.labels[key]])
 
@@ -167,33 +162,6 @@ class Datastore:
         """Number of keys of each label, labels without a key as well."""
         counts = np.bincount(self.labels, minlength=len(self.label_names))
         return dict(zip(self.label_names, counts.tolist(), strict=True))
-
-    def search(self, queries: npt.ArrayLike, k: int) -> tuple[Floats2d, Ints2d]:
-        """The nearest keys of each query, the nearest first.
-
-        queries: shape (n_queries, width).
-
-        Returns Euclidean distances and indices of keys, both (n_queries, min(k, n_keys)). Raises
-        ValueError for a k below 1, another width, a query that is not finite, and a query or a key
-        with a number beyond `spacy_btl.search.LARGEST`.
-        """
-        queries = np.asarray(queries, dtype=np.float32)
-        if k < 1:
-            raise ValueError(f"k must be at least 1, not {k}")
-        if queries.ndim != 2 or queries.shape[1] != self.width:
-            raise ValueError(f"queries must be (n_queries, {self.width}), not {queries.shape}")
-        if not np.isfinite(queries).all():
-            raise ValueError("a query is not finite: look for what the model made of it")
-        shape = (len(queries), min(k, len(self)))
-        if not all(shape):
-            return np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.int64)
-        return self._search.kneighbors(queries, shape[1])
-
-    @cached_property
-    def _search(self) -> "KeySearch":
-        from .search import make_search
-
-        return make_search("auto", self.keys, self.labels, len(self.label_names))
 
     def added(
         self,
@@ -259,7 +227,7 @@ class Datastore:
     def without_keys(self, keys: npt.ArrayLike) -> "Datastore":
         """A store without these keys, and without the ids of documents that have no other.
 
-        keys: indices of keys, as `search` gives them. Raises ValueError for one out of range.
+        keys: indices of keys. Raises ValueError for one out of range.
         """
         stays = np.ones(len(self), dtype=np.bool_)
         stays[checked_indices(keys, "indices of keys", len(self))] = False

@@ -11,15 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from spacy.language import Language
-from spacy.tokens import DocBin
 from spacy.training import Example
 from tqdm import tqdm
 
-from .docbin import heading_of
+from .docbin import heading_of, read_docbin
 from .found import read_scores
 from .matching import Match, confusion, count_kinds, count_kinds_by_type, match_entities
 from .reliability import reliability_figures
-from .scorer import GOLD_KEY, example_counts, gold_entities, judged_entities
+from .scorer import GOLD_KEY, entity_of, example_counts, gold_entities, judged_entities
 from .summary import score_documents, score_intervals
 
 PACKAGES = ("spacy-btl", "spacy", "spacy-transformers", "torch", "transformers", "scikit-learn")
@@ -36,12 +35,9 @@ class MatchedDocument(NamedTuple):
 def read_examples(path: Path, nlp: Language) -> list[Example]:
     """Gold documents of a DocBin beside unannotated ones on the tokens of ``nlp``.
 
-    Raises FileNotFoundError where there is no such file.
+    Raises what `read_docbin` does.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no DocBin {path}; python -m spacy btl convert writes one")
-    docs = DocBin().from_disk(path).get_docs(nlp.vocab)
-    return [Example(nlp.make_doc(doc.text), doc) for doc in docs]
+    return [Example(nlp.make_doc(doc.text), doc) for doc in read_docbin(path, nlp.vocab)]
 
 
 def evaluate(nlp: Language, examples: list[Example], *, seed: int = 0) -> dict[str, Any]:
@@ -119,7 +115,7 @@ def matched_documents(nlp: Language, examples: Sequence[Example]) -> list[Matche
 
 def label_counts(path: Path, nlp: Language) -> dict[str, int]:
     """Entities of each label in ``doc.ents`` of a DocBin, such as the one trained on."""
-    docs = DocBin().from_disk(path).get_docs(nlp.vocab)
+    docs = read_docbin(path, nlp.vocab)
     return dict(Counter(ent.label_ for doc in docs for ent in doc.ents).most_common())
 
 
@@ -139,8 +135,7 @@ def _reliability(nlp: Language, examples: Sequence[Example]) -> dict[str, Any]:
         of_entity = {}
         for group in example.predicted.spans.values():
             for span, score, calibrated in zip(*(read_scores(group) or ([], [], [])), strict=True):
-                entity = (span.label_, ((span.start_char, span.end_char),))
-                of_entity[entity] = float(score), bool(calibrated)
+                of_entity[entity_of(span)] = float(score), bool(calibrated)
         for entity, (score, calibrated) in of_entity.items():
             if entity in predicted:
                 outcomes[calibrated].append((score, entity in gold))

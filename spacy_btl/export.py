@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import srsly
@@ -21,6 +21,7 @@ from .alignment import trim
 from .brat_conf import annotation_conf, visual_conf
 from .corpus import INFO_NAME
 from .docbin import heading_of
+from .document_names import file_key, name_error
 from .gold import entity_from_json, record_from_json, spans_from_json, surface_text
 from .references import Loss, without_references
 from .scorer import GOLD_KEY
@@ -127,15 +128,13 @@ def _names(docs: Sequence[Doc]) -> list[str]:
     for i, doc in enumerate(docs, 1):
         own = doc.user_data.get(GOLD_KEY, {}).get("name") or doc.user_data.get("name")
         names.append(str(own or f"document-{i:05d}"))
-    seen: set[PureWindowsPath] = set()
+    seen: set[str] = set()
     for name in names:
-        path = PureWindowsPath(name)  # which knows both slashes and drives, and ignores case
-        climbs = any(not part.strip(". ") for part in path.parts)
-        if path.drive or path.root or climbs or "\0" in name:
-            raise ValueError(f'the document name "{name}" leaves the folder, or names no file')
-        if path in seen:
+        if why := name_error(name):
+            raise ValueError(f'a document has the name "{name}": {why}')
+        if file_key(name) in seen:
             raise ValueError(f'two documents have the name "{name}"')
-        seen.add(path)
+        seen.add(file_key(name))
     return names
 
 

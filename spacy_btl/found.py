@@ -14,6 +14,8 @@ import numpy.typing as npt
 from spacy.tokens import Doc, Span, SpanGroup
 
 from .calibration import ScoreCalibration
+from .scorer import entity_of
+from .scores import Entity
 from .thresholds import is_kept
 
 
@@ -30,6 +32,11 @@ class Found(NamedTuple):
     def types(self) -> list[str]:
         """Type of each span."""
         return [span.label_ for span in self.spans]
+
+    @property
+    def entities(self) -> list[Entity]:
+        """Type and characters of each span, as `spacy_btl.scores` takes them."""
+        return [entity_of(span) for span in self.spans]
 
     def calibrate(self, calibration: ScoreCalibration) -> "Found":
         """The same with probabilities for raw scores.

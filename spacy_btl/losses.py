@@ -25,14 +25,13 @@ from .losses_base import (
     SoftmaxLoss,
     TokenLoss,
     array_module,
-    at_least_0,
     cross_entropy,
     divisor,
-    one_of,
     softmax,
 )
 from .losses_layers import layer_log_softmax, layered_loss
 from .losses_prior import seen_over_copies, without_prior
+from .settings import at_least_0, one_of
 
 __all__ = ["AllTokenLabels", "BinaryTokenLabels", "TokenLoss"]
 

@@ -12,6 +12,7 @@ from thinc import util
 from thinc.loss import Loss
 
 from .labels import MISSING
+from .settings import one_of
 from .weights import ClassWeights
 
 Array = Any
@@ -159,20 +160,6 @@ class SoftmaxLoss(TokenLoss):
         """
         scale = weights[labels]
         return scale / divisor(self.reduction, scale.sum(), len(labels))
-
-
-def one_of(name: str, value: str, choices: tuple[str, ...]) -> Any:
-    """The value of a setting; ValueError where it is none of its choices."""
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(choices)}")
-    return value
-
-
-def at_least_0(name: str, value: float) -> float:
-    """The value of a setting; ValueError where it is negative or not finite."""
-    if not 0 <= value < float("inf"):
-        raise ValueError(f"{name} is {value}, but must be 0 or more")
-    return value
 
 
 def array_module(array: Array) -> Any:

@@ -16,11 +16,10 @@ from .losses_base import (
     Reduction,
     SoftmaxLoss,
     array_module,
-    at_least_0,
     cross_entropy,
-    one_of,
     softmax,
 )
+from .settings import above_0, at_least_0, one_of
 
 
 class FocalLoss(SoftmaxLoss):
@@ -87,9 +86,7 @@ class DiceLoss(SoftmaxLoss):
     ) -> None:
         super().__init__(reduction=reduction)
         self.over = one_of("over", over, ("token", "batch"))
-        if gamma <= 0:
-            raise ValueError(f"gamma is {gamma}, but must be above 0")
-        self.gamma = gamma
+        self.gamma = above_0("gamma", gamma)
         self.alpha = at_least_0("alpha", alpha)
 
     def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .datastore import Datastore
 from .search import KeySearch, SearchKind
+from .search_kinds import make_search
 from .voting import Votes, label_shares, vote_weights
 
 Floats2d = npt.NDArray[np.floating]
@@ -44,8 +45,8 @@ class KNearestNeighbors:
 
     metric: "euclidean", or "cosine": the distance between vectors scaled to length 1.
     votes, temperature: what each vote counts for, see `spacy_btl.voting.vote_weights`.
-    search: "auto", or one of `spacy_btl.search`; all are exact. "auto" searches on the GPU where
-        the pipeline computes on one.
+    search: "auto", or one of `spacy_btl.search_kinds`; all are exact. "auto" searches on the GPU
+        where the pipeline computes on one.
 
     With the defaults, the label with most votes is that of scikit-learn's
     ``KNeighborsClassifier(n_neighbors=17)``, but where distances tie within float32; on a tie of
@@ -84,7 +85,8 @@ class KNearestNeighbors:
     @datastore.setter
     def datastore(self, datastore: Datastore | None) -> None:
         self._datastore = datastore
-        self._index: KeySearch | None = None  # made by the first search
+        self._index: KeySearch | None = None  # made by the first search, for the settings of then
+        self._index_of: tuple[str, str] | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -137,14 +139,13 @@ class KNearestNeighbors:
         queries = np.asarray(queries, dtype=np.float32)
         if queries.ndim != 2 or queries.shape[1] != store.keys.shape[1]:
             raise ValueError(f"queries {queries.shape} do not fit keys {store.keys.shape}")
-        if self._index is None:
-            from .search import make_search
-
+        if self._index is None or self._index_of != (self.metric, self.search):
             device = _torch_device()
             kind = "torch" if self.search == "auto" and device != "cpu" else self.search
             keys, n_labels = scaled(store.keys, self.metric), len(store.label_names)
             self._index = make_search(kind, keys, store.labels, n_labels, device)
-        k = min(n_neighbors or self.n_neighbors, len(store.labels))
+            self._index_of = (self.metric, self.search)
+        k = min(self.n_neighbors if n_neighbors is None else n_neighbors, len(store.labels))
         return self._index, k, scaled(queries, self.metric)
 
 

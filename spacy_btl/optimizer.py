@@ -11,6 +11,8 @@ from typing import Any
 from thinc.api import Optimizer
 from thinc.types import FloatsXd, Generator
 
+from .settings import above_0
+
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|block)\.(\d+)\.")
 
 
@@ -92,12 +94,10 @@ def make_adam_by_layer(
     """
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay is {layer_decay}, but must be above 0 and at most 1")
-    if not 0 < head_factor < float("inf"):
-        raise ValueError(f"head_factor is {head_factor}, but must be above 0")
     return AdamByLayer(
         learn_rate,
         layer_decay=layer_decay,
-        head_factor=head_factor,
+        head_factor=above_0("head_factor", head_factor),
         beta1=beta1,
         beta2=beta2,
         eps=eps,

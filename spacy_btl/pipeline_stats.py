@@ -5,8 +5,8 @@ from typing import Any
 from spacy.language import Language
 
 from .component import BtlKnnNer
+from .labels import column_names
 from .report import render_table
-from .weights import label_weights
 
 
 def pipeline_stats(nlp: Language) -> dict[str, Any]:
@@ -28,6 +28,18 @@ def pipeline_stats(nlp: Language) -> dict[str, Any]:
         }
         for name, pipe in pipes
     }
+
+
+def label_weights(pipe: BtlKnnNer) -> dict[str, float] | None:
+    """Class weight of each column, by its name.
+
+    None where no one weight can be told: counted anew on each batch or copy, or not counted yet.
+    """
+    names = column_names(pipe.labels)
+    weighting, weights = pipe.loss.weighting, pipe.loss.class_weights
+    if weights is not None:
+        return {name: float(weight) for name, weight in zip(names, weights, strict=True)}
+    return dict.fromkeys(names, 1.0) if weighting is None else None
 
 
 def pipeline_stats_to_markdown(stats: dict[str, Any]) -> str:

@@ -37,10 +37,18 @@ class NeighborNer(ComponentState):
         flat: Any = own
         if weight > 0 or (self.has_neighbors and self.cfg["added_labels"]):
             self.check_neighbors()
-            flat = self.reading.from_votes(self.neighbors.predict_proba(keys), len(self.labels))
-            if own is not None:
-                flat = self.reading.mix(flat, own, weight, len(self.cfg["labels"]))
+            flat = self.mixed(self.neighbors.predict_proba(keys), own, weight)
         return np.split(flat, np.cumsum([len(doc) for doc in docs])[:-1])[: len(docs)]
+
+    def mixed(self, shares: Any, own: Any, weight: float) -> Any:
+        """Label probabilities by the votes and by the model; first axis n_tokens.
+
+        shares: (n_tokens, n_neighbor_labels) of the vote. own: the model's probabilities, which may
+        be None where ``weight``, the share of the votes, is 1.
+        """
+        votes = self.reading.from_votes(shares, len(self.labels))
+        n_own = len(self.cfg["labels"])
+        return votes if own is None else self.reading.mix(votes, own, weight, n_own)
 
     def set_annotations(self, docs: Iterable[Doc], scores: Probabilities) -> None:
         """Write the entities of the best well-formed label sequences into the documents.

@@ -11,9 +11,10 @@ from spacy.util import load_model_from_config
 
 
 def without_training_texts(nlp: Language) -> Language:
-    """A copy of the pipeline whose vocabulary knows its own language, labels and vectors only.
+    """A copy of the pipeline without the strings that its vocabulary has met.
 
-    The copy is made anew from the configuration and takes over everything but the strings. Texts
+    Those of its language, labels and vectors stay, and so do lookup tables. The copy is made anew
+    from the configuration and takes over everything else. Texts
     that it reads later bring their own strings with them, as in any pipeline. A model card is left
     out: what is saved anew is not what the card was made for.
     """
@@ -25,6 +26,9 @@ def without_training_texts(nlp: Language) -> Language:
         for key in nlp.vocab.vectors:
             copy.vocab.strings.add(nlp.vocab.strings[key])
         copy.vocab.vectors = nlp.vocab.vectors
+    # The lookups, whose norms are what a model may read; not the strings.
+    kept = nlp.vocab.to_bytes(exclude=["strings", "vectors"])
+    copy.vocab.from_bytes(kept, exclude=["strings", "vectors"])
     copy.from_bytes(nlp.to_bytes(exclude=["vocab"]), exclude=["vocab"])
     copy.meta.pop("model_card", None)
     return copy

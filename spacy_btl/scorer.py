@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from .alignment import Offsets, align_to_tokens
@@ -33,13 +33,18 @@ def gold_entities(reference: Doc, spans_key: str | None = None) -> list[Entity]:
 def predicted_entities(doc: Doc, spans_key: str | None = None) -> list[Entity]:
     """Entities of ``doc.ents``, or of ``doc.spans[spans_key]``, with their characters."""
     spans = doc.ents if spans_key is None else doc.spans.get(spans_key, [])
-    return [(span.label_, ((span.start_char, span.end_char),)) for span in spans]
+    return [entity_of(span) for span in spans]
+
+
+def entity_of(span: Span) -> Entity:
+    """A span by its type and its characters."""
+    return span.label_, ((span.start_char, span.end_char),)
 
 
 def unannotated(example: Example, spans_key: str | None = None) -> list[Offsets]:
     """Characters of the tokens of the reference whose label is not known (`Token.ent_iob` 0).
 
-    None where the gold entities are spans or the original annotation, which are complete.
+    Empty where the gold entities are spans or the original annotation, which are complete.
     """
     if GOLD_KEY in example.reference.user_data or spans_key is not None:
         return []

@@ -66,32 +66,6 @@ class BruteSearch:
         return votes_of(self.kneighbors(queries, k)[1], self.labels, self.n_labels)
 
 
-def make_search(
-    kind: SearchKind,
-    keys: Floats2d,
-    labels: Ints1d,
-    n_labels: int,
-    device: str = "cpu",
-) -> KeySearch:
-    """The search of that kind; "auto" is "pruned", without a GPU the fastest for few keys and many.
-
-    device: of torch, for "torch" alone.
-
-    Raises ValueError where the kind is unknown, and what `BruteSearch` does.
-    """
-    if kind == "brute":
-        return BruteSearch(keys, labels, n_labels)
-    if kind in ("auto", "pruned"):
-        from .search_pruned import PrunedSearch
-
-        return PrunedSearch(keys, labels, n_labels)
-    if kind == "torch":
-        from .search_torch import TorchSearch
-
-        return TorchSearch(keys, labels, n_labels, device=device)
-    raise ValueError(f"no search {kind!r}; choose auto, brute, pruned or torch")
-
-
 def votes_of(nearest: Ints2d, labels: Ints1d, n_labels: int) -> Ints2d:
     """Counts of the labels of the keys in each row; (n, k) to (n, n_labels)."""
     cells = np.arange(len(nearest))[:, None] * n_labels + labels[nearest]

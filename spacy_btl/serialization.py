@@ -42,13 +42,19 @@ class SavedByParts(TrainablePipe):  # type: ignore[misc]
         sums = message.get(SUMS, {}) if isinstance(message, dict) else None
         if not isinstance(sums, dict):
             raise ValueError(f'the bytes are none of a component like "{self.name}"')
-        for key, (_, read) in self._parts().items():
-            if key in exclude or (key not in message and key not in sums):
-                continue
-            what, data = f'the part "{key}" of the bytes', message.get(key)
+        parts = self._parts()
+        if not set(parts).issubset(exclude) and not parts.keys() & (message.keys() | sums.keys()):
+            raise ValueError(f'the bytes are none of a component like "{self.name}"')
+        wanted = [key for key in parts if key not in exclude and (key in message or key in sums)]
+        names = {key: f'the part "{key}" of the bytes' for key in wanted}
+        for key in wanted:  # all of them, before any is taken over
+            data = message.get(key)
             if key in sums and (not isinstance(data, bytes) or _digest(data) != sums[key]):
-                raise ValueError(f"{what} does not fit its checksum: it was changed or cut short")
-            _read(what, read, data)
+                raise ValueError(
+                    f"{names[key]} does not fit its checksum: it was changed or cut short"
+                )
+        for key in wanted:
+            _read(names[key], parts[key][1], message[key])
         if "vocab" not in exclude and "vocab" in message:
             self.vocab.from_bytes(message["vocab"], exclude=exclude)
         return self

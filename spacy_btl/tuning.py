@@ -12,7 +12,7 @@ from spacy.training import Example
 from .found import Found
 from .prediction import NeighborNer
 from .scorer import gold_entities, touching, unannotated
-from .scores import Entity, strict_span_scores
+from .scores import strict_span_scores
 from .voting import Votes, label_shares, vote_weights
 
 N_NEIGHBORS = (1, 3, 5, 9, 17, 33, 65)
@@ -119,8 +119,7 @@ class Dev:
         if self.pipe.has_neighbors and (weight or len(self.pipe.labels) > n_own):
             weights = vote_weights(self.distances[:, :k], setting.votes, setting.temperature)
             shares = label_shares(self.labels[:, :k], weights, self.n_labels)
-            votes = self.pipe.reading.from_votes(shares, len(self.pipe.labels))
-            flat = self.pipe.reading.mix(votes, self.own, weight, n_own)
+            flat = self.pipe.mixed(shares, self.own, weight)
         return np.split(flat, self.ends)
 
     def find(self, setting: Setting) -> list[Found]:
@@ -130,13 +129,13 @@ class Dev:
         """
         every = self.pipe.reading.find(self.docs, self.probabilities(setting), self.pipe.labels)
         return [
-            found.without(touching(_entities(found), tokens)) if tokens else found
+            found.without(touching(found.entities, tokens)) if tokens else found
             for found, tokens in zip(every, self.unannotated, strict=True)
         ]
 
     def trial(self, setting: Setting) -> Trial:
         """What a setting brings here."""
-        entities = [_entities(found) for found in self.find(setting)]
+        entities = [found.entities for found in self.find(setting)]
         scores: Any = strict_span_scores(self.gold, entities)
         return Trial(setting, scores["ents_f"] or 0.0, scores["ents_macro_f"] or 0.0)
 
@@ -144,7 +143,7 @@ class Dev:
         """All entities with their raw scores, and whether they are right."""
         every = self.find(setting)
         spans = [span for found in every for span in found.spans]
-        pairs = zip(self.gold, map(_entities, every), strict=True)
+        pairs = zip(self.gold, (found.entities for found in every), strict=True)
         return ScoredEntities(
             np.concatenate([found.scores for found in every]),
             [span.label_ for span in spans],
@@ -167,10 +166,6 @@ def apply_setting(pipe: NeighborNer, config: dict[str, Any], setting: Setting) -
     for name, value in values.items():
         setattr(pipe.neighbors, name, value)
         config["neighbors"][name] = value
-
-
-def _entities(found: Found) -> list[Entity]:
-    return [(span.label_, ((span.start_char, span.end_char),)) for span in found.spans]
 
 
 def _batches(docs: Sequence[Any], size: int = 32) -> Iterable[list[Any]]:

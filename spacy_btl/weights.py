@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from thinc import util
 
-from .labels import column_names
+from .settings import at_least_0, one_of
 
 Array = Any
 """An array of numpy or of cupy."""
@@ -51,12 +51,8 @@ class ClassWeights:
         counted_on: CountedOn = "training",
     ) -> None:
         schemes = ("complement", "none", "inverse_frequency", "effective_number", "table")
-        if scheme not in schemes:
-            raise ValueError(f"scheme is {scheme!r}, but must be one of {', '.join(schemes)}")
         if counted_on not in ("training", "batch", "copy"):
             raise ValueError(f"counted_on is {counted_on!r}, but must be training, batch or copy")
-        if not 0 <= power < float("inf"):
-            raise ValueError(f"power is {power}, but must be 0 or more")
         if not 0 <= beta < 1:
             raise ValueError(f"beta is {beta}, but must be at least 0 and below 1")
         if (scheme == "table") != (table is not None):
@@ -64,8 +60,8 @@ class ClassWeights:
         for name, weight in (table or {}).items():
             if not 0 <= weight < float("inf"):
                 raise ValueError(f'the class weight of "{name}" is {weight}, but must be 0 or more')
-        self.scheme = scheme
-        self.power = power
+        self.scheme = one_of("scheme", scheme, schemes)
+        self.power = at_least_0("power", power)
         self.beta = beta
         self.table = table
         self.counted_on = counted_on
@@ -98,18 +94,6 @@ class ClassWeights:
             weights = (1.0 - self.beta) / (1.0 - self.beta**n_or_one)
         weighted = (n * weights).sum(axis=-1, keepdims=True)
         return weights * xp.where(weighted > 0, total / xp.where(weighted > 0, weighted, 1.0), 1.0)
-
-
-def label_weights(component: Any) -> dict[str, float] | None:
-    """Weight of each column of a trained ``btl_knn_ner``, by its name.
-
-    None where no one weight can be told: counted anew on each batch or copy, or not counted yet.
-    """
-    names = column_names(component.labels)
-    weighting, weights = component.loss.weighting, component.loss.class_weights
-    if weights is not None:
-        return {name: float(weight) for name, weight in zip(names, weights, strict=True)}
-    return dict.fromkeys(names, 1.0) if weighting is None else None
 
 
 def _looked_up(table: Mapping[str, float], names: Sequence[str]) -> np.ndarray[Any, Any]:

@@ -13,8 +13,9 @@ from spacy.tokens import Doc
 from typer.testing import CliRunner
 
 import spacy_btl.cli  # adds the command
-from spacy_btl.annotate import PROBE, annotate, annotate_texts, failure, folder_digest, model_folder
+from spacy_btl.annotate import annotate, folder_digest, model_folder
 from spacy_btl.annotate_outputs import FORMATS
+from spacy_btl.annotator import PROBE, annotate_texts, failure
 
 
 @Language.component("fails_on_secrets")
@@ -150,7 +151,7 @@ class TestSetAside:
             file.write('\n{"id": "x", "text": "Secretperson"}')
         nlp = spacy.load(rules)
         assert annotate_texts(nlp, ["Secretperson"]) == [failure_of(nlp, "Secretperson")]
-        monkeypatch.setattr(spacy_btl.annotate, "PROBE", "Secretperson too")
+        monkeypatch.setattr(spacy_btl.annotator, "PROBE", "Secretperson too")
         text = "Secretperson in hospital"
         with pytest.raises(ValueError, match="Secretperson too") as caught:
             annotate_texts(nlp, [text])

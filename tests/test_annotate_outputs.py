@@ -15,10 +15,9 @@ from spacy_btl.annotate_outputs import (
     FORMATS,
     Entity,
     entities_of,
-    file_key,
     make_writer,
-    name_error,
 )
+from spacy_btl.document_names import file_key, name_error
 from spacy_btl.found import Found, set_span_extensions, write_scores
 
 TEXT = "She took warfarin, naïvely.\r\n"
@@ -127,6 +126,8 @@ def test_a_label_that_brat_cannot_hold(doc: Doc) -> None:
         ("a\0", "cannot name a file"),
         (".", "cannot name a file"),
         ("é" * 126, "too long"),
+        (".a", "hidden"),
+        ("a/.b/c", "hidden"),
         ("a.txt/b", "named like one"),
     ],
 )

@@ -135,6 +135,14 @@ def test_other_files_are_passed_over_and_listed(folder):
     ]  # fmt: skip
 
 
+def test_suffixes_in_capitals_are_read_too(folder):
+    root = folder({"A.TXT": "a", "A.Ann": T1, "b.txt": "a", "b.ann": T1, "b.ANN": ""})
+    documents = list(brat_folder.read_folder(root))
+    found = [(d.name, d.text, len(d.standoff.entities)) for d in documents]
+    assert found == [("A", "a", 1), ("b", "a", 1)]
+    assert [path.name for path in brat_folder.other_files(root)] == ["b.ANN"]
+
+
 def test_folder_is_read_one_document_at_a_time(folder):
     root = folder({"a.txt": "a", "a.ann": T1, "b.txt": "a", "b.ann": T1})
     documents = brat_folder.read_folder(root)

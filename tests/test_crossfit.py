@@ -106,3 +106,15 @@ def test_further_settings_of_initialize_are_kept() -> None:
     nlp.config["initialize"]["components"] = {"tagger": {"labels": ["LOWER", "UPPER", "OTHER"]}}
     trained = train_anew(nlp, component_of(nlp), examples_with_tags(nlp), steps=1)
     assert trained.pipe_labels["tagger"] == ["LOWER", "UPPER", "OTHER"]
+
+
+def test_averaged_weights_are_those_that_stay() -> None:
+    """As spacy train saves them; without averages the last weights differ from them."""
+    heads = {}
+    for averaged in (False, True):
+        nlp = make_pipeline()
+        nlp.config["training"]["optimizer"]["use_averages"] = averaged
+        trained = train_anew(nlp, component_of(nlp), examples_with_tags(nlp), steps=6)
+        head = component_of(trained).model.get_ref("output_layer")
+        heads[averaged] = np.array(head.get_param("W"))
+    assert not np.allclose(heads[True], heads[False])

@@ -226,51 +226,6 @@ def test_fields_that_do_not_fit(changes, message):
         replace(STORE, **changes)
 
 
-@pytest.mark.parametrize(
-    ("x", "k", "nearest", "distances"),
-    [
-        (-1, 1, [0], [1]),
-        (3.25, 2, [3, 4], [0.25, 0.75]),
-        (9, 3, [5, 4, 3], [4, 5, 6]),
-        (-2, 6, [0, 1, 2, 3, 4, 5], [2, 3, 4, 5, 6, 7]),
-        (-2, 17, [0, 1, 2, 3, 4, 5], [2, 3, 4, 5, 6, 7]),
-    ],
-)
-def test_search(x, k, nearest, distances):
-    found_distances, found = STORE.search([[x, 0]], k)
-    assert found.tolist() == [nearest]
-    assert found_distances[0] == pytest.approx(distances, abs=1e-5)
-    assert (found.dtype, found_distances.dtype) == (np.int64, np.float32)
-
-
-@pytest.mark.parametrize(
-    ("store", "n_queries", "k", "shape"),
-    [
-        (STORE, 0, 3, (0, 3)),
-        (STORE, 2, 9, (2, 6)),
-        (STORE.removed(list("abc")), 2, 3, (2, 0)),
-        (empty(), 2, 3, (2, 0)),
-    ],
-)
-def test_shapes_of_a_search(store, n_queries, k, shape):
-    distances, found = store.search(np.zeros((n_queries, 2)), k)
-    assert distances.shape == found.shape == shape
-
-
-@pytest.mark.parametrize(
-    ("queries", "k", "message"),
-    [
-        ([[0, 0]], 0, "k must be at least 1, not 0"),
-        ([[0, 0, 0]], 1, r"queries must be \(n_queries, 2\), not \(1, 3\)"),
-        ([0, 0], 1, r"queries must be \(n_queries, 2\), not \(2,\)"),
-        ([[0, np.nan]], 1, "a query is not finite"),
-    ],
-)
-def test_what_cannot_be_searched(queries, k, message):
-    with pytest.raises(ValueError, match=message):
-        STORE.search(queries, k)
-
-
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
 stores = st.builds(
     lambda seed, labels, documents, extra, kind: random_store(seed, labels, documents, extra, kind),
@@ -329,8 +284,6 @@ def test_removed_documents_leave_nothing(store, data):
     expected = [source(store, i) for i in range(len(store)) if store.source(i).document not in gone]
     assert [source(left, i) for i in range(len(left))] == expected
     assert [d for d in store.documents if d not in gone] == list(left.documents)
-    _, found = left.search(store.keys, 5)
-    assert not {left.source(i).document for i in found.ravel()} & gone
     both = left
     for name in gone:  # the same one after the other, and all back in place
         mine = store.document_of_key == store.documents.index(name)

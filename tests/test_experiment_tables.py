@@ -143,6 +143,13 @@ def test_what_the_default_is_chosen_by(tmp_path: Path) -> None:
     ]
 
 
+def test_no_default_is_chosen_without_an_arm_on_all_corpora(tmp_path: Path) -> None:
+    runs = [Run("c", "e", "atl", 0), Run("d", "e", "btl", 0)]
+    titles = {arm: {"title": arm.upper()} for arm in ("atl", "btl")}
+    plan = Plan({}, {}, {}, titles, runs, ("btl", "model"), [], [])
+    assert choice.render_choice(plan, runs, tmp_path) == ""
+
+
 def test_differences_over_seeds() -> None:
     """Mean and t-interval of three seeds, by the formula in a book."""
     own = {seed: counts_of(found) for seed, found in enumerate((1, 2, 4))}

@@ -212,7 +212,7 @@ def labelled(label):
 REFUSED = {
     "a name twice": ([gold(), gold(name="CASE")], None, 'two documents have the name "CASE"'),
     "a name that climbs": ([gold(name="../case")], None, "leaves the folder"),
-    "an absolute name": ([gold(name="/case")], None, "leaves the folder"),
+    "an absolute name": ([gold(name="/case")], None, "it cannot name a file"),
     "white space in a label": ([labelled("body part")], None, "is there white space in its label"),
     "no such spans": ([gold()], "sc", r'no document has doc.spans\["sc"\], only brat'),
 }

@@ -158,3 +158,21 @@ def test_queries_of_another_width(queries):
 def test_settings_that_are_none(settings, message):
     with pytest.raises(ValueError, match=message):
         KNearestNeighbors(**settings)
+
+
+def test_a_changed_metric_makes_the_index_anew() -> None:
+    """What was scaled for the one metric is not searched by the other."""
+    keys = np.array([[1.0, 0.0], [3.0, 3.0], [0.0, 1.0], [9.0, 8.0]])
+    neighbors = fitted([0, 1, 2, 1], 3, 1, keys)
+    queries = np.array([[1.5, 1.4], [0.1, 0.9]], dtype=np.float32)
+    assert neighbors.kneighbors(queries)[1].ravel().tolist() == [0, 2]
+    neighbors.metric = "cosine"
+    fresh = fitted([0, 1, 2, 1], 3, 1, keys, metric="cosine")
+    for ours, theirs in zip(neighbors.kneighbors(queries), fresh.kneighbors(queries), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert neighbors.kneighbors(queries)[1].ravel().tolist() == [3, 2]
+
+
+def test_none_of_the_nearest_is_no_number() -> None:
+    with pytest.raises(ValueError, match="k must be at least 1, not 0"):
+        fitted([0, 1, 0, 1], 2, 3).kneighbors(LINE.astype(np.float32), 0)

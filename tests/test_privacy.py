@@ -360,3 +360,12 @@ def test_a_pipeline_saved_as_spacy_does_it_would_hold_it(made: Path, tmp_path: P
     without_training_texts(nlp).to_disk(tmp_path)
     assert pipeline_values(spacy.load(tmp_path))["other_strings"] == 0
     assert not leaks((tmp_path / "vocab" / "strings.json").read_bytes())
+
+
+def test_lookups_stay() -> None:
+    """A model may read the norms that a table gives."""
+    nlp = spacy.blank("en")
+    nlp.vocab.lookups.add_table("lexeme_norm", {"tumour": "tumor"})
+    nlp = spacy.blank("en").from_bytes(nlp.to_bytes())  # as loaded
+    assert nlp("tumour")[0].norm_ == "tumor"
+    assert without_training_texts(nlp)("tumour")[0].norm_ == "tumor"

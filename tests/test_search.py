@@ -9,7 +9,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from spacy_btl import search_pruned
-from spacy_btl.search import BruteSearch, make_search, votes_of
+from spacy_btl.search import BruteSearch, votes_of
+from spacy_btl.search_kinds import make_search
 from spacy_btl.search_pruned import MOST_NEIGHBORS, PrunedSearch
 from spacy_btl.search_threads import one_blas_thread, run_all
 from spacy_btl.search_torch import TorchSearch

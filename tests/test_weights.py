@@ -6,7 +6,8 @@ import spacy
 from conftest import make_examples
 
 from spacy_btl.losses import AllTokenLabels
-from spacy_btl.weights import ClassWeights, label_weights
+from spacy_btl.pipeline_stats import label_weights
+from spacy_btl.weights import ClassWeights
 
 NAMES = ["O", "B-Age", "I-Age", "B-Non-x", "I-Non-x"]
 

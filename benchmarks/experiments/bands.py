@@ -9,7 +9,6 @@ from plan import Plan, Reading
 from rows import SHOWN, Rows, difference, figures_together, title_of
 
 from spacy_btl.report import render_table
-from spacy_btl.scores import OUTSIDE
 
 LEAST = (200, 40, 1)
 """Gold mentions that a type of each band has at the least; 40 is the bound of the paper, whose
@@ -20,7 +19,8 @@ def render_bands(plan: Plan, test: Rows, pairs: Sequence[tuple[Reading, Reading]
     """A table: both figures and their difference for each pair and band; empty without a pair.
 
     Types are sorted into bands by their gold mentions in the documents that both readings have. The
-    figures of a band are those of its types alone.
+    figures of a band are those of its types alone; what is predicted of a type without any mention
+    is in no band.
     """
     cells = []
     for pair in pairs:
@@ -59,14 +59,13 @@ def gold_mentions(seeds: Mapping[int, Mapping[str, Any]]) -> Counter[str]:
 def of_types(
     seeds: Mapping[int, Mapping[str, Any]], types: Collection[str]
 ) -> dict[int, dict[str, Any]]:
-    """The counts of these types alone, and of ``O``."""
-    kept = {OUTSIDE, *types}
+    """The counts of these types alone; of the looser ways to match none, which mix all types."""
     return {
         seed: {
             name: {
-                **each,
-                "spans": {label: n for label, n in each["spans"].items() if label in kept},
-                "tokens": {label: n for label, n in each["tokens"].items() if label in kept},
+                "spans": {label: n for label, n in each["spans"].items() if label in types},
+                "tokens": {label: n for label, n in each["tokens"].items() if label in types},
+                "pairs": dict.fromkeys(each["pairs"], 0),
             }
             for name, each in documents.items()
         }

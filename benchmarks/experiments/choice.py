@@ -14,6 +14,8 @@ from spacy_btl.report import render_table
 def render_choice(plan: Plan, runs: Sequence[Run], results: Path) -> str:
     """The page: arms that were run on every corpus, with the same encoder, as they are read best.
 
+    Empty where there is no such arm, or no seed that all of them have on some corpus.
+
     runs: of one encoder, on whole corpora. On each corpus the figures are means over the seeds that
     all these arms have there; every corpus counts the same, and so does every figure.
     """
@@ -25,7 +27,9 @@ def render_choice(plan: Plan, runs: Sequence[Run], results: Path) -> str:
     for name in corpora:
         dev, _ = read_rows([r for r in runs if r.corpus == name and r.arm in arms], results)
         rows: Rows = {row: dev[row] for row in dev if row[1] in ("model", "chosen")}
-        common = sorted(set.intersection(*(set(seeds) for seeds in rows.values())))
+        common = sorted(set.intersection(*map(set, rows.values()))) if rows else []
+        if not common:
+            return ""
         header.append(f"{name}, seeds {', '.join(map(str, common))}")
         for row, seeds in rows.items():
             found[row].append(np.mean([figures(seeds[seed]) for seed in common], axis=0))

@@ -11,6 +11,7 @@ from documents import name_of
 from spacy.language import Language
 from spacy.training import Example
 
+from spacy_btl.checked_file import write_atomically
 from spacy_btl.component import BtlKnnNer, component_of
 from spacy_btl.evaluation import read_examples
 from spacy_btl.found import Found
@@ -102,11 +103,11 @@ def _argmax(
 
 def _by_document(examples: list[Example], found: list[Found]) -> dict[str, Entities]:
     return {
-        name_of(example.reference): [(s.label_, ((s.start_char, s.end_char),)) for s in each.spans]
+        name_of(example.reference): each.entities
         for example, each in zip(examples, found, strict=True)
     }
 
 
 def write(predictions: Predictions, path: Path) -> None:
     """Write them as JSON: no text, only labels and offsets."""
-    srsly.write_json(path, predictions)
+    write_atomically(path, srsly.json_dumps(predictions).encode())

@@ -25,6 +25,7 @@ import systems
 from plan import Plan, Run, chosen, read_plan
 from record import write_record
 
+from spacy_btl.checked_file import write_atomically
 from spacy_btl.file_lock import locked
 
 HERE = Path(__file__).parent
@@ -99,6 +100,7 @@ def perform(plan: Plan, run: Run, options: argparse.Namespace) -> None:
         plan.corpora[run.corpus], options.corpora, options.work / "corpora" / run.corpus, run.seed
     )
     if not trained.is_file():
+        (work / "predictions.json").unlink(missing_ok=True)  # of a training that was begun before
         arm = plan.arms[run.arm]
         python = systems.environment(arm.get("requirements", []), options.work / "venvs" / run.arm)
         start = time.monotonic()
@@ -108,7 +110,7 @@ def perform(plan: Plan, run: Run, options: argparse.Namespace) -> None:
             "peak_mib": round(systems.peak_mib()),
             "settings": settings,
         }
-        trained.write_text(json.dumps(spent))
+        write_atomically(trained, json.dumps(spent).encode())
     if not (work / "predictions.json").is_file():
         predictions.write(
             predictions.predict(systems.load(work), corpus), work / "predictions.json"

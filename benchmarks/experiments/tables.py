@@ -63,8 +63,8 @@ def main() -> int:
         print(text)
     first = next(iter(plan.encoders))
     whole = [run for (_, encoder), runs in by_setting.items() if encoder == first for run in runs]
-    if len({run.corpus for run in whole}) > 1:
-        text = render_choice(plan, whole, options.results)
+    several = len({run.corpus for run in whole}) > 1
+    if several and (text := render_choice(plan, whole, options.results)):
         (options.output / "choice.md").write_text(text, encoding="utf8")
         print(text)
     return 0
