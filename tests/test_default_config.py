@@ -14,7 +14,7 @@ import systems  # noqa: E402
 from plan import Run, read_plan  # noqa: E402
 from spacy.util import load_config, registry  # noqa: E402
 
-SHIPPED = {"btl-layers": "btl.cfg", "atl-layers": "atl.cfg", "crf-adjusted": "crf.cfg"}
+SHIPPED = {"btl-layers": "btl.cfg", "atl-layers": "atl.cfg"}
 
 
 @pytest.mark.parametrize(("arm", "name"), SHIPPED.items())
