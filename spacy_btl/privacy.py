@@ -14,9 +14,9 @@ def without_training_texts(nlp: Language) -> Language:
     """A copy of the pipeline without the strings that its vocabulary has met.
 
     Those of its language, labels and vectors stay, and so do lookup tables. The copy is made anew
-    from the configuration and takes over everything else. Texts
-    that it reads later bring their own strings with them, as in any pipeline. A model card is left
-    out: what is saved anew is not what the card was made for.
+    from the configuration and takes over everything else. Texts that it reads later bring their own
+    strings with them, as in any pipeline. A model card is left out: what is saved anew is not what
+    the card was made for.
     """
     copy = load_model_from_config(nlp.config, meta=nlp.meta, auto_fill=False, validate=False)
     for labels in nlp.pipe_labels.values():
