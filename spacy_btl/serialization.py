@@ -39,11 +39,9 @@ class SavedByParts(TrainablePipe):  # type: ignore[misc]
         """Take over what `to_bytes` gave; ValueError where it gave something else."""
         exclude = tuple(exclude)
         message = _read("the bytes", srsly.msgpack_loads, bytes_data)
-        sums = message.get(SUMS, {}) if isinstance(message, dict) else None
-        if not isinstance(sums, dict):
-            raise ValueError(f'the bytes are none of a component like "{self.name}"')
         parts = self._parts()
-        if not set(parts).issubset(exclude) and not parts.keys() & (message.keys() | sums.keys()):
+        sums = message.get(SUMS, {}) if isinstance(message, dict) else None
+        if not isinstance(sums, dict) or not message.keys() & {SUMS, *parts}:
             raise ValueError(f'the bytes are none of a component like "{self.name}"')
         wanted = [key for key in parts if key not in exclude and (key in message or key in sums)]
         names = {key: f'the part "{key}" of the bytes' for key in wanted}
