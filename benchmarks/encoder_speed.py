@@ -32,9 +32,9 @@ from spacy.training import Example
 from thinc.api import Adam
 from transformers import AutoModel
 
-from spacy_btl.encoders import find_encoder
-from spacy_btl.transformer import autocast_dtype
-from spacy_btl.windows import make_batches
+from spacy_btl.ml.pretrained import find_encoder
+from spacy_btl.ml.transformer import autocast_dtype
+from spacy_btl.ml.windows import make_batches
 
 STOCK_SPANS = {"@span_getters": "spacy-transformers.strided_spans.v1", "window": 128, "stride": 96}
 

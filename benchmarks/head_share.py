@@ -17,7 +17,7 @@ import spacy
 import torch
 from spacy.tokens import DocBin
 
-from spacy_btl.component import component_of
+from spacy_btl.pipeline.component import component_of
 
 PARTS = {
     "tokenizer": "make_doc",

@@ -28,7 +28,8 @@ import numpy as np
 import torch
 from transformers import AutoModel, BertConfig, BertModel
 
-from spacy_btl.losses import AllTokenLabels, BinaryTokenLabels, TokenLoss
+from spacy_btl.training.binary_token_labels import BinaryTokenLabels, TokenLoss
+from spacy_btl.training.losses import AllTokenLabels
 
 Loss = Callable[[np.ndarray, np.ndarray], Any]
 LENGTH = 128  # pieces in a row

@@ -28,8 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from spacy_btl.search import BruteSearch, KeySearch, votes_of
-from spacy_btl.search_pruned import PrunedSearch
+from spacy_btl.neighbors.brute import BruteSearch, KeySearch, votes_of
+from spacy_btl.neighbors.pruned import PrunedSearch
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]  # keys, labels, queries
 
@@ -38,7 +38,7 @@ def of_pipeline(model: Path, data: Path) -> Arrays:
     import spacy
     from spacy.tokens import DocBin
 
-    from spacy_btl.component import component_of
+    from spacy_btl.pipeline.component import component_of
 
     nlp = spacy.load(model)
     component = component_of(nlp)

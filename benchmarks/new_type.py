@@ -20,8 +20,8 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 
-from spacy_btl.component import component_of
-from spacy_btl.scores import strict_span_scores
+from spacy_btl.pipeline.component import component_of
+from spacy_btl.scoring.scores import strict_span_scores
 
 WAYS: dict[str, dict[str, Any]] = {
     "`--weight 1`": {"weight": 1},

@@ -28,11 +28,11 @@ import spacy
 from sklearn.metrics import roc_auc_score
 from spacy.tokens import Doc, DocBin
 
-from spacy_btl.component import component_of
-from spacy_btl.evaluation import read_examples
-from spacy_btl.fitting import collect_keys, examples_for
-from spacy_btl.report import render_table
-from spacy_btl.search import BruteSearch
+from spacy_btl.evaluation.evaluate import read_examples
+from spacy_btl.neighbors.brute import BruteSearch
+from spacy_btl.pipeline.component import component_of
+from spacy_btl.pipeline.fitting import collect_keys, examples_for
+from spacy_btl.util.text import render_table
 
 KINDS = (("logits", 0.0), ("logits", 0.3), ("hidden", 0.0))
 LEAST = 8  # tokens of a sentence

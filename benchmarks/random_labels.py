@@ -25,7 +25,7 @@ from spacy.training import Example
 from spacy.util import load_config, load_model_from_config, minibatch, registry
 from thinc.api import fix_random_seed
 
-from spacy_btl.component import BtlKnnNer, component_of
+from spacy_btl.pipeline.component import BtlKnnNer, component_of
 
 ROOT = Path(__file__).parents[1]
 BASE = "benchmarks/experiments/btl_one_rate.cfg"

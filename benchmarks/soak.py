@@ -25,7 +25,7 @@ from pathlib import Path
 import spacy
 from spacy.language import Language
 
-from spacy_btl.component import component_of
+from spacy_btl.pipeline.component import component_of
 
 TEXT = """A 54 year old man woman presented with fever cough chest pain and was treated warfarin
 mg of aspirin daily for two weeks no history diabetes CT showed mass in the left lung biopsy , .

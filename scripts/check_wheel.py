@@ -16,9 +16,9 @@ import venv
 import zipfile
 from pathlib import Path
 
-from spacy_btl.model_card_text import render_card
-from spacy_btl.report import render_table
-from spacy_btl.saved_parts import sizes, stored_twice
+from spacy_btl.packaging.card_text import render_card
+from spacy_btl.packaging.size import sizes, stored_twice
+from spacy_btl.util.text import render_table
 
 TEXT = "She took 5 mg of warfarin daily for chest pain, and her temperature was 38.2 °C."
 

@@ -48,9 +48,9 @@ BRAT_SEEDS = [
 
 def check_brat(data: bytes) -> str:
     """Reading never fails and gives back every byte; records made anew raise only ValueError."""
-    from spacy_btl import brat
-    from spacy_btl.brat_check import check
-    from spacy_btl.references import without_references
+    from spacy_btl.brat import standoff as brat
+    from spacy_btl.brat.problems import check
+    from spacy_btl.brat.references import without_references
 
     text = data.decode("utf-8", "replace")
     standoff = brat.loads(text)
@@ -71,7 +71,7 @@ def check_brat(data: bytes) -> str:
 def datastore_seeds() -> list[bytes]:
     import numpy as np
 
-    from spacy_btl.datastore import Datastore
+    from spacy_btl.neighbors.datastore import Datastore
 
     empty = Datastore.empty(3, fingerprint="f", key_kind="logits", label_names=["O", "B-Age"])
     rng = np.random.default_rng(0)
@@ -87,8 +87,8 @@ def check_datastore(data: bytes) -> str:
     The first byte says what the rest is: a file; a file whose checksum is set right; or the arrays
     of a file with a header and a checksum that are right.
     """
-    from spacy_btl.datastore import Datastore
-    from spacy_btl.search_kinds import make_search
+    from spacy_btl.neighbors.classifier import make_search
+    from spacy_btl.neighbors.datastore import Datastore
 
     kind, data = data[0] % 3 if data else 0, data[1:]
     forged, start = kind > 0, 8 + len('{"__metadata__":{"sha256":"')
@@ -252,7 +252,7 @@ def answer(folder: Path) -> list[tuple[object, ...]]:
 
 
 def damage_model(model: Path, flips: int, cuts: int, seed: int) -> int:
-    from spacy_btl.seal import SEAL, write_seal
+    from spacy_btl.packaging.seal import SEAL, write_seal
 
     faulthandler.enable()
     outcomes, wrong, started = Counter[str](), 0, time.monotonic()
@@ -315,9 +315,9 @@ def main() -> int:
         import atheris
 
         with atheris.instrument_imports(include=["spacy_btl"]):
-            import spacy_btl.brat
-            import spacy_btl.brat_check
-            import spacy_btl.datastore  # noqa: F401
+            import spacy_btl.brat.problems
+            import spacy_btl.brat.standoff
+            import spacy_btl.neighbors.datastore
     except ImportError:
         guided = False
         print("atheris is not installed: mutations at random, not guided by coverage")

@@ -1,4 +1,4 @@
-"""Small things that many tests share: a tiny random encoder and a few annotated sentences."""
+"""Fixtures that many tests share: a pipeline that is trained once, and a tiny random encoder."""
 
 import string
 from pathlib import Path
@@ -6,36 +6,12 @@ from pathlib import Path
 import pytest
 import spacy
 import torch
-from spacy.language import Language
-from spacy.training import Example
 from spacy.util import fix_random_seed
+
+from tests.helpers.sentences import WORDS, make_examples
 
 # The models here are tiny: a second thread would only wait for the first.
 torch.set_num_threads(1)
-
-WORDS = ["he", "she", "took", "had", "mg", "of", "daily", "chest", "pain", "aspirin", "warfarin"]
-WORDS += ["fever", "and", "no", "the", "a", "for"]
-
-SENTENCES = [
-    ("He took 5 mg of aspirin daily", [(8, 12, "Dosage"), (16, 23, "Medication")]),
-    ("She had chest pain and fever", [(8, 18, "Sign_symptom"), (23, 28, "Sign_symptom")]),
-    ("No fever", [(3, 8, "Sign_symptom")]),
-    ("She took warfarin", [(9, 17, "Medication")]),
-]
-LABELS = ("Dosage", "Medication", "Sign_symptom")
-
-
-def make_examples(nlp: Language) -> list[Example]:
-    """The annotated sentences on the tokens of a pipeline."""
-    return [
-        Example.from_dict(nlp.make_doc(text), {"entities": entities})
-        for text, entities in SENTENCES
-    ]
-
-
-def entities(doc: spacy.tokens.Doc) -> list[tuple[str, str]]:
-    """Text and label of each entity, in order."""
-    return [(ent.text, ent.label_) for ent in doc.ents]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,56 @@
+"""What the default is chosen by: dev of all corpora."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from plan import Plan, Run
+from rows import SHOWN, WAYS, Rows, figures, read_rows
+
+from spacy_btl.util.text import render_table
+
+
+def render_choice(plan: Plan, runs: Sequence[Run], results: Path) -> str:
+    """The page: arms that were run on every corpus, with the same encoder, as they are read best.
+
+    Empty where there is no such arm, or no seed that all of them have on some corpus.
+
+    runs: of one encoder, on whole corpora. On each corpus the figures are means over the seeds that
+    all these arms have there; every corpus counts the same, and so does every figure.
+    """
+    corpora = list(dict.fromkeys(run.corpus for run in runs))
+    arms_of = {name: {run.arm for run in runs if run.corpus == name} for name in corpora}
+    arms = [arm for arm in plan.arms if all(arm in arms_of[name] for name in corpora)]
+    found: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
+    header = ["arm", "read by"]
+    for name in corpora:
+        dev, _ = read_rows([r for r in runs if r.corpus == name and r.arm in arms], results)
+        rows: Rows = {row: dev[row] for row in dev if row[1] in ("model", "chosen")}
+        common = sorted(set.intersection(*map(set, rows.values()))) if rows else []
+        if not common:
+            return ""
+        header.append(f"{name}, seeds {', '.join(map(str, common))}")
+        for row, seeds in rows.items():
+            found[row].append(np.mean([figures(seeds[seed]) for seed in common], axis=0))
+    ranked = sorted(found, key=lambda row: -np.mean(found[row]))
+    cells = [
+        [
+            plan.arms[arm]["title"],
+            WAYS[way],
+            *(" / ".join(f"{x:.3f}" for x in each) for each in found[arm, way]),
+            " / ".join(f"{x:.3f}" for x in np.mean(found[arm, way], axis=0)),
+            f"{np.mean(found[arm, way]):.4f}",
+        ]
+        for arm, way in ranked
+    ]
+    return "\n".join(
+        [
+            "# What the default is chosen by",
+            "",
+            f"`python benchmarks/experiments/tables.py`; on dev: {', '.join(SHOWN.values())}.",
+            "",
+            *render_table([*header, "mean of the corpora", "mean"], cells),
+            "",
+        ]
+    )

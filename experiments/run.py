@@ -1,0 +1,122 @@
+"""Train and score what the plan names and the results lack, or have with other settings.
+
+python benchmarks/experiments/run.py --corpora ../shared/corpora --jobs 2
+
+A killed run starts anew. Settings are those of the plan; what changes elsewhere (an arm's
+configuration file, a corpus) is not noticed: delete the record and the work folder, which keeps
+splits, models and predictions. Each run writes one JSON file below the results: its configuration,
+seed, updates, time, the scores on dev while it trained, and the figures of each document.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import corpora
+import predictions
+import systems
+from plan import Plan, Run, chosen, read_plan
+from record import write_record
+
+from spacy_btl.annotate.file_lock import locked
+from spacy_btl.neighbors.checked_file import write_atomically
+
+HERE = Path(__file__).parent
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--plan", type=Path, default=HERE / "plan.yml")
+    parser.add_argument("--corpora", type=Path, required=True, help="folder of the corpora")
+    parser.add_argument("--results", type=Path, default=HERE.parents[1] / "results" / "runs")
+    parser.add_argument("--work", type=Path, default=HERE.parents[1] / "training" / "experiments")
+    parser.add_argument("--only", default="", help="regular expression on corpus/encoder/arm/seed")
+    parser.add_argument("--jobs", type=int, default=1, help="runs side by side, a thread each")
+    parser.add_argument(
+        "--list", action="store_true", help="show what is there and what is missing"
+    )
+    parser.add_argument("--one", action="store_true", help="run the first, in this process")
+    options = parser.parse_args()
+    plan = read_plan(options.plan)
+    runs = chosen(plan.runs, options.only)
+    missing = [run for run in runs if not is_done(plan, run, options.results)]
+    if options.list:
+        for run in runs:
+            print("missing" if run in missing else "done   ", run.key)
+        return 0
+    if options.one:
+        for run in missing[:1]:
+            lock = options.work / f"{run.key}.lock"
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            with locked(lock):  # against the same run twice at a time
+                perform(plan, run, options)
+        return 0
+    with ThreadPoolExecutor(options.jobs) as pool:
+        ended = list(pool.map(lambda run: spawn(run, options), missing))
+    failed = [run for run, ok in zip(missing, ended, strict=True) if not ok]
+    for run in failed:
+        print(f"failed: {run.key}; its output is in {options.work / run.key}", file=sys.stderr)
+    return bool(failed)
+
+
+def result_path(results: Path, run: Run) -> Path:
+    """Where the record of a run is kept."""
+    return results / f"{run.key}.json"
+
+
+def is_done(plan: Plan, run: Run, results: Path) -> bool:
+    """Whether there is a record of the run, with the settings that the plan has now."""
+    path = result_path(results, run)
+    return path.is_file() and json.loads(path.read_text())["settings"] == plan.settings(run)
+
+
+def spawn(run: Run, options: argparse.Namespace) -> bool:
+    """Perform one run in a process of its own; whether it came to its end."""
+    print(f"{time.strftime('%H:%M:%S')} {run.key}", flush=True)
+    command = [sys.executable, __file__, "--one", "--only", f"^{re.escape(run.key)}$"]
+    for name in ("plan", "corpora", "results", "work"):
+        command += [f"--{name}", str(getattr(options, name))]
+    environment = dict(os.environ)
+    if options.jobs > 1:
+        environment["OMP_NUM_THREADS"] = "1"
+    return subprocess.run(command, env=environment, check=False).returncode == 0
+
+
+def perform(plan: Plan, run: Run, options: argparse.Namespace) -> None:
+    """Split, train, predict, score; the record is written last and whole."""
+    work, settings = options.work / run.key, plan.settings(run)
+    trained = work / "trained.json"
+    if trained.is_file() and json.loads(trained.read_text()).get("settings") != settings:
+        shutil.rmtree(work)
+    work.mkdir(parents=True, exist_ok=True)
+    corpus = corpora.prepare(
+        plan.corpora[run.corpus], options.corpora, options.work / "corpora" / run.corpus, run.seed
+    )
+    if not trained.is_file():
+        (work / "predictions.json").unlink(missing_ok=True)  # of a training that was begun before
+        arm = plan.arms[run.arm]
+        python = systems.environment(arm.get("requirements", []), options.work / "venvs" / run.arm)
+        start = time.monotonic()
+        systems.train(arm, settings, corpus, run.seed, work, python)
+        spent = {
+            "seconds": round(time.monotonic() - start, 1),
+            "peak_mib": round(systems.peak_mib()),
+            "settings": settings,
+        }
+        write_atomically(trained, json.dumps(spent).encode())
+    if not (work / "predictions.json").is_file():
+        predictions.write(
+            predictions.predict(systems.load(work), corpus), work / "predictions.json"
+        )
+    write_record(plan, run, corpus, work, result_path(options.results, run))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

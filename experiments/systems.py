@@ -1,0 +1,112 @@
+"""How each kind of arm is trained: spaCy's command line for pipelines, a script for the others."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import levers  # noqa: F401 (registers what the models of arms are made of)
+import spacy
+from spacy import util
+from spacy.language import Language
+
+from spacy_btl.ml.pretrained import find_encoder
+
+HERE = Path(__file__).parent
+
+OF_SPACYS_OWN = "components.transformer.model.name"
+
+
+def train(
+    arm: dict[str, Any],
+    settings: dict[str, Any],
+    corpus: Path,
+    seed: int,
+    work: Path,
+    python: str = sys.executable,
+) -> None:
+    """Train into ``work``: a pipeline in model-best, or predictions.json; log.jsonl beside it.
+
+    settings: values of the configuration by dotted name. For a script they are its options.
+    python: the interpreter, see `environment`.
+    """
+    if "script" in arm:
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+        command = [str(HERE / arm["script"]), str(corpus), str(work), f"--seed={seed}", *options]
+    else:
+        path = work / "config.cfg"
+        pipeline_config(arm, settings, corpus, seed, work).to_disk(path)
+        command = ["-m", "spacy", "train", str(path), "--output", str(work)]
+        command += ["--code", str(HERE / "levers.py")]
+    with (work / "output.txt").open("w", encoding="utf8") as output:
+        subprocess.run([python, *command], stdout=output, stderr=output, check=True)
+
+
+def peak_mib() -> float:
+    """The largest memory of any process that this one has started and waited for."""
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
+
+
+def environment(requirements: list[str], folder: Path) -> str:
+    """A Python that has these requirements beside all that is installed here; made in ``folder``.
+
+    What is installed here keeps its version: where that does not fit, pip refuses.
+    """
+    if not requirements:
+        return sys.executable
+    python = folder / "bin" / "python"
+    if python.is_file():
+        return str(python)
+    # Whole or not at all: runs side by side may make the same one.
+    partial = folder.with_name(f"{folder.name}.{os.getpid()}")
+    venv.create(partial, with_pip=True)
+    (packages,) = partial.glob("lib/python*/site-packages")
+    here = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    lines = [f"import site; site.addsitedir({path!r})" for path in sorted(here)]
+    (packages / "parent.pth").write_text("\n".join(lines) + "\n", encoding="utf8")
+    pins = partial / "installed.txt"
+    installed: dict[str, str] = {}
+    for each in distributions():  # of two of a name, the first is the one that is imported
+        installed.setdefault(each.name, each.version)
+    lines = [f"{name}=={number}" for name, number in installed.items()]
+    pins.write_text("\n".join(lines) + "\n", encoding="utf8")
+    pip = [str(partial / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, "--constraint", str(pins), *requirements], check=True)
+    try:
+        partial.rename(folder)
+    except OSError:  # another run was faster
+        shutil.rmtree(partial)
+    return str(python)
+
+
+def pipeline_config(
+    arm: dict[str, Any], settings: dict[str, Any], corpus: Path, seed: int, work: Path
+) -> util.Config:
+    """The arm's configuration file with its values, paths and seed put in."""
+    config = util.load_config(HERE.parents[1] / arm["config"], interpolate=False)
+    config["paths"].update(
+        train=str(corpus / "train.spacy"),
+        dev=str(corpus / "dev.spacy"),
+        log=str(work / "log.jsonl"),
+    )
+    config["system"]["seed"] = seed
+    for name, value in settings.items():
+        *sections, last = name.split(".")
+        place = config
+        for section in sections:
+            place = place[section]
+        # Weights that an installed package carries are a folder to all but our own components.
+        place[last] = find_encoder(value) if name == OF_SPACYS_OWN else value
+    return config
+
+
+def load(work: Path) -> Language:
+    """The trained pipeline."""
+    return spacy.load(work / "model-best")

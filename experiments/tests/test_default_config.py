@@ -1,0 +1,75 @@
+"""The configuration that is shipped is the one that the experiments measured."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import srsly
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks" / "experiments"))
+
+import systems  # noqa: E402
+from plan import Run, read_plan  # noqa: E402
+from spacy.util import load_config, registry  # noqa: E402
+
+SHIPPED = {"btl-layers": "btl.cfg", "atl-layers": "atl.cfg"}
+
+
+@pytest.mark.parametrize(("arm", "name"), SHIPPED.items())
+def test_the_shipped_configuration_is_that_of_the_arm(arm: str, name: str, tmp_path: Path) -> None:
+    plan = read_plan(ROOT / "benchmarks" / "experiments" / "plan.yml")
+    run = Run("maccrobat", "minilm", arm, 0)
+    config = systems.pipeline_config(
+        plan.arms[arm], plan.settings(run), tmp_path, run.seed, tmp_path
+    )
+    shipped = load_config(ROOT / "configs" / name)
+    for each in (config, shipped):
+        for split in ("train", "dev", "log"):
+            each["paths"][split] = None
+    optimizer = config["training"]["optimizer"]
+    optimizer.setdefault("layer_decay", 0.87)
+    optimizer.setdefault("head_factor", 4.0)
+    assert config.interpolate() == shipped.interpolate()
+
+
+PLAN = read_plan(ROOT / "benchmarks" / "experiments" / "plan.yml")
+
+
+@pytest.mark.parametrize("name", [name for name, arm in PLAN.arms.items() if "config" in arm])
+def test_batcher_and_optimizer_of_every_arm_are_whole(name: str, tmp_path: Path) -> None:
+    run = next(run for run in PLAN.runs if run.arm == name)
+    settings = PLAN.settings(run)
+    config = systems.pipeline_config(PLAN.arms[name], settings, tmp_path, 0, tmp_path)
+    config = config.interpolate()
+    blocks = {key: config["training"][key] for key in ("batcher", "optimizer")}
+    assert all(map(callable, registry.resolve(blocks).values()))
+    assert config["training"]["max_steps"] == settings["training.max_steps"]
+
+
+@pytest.mark.parametrize("name", SHIPPED.values())
+def test_the_project_sets_what_the_configuration_has(name: str) -> None:
+    project = srsly.read_yaml(ROOT / "project.yml")
+    (command,) = [each for each in project["commands"] if each["name"] == "train"]
+    words = shlex.split(command["script"][0])
+    names = [word[2:] for word in words if word.startswith("--") and "." in word]
+    assert "training.optimizer.head_factor" in names
+    config = load_config(ROOT / "configs" / name, interpolate=False)
+    variables = project["vars"]
+    for key in names:
+        *sections, last = key.split(".")
+        place = config
+        for section in sections:
+            place = place[section]
+        assert last in place, key
+    optimizer = config["training"]["optimizer"]
+    assert optimizer["head_factor"] == variables["head_factor"]
+    assert optimizer["learn_rate"]["initial_rate"] == variables["learn_rate"]
+    assert config["training"]["max_steps"] == variables["max_steps"]
+
+
+def test_the_default_of_the_plan_is_shipped() -> None:
+    arm, _ = read_plan(ROOT / "benchmarks" / "experiments" / "plan.yml").default
+    project = srsly.read_yaml(ROOT / "project.yml")
+    assert project["vars"]["config"] == f"configs/{SHIPPED[arm]}"

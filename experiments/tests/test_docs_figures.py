@@ -1,0 +1,71 @@
+"""Figures that README repeats are those of the files which its commands write."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks" / "experiments"))
+
+from plan import read_plan  # noqa: E402
+from rows import title_of  # noqa: E402
+
+README = (ROOT / "README.md").read_text(encoding="utf8")
+PLAN = read_plan(ROOT / "benchmarks" / "experiments" / "plan.yml")
+METRICS = json.loads((ROOT / "metrics" / "metrics.json").read_text(encoding="utf8"))
+
+EXPECTED = {
+    "strict span F1, micro": "ents_f",
+    "strict span F1, macro": "ents_macro_f",
+    "token unweighted accuracy, without O": "token_macro_r",
+}
+PAGES = {
+    "MACCROBAT": "maccrobat-minilm",
+    "CHIA": "chia-minilm",
+    "BioNLP13CG": "bionlp13cg-minilm",
+}
+OTHERS = {
+    "cross-entropy, best well-formed sequence": ("atl", "model"),
+    "cross-entropy with our learning rates and neighbours": ("atl-layers", "chosen"),
+    "spaCy's `ner` on a transformer": ("spacy-ner", "model"),
+    "Hugging Face token classification": ("huggingface", "model"),
+    "EDS-NLP's `ner_crf`": ("edsnlp", "model"),
+}
+
+
+def rows_of(text: str) -> dict[str, list[str]]:
+    """The cells behind the first one of each row of all tables."""
+    rows = [re.split(r"\s*\|\s*", line.strip("| \n")) for line in text.splitlines() if "|" in line]
+    return {row[0]: row[1:] for row in rows}
+
+
+def gains(page: str, other: tuple[str, str]) -> list[str]:
+    """Seeds and differences of the default less another reading, as a page has them first."""
+    start = [title_of(PLAN, PLAN.default), title_of(PLAN, other)]
+    text = (ROOT / "results" / f"{page}.md").read_text(encoding="utf8").split("## Gains")[1]
+    lines = [re.split(r"\s*\|\s*", line.strip("| \n")) for line in text.splitlines()]
+    row = next(line for line in lines if line[:2] == start)
+    # micro F1, macro F1 and accuracy have a p behind them; an interval ends with the first bracket
+    return [row[2], *(cell.partition(")")[0] + ")" for cell in row[3:8:2])]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_what_to_expect(name: str) -> None:
+    key = EXPECTED[name]
+    low, high = METRICS["intervals"][key]
+    told = f"{METRICS['scores'][key]:.3f} ({low:.3f} to {high:.3f})"
+    assert rows_of(README)[name][0] == told
+    assert f"{METRICS['gold_entities']:,} entities" in README
+
+
+@pytest.mark.parametrize("corpus", PAGES)
+def test_what_it_gains(corpus: str) -> None:
+    assert rows_of(README)[corpus] == gains(PAGES[corpus], PLAN.against[0])
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_what_it_gains_over_others(other: str) -> None:
+    assert rows_of(README)[other] == gains(PAGES["MACCROBAT"], OTHERS[other])

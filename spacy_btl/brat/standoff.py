@@ -1,0 +1,257 @@
+"""Read and write annotations in the standoff format of the brat annotation tool.
+
+The format (https://brat.nlplab.org/standoff.html), one record a line, fields apart by tabs:
+
+====  =========================================  ==============================================
+T1    ``type start end[;start end]*`` TAB text   an entity, or the trigger of an event
+E1    ``type:trigger [role:id]*``                an event
+R1    ``type role:id role:id``                   a relation
+A1    ``type id [value]`` (older files: M1)      an attribute
+N1    ``type id reference`` TAB text             a normalization to an entry of a database
+``*``  ``type id id [id]*``                      an equivalence or another symmetric relation
+#1    ``type id`` TAB text                       a note of the annotator
+====  =========================================  ==============================================
+
+Offsets count the characters of the text from 0, the end excluded, a CRLF as two. Nothing is lost in
+reading: what fits no form is kept as `Unknown`, and ``dumps(loads(text)) == text`` for any text;
+`spacy_btl.brat.problems` says what is wrong, `spacy_btl.brat.folder` reads folders of documents.
+Only a line feed ends a line (a carriage return before it belongs to the ending): surface texts hold
+other white space, such as U+2009 or U+0085, that `str.splitlines` and `str.strip` would take.
+"""
+
+import io
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from .records import (
+    Attribute,
+    Entity,
+    Equivalence,
+    Event,
+    Fragments,
+    Normalization,
+    Note,
+    Record,
+    Relation,
+    Standoff,
+    Unknown,
+    flat_text,
+)
+
+__all__ = [
+    "BOM",
+    "Attribute",
+    "Entity",
+    "Equivalence",
+    "Event",
+    "Fragments",
+    "Normalization",
+    "Note",
+    "Record",
+    "Relation",
+    "Standoff",
+    "Unknown",
+    "dumps",
+    "iter_records",
+    "loads",
+]
+
+BOM = "\ufeff"
+
+# ASCII: \s must leave U+2009 and its like alone, \d must leave other scripts' digits alone.
+# Offsets stop at 18 digits, as `int` refuses thousands of them. BioNLP's .a2 files name the parts
+# of an N record, brat's own files do not.
+# For the three kinds that fill the files: the constructor of a NamedTuple is a call in Python.
+_new = tuple.__new__
+_PREFIX = re.compile(r"([A-Za-z#]\d\S*|\*)\t", re.ASCII).match
+_PAIRS = re.compile(r"([^\s:]+):(\S+)", re.ASCII).findall
+_WORDS = re.compile(r"\S+", re.ASCII).findall
+_T = re.compile(
+    r"(T\d\S*)\t(\S+) (\d{1,18}) (\d{1,18})((?:;\d{1,18} \d{1,18})*)\t(.*)", re.ASCII | re.DOTALL
+).fullmatch
+_E = re.compile(r"(E\d\S*)\t([^\s:]+):(\S+)((?: +[^\s:]+:\S+)*)[ \t]*", re.ASCII).fullmatch
+_R = re.compile(r"(R\d\S*)\t(\S+)((?: +[^\s:]+:\S+)+)[ \t]*", re.ASCII).fullmatch
+_A = re.compile(r"([AM]\d\S*)\t(\S+) (\S+)(?: +(\S(?:.*\S)?))?[ \t]*", re.ASCII).fullmatch
+_N = re.compile(
+    r"(N\d\S*)\t(\S+) (?:Annotation:)?(\S+) (?:Referent:)?(\S+) *\t?(.*)", re.ASCII
+).fullmatch
+_STAR = re.compile(r"\*\t(\S+)((?: +\S+)+)[ \t]*", re.ASCII).fullmatch
+_NOTE = re.compile(r"(#\d\S*)\t(\S+) (\S+) *\t?(.*)", re.ASCII).fullmatch
+
+
+def _entity(body: str, line: int, raw: str) -> Entity | None:
+    if not (found := _T(body)):
+        return None
+    record_id, label, start, end, more, text = found.groups()
+    fragments: Fragments = ((int(start), int(end)),)
+    if more:
+        pairs = (pair.split(" ") for pair in more[1:].split(";"))
+        fragments += tuple((int(start), int(end)) for start, end in pairs)
+    return _new(Entity, (record_id, label, fragments, text, line, raw))
+
+
+def _event(body: str, line: int, raw: str) -> Event | None:
+    if not (found := _E(body)):
+        return None
+    record_id, kind, trigger, args = found.groups()
+    return _new(Event, (record_id, kind, trigger, tuple(_PAIRS(args)) if args else (), line, raw))
+
+
+def _relation(body: str, line: int, raw: str) -> Relation | None:
+    if not (found := _R(body)):
+        return None
+    record_id, kind, args = found.groups()
+    return _new(Relation, (record_id, kind, tuple(_PAIRS(args)), line, raw))
+
+
+def _attribute(body: str, line: int, raw: str) -> Attribute | None:
+    if not (found := _A(body)):
+        return None
+    return Attribute(found[1], found[2], found[3], found[4], line, raw)
+
+
+def _normalization(body: str, line: int, raw: str) -> Normalization | None:
+    if not (found := _N(body)):
+        return None
+    return Normalization(found[1], found[2], found[3], found[4], found[5], line, raw)
+
+
+def _equivalence(body: str, line: int, raw: str) -> Equivalence | None:
+    if not (found := _STAR(body)):
+        return None
+    return Equivalence(found[1], tuple(_WORDS(found[2])), line, raw)
+
+
+def _note(body: str, line: int, raw: str) -> Note | None:
+    if not (found := _NOTE(body)):
+        return None
+    return Note(found[1], found[2], found[3], found[4], line, raw)
+
+
+_READERS: dict[str, Callable[[str, int, str], Record | None]] = {
+    **{"T": _entity, "E": _event, "R": _relation, "A": _attribute, "M": _attribute},
+    **{"N": _normalization, "*": _equivalence, "#": _note},
+}
+
+
+def _read(line: str, number: int) -> Record:
+    """Return the record in a line, or in the lines of a record that spills over."""
+    body = line.removesuffix("\n").removesuffix("\r")
+    if number == 1:
+        body = body.removeprefix(BOM)
+    reader = _READERS.get(body[:1])
+    if reader and (record := reader(body, number, line)):
+        return record
+    reason = "no known kind of record" if body.strip() else ""
+    if reader:
+        reason = f"not the form of a record that starts with {body[0]}"
+    prefix = _PREFIX(body)
+    return Unknown(body, prefix[1] if prefix else "", reason, number, line)
+
+
+def _missing(entity: Entity) -> int:
+    """Return how many characters the surface text is shorter than the offsets say."""
+    start, end = entity.fragments[0]
+    size = end - start - len(entity.text)
+    for start, end in entity.fragments[1:]:
+        size += 1 + end - start
+    return size
+
+
+def _settle(held: Sequence[str], first: int, missing: int) -> list[Record]:
+    """Return the T record that lines make together if they give its length, else one each.
+
+    Up to one character a newline may be missing: the text may end its lines with CRLF.
+    """
+    if 0 <= missing < len(held):
+        return [_read("".join(held), first)]
+    return [_read(line, number) for number, line in enumerate(held, first)]
+
+
+def iter_records(lines: Iterable[str]) -> Iterator[Record]:
+    r"""Yield the records of lines that still have their endings, one at a time.
+
+    A file wants ``open(path, encoding="utf-8", newline="\n")``. A T record whose surface text is
+    shorter than its offsets say goes on in the next lines, as long as none starts with an id and a
+    tab, if together they give the right length.
+    """
+    held: list[str] = []
+    first = missing = 0
+    for number, line in enumerate(lines, 1):
+        if held:
+            spills = not _PREFIX(line)
+            if spills:
+                held.append(line)
+                missing -= len(flat_text(line.removesuffix("\n"))) + 1
+                if missing > 0:
+                    continue
+            yield from _settle(held, first, missing)
+            held = []
+            if spills:
+                continue
+        record = _read(line, number)
+        if type(record) is Entity and (missing := _missing(record)) > 0:
+            held, first = [line], number
+            continue
+        yield record
+    if held:
+        yield from _settle(held, first, missing)
+
+
+def loads(text: str) -> Standoff:
+    """Read the text of an annotation file; it never fails, see `spacy_btl.brat.problems`."""
+    return Standoff(tuple(iter_records(io.StringIO(text, newline="\n"))))
+
+
+def _canonical(record: Record) -> str:
+    match record:
+        case Entity():
+            spans = ";".join(f"{start} {end}" for start, end in record.fragments)
+            return f"{record.id}\t{record.label} {spans}\t{flat_text(record.text)}"
+        case Event():
+            pairs = ((record.type, record.trigger), *record.args)
+            return f"{record.id}\t" + " ".join(f"{role}:{ref}" for role, ref in pairs)
+        case Relation():
+            pairs = record.args
+            return " ".join([f"{record.id}\t{record.type}", *(f"{a}:{b}" for a, b in pairs)])
+        case Attribute():
+            value = "" if record.value is None else f" {record.value}"
+            return f"{record.id}\t{record.name} {record.target}{value}"
+        case Normalization():
+            start = f"{record.id}\t{record.type} {record.target} {record.reference}"
+            return f"{start}\t{flat_text(record.text)}"
+        case Equivalence():
+            return " ".join([f"*\t{record.type}", *record.members])
+        case Note():
+            return f"{record.id}\t{record.type} {record.target}\t{flat_text(record.text)}"
+        case Unknown():
+            return record.text
+
+
+def _render(record: Record) -> str:
+    # The line as read holds only as long as it says what the fields say.
+    if record.raw and _read(record.raw, record.line) == record:
+        return record.raw
+    line = _canonical(record) + "\n"
+    read = _read(line, 0)
+    expected = record._replace(line=0, raw=line)
+    if isinstance(expected, Entity | Normalization | Note):
+        expected = expected._replace(text=flat_text(expected.text))
+    elif isinstance(read, Unknown) and isinstance(expected, Unknown):
+        expected = expected._replace(id=read.id, reason=read.reason)
+    if read != expected or "\n" in line[:-1]:
+        what = f"{type(record).__name__} {record.id}".strip()  # no more: errors quote no text
+        raise ValueError(f"the record {what} would not be read back from its line")
+    return line
+
+
+def dumps(standoff: Standoff) -> str:
+    """Write records: those read as they stood, those made or altered in code in brat's form.
+
+    Newlines in a surface text become spaces. Raises ValueError for a record that would not be read
+    back from its line, such as one with a space in its label.
+    """
+    lines = [_render(record) for record in standoff.records]
+    # Only the last line of a file may lack its ending; records may have been added after it.
+    ended = [line if line.endswith("\n") else line + "\n" for line in lines[:-1]]
+    return "".join(ended + lines[-1:])

@@ -1,0 +1,230 @@
+"""Commands on annotated documents: find, convert, export and count them."""
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from wasabi import msg
+
+from ..packaging.saving import load_pipeline
+from .app import app, errors_as_text
+
+if TYPE_CHECKING:
+    from ..data.account import Account
+    from ..data.placement import Policies
+
+SHOWN = 20  # problems that the command line shows
+
+
+class Sample(Enum):
+    """Whether the bundled sample may stand in for MACCROBAT."""
+
+    allow = "allow"
+    never = "never"
+
+
+class Overlap(Enum):
+    """Which of two overlapping entities stands in doc.ents."""
+
+    rarest = "rarest"
+    longest = "longest"
+    shortest = "shortest"
+    first = "first"
+
+
+class Discontinuous(Enum):
+    """What becomes of an entity of several fragments."""
+
+    envelope = "envelope"
+    longest_fragment = "longest-fragment"
+    split = "split"
+    drop = "drop"
+
+
+class Alignment(Enum):
+    """What becomes of an entity that starts or ends inside of a token."""
+
+    expand = "expand"
+    contract = "contract"
+    strict = "strict"
+
+
+LangOption = Annotated[str, typer.Option(help="Language of the tokenizer")]
+OverlapOption = Annotated[
+    Overlap, typer.Option(help="Which of two overlapping entities stands in doc.ents")
+]
+DiscontinuousOption = Annotated[
+    Discontinuous, typer.Option(help="What becomes of an entity of several fragments")
+]
+AlignmentOption = Annotated[
+    Alignment, typer.Option(help="What becomes of an entity that cuts a token")
+]
+
+
+@app.command("corpus", short_help="Find or fetch the annotated documents.")
+def corpus_command(
+    source: Annotated[
+        str, typer.Argument(help='A folder of .txt/.ann pairs, or "maccrobat" to find or fetch it')
+    ],
+    out_dir: Annotated[Path, typer.Argument(help="Folder for the documents; replaced if ours")],
+    assets: Annotated[
+        Path, typer.Option(help="Where to look for maccrobat/, its zip and sample/")
+    ] = Path("assets"),
+    sample: Annotated[
+        Sample, typer.Option(help="Without MACCROBAT: take the bundled sample, or fail")
+    ] = Sample.allow,
+) -> None:
+    """Find or fetch the annotated documents.
+
+    "maccrobat" means, in this order: documents in ASSETS/maccrobat; the publisher's zip in
+    ASSETS/maccrobat or ASSETS; a download from the publisher; the sample in ASSETS/sample.
+    """
+    from ..data.maccrobat import prepare_corpus
+
+    with errors_as_text():
+        info = prepare_corpus(source, out_dir, assets_dir=assets, sample=sample.value)
+    msg.good(f"{info.documents} documents from {info.title or source} in {out_dir}")
+    if info.unpaired:
+        msg.warn(f"{info.unpaired} texts without annotation were left out")
+    if info.heading:
+        msg.warn(info.heading)
+
+
+@app.command("convert", short_help="Turn BRAT annotation into DocBins.")
+def convert_command(
+    brat_dir: Annotated[Path, typer.Argument(help="Folder of .txt/.ann pairs, with sub-folders")],
+    out_dir: Annotated[Path, typer.Argument(help="Folder for the .spacy files and the account")],
+    split: Annotated[
+        str, typer.Option(help="Shares of train, dev and test documents")
+    ] = "0.8,0.1,0.1",
+    no_split: Annotated[bool, typer.Option("--no-split", help="One all.spacy instead")] = False,
+    seed: Annotated[int, typer.Option(help="Of the split")] = 0,
+    overlap: OverlapOption = Overlap.rarest,
+    discontinuous: DiscontinuousOption = Discontinuous.envelope,
+    alignment: AlignmentOption = Alignment.expand,
+    lang: LangOption = "en",
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="Fail, with the account only, on a dropped entity or a file's error"
+        ),
+    ] = False,
+) -> None:
+    """Turn BRAT annotation into DocBins, with an account of every entity.
+
+    Writes train.spacy, dev.spacy and test.spacy (or all.spacy), account.json with one row for each
+    entity read, and account.md with the sums. Documents are split so that every type with three or
+    more of them stands in each part where possible.
+    """
+    import srsly
+
+    from ..brat.folder import other_files
+    from ..data.convert import convert_folder
+    from ..data.docbin import parse_shares, write_parts
+    from ..data.gold import INFO_NAME
+
+    with errors_as_text():
+        shares = None if no_split else parse_shares(split)
+        policies = _policies(overlap, discontinuous, alignment)
+        docs, account = convert_folder(brat_dir, lang, policies)
+        if others := [path for path in other_files(brat_dir) if path.name != INFO_NAME]:
+            names = ", ".join(path.relative_to(brat_dir).as_posix() for path in others[:3])
+            more = ", ..." if len(others) > 3 else ""
+            typer.echo(f"{len(others)} other files in {brat_dir} are passed over: {names}{more}")
+        out_dir.mkdir(parents=True, exist_ok=True)
+        (out_dir / "account.json").write_text(account.to_json(), encoding="utf-8")
+        (out_dir / "account.md").write_text(account.to_markdown(), encoding="utf-8")
+        _show_problems(account)
+        totals = account.totals()
+        typer.echo(", ".join(f"{number} {what}" for what, number in totals.items()))
+        typer.echo(f"why: {out_dir / 'account.md'}, row by row: {out_dir / 'account.json'}")
+        if strict and (totals["dropped"] or account.errors()):
+            raise ValueError(
+                f"--strict: {totals['dropped']} entities dropped, {len(account.errors())} errors "
+                "in the files; no DocBin was written"
+            )
+        parts = write_parts(docs, out_dir, shares, seed)
+        srsly.write_json(out_dir / "split.json", {"seed": seed, "parts": parts})
+    msg.good(", ".join(f"{part} {len(names)} documents" for part, names in parts.items()))
+
+
+@app.command("export", short_help="Write documents as BRAT files.")
+def export_command(
+    docbin: Annotated[Path, typer.Argument(help="DocBin of predicted or of converted documents")],
+    out_dir: Annotated[Path, typer.Argument(help="New or empty folder for the BRAT files")],
+    spans: Annotated[
+        str | None,
+        typer.Option(help='Key of doc.spans to take instead of doc.ents; "brat": all as converted'),
+    ] = None,
+    lang: LangOption = "en",
+) -> None:
+    """Write documents as BRAT files, with the annotation.conf and visual.conf that brat wants.
+
+    Correct them in brat, then convert the folder and train again. Entities that came from BRAT
+    keep their ids and fragments; other records stay unless an entity that they need is gone.
+    """
+    from ..data.convert import blank
+    from ..data.docbin import read_docbin
+    from ..data.export import REPORT_NAME, export_docs
+
+    with errors_as_text():
+        report = export_docs(read_docbin(docbin, blank(lang).vocab), out_dir, spans)
+    msg.good(f"{out_dir}: " + ", ".join(f"{n} {what}" for what, n in report["totals"].items()))
+    if report["rows"]:
+        msg.warn(f"records that needed an entity that is gone: {out_dir / REPORT_NAME}")
+
+
+@app.command("stats", short_help="Count what a corpus holds.")
+def stats_command(
+    path: Annotated[Path, typer.Argument(help="BRAT folder, DocBin, or trained pipeline")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
+    overlap: OverlapOption = Overlap.rarest,
+    discontinuous: DiscontinuousOption = Discontinuous.envelope,
+    alignment: AlignmentOption = Alignment.expand,
+    lang: LangOption = "en",
+) -> None:
+    """Count what a corpus holds, and the best score that a tagger could reach on it.
+
+    A BRAT folder is converted first, by the policies given; a DocBin is counted as it is. Of a
+    trained pipeline: its labels, updates, neighbours and class weights.
+    """
+    import json
+
+    from ..data.convert import blank, convert_folder
+    from ..data.docbin import read_docbin
+    from ..evaluation.corpus_stats import corpus_stats, stats_to_markdown
+    from ..evaluation.pipeline_stats import pipeline_stats, pipeline_stats_to_markdown
+
+    with errors_as_text():
+        if (path / "config.cfg").is_file():
+            values = pipeline_stats(load_pipeline(path))
+            text = json.dumps(values, indent=2) if as_json else pipeline_stats_to_markdown(values)
+            typer.echo(text, nl=False)
+            return
+        if path.is_dir():
+            policies = _policies(overlap, discontinuous, alignment)
+            docs = convert_folder(path, lang, policies)[0]
+        else:
+            docs = read_docbin(path, blank(lang).vocab)
+        stats = corpus_stats(docs, blank(lang))
+    typer.echo(json.dumps(stats, indent=2) if as_json else stats_to_markdown(stats), nl=False)
+
+
+def _policies(overlap: Overlap, discontinuous: Discontinuous, alignment: Alignment) -> "Policies":
+    from ..data.placement import Policies
+
+    return Policies(overlap.value, discontinuous.value, alignment.value)
+
+
+def _show_problems(account: "Account") -> None:
+    """The first problems, by file and line, and how many there are."""
+    if not account.problems:
+        return
+    msg.warn(f"problems in the files: {len(account.problems)}, errors: {len(account.errors())}")
+    for problem in account.problems[:SHOWN]:
+        place = f"{problem['file']}:{problem['line']}" if problem["line"] else problem["file"]
+        words = (place, problem["level"], problem["record"], f"{problem['reason']},")
+        typer.echo(" ".join([*filter(None, words), problem["detail"]]))  # msg would break the line
+    if len(account.problems) > SHOWN:
+        typer.echo(f"and {len(account.problems) - SHOWN} more, in account.json")

@@ -1,0 +1,168 @@
+"""Write converted documents to DocBins, split by document, and read any DocBin."""
+
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from random import Random
+
+from spacy.tokens import Doc, DocBin
+from spacy.vocab import Vocab
+
+from .gold import GOLD_KEY
+
+# --- from split: Split documents into parts so that the rare entity types stand in each of them."""
+
+
+def split_documents(
+    types: Mapping[str, Sequence[str]], shares: Sequence[float], seed: int
+) -> list[list[str]]:
+    """Names of the documents of each part, sorted.
+
+    types: the entity types of each document, by its name.
+    shares: of the documents, for each part; positive, and 1 in sum.
+    seed: of the order in which documents are dealt out.
+
+    Iterative stratification: the type that stands in the fewest documents is dealt out first, to
+    the part that lacks most of it. Then documents change places as long as that brings a type with
+    as many documents as there are parts into a part without it. The sizes of the parts stay. Raises
+    ValueError for shares that are no shares.
+    """
+    if not shares or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(f"the shares {list(shares)} must be positive and sum to 1")
+    names = sorted(types)
+    Random(seed).shuffle(names)
+    room = _part_sizes(len(names), shares)
+    parts: list[list[str]] = [[] for _ in shares]
+    held = [Counter[str]() for _ in shares]
+    waiting = {name: sorted(set(types[name])) for name in names}
+    total = Counter(label for labels in waiting.values() for label in labels)
+    while waiting:
+        left = Counter(label for labels in waiting.values() for label in labels)
+        rarest = min(left, key=lambda label: (total[label], label), default=None)
+        name = next(n for n in waiting if rarest is None or rarest in waiting[n])
+        labels = waiting.pop(name)
+
+        def lack(
+            part: int, rarest: str | None = rarest, labels: list[str] = labels
+        ) -> tuple[bool, bool, float, int]:
+            """How much a part wants the document: room first, then the type, then its share."""
+            missing = rarest is not None and not held[part][rarest]
+            wanted = shares[part] * total[rarest] - held[part][rarest] if rarest else 0.0
+            return room[part] > 0, missing, wanted, room[part]
+
+        best = max(range(len(parts)), key=lack)
+        parts[best].append(name)
+        room[best] -= 1
+        held[best].update(labels)
+    _fill_gaps(parts, {name: frozenset(labels) for name, labels in types.items()})
+    return [sorted(part) for part in parts]
+
+
+def _fill_gaps(parts: list[list[str]], types: Mapping[str, frozenset[str]]) -> None:
+    """Swap documents as long as a swap brings more types into parts that lack them."""
+    held = [Counter(label for name in part for label in types[name]) for part in parts]
+    total = sum(held, Counter[str]())
+    wanted = {label for label, count in total.items() if count >= len(parts)}
+
+    def gain(giver: int, given: str, taker: int, taken: str) -> int:
+        """Gaps that are filled, less those that are torn, where two parts swap documents."""
+        away, back = types[given] - types[taken], types[taken] - types[given]
+        moves = [(label, giver, taker) for label in away] + [(lb, taker, giver) for lb in back]
+        return sum(
+            (held[there][label] == 0) - (held[here][label] == 1)
+            for label, here, there in moves
+            if label in wanted
+        )
+
+    def best_swap(label: str, taker: int) -> tuple[int, int, str, int, str]:
+        """Gain, giver, document given, taker, document taken back; a gain of 0 for no swap."""
+        swaps = [
+            (gain(giver, given, taker, taken), giver, given, taker, taken)
+            for giver in range(len(parts))
+            for given in parts[giver]
+            if giver != taker and label in types[given]
+            for taken in parts[taker]
+        ]
+        return max(swaps, key=lambda swap: swap[0], default=(0, 0, "", 0, ""))
+
+    while True:
+        gaps = [(lb, i) for lb in sorted(wanted) for i, has in enumerate(held) if not has[lb]]
+        found = next((swap for gap in gaps if (swap := best_swap(*gap))[0] > 0), None)
+        if found is None:
+            return
+        _, giver, given, taker, taken = found
+        for part, goes, comes in ((giver, given, taken), (taker, taken, given)):
+            parts[part][parts[part].index(goes)] = comes
+            held[part].subtract(types[goes])
+            held[part].update(types[comes])
+
+
+def _part_sizes(n: int, shares: Sequence[float]) -> list[int]:
+    """Sizes that sum to ``n``, by largest remainder, none of them 0 while there are documents."""
+    sizes = [int(n * share) for share in shares]
+    by_remainder = sorted(range(len(shares)), key=lambda i: sizes[i] - n * shares[i])
+    for i in by_remainder[: n - sum(sizes)]:
+        sizes[i] += 1
+    for i in (i for i, size in enumerate(sizes) if size == 0):
+        largest = max(range(len(sizes)), key=sizes.__getitem__)
+        if sizes[largest] > 1:
+            sizes[largest] -= 1
+            sizes[i] += 1
+    return sizes
+
+
+# --- from docbin: Write converted documents to DocBins, split by document, and read any DocBin."""
+
+PARTS = ("train", "dev", "test")
+
+
+def write_parts(
+    docs: Sequence[Doc], out_dir: Path, shares: Sequence[float] | None, seed: int
+) -> dict[str, list[str]]:
+    """Write train/dev/test.spacy, or all.spacy where ``shares`` is None; names of each part.
+
+    Raises ValueError for no documents, two of one name, or fewer documents than parts.
+    """
+    by_name = {doc.user_data[GOLD_KEY]["name"]: doc for doc in docs}
+    if not docs:
+        raise ValueError("no document has both a text and annotation")
+    if len(by_name) < len(docs):
+        counts = Counter(doc.user_data[GOLD_KEY]["name"] for doc in docs)
+        twice = ", ".join(name for name, count in counts.items() if count > 1)
+        raise ValueError(f"more than one document of the same name: {twice}")
+    names: dict[str, list[str]] = {"all": sorted(by_name)}
+    if shares is not None:
+        if len(docs) < len(PARTS):
+            raise ValueError(f"{len(docs)} documents cannot be split into {', '.join(PARTS)}")
+        types = {name: [ent.label_ for ent in doc.ents] for name, doc in by_name.items()}
+        names = dict(zip(PARTS, split_documents(types, shares, seed), strict=True))
+    out_dir.mkdir(parents=True, exist_ok=True)
+    for part, members in names.items():
+        docbin = DocBin(docs=[by_name[name] for name in members], store_user_data=True)
+        docbin.to_disk(out_dir / f"{part}.spacy")
+    return names
+
+
+def parse_shares(text: str) -> tuple[float, ...]:
+    """The shares of the parts, written as in "0.8,0.1,0.1"; ValueError for anything else."""
+    try:
+        shares = tuple(float(share) for share in text.split(","))
+    except ValueError:
+        shares = ()
+    if len(shares) != len(PARTS):
+        raise ValueError(f'--split wants three shares such as 0.8,0.1,0.1, not "{text}"')
+    return shares
+
+
+def read_docbin(path: Path, vocab: Vocab) -> list[Doc]:
+    """All documents of a DocBin.
+
+    Raises FileNotFoundError where there is no such file, ValueError where it is no DocBin.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no DocBin {path}; python -m spacy btl convert writes one")
+    try:
+        return list(DocBin().from_disk(path).get_docs(vocab))
+    except (zlib.error, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is no DocBin that spaCy can read") from error

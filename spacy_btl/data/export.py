@@ -1,0 +1,226 @@
+"""spaCy documents to BRAT files: predictions to correct, or gold annotation as it came in.
+
+An entity that the conversion made keeps the id, the fragments and the surface text of its record;
+any other gets an id of its own and, as in brat, one fragment a line. Events, relations and all
+other records stay as far as the entities that they refer to are still there.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import srsly
+from spacy.tokens import Doc, Span
+from tqdm import tqdm
+
+from ..brat import standoff as brat
+from ..brat.conf import annotation_conf, visual_conf
+from ..brat.references import Loss, without_references
+from .gold import (
+    GOLD_KEY,
+    INFO_NAME,
+    entity_from_json,
+    heading_of,
+    record_from_json,
+    spans_from_json,
+    surface_text,
+)
+from .placement import trim
+
+# --- from document_names: Names of documents that files are named by, on any system."""
+
+MAX_NAME = 250  # bytes of a file name, with room for its suffix
+
+
+def name_error(name: str) -> str:
+    """Why no files of a folder can be named by a document's name, "" if they can."""
+    path = PureWindowsPath(name)  # which knows both slashes and drives
+    if path.drive or path.root or "\0" in name or not path.parts:
+        return "it cannot name a file"
+    if any(not part.strip(". ") for part in path.parts):
+        return "it cannot name a file: it leaves the folder"
+    if any(part.startswith(".") for part in path.parts):
+        return "it cannot name a file: hidden files are passed over where BRAT files are read"
+    if any(len(part.encode("utf-8")) > MAX_NAME for part in path.parts):
+        return "it cannot name a file: it is too long"
+    if any(part.lower().endswith((".txt", ".ann")) for part in path.parts[:-1]):
+        return "it cannot name a file: a folder in it is named like one"
+    return ""
+
+
+def file_key(name: str) -> str:
+    """The same for names whose files would be the same, on file systems that ignore case too."""
+    return str(PureWindowsPath(name)).lower()
+
+
+# --- from export: spaCy documents to BRAT files: predictions to correct, or gold annotation as it came in.
+
+REPORT_NAME = "export.json"
+
+_NUMBER = re.compile(r"T([0-9]{1,18})").fullmatch
+_LINE = re.compile(r"[^\r\n]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The records of one document, and what became of those that referred to lost entities."""
+
+    standoff: brat.Standoff
+    losses: list[Loss] = field(default_factory=list)
+
+
+def to_standoff(doc: Doc, key: str | None = None) -> Exported:
+    """The records of a document: its entities out of ``doc.ents``, or out of ``doc.spans[key]``.
+
+    With the key "brat" those that the conversion could not place come back as well. A changed span
+    of a group keeps its id, as a correction of its record; one of ``doc.ents`` gets a new id, as
+    spaCy leaves the ids of earlier entities on the tokens.
+    """
+    gold = doc.user_data.get(GOLD_KEY, {"entities": [], "records": []})
+    text = doc.text
+    originals = [entity_from_json(value, text) for value in gold["entities"]]
+    spans: Iterable[Span] = doc.ents
+    if key is not None:
+        spans = doc.spans.get(key, ())
+    chosen, others = _match(gold["entities"], spans)
+    if key == GOLD_KEY:
+        chosen |= {i for i, value in enumerate(gold["entities"]) if "dropped" in value}
+    entities = [originals[i] for i in sorted(chosen)] + [
+        _entity(span, text, span.id_ if key is not None else "") for span in others
+    ]
+    before = {entity.id for entity in originals}
+    entities = _with_ids(entities, before)
+    gone = before - {entity.id for entity in entities}
+    records = [record_from_json(value) for value in gold["records"]]
+    kept, losses = without_references(records, gone)
+    return Exported(brat.Standoff((*entities, *kept)), losses)
+
+
+def export_docs(docs: Sequence[Doc], out_dir: Path, key: str | None = None) -> dict[str, Any]:
+    """Write documents as .txt and .ann, annotation.conf, visual.conf and a report; the report.
+
+    The report (also ``export.json``) has ``totals`` and a row for each record that lost a
+    reference. Raises ValueError for a folder that is not empty, a key that no document has, a
+    document name that leaves the folder or stands twice, and a label that brat cannot hold.
+    """
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise ValueError(f"{out_dir} is not empty: nothing in it is overwritten")
+    if key is not None and not any(key in doc.spans for doc in docs):
+        keys = sorted({found for doc in docs for found in doc.spans})
+        raise ValueError(f'no document has doc.spans["{key}"], only {", ".join(keys) or "none"}')
+    names = _names(docs)
+    rows: list[dict[str, str]] = []
+    standoffs: list[brat.Standoff] = []
+    files: list[tuple[str, str, str]] = []
+    for name, doc in zip(names, tqdm(docs, desc="export", unit=" docs", disable=None), strict=True):
+        exported = to_standoff(doc, key)
+        try:
+            files.append((name, doc.text, brat.dumps(exported.standoff)))
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}; is there white space in its label?") from error
+        rows += [{"document": name, **loss._asdict()} for loss in exported.losses]
+        standoffs.append(exported.standoff)
+    totals = Counter(row["what"] for row in rows)
+    n_entities = sum(len(standoff.entities) for standoff in standoffs)
+    report = {
+        "totals": {
+            "documents": len(docs),
+            "entities": n_entities,
+            "other records": sum(len(standoff.records) for standoff in standoffs) - n_entities,
+            "other records left out": totals["left out"],
+            "other records shortened": totals["shortened"],
+        },
+        "rows": rows,
+    }
+    for name, text, ann in files:
+        # Not with_suffix: names hold dots. Bytes: a line ending must stay as it is.
+        path = out_dir / f"{name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode("utf-8"))
+        (out_dir / f"{name}.ann").write_bytes(ann.encode("utf-8"))
+    _write_project(docs, standoffs, out_dir)
+    srsly.write_json(out_dir / REPORT_NAME, report)
+    return report
+
+
+def _write_project(docs: Sequence[Doc], standoffs: Sequence[brat.Standoff], out_dir: Path) -> None:
+    out_dir.mkdir(parents=True, exist_ok=True)
+    (out_dir / "annotation.conf").write_text(annotation_conf(standoffs), encoding="utf-8")
+    (out_dir / "visual.conf").write_text(visual_conf(standoffs), encoding="utf-8")
+    if heading := heading_of(docs):  # what reports must carry outlasts the way through brat
+        srsly.write_json(out_dir / INFO_NAME, {"heading": heading})
+
+
+def _names(docs: Sequence[Doc]) -> list[str]:
+    """A name for the files of each document: its own, ``doc.user_data["name"]``, or its number."""
+    names = []
+    for i, doc in enumerate(docs, 1):
+        own = doc.user_data.get(GOLD_KEY, {}).get("name") or doc.user_data.get("name")
+        names.append(str(own or f"document-{i:05d}"))
+    seen: set[str] = set()
+    for name in names:
+        if why := name_error(name):
+            raise ValueError(f'a document has the name "{name}": {why}')
+        if file_key(name) in seen:
+            raise ValueError(f'two documents have the name "{name}"')
+        seen.add(file_key(name))
+    return names
+
+
+def _match(values: Sequence[dict[str, Any]], spans: Iterable[Span]) -> tuple[set[int], list[Span]]:
+    """Indices of the original entities that the spans still are, and all other spans.
+
+    A span is still its entity if it has the id, the label and the bounds of a span that the
+    conversion made, or else the label and the very characters of an entity.
+    """
+    made: dict[tuple[str, str, int, int], list[int]] = {}
+    by_place: dict[tuple[str, int, int], list[int]] = {}
+    for i, value in enumerate(values):
+        for start, end in spans_from_json(value):
+            made.setdefault((value["id"], value["label"], start, end), []).append(i)
+        if len(value["fragments"]) == 1:
+            by_place.setdefault((value["label"], *value["fragments"][0]), [i])
+    chosen: set[int] = set()
+    others: list[Span] = []
+    for span in spans:
+        place = (span.label_, span.start_char, span.end_char)
+        found = made.get((span.id_, *place), by_place.get(place, []))
+        if found:  # two records of one id may be alike, and several spans come from one record
+            chosen.add(next((i for i in found if i not in chosen), found[0]))
+        else:
+            others.append(span)
+    return chosen, others
+
+
+def _entity(span: Span, text: str, name: str) -> brat.Entity:
+    """A span as a record, in one fragment a line, as brat cannot show a line break in one."""
+    lines = [
+        trim(text, span.start_char + m.start(), span.start_char + m.end())
+        for m in _LINE.finditer(text[span.start_char : span.end_char])
+    ]
+    fragments = tuple((start, end) for start, end in lines if start < end)
+    if not fragments:
+        fragments = ((span.start_char, span.end_char),)
+    return brat.Entity(name, span.label_, fragments, surface_text(fragments, text))
+
+
+def _with_ids(entities: Sequence[brat.Entity], taken: Iterable[str]) -> list[brat.Entity]:
+    """Entities with ids: their own, or new ones for those without, and where one stands twice.
+
+    taken: ids that no entity may get anew.
+    """
+    numbers = [_NUMBER(name) for name in {*taken, *(entity.id for entity in entities)}]
+    last = max((int(number[1]) for number in numbers if number), default=0)
+    written: set[str] = set()
+    result = []
+    for entity in entities:
+        name = entity.id
+        if name in written or not name.startswith("T"):
+            last += 1
+            name = f"T{last}"
+        written.add(name)
+        result.append(entity._replace(id=name))
+    return result

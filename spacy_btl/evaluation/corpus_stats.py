@@ -1,0 +1,170 @@
+"""What an annotated corpus holds, and the best score that a tagger could reach on it.
+
+It stands in for ``spacy debug data``, which knows the component "ner" only. Counts are of the
+annotation as it was (`spacy_btl.scoring.scorer.gold_entities`), not of what the conversion left of it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from ..data.account import table
+from ..data.convert import count_misaligned
+from ..data.gold import GOLD_KEY, heading_of
+from ..data.placement import Offsets, choose_flat
+from ..scoring.scorer import gold_entities, predicted_entities
+from ..scoring.scores import Entity, strict_span_scores
+from ..util.text import cell
+
+OVERLAPS = ("nested", "same span", "crossing")
+
+TokenSpan = tuple[int, int, str]
+"""Start token, end token (exclusive), label."""
+
+
+def count_overlaps(entities: Sequence[Entity]) -> Counter[str]:
+    """Pairs of entities of one document that share characters, by kind (`OVERLAPS`).
+
+    An entity of several fragments counts from its first start to its last end.
+    """
+    bounds = sorted((_bounds(entity) for entity in entities), key=lambda b: (b[0], -b[1]))
+    counts = Counter[str]()
+    for i, (start, end) in enumerate(bounds):
+        for other_start, other_end in bounds[i + 1 :]:
+            if other_start >= end:
+                break
+            if (other_start, other_end) == (start, end):
+                counts["same span"] += 1
+            else:
+                counts["nested" if other_end <= end else "crossing"] += 1
+    return counts
+
+
+def count_adjacent(spans: Iterable[TokenSpan]) -> int:
+    """Pairs of spans of one label without a token between them; spans must not overlap."""
+    return sum(a[1] == b[0] and a[2] == b[2] for a, b in pairwise(sorted(spans)))
+
+
+def without_borders(spans: Iterable[TokenSpan]) -> list[TokenSpan]:
+    """What is left of flat spans in a scheme without B- tags: adjacent ones of a label are one."""
+    merged: list[TokenSpan] = []
+    for start, end, label in sorted(spans):
+        if merged and merged[-1][1:] == (start, label):
+            merged[-1] = (merged[-1][0], end, label)
+        else:
+            merged.append((start, end, label))
+    return merged
+
+
+def layer_by_label(spans: Sequence[TokenSpan]) -> list[TokenSpan]:
+    """Spans that are left with a layer for each label: flat within the label, longest first."""
+    kept = []
+    for label in sorted({label for *_, label in spans}):
+        own = [span for span in spans if span[2] == label]
+        lost_to = choose_flat(own, "longest", {})
+        kept += [span for span, other in zip(own, lost_to, strict=True) if other is None]
+    return kept
+
+
+def corpus_stats(docs: Sequence[Doc], stock: Language) -> dict[str, Any]:
+    """All figures of converted documents, as JSON values.
+
+    stock: the pipeline whose tokenizer the documents' own tokens are compared with.
+    """
+    gold = [gold_entities(doc) for doc in docs]
+    misaligned = stock_misaligned = adjacent = 0
+    for doc, entities in zip(docs, gold, strict=True):
+        fragments = [list(places) for _, places in entities]
+        misaligned += count_misaligned(doc, fragments)
+        stock_misaligned += count_misaligned(stock.make_doc(doc.text), fragments)
+        adjacent += count_adjacent(_flat(doc))
+    overlaps = sum((count_overlaps(entities) for entities in gold), Counter[str]())
+    by_type = _by_type(gold)
+    counts = [figures["entities"] for figures in by_type.values()]
+    return {
+        "heading": heading_of(docs),
+        "documents": len(docs),
+        "tokens": sum(map(len, docs)),
+        "entities": sum(map(len, gold)),
+        "types": len(by_type),
+        "discontinuous": sum(len(places) > 1 for entities in gold for _, places in entities),
+        "imbalance": {
+            "most / least frequent type": round(counts[0] / counts[-1], 1) if counts else None,
+            "types with less than 10 entities": sum(count < 10 for count in counts),
+            "tokens in an entity": _share_inside(docs),
+        },
+        "overlaps": {kind: overlaps[kind] for kind in OVERLAPS},
+        "adjacent pairs of one type": adjacent,
+        "misaligned": {"stock tokenizer": stock_misaligned, "this tokenizer": misaligned},
+        "ceiling": ceilings(docs, gold),
+        "by_type": by_type,
+    }
+
+
+def ceilings(docs: Sequence[Doc], gold: Sequence[Sequence[Entity]]) -> dict[str, float | None]:
+    """Strict micro F1 of a tagger without any error, for each scheme, against the annotation."""
+    schemes: dict[str, list[list[Entity]]] = {"flat IO": [], "flat BIO": [], "BIO per type": []}
+    for doc in docs:
+        everything = doc.spans.get(GOLD_KEY, doc.ents)
+        layers = layer_by_label([(s.start, s.end, s.label_) for s in everything])
+        schemes["flat IO"].append(_in_characters(doc, without_borders(_flat(doc))))
+        schemes["flat BIO"].append(predicted_entities(doc))
+        schemes["BIO per type"].append(_in_characters(doc, layers))
+    scores = {name: strict_span_scores(gold, found)["ents_f"] for name, found in schemes.items()}
+    return {
+        name: round(score, 4) if isinstance(score, float) else None
+        for name, score in scores.items()
+    }
+
+
+def stats_to_markdown(stats: dict[str, Any]) -> str:
+    """The figures as readable tables."""
+    lines = [f"**{cell(stats['heading'])}**", ""] if stats["heading"] else []
+    figures: list[tuple[str, Any]] = []
+    for key, value in stats.items():
+        if key in ("heading", "by_type"):
+            continue
+        if isinstance(value, dict):
+            figures += [(f"{key}: {name}", figure) for name, figure in value.items()]
+        else:
+            figures.append((key, value))
+    lines += table(["", "number"], figures)
+    rows = [(label, f["entities"], f["documents"]) for label, f in stats["by_type"].items()]
+    lines += ["", *table(["type", "entities", "documents"], rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _by_type(gold: Sequence[Sequence[Entity]]) -> dict[str, dict[str, int]]:
+    """Entities and documents of each type, most frequent first."""
+    entities = Counter(label for found in gold for label, _ in found)
+    documents = Counter(label for found in gold for label in {label for label, _ in found})
+    ordered = sorted(entities, key=lambda label: (-entities[label], label))
+    return {
+        label: {"entities": entities[label], "documents": documents[label]} for label in ordered
+    }
+
+
+def _share_inside(docs: Sequence[Doc]) -> float | None:
+    """Share of the tokens that are in an entity of ``doc.ents``, white space left out."""
+    inside = [bool(token.ent_type) for doc in docs for token in doc if not token.is_space]
+    return round(sum(inside) / len(inside), 3) if inside else None
+
+
+def _bounds(entity: Entity) -> Offsets:
+    _, fragments = entity
+    return min(start for start, _ in fragments), max(end for _, end in fragments)
+
+
+def _flat(doc: Doc) -> list[TokenSpan]:
+    return [(ent.start, ent.end, ent.label_) for ent in doc.ents]
+
+
+def _in_characters(doc: Doc, spans: Iterable[TokenSpan]) -> list[Entity]:
+    return [
+        (label, ((doc[start].idx, doc[end - 1].idx + len(doc[end - 1])),))
+        for start, end, label in spans
+    ]

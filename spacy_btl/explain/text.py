@@ -1,0 +1,215 @@
+"""The evidence for entities as text for the terminal, and as JSON values."""
+
+import textwrap
+from collections.abc import Sequence
+from math import fsum
+from typing import Any
+
+from ..util.text import printable
+from .evidence import EntityEvidence, Summary, TrainingExample, count_missing, summarize
+from .passages import Corpus, Passage
+
+DISTANCE_AND_SHARE = (
+    "Distance: 0 is alike, comparable within one model. Share: part of the entity's vote."
+)
+
+
+def corpus_notes(evidence: Sequence[EntityEvidence], corpus: Corpus | None) -> list[str]:
+    """What a reader must know of the text of the training examples; empty where all is shown."""
+    if not evidence:
+        return []
+    if corpus is None:
+        return ["Without a corpus, training examples are shown by document and offset only."]
+    total, without_document, without_token = count_missing(evidence, corpus)
+    notes = []
+    if without_document:
+        notes.append(
+            f"{without_document} of {total} neighbours are from documents that are not in this "
+            "corpus; they are shown by document and offset only."
+        )
+    if without_token:
+        notes.append(
+            f"{without_token} of {total} neighbours have no token at their offset in this corpus: "
+            "it is not the one that the neighbours were fitted on."
+        )
+    return notes
+
+
+def percent(share: float) -> str:
+    """A share in whole percent; "<1 %" for one that is small but not zero. The space is hard."""
+    return "<1\xa0%" if 0 < share < 0.005 else f"{100 * share:.0f}\xa0%"
+
+
+def describe_score(entity: EntityEvidence) -> str:
+    """The score with two decimals, and whether it is calibrated."""
+    return f"score {entity.score:.2f} ({'calibrated' if entity.calibrated else 'uncalibrated'})"
+
+
+def describe_support(label: str, summary: Summary, neighbor_weight: float = 1.0) -> str:
+    """The sentence above the supporting examples; it claims no more than their vote has done."""
+    if not summary.votes:
+        return "The model decided without neighbours."
+    if not summary.n_supporting:
+        return f"No neighbour is {label}."
+    count = len(summary.supporting)
+    held = percent(fsum(example.share for example in summary.supporting))
+    these = "this training example" if count == 1 else f"these {count} training examples"
+    if not neighbor_weight:
+        return f"Labelled {label} by the model alone; next to it are {these} ({held} of the vote)"
+    if neighbor_weight < 1:
+        own = f"which counts for {percent(neighbor_weight)}, the model for the rest"
+        return f"Labelled {label} because of {these} ({held} of the vote, {own})"
+    return f"Labelled {label} because of {these} ({held} of the vote)"
+
+
+def describe_rest(label: str, summary: Summary) -> str:
+    """The sentence below the supporting examples, on those left out; "" where there are none."""
+    rest = summary.n_supporting - len(summary.supporting)
+    if not rest:
+        return ""
+    total = fsum(vote.share for vote in summary.votes if vote.label == label)
+    held = percent(max(total - fsum(example.share for example in summary.supporting), 0.0))
+    return f"and {rest} more for {label} ({held} of the vote)"
+
+
+def describe_votes(summary: Summary) -> str:
+    """The vote by type, as in "34 votes: Dosage 82 % (28), O 18 % (6)"."""
+    total = sum(vote.votes for vote in summary.votes)
+    parts = [f"{vote.label} {percent(vote.share)} ({vote.votes})" for vote in summary.votes]
+    return f"{total} votes: {', '.join(parts)}" if parts else ""
+
+
+def describe_example(example: TrainingExample) -> str:
+    """Where a training example is, and how it voted."""
+    offset, label = example.offsets[0], example.label
+    line = (
+        f"{label}, share {percent(example.share)}, distance {example.distance:.3g}, "
+        f"{example.votes} vote{'s' if example.votes > 1 else ''}, {example.document} at {offset}"
+    )
+    return f"{line} (this corpus has no {label} there)" if example.contradicted else line
+
+
+def mark_passage(passage: Passage | None) -> str:
+    """The sentence with ``[[`` and ``]]`` around its entity, or its tokens where it has none."""
+    if passage is None:
+        return ""
+    marks = [passage.entity[:2]] if passage.entity else passage.tokens
+    parts, done = [], 0
+    for start, end in marks:
+        parts += [passage.text[done:start], "[[", passage.text[start:end], "]]"]
+        done = end
+    before, after = "… " * passage.cut_before, " …" * passage.cut_after
+    return "".join([before, *parts, passage.text[done:], after])
+
+
+def render_text(
+    text: str,
+    evidence: Sequence[EntityEvidence],
+    corpus: Corpus | None = None,
+    *,
+    n_examples: int = 5,
+    width: int = 88,
+    heading: str = "",
+) -> str:
+    """The evidence for the terminal, in lines of at most ``width`` columns; ends with a newline.
+
+    text: the explained one. heading: what a report on the corpus must carry. ``[[`` and ``]]`` mark
+    the annotated entity of a training example, or its tokens where it is in none. Without a corpus
+    no training text is shown.
+    """
+
+    def wrap(line: str, indent: int = 0, hanging: int = 0) -> list[str]:
+        before, after = " " * indent, " " * (indent + hanging)
+        line = " ".join(printable(line).split())
+        return textwrap.wrap(line, width, initial_indent=before, subsequent_indent=after)
+
+    def example_lines(example: TrainingExample) -> list[str]:
+        where = wrap(f"- {describe_example(example)}", 2, 2)
+        return where + wrap(mark_passage(example.passage), 4)
+
+    lines = wrap(heading)
+    lines += wrap(DISTANCE_AND_SHARE if evidence else "No entity was found.")
+    if evidence and corpus:
+        lines += wrap("[[ ]] mark the entity of a training sentence, or the neighbours in none.")
+    for note in corpus_notes(evidence, corpus):
+        lines += wrap(note)
+    for entity in evidence:
+        summary = summarize(entity, corpus, n_examples=n_examples)
+        surface = f"{text[entity.start : entity.end]}  |  {entity.label}  |  "
+        lines += ["", *wrap(f"{surface}{describe_score(entity)}, offset {entity.start}", 0, 2)]
+        lines += wrap(describe_votes(summary), 2, 2)
+        lines += wrap(describe_support(entity.label, summary, entity.neighbor_weight), 2)
+        lines += [line for example in summary.supporting for line in example_lines(example)]
+        lines += wrap(describe_rest(entity.label, summary), 2)
+        lines += wrap("Strongest for another label", 2) if summary.opposing else []
+        lines += [line for example in summary.opposing for line in example_lines(example)]
+    return "\n".join(lines) + "\n"
+
+
+def evidence_to_json(
+    text: str,
+    evidence: Sequence[EntityEvidence],
+    corpus: Corpus | None = None,
+    *,
+    n_examples: int = 5,
+    heading: str = "",
+) -> dict[str, Any]:
+    """The evidence as JSON values: summary and examples of each entity, and all neighbours.
+
+    text, heading: as `render_text` has them. ``missing`` is None without a corpus.
+    """
+    return {
+        "heading": heading,
+        "missing": None if corpus is None else count_missing(evidence, corpus)._asdict(),
+        "entities": [
+            _entity_to_json(text, entity, summarize(entity, corpus, n_examples=n_examples))
+            for entity in evidence
+        ],
+    }
+
+
+def _entity_to_json(text: str, entity: EntityEvidence, summary: Summary) -> dict[str, Any]:
+    return {
+        "label": entity.label,
+        "start": int(entity.start),
+        "end": int(entity.end),
+        "text": text[entity.start : entity.end],
+        "score": float(entity.score),
+        "calibrated": bool(entity.calibrated),
+        "neighbor_weight": float(entity.neighbor_weight),
+        "votes": [vote._asdict() for vote in summary.votes],
+        "supporting": [_example_to_json(example) for example in summary.supporting],
+        "opposing": [_example_to_json(example) for example in summary.opposing],
+        "n_supporting": summary.n_supporting,
+        "tokens": [
+            {
+                "start": int(token.start),
+                "end": int(token.end),
+                "text": text[token.start : token.end],
+                "label": token.label,
+                "neighbors": [
+                    {
+                        "label": neighbor.label,
+                        "distance": float(neighbor.distance),
+                        "document": neighbor.document,
+                        "offset": int(neighbor.offset),
+                        "share": float(neighbor.share),
+                    }
+                    for neighbor in token.neighbors
+                ],
+            }
+            for token in entity.tokens
+        ],
+    }
+
+
+def _example_to_json(example: TrainingExample) -> dict[str, Any]:
+    passage = example.passage
+    value = {**example._asdict(), "offsets": list(example.offsets)}
+    if passage is not None:
+        value["passage"] = {
+            **passage._asdict(),
+            "tokens": [list(bounds) for bounds in passage.tokens],
+            "entity": list(passage.entity) if passage.entity else None,
+        }
+    return value

@@ -1,0 +1,128 @@
+"""What a document contributes to every score: a few counts, as JSON values and as arrays.
+
+A run stores them once, and every score, its interval and its comparison with another run can be
+computed later, without the documents (`spacy_btl.scoring.scores`, `spacy_btl.scoring.statistics`). They hold labels
+and numbers, no text and no offset. Pure Python and arrays; an entity is (label, fragments).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+from ..data.placement import Offsets, align_to_tokens
+from .matching import count_matches
+from .scores import LEVELS, OUTSIDE, Entity, Floats
+
+DocumentCounts = dict[str, Any]
+"""The form that `document_counts` describes."""
+
+NONE = (0, 0, 0)
+"""The counts of a label that a document has not."""
+
+
+def document_counts(
+    gold: Iterable[Entity], predicted: Iterable[Entity], tokens: Sequence[Offsets]
+) -> DocumentCounts:
+    """Counts of one document, as JSON values.
+
+    gold, predicted: what stands twice with the same label and bounds counts once.
+    tokens: characters (start, end) of the tokens that are scored, ascending and apart.
+
+    Returns ``spans``: for each label the gold, the predicted and the strictly correct entities;
+    ``pairs``: as `spacy_btl.scoring.matching.count_matches`; ``tokens``: the gold, the predicted and the
+    correct tokens of each label, ``OUTSIDE`` ("") being the label of those without any.
+
+    A token has the labels of all entities with which it shares a character, so it may have several:
+    it counts once for each, and is correct for those that it has in gold and in the prediction.
+    Where nothing overlaps, that is the usual count of tokens. What touches no token counts in no
+    token score.
+
+    >>> document_counts([("Drug", ((0, 8),))], [("Drug", ((0, 5),))], [(0, 5), (6, 8), (9, 12)])
+    ... # doctest: +NORMALIZE_WHITESPACE
+    {'spans': {'Drug': [1, 1, 0]},
+     'pairs': {'exact': 0, 'partial': 1, 'type': 1},
+     'tokens': {'': [1, 2, 1], 'Drug': [2, 1, 1]}}
+    """
+    theirs, ours = set(gold), set(predicted)
+    starts, ends = [start for start, _ in tokens], [end for _, end in tokens]
+    on_gold, on_predicted = _on_tokens(theirs, starts, ends), _on_tokens(ours, starts, ends)
+    in_gold, in_predicted = {i for i, _ in on_gold}, {i for i, _ in on_predicted}
+    n_outside = [len(tokens) - len(i) for i in (in_gold, in_predicted, in_gold | in_predicted)]
+    return {
+        "spans": _by_label(
+            [label for label, _ in entities] for entities in (theirs, ours, theirs & ours)
+        ),
+        "pairs": count_matches(theirs, ours)._asdict(),
+        "tokens": {
+            OUTSIDE: n_outside,
+            **_by_label(
+                [label for _, label in on] for on in (on_gold, on_predicted, on_gold & on_predicted)
+            ),
+        },
+    }
+
+
+def count_tables(*systems: Sequence[DocumentCounts]) -> tuple[list[str], list[Floats]]:
+    """Count vectors of documents, for one system or for several to be compared.
+
+    systems: the counts of the same documents, in the same order.
+
+    Returns the labels that occur, sorted, and a table (n_documents, width) for each system, with
+    the columns that `spacy_btl.scoring.scores.split_counts` tells. Raises ValueError where the documents of
+    two systems are not the same.
+    """
+    every = [document for documents in systems for document in documents]
+    labels = sorted({label for document in every for label in document["spans"]})
+    for documents in systems[1:]:
+        if len(documents) != len(systems[0]):
+            raise ValueError(
+                f"{len(systems[0])} and {len(documents)} documents cannot be compared: "
+                "score both systems on the same documents"
+            )
+        for i, (a, b) in enumerate(zip(systems[0], documents, strict=True)):
+            if _gold(a) != _gold(b):
+                raise ValueError(
+                    f"document {i + 1} has other gold entities in one system than in another: "
+                    "score both on the same documents, in the same order"
+                )
+    return labels, [_table(documents, labels) for documents in systems]
+
+
+def _table(documents: Sequence[DocumentCounts], labels: Sequence[str]) -> Floats:
+    classes = (OUTSIDE, *labels)
+    table = np.zeros((len(documents), 6 * len(labels) + 6))
+    for row, document in zip(table, documents, strict=True):
+        spans, tokens = document["spans"], document["tokens"]
+        row[:] = np.concatenate(
+            [
+                np.array([spans.get(label, NONE) for label in labels]).reshape(-1, 3).T.ravel(),
+                [document["pairs"][level] for level in LEVELS],
+                np.array([tokens.get(label, NONE) for label in classes]).T.ravel(),
+            ]
+        )
+    return table
+
+
+def _gold(document: DocumentCounts) -> dict[str, int]:
+    return {label: gold for label, (gold, _, _) in document["spans"].items() if gold}
+
+
+def _on_tokens(
+    entities: Iterable[Entity], starts: Sequence[int], ends: Sequence[int]
+) -> set[tuple[int, str]]:
+    """Token index and label of every token that shares a character with an entity."""
+    found: set[tuple[int, str]] = set()
+    for label, fragments in entities:
+        for start, end in fragments:
+            if at := align_to_tokens(start, end, starts, ends, "expand"):
+                found.update(zip(range(*at), repeat(label)))
+    return found
+
+
+def _by_label(kinds: Iterable[Sequence[str]]) -> dict[str, list[int]]:
+    """Gold, predicted and correct ones of each label, sorted."""
+    counts = [Counter(kind) for kind in kinds]
+    return {label: [n[label] for n in counts] for label in sorted(set().union(*counts))}

@@ -1,0 +1,218 @@
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import spacy
+from spacy.tokens import Doc, DocBin, Span
+
+from spacy_btl.annotate.folder import Outcome, RunFolder
+from spacy_btl.annotate.inputs import RecordError
+from spacy_btl.annotate.outputs import FORMATS, Entity, entities_of, make_writer
+from spacy_btl.brat import standoff as brat
+from spacy_btl.data.export import file_key, name_error
+from spacy_btl.pipeline.entities import Found, set_span_extensions, write_scores
+
+TEXT = "She took warfarin, naïvely.\r\n"
+WARFARIN = Entity(9, 17, "Medication", "warfarin", 0.75, True)
+SHE = Entity(0, 3, "Subject", "She", None, None)
+SETTINGS = {"input": "x", "to": "jsonl", "shard_size": 200}
+OUTCOME = Outcome(3, 2, {"Age": 1}, [{"file": "a", "line": 1, "id": "", "error": "not JSON"}])
+
+
+@pytest.fixture
+def doc() -> Doc:
+    doc = spacy.blank("en")(TEXT)
+    drug = Span(doc, 2, 3, label="Medication")
+    doc.ents = [Span(doc, 0, 1, label="Subject"), drug]
+    write_scores(doc, "found", Found([drug], np.array([0.75]), np.array([True])))
+    return doc
+
+
+def files(to: str, doc: Doc | None, key: str | None = None, **options: Any) -> dict[str, bytes]:
+    writer = make_writer(to, key, **{"with_text": True, **options})
+    if doc is not None:
+        writer.add("a/b", doc)
+        assert sum(writer.counts.values()) == (2 if key is None else 1)
+    return dict(writer.files())
+
+
+def test_entities_have_their_scores(doc: Doc) -> None:
+    assert entities_of(doc) == [SHE, WARFARIN]
+    assert entities_of(doc, "found") == [WARFARIN]
+    assert entities_of(doc, "missing") == []
+    set_span_extensions()
+    assert WARFARIN.score == doc.ents[1]._.btl_score
+
+
+@pytest.mark.parametrize("with_text", [True, False])
+def test_json_lines(doc: Doc, with_text: bool) -> None:
+    (data,) = files("jsonl", doc, "found", with_text=with_text).values()
+    entity = {"start": 9, "end": 17, "label": "Medication", "score": 0.75, "calibrated": True}
+    text = {"text": TEXT} if with_text else {}
+    assert json.loads(data) == {"id": "a/b", **text, "entities": [entity]}
+    assert data.endswith(b"\n")
+    assert data.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("with_text", [True, False])
+def test_parquet_has_a_row_an_entity(doc: Doc, with_text: bool) -> None:
+    pq = pytest.importorskip("pyarrow.parquet", reason="needs the extra parquet")
+    (data,) = files("parquet", doc, with_text=with_text).values()
+    rows = pq.read_table(io.BytesIO(data)).to_pylist()
+    expected = [{"id": "a/b", **entity._asdict()} for entity in (SHE, WARFARIN)]
+    if not with_text:
+        expected = [{k: v for k, v in row.items() if k != "text"} for row in expected]
+    assert rows == expected
+    (empty,) = files("parquet", None, with_text=with_text).values()
+    assert pq.read_schema(io.BytesIO(empty)) == pq.read_schema(io.BytesIO(data))
+
+
+def test_docbin_keeps_ids_and_scores(doc: Doc) -> None:
+    (data,) = files("docbin", doc).values()
+    (read,) = DocBin().from_bytes(data).get_docs(spacy.blank("en").vocab)
+    assert (read.text, read.user_data["name"]) == (TEXT, "a/b")
+    assert entities_of(read) == [SHE, WARFARIN]
+    assert len(DocBin().from_bytes(files("docbin", None)[".spacy"])) == 0
+
+
+def test_a_document_that_cannot_be_stored_leaves_nothing_of_itself(doc: Doc) -> None:
+    writer = make_writer("docbin", None, with_text=True)
+    broken = doc.copy()
+    broken.user_data["what"] = object()
+    with pytest.raises(TypeError):
+        writer.add("broken", broken)
+    writer.add("whole", doc)
+    ((_, data),) = writer.files()
+    (read,) = DocBin().from_bytes(data).get_docs(spacy.blank("en").vocab)
+    assert read.user_data["name"] == "whole"
+    assert writer.counts == {"Subject": 1, "Medication": 1}
+
+
+def test_brat_has_the_text_after_its_annotation(doc: Doc) -> None:
+    written = files("brat", doc)
+    assert list(written) == ["a/b.ann", "a/b.txt"]
+    assert written["a/b.txt"] == TEXT.encode()
+    entities = brat.loads(written["a/b.ann"].decode()).entities
+    assert [e[1:4] for e in entities] == [
+        ("Subject", ((0, 3),), "She"),
+        ("Medication", ((9, 17),), "warfarin"),
+    ]
+
+
+def test_a_label_that_brat_cannot_hold(doc: Doc) -> None:
+    doc.ents = [Span(doc, 0, 1, label="two words")]
+    with pytest.raises(RecordError, match="white space in its label"):
+        make_writer("brat", None, with_text=True).add("a", doc)
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("a", ""),
+        ("a.b/c d.txt", ""),
+        ("é" * 125, ""),
+        ("../a", "leaves the folder"),
+        ("a/../../b", "leaves the folder"),
+        ("/a", "cannot name a file"),
+        ("C:a", "cannot name a file"),
+        ("a\0", "cannot name a file"),
+        (".", "cannot name a file"),
+        ("é" * 126, "too long"),
+        (".a", "hidden"),
+        ("a/.b/c", "hidden"),
+        ("a.txt/b", "named like one"),
+    ],
+)
+def test_ids_as_names_of_files(name: str, error: str, doc: Doc) -> None:
+    assert error in name_error(name)
+    assert bool(error) == bool(name_error(name))
+    if error:
+        with pytest.raises(RecordError, match=error):
+            make_writer("brat", None, with_text=True).add(name, doc)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [("a/b", "a//b", True), ("a/b", "a\\b", True), ("A", "a", True), ("a", "b", False)],
+)
+def test_ids_whose_files_would_be_the_same(one: str, other: str, same: bool) -> None:
+    assert (file_key(one) == file_key(other)) == same
+
+
+def start(folder: RunFolder, **changed: Any) -> None:
+    """Begin a run, which ends at once."""
+    with folder.started({**SETTINGS, **changed}):
+        pass
+
+
+class TestFolder:
+    def test_a_shard_is_done_once_it_is_marked(self, tmp_path: Path) -> None:
+        folder = RunFolder(tmp_path / "out", "jsonl")
+        start(folder)
+        assert not folder.is_done(3)
+        folder.write_shard([(".jsonl", b"{}\n")], OUTCOME)
+        assert folder.is_done(3)
+        assert list(folder.outcomes()) == [OUTCOME]
+        assert folder.finish() == (2, {"Age": 1}, 1)
+        names = {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*.*")}
+        assert names == {
+            "run.json",
+            "run.lock",
+            "errors.jsonl",
+            "annotations/shard-00003.jsonl",
+            "done/shard-00003.json",
+        }
+        (folder.path / "annotations" / "shard-00003.jsonl").unlink()
+        assert not folder.is_done(3)
+
+    @pytest.mark.parametrize("to", FORMATS)
+    def test_files_appear_whole_or_not_at_all(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
+    ) -> None:
+        folder = RunFolder(tmp_path / "out", to)
+        start(folder)
+
+        def killed(_: int) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("os.fsync", killed)
+        with pytest.raises(KeyboardInterrupt):
+            folder.write_shard([("x", b"half of it")], OUTCOME)
+        left = [path for path in folder.path.rglob("*") if path.is_file()]
+        left.remove(folder.path / "run.json")
+        left.remove(folder.path / "run.lock")
+        assert [path.parent.name for path in left] == ["partial"]
+        monkeypatch.undo()
+        start(folder)
+        assert not left[0].exists()
+
+    def test_other_settings_are_refused(self, tmp_path: Path) -> None:
+        folder = RunFolder(tmp_path / "out", "jsonl")
+        start(folder, to="brat")
+        start(folder)  # nothing was done with the others
+        folder.write_shard([(".jsonl", b"")], OUTCOME)
+        start(folder)
+        message = r"other settings \(input, shard_size 200, now 100\): give the same"
+        with pytest.raises(ValueError, match=message):
+            start(folder, input="y", shard_size=100)
+
+    def test_one_run_at_a_time(self, tmp_path: Path) -> None:
+        folder = RunFolder(tmp_path / "out", "jsonl")
+        with folder.started(SETTINGS):
+            folder.write("partial/half", b"half of it")
+            with pytest.raises(ValueError, match=r"another run writes to .*out: wait for its end"):
+                start(folder)
+            assert (folder.path / "partial" / "half").is_file()
+        with pytest.raises(KeyError), folder.started(SETTINGS):
+            raise KeyError
+        start(folder)
+
+    def test_a_folder_of_something_else_is_left_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "note.txt").write_text("mine")
+        for path in (tmp_path, tmp_path / "note.txt"):
+            with pytest.raises(ValueError, match="is not empty and holds no run"):
+                start(RunFolder(path, "jsonl"))
+        assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]

@@ -1,0 +1,292 @@
+import json
+import os
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spacy
+from spacy.cli._util import app as spacy_app
+from spacy.language import Language
+from spacy.tokens import Doc
+from typer.testing import CliRunner
+
+import spacy_btl.cli
+from spacy_btl.annotate.outputs import FORMATS
+from spacy_btl.annotate.run import annotate, folder_digest, model_folder
+from spacy_btl.annotate.worker import PROBE, annotate_texts, failure
+from tests.helpers.annotating import RECORDS, by_pipeline, found, train, tree, write
+
+
+@Language.component("fails_on_secrets")
+def fails_on_secrets(doc: Doc) -> Doc:
+    if "Secretperson" in doc.text:
+        raise ValueError(f"cannot cope with {doc.text}")
+    return doc
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(tmp_path_factory.mktemp("trained") / "model")
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline that costs no time, and fails where a text names a Secretperson."""
+    nlp = spacy.blank("en")
+    words = {"warfarin": "Medication", "aspirin": "Medication", "fever": "Sign_symptom"}
+    patterns = [{"label": label, "pattern": word} for word, label in words.items()]
+    nlp.add_pipe("entity_ruler").add_patterns(patterns)
+    nlp.add_pipe("fails_on_secrets")
+    path = tmp_path_factory.mktemp("rules") / "model"
+    nlp.to_disk(path)
+    return path
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write(tmp_path / "in.jsonl")
+
+
+@pytest.mark.parametrize("name", ["in.jsonl", "in.csv", "in.parquet", "in"])
+@pytest.mark.parametrize("to", FORMATS)
+def test_all_kinds_in_and_all_formats_out(rules: Path, tmp_path: Path, name: str, to: str) -> None:
+    if to == "parquet":
+        pytest.importorskip("pyarrow", reason="needs the extra parquet")
+    summary = annotate(rules, write(tmp_path / name), tmp_path / "out", to=to, shard_size=5)
+    assert found(tmp_path / "out", to) == by_pipeline(rules, to)
+    assert (summary.records, summary.set_aside, summary.resumed) == (23, 0, 0)
+    assert set(summary.entities) == {"Medication", "Sign_symptom"}
+    assert (tmp_path / "out" / "errors.jsonl").read_bytes() == b""
+    again = annotate(rules, tmp_path / name, tmp_path / "out", to=to, shard_size=5)
+    assert (again.records, again.entities, again.resumed) == (23, summary.entities, 23)
+
+
+def test_scores_are_those_of_the_pipeline(model: Path, source: Path, tmp_path: Path) -> None:
+    annotate(model, source, tmp_path / "out", with_text=False)
+    nlp = spacy.load(model)
+    lines = (tmp_path / "out" / "annotations" / "shard-00000.jsonl").read_text().splitlines()
+    for (name, text), line in zip(RECORDS, lines, strict=True):
+        entities = [
+            {
+                "start": ent.start_char,
+                "end": ent.end_char,
+                "label": ent.label_,
+                "score": pytest.approx(ent._.btl_score),
+                "calibrated": False,
+            }
+            for ent in nlp(text).ents
+        ]
+        assert json.loads(line) == {"id": name, "entities": entities}
+
+
+class TestSetAside:
+    def test_broken_records_leave_the_others_alone(self, rules: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "in"
+        folder.mkdir()
+        good = '{"id": "%s", "text": "No fever"}'
+        lines = [
+            good % "one",
+            '{"id": "two", "text": "Mrs Secretperson, no JSON',
+            '{"id": "three", "text": "Mrs Secretperson has fever"}',
+            good % "one",
+            '{"id": "five"}',
+        ]
+        (folder / "a.jsonl").write_text("\n".join(lines))
+        (folder / "b.jsonl").write_bytes(b'{"id": "six", "text": "Secretperson \xe9"}\n')
+        (folder / "c.jsonl").symlink_to(tmp_path / "nowhere")
+        (folder / "d.jsonl").write_text(good % "last")
+        output = run(rules, folder, tmp_path / "out", "--shard-size", 2)
+        errors = [json.loads(line) for line in tree(tmp_path / "out")["errors.jsonl"].splitlines()]
+        where = "ValueError in tests/test_annotate.py:"
+        assert errors[1].pop("error").startswith(where)
+        assert errors == [
+            {"file": "a.jsonl", "line": 2, "id": "", "error": "not JSON"},
+            {"file": "a.jsonl", "line": 3, "id": "three"},
+            {
+                "file": "a.jsonl",
+                "line": 4,
+                "id": "one",
+                "error": "its id stands before in the input",
+            },
+            {"file": "a.jsonl", "line": 5, "id": "five", "error": "no text, or one that is none"},
+            {"file": "b.jsonl", "line": 1, "id": "", "error": "not UTF-8"},
+            {
+                "file": "c.jsonl",
+                "line": 1,
+                "id": "",
+                "error": "cannot be read on: No such file or directory",
+            },
+        ]
+        assert [name for name, _ in found(tmp_path / "out", "jsonl")] == ["last", "one"]
+        assert "2 records, 2 entities" in output
+        assert "6 records set aside" in output
+        written = b"".join(tree(tmp_path / "out").values()).decode() + output
+        assert "Secretperson" not in written
+
+    def test_text_files_and_ids_that_name_no_file(self, rules: Path, tmp_path: Path) -> None:
+        folder = write(tmp_path / "in", [("a", "fever"), ("sub/b", "fever")])
+        (folder / "c.txt").write_bytes(b"fever \xff")
+        annotate(rules, folder, tmp_path / "out", to="brat")
+        assert [name for name, _ in found(tmp_path / "out", "brat")] == ["a", "sub/b"]
+        names = set(tree(tmp_path / "out" / "annotations"))
+        assert names == {
+            "a.ann",
+            "a.txt",
+            "sub/b.ann",
+            "sub/b.txt",
+            "annotation.conf",
+            "visual.conf",
+        }
+        assert b'"file": "c.txt", "id": "c"' in tree(tmp_path / "out")["errors.jsonl"]
+        source = write(tmp_path / "in.csv", [("../a", "fever"), ("A", "x"), ("a", "y")])
+        assert annotate(rules, source, tmp_path / "csv", to="brat").set_aside == 2
+        assert set(tree(tmp_path)) & {"a.txt", "csv/a.txt"} == set()
+
+    def test_a_pipeline_that_fails_for_any_text_ends_the_run(
+        self, rules: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else a GPU that is lost in the middle would set aside all that follows."""
+        with source.open("a") as file:
+            file.write('\n{"id": "x", "text": "Secretperson"}')
+        nlp = spacy.load(rules)
+        assert annotate_texts(nlp, ["Secretperson"]) == [failure_of(nlp, "Secretperson")]
+        monkeypatch.setattr(spacy_btl.annotate.worker, "PROBE", "Secretperson too")
+        text = "Secretperson in hospital"
+        with pytest.raises(ValueError, match="Secretperson too") as caught:
+            annotate_texts(nlp, [text])
+        assert "hospital" not in "".join(traceback.format_exception(caught.value))
+        with pytest.raises(ValueError, match="cannot cope"):
+            annotate(rules, source, tmp_path / "out")
+        assert set(tree(tmp_path / "out")) == {"run.json", "run.lock"}
+
+    def test_a_text_too_long_for_the_pipeline(self, rules: Path) -> None:
+        nlp = spacy.load(rules)
+        nlp.max_length = 60
+        doc, error = annotate_texts(nlp, ["No fever", "x" * 61])
+        assert isinstance(doc, Doc)
+        assert error == "61 characters, the pipeline takes 60"
+
+    def test_an_error_is_told_without_its_message(self) -> None:
+        try:
+            int("Secretperson")
+        except ValueError as error:
+            assert failure(error).startswith("ValueError in tests/test_annotate.py:")
+
+
+def failure_of(nlp: Language, text: str) -> str:
+    with pytest.raises(ValueError) as caught:
+        nlp(text)
+    return failure(caught.value)
+
+
+class TestResume:
+    @pytest.mark.parametrize("to", FORMATS)
+    def test_after_a_crash_at_any_write(
+        self, rules: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
+    ) -> None:
+        """The folder ends up as that of a run that was never stopped, to the last byte."""
+        if to == "parquet":
+            pytest.importorskip("pyarrow", reason="needs the extra parquet")
+        options: dict[str, Any] = {"to": to, "shard_size": 12}
+        annotate(rules, source, tmp_path / "whole", **options)
+        expected = tree(tmp_path / "whole")
+        # But for run.lock and, at the end, errors.jsonl and brat's own.
+        n_files = len(expected) - 1 - (to == "brat") * 2
+        real = os.fsync
+        for fatal in range(0, n_files, 9 if to == "brat" else 1):
+            left = [fatal]
+
+            def fsync(file: int, left: list[int] = left) -> None:
+                left[0] -= 1
+                if left[0] < 0:
+                    raise KeyboardInterrupt
+                real(file)
+
+            output = tmp_path / f"out-{fatal}"
+            monkeypatch.setattr(os, "fsync", fsync)
+            if fatal < n_files - 1:
+                with pytest.raises(KeyboardInterrupt):
+                    annotate(rules, source, output, **options)
+            monkeypatch.undo()
+            seen = {name: data for name, data in tree(output).items() if "partial" not in name}
+            assert seen.items() <= expected.items()
+            annotate(rules, source, output, **options)
+            assert tree(output) == expected
+
+    def test_only_with_the_same_settings_and_files(
+        self, rules: Path, model: Path, source: Path, tmp_path: Path
+    ) -> None:
+        output = tmp_path / "out"
+        annotate(rules, source, output, shard_size=5)
+        for changed in ({"shard_size": 6}, {"to": "brat"}, {"with_text": False}):
+            with pytest.raises(ValueError, match="holds a run with other settings"):
+                annotate(rules, source, output, **{"shard_size": 5, **changed})
+        with pytest.raises(ValueError, match=r"other settings \(model\)"):
+            annotate(model, source, output, shard_size=5)
+        os.utime(source, (1, 1))
+        with pytest.raises(ValueError, match=r"other settings \(input\)"):
+            annotate(rules, source, output, shard_size=5)
+
+
+def test_progress_knows_the_total(
+    rules: Path, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    annotate(rules, source, tmp_path / "out", shard_size=10, progress=True)
+    shown = capsys.readouterr().err
+    assert "annotate: 100%" in shown
+    assert "23/23" in shown
+    (tmp_path / "out" / "done" / "shard-00001.json").unlink()
+    annotate(rules, source, tmp_path / "out", shard_size=10, progress=True)
+    assert "13/23" in capsys.readouterr().err
+
+
+def test_spans_instead_of_ents(model: Path, source: Path, tmp_path: Path) -> None:
+    annotate(model, source, tmp_path / "out", spans="btl_knn_ner")
+    assert found(tmp_path / "out", "jsonl") == by_pipeline(model)
+    with pytest.raises(ValueError, match=r'no doc.spans\["x"\], only btl_knn_ner'):
+        annotate(model, source, tmp_path / "other", spans="x")
+
+
+def test_the_models_files_tell_it_apart(rules: Path, tmp_path: Path) -> None:
+    assert model_folder(str(rules)) == rules
+    with pytest.raises(FileNotFoundError, match="no pipeline no-such-model"):
+        model_folder("no-such-model")
+    (tmp_path / "a").write_text("x")
+    one = folder_digest(tmp_path)
+    (tmp_path / "a").write_text("y")
+    assert len({one, folder_digest(tmp_path), folder_digest(rules)}) == 3
+    assert "warfarin" in PROBE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("no-such-model", "in.jsonl", "out"), "no pipeline no-such-model"),
+        (("MODEL", "no-such-file", "out"), "no-such-file"),
+        (("MODEL", ".", "out"), "out lies in the input"),
+        (("MODEL", "in.jsonl", "in.jsonl"), "lies in the input"),
+        (("MODEL", "in.jsonl", "out", "--to", "brat", "--no-text"), "without the text"),
+        (("MODEL", "in.jsonl", "out", "--n-process", 0), "one process or more"),
+        (("MODEL", "in.jsonl", "out", "--delimiter", ",,"), "one character"),
+    ],
+)
+def test_bad_input_is_told_in_a_sentence(
+    arguments: tuple[Any, ...],
+    message: str,
+    rules: Path,
+    source: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(source.parent)
+    filled = [rules if argument == "MODEL" else argument for argument in arguments]
+    output = run(*filled, expect=1)
+    assert message in output
+    assert "Traceback" not in output
+    assert not Path("out").exists()
+
+
+def run(*arguments: Any, expect: int = 0) -> str:
+    result = CliRunner().invoke(spacy_app, ["btl", "annotate", *map(str, arguments)])
+    assert result.exit_code == expect, result.output
+    return " ".join(result.output.split())

@@ -1,0 +1,91 @@
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_btl.data.account import STATUSES, Account, Row
+
+ROWS = [
+    Row("a.ann", 1, "T1", "Age", "kept", "", [(0, 2)], [(0, 2)]),
+    Row("a.ann", 2, "T2", "Sex", "moved", "cuts a token", [(4, 5)], [(4, 6)]),
+    Row("a.ann", 3, "T3", "Sex", "flattened", "overlaps another entity", [(4, 9)], [(4, 9)], "T2"),
+    Row("b.ann", 1, "T1", "Sex", "dropped", "white space only", [(7, 8)]),
+]
+PROBLEMS = [
+    {"file": "a.ann", "line": 2, "record": "T2", "level": "error", "reason": "surface"},
+    {"file": "a.txt", "line": 0, "record": "", "level": "warning", "reason": "bom"},
+]
+ACCOUNT = Account(ROWS, PROBLEMS, {"overlap": "rarest"}, "bundled sample")
+
+
+def test_totals():
+    expected = {"input": 4, "kept": 1, "moved": 1, "flattened": 1, "dropped": 1}
+    assert ACCOUNT.totals() == expected
+    assert list(ACCOUNT.by_label()) == ["Sex", "Age"]
+    assert ACCOUNT.by_label()["Sex"] == {**expected, "input": 3, "kept": 0}
+    assert ACCOUNT.by_reason() == {
+        "kept": 1,
+        "moved: cuts a token": 1,
+        "flattened: overlaps another entity": 1,
+        "dropped: white space only": 1,
+    }
+
+
+def test_errors_are_the_problems_that_are_no_warnings():
+    assert ACCOUNT.errors() == PROBLEMS[:1]
+
+
+def test_json():
+    text = ACCOUNT.to_json()
+    value = json.loads(text)
+    assert value["totals"] == ACCOUNT.totals()
+    assert (value["heading"], value["settings"]) == ("bundled sample", {"overlap": "rarest"})
+    assert value["problems"] == PROBLEMS
+    assert value["rows"][2] == {
+        "file": "a.ann", "line": 3, "record": "T3", "label": "Sex", "status": "flattened",
+        "reason": "overlaps another entity", "source": [[4, 9]], "target": [[4, 9]], "by": "T2",
+    }  # fmt: skip
+    assert sum(line.startswith('{"file"') for line in text.splitlines()) == 4
+
+
+def test_markdown():
+    lines = ACCOUNT.to_markdown().splitlines()
+    assert lines[0] == "**bundled sample**"
+    for line in (
+        "- overlap: rarest",
+        "| input | 4 |",
+        "| moved: cuts a token | 1 |",
+        "| label | input | kept | moved | flattened | dropped |",
+        "| Sex | 3 | 0 | 1 | 1 | 1 |",
+        "| surface | 1 |",
+    ):
+        assert line in lines
+
+
+def test_nothing_read():
+    empty = Account([], [], {})
+    assert empty.totals() == dict.fromkeys(("input", *STATUSES), 0)
+    assert json.loads(empty.to_json())["rows"] == []
+    assert "problem" not in empty.to_markdown()
+
+
+@given(
+    st.lists(
+        st.builds(
+            Row,
+            st.just("a.ann"),
+            st.integers(1, 9),
+            st.just("T1"),
+            st.sampled_from("XYZ"),
+            st.sampled_from(STATUSES),
+            st.sampled_from(["", "one", "two"]),
+        )
+    )
+)
+def test_sums_by_type_and_by_reason_add_up_to_the_input(rows):
+    account = Account(rows, [], {})
+    totals = account.totals()
+    assert totals["input"] == len(rows) == sum(totals[status] for status in STATUSES)
+    assert sum(account.by_reason().values()) == len(rows)
+    for key in totals:
+        assert sum(counts[key] for counts in account.by_label().values()) == totals[key]

@@ -1,0 +1,352 @@
+import json
+
+import pytest
+import spacy
+from typer.testing import CliRunner
+
+from spacy_btl.brat.folder import read_folder
+from spacy_btl.cli.app import app
+from spacy_btl.data.convert import convert_folder, count_misaligned
+from spacy_btl.data.docbin import read_docbin, write_parts
+from spacy_btl.data.placement import Policies
+from spacy_btl.scoring.scorer import gold_entities
+
+T1 = "T1\tX 0 1\ta\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A function that writes files, given by relative path, and returns their folder."""
+
+    def write(files):
+        for name, content in files.items():
+            path = tmp_path / "brat" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return tmp_path / "brat"
+
+    return write
+
+
+def run(*args):
+    """Exit status and output of a command, white space made even."""
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result.exit_code, " ".join(result.output.split())
+
+
+# -- documents -------------------------------------------------------------------------------------
+
+TEXT = "A 28-year-old man had left and right leg pain."
+ANN = """\
+T1\tAge 2 13\t28-year-old
+T2\tSex 14 17\tman
+T3\tSign_symptom 22 26;37 45\tleft leg pain
+T4\tBiological_structure 37 40\tleg
+E1\tSign_symptom:T3 Site:T4
+A1\tPOLARITY E1 POS
+T5\tSex 99 100\tx
+"""
+
+
+@pytest.fixture
+def doc(folder):
+    docs, _ = convert_folder(folder({"sub/case.txt": TEXT, "sub/case.ann": ANN}), "en", Policies())
+    return docs[0]
+
+
+def test_doc_ents_are_a_flat_choice(doc):
+    found = [(ent.text, ent.label_, ent.id_) for ent in doc.ents]
+    assert found == [
+        ("28-year-old", "Age", "T1"),
+        ("man", "Sex", "T2"),
+        ("left and right leg pain", "Sign_symptom", "T3"),
+    ]
+    assert {token.ent_iob_ for token in doc} == {"B", "I", "O"}
+
+
+def test_doc_spans_are_all_that_fit_the_tokens(doc):
+    assert [(span.id_, span.text) for span in doc.spans["brat"]] == [
+        ("T1", "28-year-old"),
+        ("T2", "man"),
+        ("T3", "left and right leg pain"),
+        ("T4", "leg"),
+    ]
+
+
+def test_user_data_is_the_annotation_as_it_was(doc):
+    assert doc.user_data["brat"] == {
+        "name": "sub/case",
+        "heading": "",
+        "entities": [
+            {"id": "T1", "label": "Age", "fragments": [[2, 13]]},
+            {"id": "T2", "label": "Sex", "fragments": [[14, 17]]},
+            {
+                "id": "T3",
+                "label": "Sign_symptom",
+                "fragments": [[22, 26], [37, 45]],
+                "placed": [[22, 45]],
+            },
+            {"id": "T4", "label": "Biological_structure", "fragments": [[37, 40]]},
+            {
+                "id": "T5",
+                "label": "Sex",
+                "fragments": [[99, 100]],
+                "text": "x",
+                "dropped": "offsets outside the text",
+            },
+        ],
+        "records": [
+            {
+                "kind": "Event",
+                "id": "E1",
+                "type": "Sign_symptom",
+                "trigger": "T3",
+                "args": [["Site", "T4"]],
+            },
+            {"kind": "Attribute", "id": "A1", "name": "POLARITY", "target": "E1", "value": "POS"},
+        ],
+    }
+
+
+def test_what_was_lost_still_counts_as_gold(doc):
+    assert ("Sex", ((99, 100),)) in gold_entities(doc)
+    assert ("Sign_symptom", ((22, 26), (37, 45))) in gold_entities(doc)
+
+
+def test_a_docbin_keeps_all_of_it(doc, tmp_path):
+    write_parts([doc], tmp_path, None, 0)
+    (read,) = read_docbin(tmp_path / "all.spacy", spacy.blank("en").vocab)
+    # A DocBin gives lists back as tuples.
+    mine, theirs = (json.dumps(each.user_data["brat"]) for each in (read, doc))
+    assert mine == theirs
+    for mine, theirs in ((read.ents, doc.ents), (read.spans["brat"], doc.spans["brat"])):
+        assert [(s.start, s.end, s.label_, s.id_) for s in mine] == [
+            (s.start, s.end, s.label_, s.id_) for s in theirs
+        ]
+
+
+def test_heading_of_the_corpus_goes_with_each_document(folder):
+    info = '{"heading": "bundled sample"}'
+    docs, account = convert_folder(
+        folder({"d.txt": "a", "d.ann": T1, "corpus.json": info}), "en", Policies()
+    )
+    assert docs[0].user_data["brat"]["heading"] == account.heading == "bundled sample"
+
+
+@pytest.mark.parametrize(("text", "expected"), [("200 mg/dL.", 1), ("200 mg/dL ", 0)])
+def test_misaligned_entities_are_counted_for_both_tokenizers(folder, text, expected):
+    root = folder({"d.txt": text, "d.ann": "T1\tLab_value 0 9\t200 mg/dL\n"})
+    _, account = convert_folder(root, "en", Policies())
+    assert account.settings["misaligned entities, stock tokenizer"] == expected
+    assert account.settings["misaligned entities, this tokenizer"] == 0
+    assert count_misaligned(spacy.blank("en").make_doc(text), [[(0, 9)], [(0, 2)]]) == expected + 1
+
+
+def test_rows_name_the_file_of_each_entity(folder):
+    root = folder({"d.txt": "a b", "d.a1": T1, "d.a2": "\nT2\tY 2 3\tb\n"})
+    _, account = convert_folder(root, "en", Policies())
+    assert [(row.file, row.line, row.record) for row in account.rows] == [
+        ("d.a1", 1, "T1"),
+        ("d.a2", 2, "T2"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("policy", "statuses"),
+    [
+        ({"overlap": "longest"}, ["kept", "flattened", "moved", "moved"]),
+        ({"overlap": "shortest"}, ["flattened", "kept", "moved", "moved"]),
+        ({"overlap": "rarest"}, ["flattened", "kept", "moved", "moved"]),
+        ({"overlap": "first"}, ["kept", "flattened", "moved", "moved"]),
+        ({"discontinuous": "drop"}, ["flattened", "kept", "dropped", "moved"]),
+        ({"alignment": "contract"}, ["flattened", "kept", "moved", "dropped"]),
+        ({"alignment": "strict"}, ["flattened", "kept", "moved", "dropped"]),
+    ],
+)
+def test_policies_of_the_command_decide(folder, policy, statuses):
+    text = "chronic left arm pain since age ten"
+    ann = (
+        "T1\tX 0 16\tchronic left arm\nT2\tY 8 12\tleft\nT3\tX 17 21;28 31\tpain age\n"
+        "T4\tX 33 35\ten\n"
+    )
+    root = folder({"d.txt": text, "d.ann": ann})
+    options = [f"--{name}={value}" for name, value in policy.items()]
+    code, _ = run("convert", root, root.parent / "out", "--no-split", *options)
+    account = json.loads((root.parent / "out" / "account.json").read_text(encoding="utf-8"))
+    assert (code, [row["status"] for row in account["rows"]]) == (0, statuses)
+    assert policy.items() <= account["settings"].items()
+
+
+# -- the command on bad input ----------------------------------------------------------------------
+
+GOOD = {"good.txt": "a", "good.ann": T1}
+# Beside the good document: the files; documents written; rows of each status (kept, moved,
+# flattened, dropped); what is said; whether --strict stops at it.
+BAD_INPUT = {
+    "nothing wrong": ({}, 1, (1, 0, 0, 0), "", False),
+    "offsets outside the text": (
+        {"d.txt": "a b", "d.ann": "\nT1\tX 0 9\ta b\n"},
+        2, (1, 0, 0, 1), "d.ann:2 error T1 outside, from 0 to 9, in a text of 3 characters", True,
+    ),
+    "end before start": (
+        {"d.txt": "a b", "d.ann": "T1\tX 2 1\ta\n"},
+        2, (1, 0, 0, 1), "d.ann:1 error T1 empty, from 2 to 1", True,
+    ),
+    "surface text that differs": (
+        {"d.txt": "a b", "d.ann": "T1\tX 0 1\tb\n"},
+        2, (2, 0, 0, 0),
+        "d.ann:1 error T1 surface, 1 characters, the text at 0-1 has 1, equal in the first 0", True,
+    ),
+    "no .txt": (
+        {"d.ann": T1}, 1, (1, 0, 0, 1), "d.txt error no-text, no such file", True,
+    ),
+    "no .ann": (
+        {"d.txt": "a"}, 1, (1, 0, 0, 0), "d.ann error no-annotation, no such file", True,
+    ),
+    "empty .ann": ({"d.txt": "a b", "d.ann": ""}, 2, (1, 0, 0, 0), "", False),
+    "both empty": ({"d.txt": "", "d.ann": ""}, 2, (1, 0, 0, 0), "", False),
+    "invalid UTF-8": (
+        {"d.txt": b"\xe9 a", "d.ann": "T1\tX 2 3\ta\n"},
+        2, (2, 0, 0, 0),
+        "d.txt warning encoding, 1 bytes are not UTF-8, the first at byte 0", False,
+    ),
+    "UTF-16": (
+        {"d.txt": "a".encode("utf-16"), "d.ann": T1},
+        1, (1, 0, 0, 1), "d.txt error no-text, UTF-16, where UTF-8 is read", True,
+    ),
+    "BOM": (
+        {"d.txt": "\ufeffa", "d.ann": T1}, 2, (2, 0, 0, 0), "d.txt warning bom, left out", False,
+    ),
+    "CRLF": ({"d.txt": "a\r\nb", "d.ann": "T1\tX 3 4\tb\r\n"}, 2, (2, 0, 0, 0), "", False),
+    "record over two lines": (
+        {"d.txt": "a\nb c", "d.ann": "T1\tX 0 3\ta\nb\nT2\tX 4 5\tc\n"},
+        2, (3, 0, 0, 0), "", False,
+    ),
+    "record cut off": (
+        {"d.txt": "a b", "d.ann": "T1\tX 0\nT2\tX 2 3\tb\n"},
+        2, (2, 0, 0, 0),
+        "d.ann:1 error T1 unreadable, not the form of a record that starts with T, 6 char", True,
+    ),
+    "white space as entity": (
+        {"d.txt": "a b", "d.ann": "T1\tX 1 2\t \n"}, 2, (1, 0, 0, 1), "1 dropped", True,
+    ),
+    "one id twice": (
+        {"d.txt": "a b", "d.ann": "T1\tX 0 1\ta\nT1\tX 2 3\tb\n"},
+        2, (3, 0, 0, 0), "d.ann:2 error T1 duplicate-id, an earlier record has this id", True,
+    ),
+    "reference to nothing": (
+        {"d.txt": "a", "d.ann": "T1\tX 0 1\ta\nA1\tNegation E5\n"},
+        2, (2, 0, 0, 0), "d.ann:2 error A1 missing-reference, no record E5", True,
+    ),
+    "label with hyphens": (
+        {"d.txt": "a", "d.ann": "T1\tNon-query-able 0 1\ta\n"}, 2, (2, 0, 0, 0), "", False,
+    ),
+    "other files": (
+        {"annotation.conf": "[entities]", ".stats_cache": "", "d.ann~": T1, "x.spacy": ""},
+        1, (1, 0, 0, 0), "", False,
+    ),
+    "the same name in sub-folders": (
+        {"one/good.txt": "a", "one/good.ann": T1, "two/good.txt": "a", "two/good.ann": T1},
+        3, (3, 0, 0, 0), "", False,
+    ),
+    "several documents, read to the end": (
+        {"d.txt": "a", "d.ann": "T1\tX 0 9\ta\n", "z.txt": "a", "z.ann": "T1\tX 0 8\ta\n"},
+        3, (1, 0, 0, 2), "z.ann:1 error T1 outside, from 0 to 8, in a text of 1 char", True,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["", "strict"])
+@pytest.mark.parametrize(
+    ("files", "written", "statuses", "message", "stops"), BAD_INPUT.values(), ids=BAD_INPUT
+)
+def test_bad_input(folder, files, written, statuses, message, stops, strict):
+    root = folder({**GOOD, **files})
+    out = root.parent / "out"
+    code, said = run("convert", root, out, "--no-split", *["--strict"] * strict)
+    account = json.loads((out / "account.json").read_text(encoding="utf-8"))
+    totals = account["totals"]
+    assert tuple(totals[s] for s in ("kept", "moved", "flattened", "dropped")) == statuses
+    assert totals["input"] == sum(statuses) == len(account["rows"])
+    assert message in said
+    assert ("problems in the files" in said) == bool(account["problems"])
+    if strict and stops:
+        assert (code, (out / "all.spacy").exists()) == (1, False)
+        assert "--strict" in said
+    else:
+        assert code == 0
+        assert len(read_docbin(out / "all.spacy", spacy.blank("en").vocab)) == written
+
+
+NO_CORPUS = {
+    # arguments after "convert" (of files in the folder), what is said
+    "no such folder": ({}, ["absent"], "no folder"),
+    "a file": ({"a.zip": ""}, ["brat/a.zip"], "is no folder"),
+    "no documents": ({"b.zip": ""}, ["brat"], "1 other files: b.zip"),
+    "no whole document": ({"d.txt": "a"}, ["brat"], "no document has both a text and annotation"),
+    "too few to split": (GOOD, ["brat"], "1 documents cannot be split into train, dev, test"),
+    "odd shares": (GOOD, ["brat", "--split", "8:1:1"], "three shares such as 0.8,0.1,0.1"),
+    "shares over 1": (
+        {f"{i}.{s}": "" for i in range(3) for s in ("txt", "ann")},
+        ["brat", "--split", "1,1,1"],
+        "must be positive and sum to 1",
+    ),
+    "no such language": (GOOD, ["brat", "--lang", "qqq"], 'spaCy has no language "qqq"'),
+}
+
+
+@pytest.mark.parametrize(("files", "args", "message"), NO_CORPUS.values(), ids=NO_CORPUS)
+def test_input_that_is_no_corpus(folder, files, args, message, monkeypatch):
+    root = folder(files) if files else folder({"d.ann": ""})
+    monkeypatch.chdir(root.parent)
+    code, said = run("convert", args[0], "out", *args[1:])
+    assert code == 1
+    assert message in said
+    assert not list(root.parent.glob("out/*.spacy"))
+
+
+@pytest.mark.parametrize("option", ["--overlap", "--discontinuous", "--alignment"])
+def test_unknown_policy_lists_the_known_ones(folder, option):
+    code, said = run("convert", folder(GOOD), "out", option, "other")
+    assert code == 2
+    assert "rarest" in said or "envelope" in said or "expand" in said
+
+
+def test_many_problems_are_shown_in_part_and_kept_in_full(folder):
+    ann = "".join(f"T{i}\tX 0 9\ta\n" for i in range(50))
+    root = folder({**GOOD, "d.txt": "a", "d.ann": ann})
+    _, said = run("convert", root, root.parent / "out", "--no-split")
+    assert said.count(" outside, ") == 20
+    assert "and 30 more, in account.json" in said
+    account = json.loads((root.parent / "out" / "account.json").read_text(encoding="utf-8"))
+    assert len(account["problems"]) == 50
+
+
+def test_neither_account_nor_messages_quote_a_document(folder):
+    secret = "SECRETNAME"
+    ann = (
+        f"T1\tX 0 10\t{secret}\nT2\tX 0 10\tOTHER{secret}\nT3\tX 1 4\tECR\nT4\tX 0 99\t{secret}\n"
+        f"{secret} went home\nE1\tX:{secret}\n#1\tAnnotatorNotes T1\t{secret}\nS1{secret}\tx\n"
+    )
+    root = folder({"d.txt": f"{secret} was here", "d.ann": ann})
+    out = root.parent / "out"
+    _, said = run("convert", root, out, "--no-split")
+    for text in (said, *((out / f"account.{kind}").read_text() for kind in ("json", "md"))):
+        assert secret not in text
+    assert len(next(iter(read_folder(root))).problems) == 5
+
+
+def test_split_is_written_down_and_depends_on_the_seed(folder):
+    files = {f"{i:02}.{s}": "a" if s == "txt" else T1 for i in range(20) for s in ("txt", "ann")}
+    root = folder(files)
+    parts = []
+    for seed in (0, 0, 1):
+        out = root.parent / f"out{len(parts)}"
+        code, said = run("convert", root, out, "--split", "0.5,0.25,0.25", "--seed", seed)
+        assert (code, "train 10 documents, dev 5 documents, test 5 documents" in said) == (0, True)
+        split = json.loads((out / "split.json").read_text())
+        assert split["seed"] == seed
+        parts.append(split["parts"])
+        assert (out / "account.md").read_text().startswith("# What became of")
+    assert parts[0] == parts[1] != parts[2]

@@ -1,0 +1,268 @@
+import json
+
+import pytest
+import spacy
+from spacy.tokens import Doc, DocBin, Span
+from typer.testing import CliRunner
+
+from spacy_btl.brat import problems as brat_check
+from spacy_btl.brat import standoff as brat
+from spacy_btl.brat.folder import Document, read_folder
+from spacy_btl.cli.app import app
+from spacy_btl.data.convert import blank, convert_folder, make_doc
+from spacy_btl.data.export import export_docs, to_standoff
+from spacy_btl.data.placement import Policies
+
+NLP = blank("en")
+#       0         1         2         3
+#       0123456789012345678901234567890123456
+TEXT = "A man had left and right leg pain,\nno fever."
+ANN = """\
+T1\tSex 2 5\tman
+T3\tSign 25 33;10 14\tleg pain left
+T4\tPart 25 28\tleg
+T5\tSign 29 34;35 37\tpain, no
+E1\tSign:T3 Site:T4 Who:T1
+R1\tNext Arg1:T3 Arg2:T5
+R2\tNext Arg1:T1 Arg2:T3
+A1\tNegation E1
+*\tEquiv T1 T3 T4
+#1\tNote R2\ta note
+"""
+
+
+def gold(ann=ANN, text=TEXT, name="case", policies=None):
+    """A document converted from records."""
+    standoff = brat.loads(ann)
+    document = Document(name, None, text, ((f"{name}.ann", standoff),), ())
+    return make_doc(document, NLP, policies or Policies(), {"Part": 1, "Sign": 2})[0]
+
+
+def exported(doc, key=None):
+    return brat.dumps(to_standoff(doc, key).standoff)
+
+
+def lines(ann, *names):
+    return "".join(line for line in ann.splitlines(True) if line.split("\t")[0] in names)
+
+
+# -- gold documents --------------------------------------------------------------------------------
+
+
+def test_all_gold_comes_back_with_ids_and_fragments():
+    assert exported(gold(), "brat") == ANN
+
+
+def test_doc_ents_come_back_with_what_still_has_its_entities():
+    doc = gold()
+    assert [ent.id_ for ent in doc.ents] == ["T1", "T4", "T5"]
+    result = to_standoff(doc)
+    assert brat.dumps(result.standoff) == lines(ANN, "T1", "T4", "T5") + "*\tEquiv T1 T4\n"
+    assert [(loss.id, loss.what) for loss in result.losses] == [
+        ("E1", "left out"),
+        ("R1", "left out"),
+        ("R2", "left out"),
+        ("A1", "left out"),
+        ("", "shortened"),
+        ("#1", "left out"),
+    ]
+
+
+GOLD = {
+    "cuts a token": "T1\tSex 2 4\tma\n",
+    "white space": "T1\tSex 1 6\t man \n",
+    "another surface text": "T1\tSex 2 5\tboy\n",
+    "gaps and zeros in ids": "T007\tSex 2 5\tman\nT3\tPart 25 28\tleg\n",
+    "over a line break, cut": "T1\tSign 29 34;35 37\tpain, no\n",
+    "over a line break, whole": "T1\tSign 29 37\tpain, no\n",
+    "outside the text": "T1\tSex 2 99\tman\n",
+    "end before start": "T1\tSex 5 2\tman\n",
+    "reference that never was": "T1\tSex 2 5\tman\nA1\tNegation E9\n",
+    "unreadable line": "T1\tSex 2 5\tman\nwhat is this\n",
+    "the same entity again": "T1\tSex 2 5\tman\nT2\tSex 2 5\tman\n",
+    "no entities": "",
+}
+
+
+@pytest.mark.parametrize("several", ["envelope", "split", "longest-fragment", "drop"])
+@pytest.mark.parametrize("ann", [ANN, *GOLD.values()], ids=["all", *GOLD])
+def test_no_policy_loses_gold(ann, several):
+    for alignment in ("expand", "contract", "strict"):
+        doc = gold(ann, policies=Policies("rarest", several, alignment))
+        assert exported(doc, "brat") == ann
+
+
+def test_one_id_twice_gets_a_new_one():
+    doc = gold("T1\tSex 2 5\tman\nT1\tPart 25 28\tleg\nT8\tSign 29 33\tpain\n")
+    assert exported(doc, "brat") == (
+        "T1\tSex 2 5\tman\nT9\tPart 25 28\tleg\nT8\tSign 29 33\tpain\n"
+    )
+
+
+# -- corrected and predicted documents -------------------------------------------------------------
+
+
+def with_ents(doc, *ents):
+    doc.set_ents([doc.char_span(s, e, label=label, span_id=name) for s, e, label, name in ents])
+    return doc
+
+
+CHANGED = {
+    # doc.ents as start, end, label, id; the T records
+    "prediction without id": ([(38, 43, "Sign", "")], "T6\tSign 38 43\tfever\n"),
+    "prediction of a gold entity": ([(2, 5, "Sex", "")], "T1\tSex 2 5\tman\n"),
+    "other label": ([(2, 5, "Who", "")], "T6\tWho 2 5\tman\n"),
+    "envelope of a gold entity": (
+        [(10, 33, "Sign", "")],
+        "T6\tSign 10 33\tleft and right leg pain\n",
+    ),
+    "old id, other bounds": ([(0, 5, "Sex", "T1")], "T6\tSex 0 5\tA man\n"),
+    "old id, other label": ([(2, 5, "Who", "T1")], "T6\tWho 2 5\tman\n"),
+    "over a line break": ([(29, 43, "Sign", "")], "T6\tSign 29 34;35 43\tpain, no fever\n"),
+    "foreign id": ([(2, 5, "Who", "Q42")], "T6\tWho 2 5\tman\n"),
+}
+
+
+@pytest.mark.parametrize(("ents", "expected"), CHANGED.values(), ids=CHANGED)
+def test_changed_entities(ents, expected):
+    found = exported(with_ents(gold(), *ents))
+    assert "".join(line for line in found.splitlines(True) if line[0] == "T") == expected
+
+
+def test_corrected_spans_keep_their_ids():
+    doc = gold()
+    doc.spans["brat"] = [
+        doc.char_span(0, 5, label="Sex", span_id="T1"),
+        doc.char_span(25, 28, label="Organ", span_id="T4"),
+        doc.char_span(38, 43, label="Sign"),
+    ]
+    assert exported(doc, "brat") == (
+        "T1\tSex 0 5\tA man\nT4\tOrgan 25 28\tleg\nT6\tSign 38 43\tfever\n*\tEquiv T1 T4\n"
+    )
+
+
+def test_relations_of_predicted_entities_stay_where_gold_is_met():
+    doc = with_ents(gold(), (2, 5, "Sex", ""), (25, 28, "Part", ""))
+    assert exported(doc) == lines(ANN, "T1", "T4") + "*\tEquiv T1 T4\n"
+
+
+def test_document_that_never_was_in_brat():
+    doc = spacy.blank("en")("He had pain")
+    doc.set_ents([Span(doc, 2, 3, label="Sign")])
+    doc.spans["sc"] = [Span(doc, 0, 1, label="Who"), Span(doc, 0, 3, label="Sign")]
+    assert exported(doc) == "T1\tSign 7 11\tpain\n"
+    assert exported(doc, "sc") == "T1\tWho 0 2\tHe\nT2\tSign 0 11\tHe had pain\n"
+    assert exported(doc, "none") == ""
+
+
+# -- folders ---------------------------------------------------------------------------------------
+
+
+def test_folder_for_brat(tmp_path):
+    report = export_docs(
+        [gold(name="one/1.2"), gold("", "a\r\nb", "two")], tmp_path / "new", "brat"
+    )
+    found = {p.relative_to(tmp_path / "new").as_posix() for p in tmp_path.rglob("*.*")}
+    assert found == {
+        "one/1.2.txt", "one/1.2.ann", "two.txt", "two.ann",
+        "annotation.conf", "visual.conf", "export.json",
+    }  # fmt: skip
+    assert (tmp_path / "new/two.txt").read_bytes() == b"a\r\nb"
+    assert (tmp_path / "new/one/1.2.ann").read_text(encoding="utf-8") == ANN
+    assert "Negation\tArg:<ANY>" in (tmp_path / "new/annotation.conf").read_text()
+    assert report["totals"] == {
+        "documents": 2,
+        "entities": 4,
+        "other records": 6,
+        "other records left out": 0,
+        "other records shortened": 0,
+    }
+    assert json.loads((tmp_path / "new/export.json").read_text()) == report
+
+
+def test_documents_without_a_name_are_numbered(tmp_path):
+    nlp = spacy.blank("en")
+    docs = [nlp("a"), nlp("b")]
+    docs[1].user_data["name"] = "mine"
+    export_docs(docs, tmp_path)
+    assert [d.name for d in read_folder(tmp_path)] == ["document-00001", "mine"]
+
+
+def test_losses_are_reported_by_document(tmp_path):
+    report = export_docs([gold()], tmp_path)
+    assert report["totals"]["other records left out"] == 5
+    assert report["rows"][0] == {
+        "document": "case", "id": "E1", "kind": "Event", "what": "left out",
+    }  # fmt: skip
+
+
+def test_heading_outlasts_the_way_through_brat(tmp_path):
+    doc = gold()
+    doc.user_data["brat"]["heading"] = "bundled sample"
+    export_docs([doc], tmp_path)
+    docs, account = convert_folder(tmp_path, "en", Policies())
+    assert docs[0].user_data["brat"]["heading"] == account.heading == "bundled sample"
+
+
+def labelled(label):
+    doc = spacy.blank("en")("pain")
+    doc.set_ents([Span(doc, 0, 1, label=label)])
+    return doc
+
+
+REFUSED = {
+    "a name twice": ([gold(), gold(name="CASE")], None, 'two documents have the name "CASE"'),
+    "a name that climbs": ([gold(name="../case")], None, "leaves the folder"),
+    "an absolute name": ([gold(name="/case")], None, "it cannot name a file"),
+    "white space in a label": ([labelled("body part")], None, "is there white space in its label"),
+    "no such spans": ([gold()], "sc", r'no document has doc.spans\["sc"\], only brat'),
+}
+
+
+@pytest.mark.parametrize(("docs", "key", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_is_not_written(tmp_path, docs, key, message):
+    with pytest.raises(ValueError, match=message):
+        export_docs(docs, tmp_path / "new", key)
+    assert not (tmp_path / "new").exists()
+
+
+def test_corrections_are_never_overwritten(tmp_path):
+    (tmp_path / "case.ann").write_text("corrected by hand")
+    with pytest.raises(ValueError, match="is not empty: nothing in it is overwritten"):
+        export_docs([gold()], tmp_path)
+    assert (tmp_path / "case.ann").read_text() == "corrected by hand"
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+def run(*args):
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    return result.exit_code, " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "n_entities", "warned"), [([], 3, True), (["--spans", "brat"], 4, False)]
+)
+def test_command(tmp_path, options, n_entities, warned):
+    DocBin(docs=[gold()], store_user_data=True).to_disk(tmp_path / "x.spacy")
+    code, said = run("export", tmp_path / "x.spacy", tmp_path / "out", *options)
+    assert (code, f"1 documents, {n_entities} entities" in said) == (0, True)
+    assert ("an entity that is gone" in said) == warned
+    (document,) = read_folder(tmp_path / "out")
+    assert len(document.standoff.entities) == n_entities
+    assert not document.problems
+
+
+def test_command_names_what_is_missing(tmp_path):
+    code, said = run("export", tmp_path / "x.spacy", tmp_path / "out")
+    assert (code, "no DocBin" in said) == (1, True)
+
+
+def test_what_brat_gets_is_clean(tmp_path):
+    doc = Doc(blank("en").vocab, words=["a", "\n", "b"], spaces=[False] * 3)
+    doc.set_ents([Span(doc, 0, 3, label="X")])
+    export_docs([doc], tmp_path)
+    (document,) = read_folder(tmp_path)
+    assert brat_check.check(document.standoff, document.text) == []
+    assert document.standoff.entities[0].fragments == ((0, 1), (2, 3))

@@ -1,0 +1,84 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_btl.brat import standoff as brat
+from spacy_btl.data.gold import (
+    entity_from_json,
+    entity_to_json,
+    record_from_json,
+    record_to_json,
+    spans_from_json,
+)
+
+TEXT = "left arm\r\nand leg"
+
+ENTITIES = [
+    # line, fragments in ascending order, what else is stored
+    ("T1\tX 0 8\tleft arm", [[0, 8]], {}),
+    ("T1\tX 0 4;14 17\tleft leg", [[0, 4], [14, 17]], {}),
+    ("T1\tX 14 17;0 4\tleg left", [[0, 4], [14, 17]], {"written": [[14, 17], [0, 4]]}),
+    ("T1\tX 5 8;10 13\tarm and", [[5, 13]], {"written": [[5, 8], [10, 13]]}),
+    ("T1\tX 5 13\tarm and", [[5, 13]], {}),
+    ("T1\tX 0 4\tright", [[0, 4]], {"text": "right"}),
+    ("T1\tX 0 99\tleft", [[0, 99]], {"text": "left"}),
+    ("T1\tX 9 3\t", [[9, 3]], {}),
+]
+
+
+@pytest.mark.parametrize(("line", "fragments", "more"), ENTITIES, ids=[e[0] for e in ENTITIES])
+def test_entity_as_json_and_back(line, fragments, more):
+    (entity,) = brat.loads(line).entities
+    value = entity_to_json(entity, TEXT, placed=[tuple(pair) for pair in fragments])
+    assert value == {"id": "T1", "label": "X", "fragments": fragments, **more}
+    assert (
+        entity_from_json(json.loads(json.dumps(value)), TEXT)._replace(raw=line, line=1) == entity
+    )
+
+
+def test_entity_that_was_dropped_says_why():
+    (entity,) = brat.loads("T1\tX 0 4\tleft").entities
+    value = entity_to_json(entity, TEXT, placed=[], dropped="cuts a token")
+    assert (value["dropped"], spans_from_json(value)) == ("cuts a token", [])
+
+
+@pytest.mark.parametrize(
+    ("placed", "stored"), [([(0, 4)], {}), ([(0, 8)], {"placed": [[0, 8]]})], ids=["kept", "moved"]
+)
+def test_spans_of_an_entity(placed, stored):
+    (entity,) = brat.loads("T1\tX 0 4\tleft").entities
+    value = entity_to_json(entity, TEXT, placed=placed)
+    assert value == {"id": "T1", "label": "X", "fragments": [[0, 4]], **stored}
+    assert spans_from_json(value) == placed
+
+
+RECORDS = [
+    "E1\tBinding:T3 Theme:T1 Theme2:E1",
+    "E2\tBinding:T3",
+    "R1\tPart Arg1:T1 Arg2:T2",
+    "A1\tNegation E1",
+    "A2\tPOLARITY E1 NEG",
+    "N1\tReference T1 UMLS:C1\tname",
+    "*\tOVERLAP E3 E4 E5",
+    "#1\tAnnotatorNotes E12\ta note",
+    "what is this",
+    "",
+]
+
+
+@given(st.sampled_from(RECORDS))
+def test_record_as_json_and_back(line):
+    (record,) = brat.loads(line + "\n").records
+    value = record_to_json(record)
+    assert value["kind"] == type(record).__name__
+    assert not value.keys() & {"raw", "line"}
+    back = record_from_json(json.loads(json.dumps(value)))
+    assert back == record._replace(raw="", line=0)
+    assert type(back) is type(record)
+
+
+def test_unknown_kind_of_record_is_refused():
+    with pytest.raises(ValueError, match='"Entity" is no kind of record: Event, '):
+        record_from_json({"kind": "Entity"})

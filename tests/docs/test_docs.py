@@ -1,0 +1,251 @@
+"""What README and docs show runs, and they build as a site without a broken link."""
+
+import importlib.util
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spacy
+import typer
+from spacy.cli._util import app as spacy_app
+from spacy.language import Language
+from spacy.tokens import DocBin
+from thinc.api import Config
+from typer.testing import CliRunner
+
+from spacy_btl.data.docbin import PARTS
+from spacy_btl.pipeline.component import component_of
+from tests.helpers.sentences import make_examples
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# Their commands run; those of the others, which need more than a test has, are looked up.
+PAGES_RUN = ("README.md", "annotate.md", "brat.md", "companions.md", "deploying.md")
+PAGES_RUN += ("evaluation.md", "neighbors.md", "privacy.md", "security.md")
+SPACY_RUN = ("btl", "train", "evaluate", "benchmark", "find-threshold")
+HAS_PARQUET = importlib.util.find_spec("pyarrow") is not None
+SMALLER = {
+    "train": "--training.max_steps 10 --training.eval_frequency 10 --components.btl_knn_ner.model."
+    "tok2vec.name encoder",
+    "annotate": "--n-process 1",
+}
+BLOCKS = [
+    pytest.param(page.name, language, block, id=f"{page.name}-{i}-{language}")
+    for page in PAGES
+    for i, (language, block) in enumerate(
+        re.findall(r"```(\w*)\n(.*?)```", page.read_text(encoding="utf8"), flags=re.DOTALL)
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def nlp() -> Language:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("btl_knn_ner")
+    optimizer = nlp.initialize(lambda: make_examples(nlp))
+    for _ in range(20):
+        nlp.update(make_examples(nlp), sgd=optimizer)
+    component_of(nlp).fit_neighbors(make_examples(nlp))
+    return nlp
+
+
+@pytest.fixture(scope="module")
+def stage(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where the quick start was done, with the other files that pages speak of."""
+    folder = tmp_path_factory.mktemp("stage")
+    for name in ("assets", "configs"):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / "path" / "to").mkdir(parents=True)
+    for name in ("my_brat", "path/to/folder"):
+        (folder / name).symlink_to(ROOT / "assets" / "sample")
+    (folder / "encoder").symlink_to(tiny_bert)
+    text = "She took 5 mg of warfarin daily."
+    (folder / "report.txt").write_text(text, encoding="utf8")
+    for name in ("notes", "reports"):
+        (folder / name).mkdir()
+        (folder / name / "case.txt").write_text(text, encoding="utf8")
+    if HAS_PARQUET:
+        import pyarrow.parquet
+
+        table = pyarrow.table({"note_id": ["case"], "note_text": [text]})
+        pyarrow.parquet.write_table(table, folder / "notes.parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf8")
+        for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL):
+            for words in command_lines(block):
+                run_command(words)
+    shutil.copytree(folder / "training" / "scores", folder / "metrics")
+    for name in ("more.spacy", "predicted.spacy"):
+        shutil.copy(folder / "corpus" / "test.spacy", folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(("page", "language", "block"), BLOCKS)
+def test_block(
+    page: str, language: str, block: str, request: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    if language == "python":
+        if "import medspacy" in block:
+            pytest.importorskip("medspacy", reason="medspaCy is not installed")
+        nlp = request.getfixturevalue("nlp")
+        monkeypatch.chdir(tmp_path)
+        Path("training").mkdir()
+        nlp.to_disk("training/model-knn")
+        Path("notes").mkdir()
+        Path("notes/case.txt").write_text("He took aspirin", encoding="utf8")
+        exec(compile(block, "docs", "exec"), {"nlp": nlp})
+    elif language == "ini":
+        parents = "[components]\n\n[training]\n\n"
+        assert Config().from_str(parents + block, interpolate=False)
+    elif language == "json":
+        assert json.loads(block)
+    elif language == "bash":
+        commands = command_lines(block)
+        assert commands
+        for words in commands:
+            check_command(words)
+        if page in PAGES_RUN and any(is_run(words) for words in commands):
+            stage = request.getfixturevalue("stage")
+            shutil.copytree(stage, tmp_path, symlinks=True, dirs_exist_ok=True)
+            monkeypatch.chdir(tmp_path)
+            for words in commands:
+                run_command(words)
+    else:
+        assert language in ("", "console")  # a listing of files or of output; how commands are used
+
+
+def test_the_quick_start_tells_what_comes_out(stage: Path) -> None:
+    page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf8").replace("\n", " ")
+    sizes = [len(DocBin().from_disk(stage / f"corpus/{part}.spacy")) for part in PARTS]
+    assert "({}, {} and {} documents)".format(*sizes) in page
+    sums = json.loads((stage / "corpus" / "account.json").read_text(encoding="utf8"))["totals"]
+    told = "{input:,} annotated entities: {kept:,} are kept, {moved} moved to whole tokens, "
+    assert (told + "{flattened} lie under another").format(**sums) in page
+    assert sums["dropped"] == 0
+    assert (stage / "training" / "scores" / "report.md").is_file()
+
+
+def command_lines(block: str) -> list[list[str]]:
+    """Words of each line; a line that ends in a backslash goes on."""
+    lines = block.replace("\\\n", " ").splitlines()
+    every = (shlex.split(line, comments=True) for line in lines)
+    return [[word for word in words if not re.match("[A-Z_]+=", word)] for words in every if words]
+
+
+def is_run(words: list[str]) -> bool:
+    """Whether this is a command of ours, or one of spaCy's on a pipeline, on one machine."""
+    if words[:3] != ["python", "-m", "spacy"] or words[3] not in SPACY_RUN:
+        return False
+    return "--engine" not in words and (HAS_PARQUET or "notes.parquet" not in words)
+
+
+def run_command(words: list[str]) -> None:
+    """Run it as it stands, but with a tiny encoder, few updates and one process."""
+    if is_run(words):
+        command = words[4] if words[3] == "btl" else words[3]
+        if command == "annotate":  # the lines of a page are alternatives, with one target
+            shutil.rmtree("annotated", ignore_errors=True)
+        arguments = [*words[3:], *SMALLER.get(command, "").split()]
+        result = CliRunner().invoke(spacy_app, arguments)
+        assert result.exit_code == 0, (words, result.output, result.exception)
+
+
+def check_command(words: list[str]) -> None:
+    """Our commands exist with their options; of others, only that they are what we name."""
+    if words[:4] == ["python", "-m", "spacy", "btl"]:
+        group: Any = typer.main.get_command(spacy_app)
+        command = group.commands["btl"].commands[words[4]]
+        known = {name for param in command.params for name in param.opts}
+        options = {word for word in words[5:] if word.startswith("-")}
+        assert options - known == set()
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        required = [p for p in arguments if p.required]
+        given = [word for word in words[5:] if not word.startswith("-")]
+        assert len(given) >= len(required)
+    elif words[0] == "python" and words[1].endswith(".py"):
+        assert (ROOT / words[1]).is_file()
+    else:
+        assert words[0] in ("make", "pip", "python", "cd", "cat")
+
+
+def test_the_example_of_the_readme_finds_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", PAGES[0].read_text(encoding="utf8"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+        assert "('warfarin', 'Medication')" in capsys.readouterr().out
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    """A link to a page, heading or file that is not there is a warning, and here an error."""
+    pytest.importorskip("sphinx", reason="the site needs: pip install 'spacy-btl[docs]'")
+    pytest.importorskip("myst_parser", reason="the site needs: pip install 'spacy-btl[docs]'")
+    pytest.importorskip("furo", reason="the site needs: pip install 'spacy-btl[docs]'")
+    build = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", ROOT / "docs"]
+    folders = ["-d", tmp_path / "doctrees", ROOT, tmp_path / "site"]
+    done = subprocess.run([*build, *folders], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pages = {page.stem for page in (tmp_path / "site" / "docs").glob("*.html")}
+    assert pages == {page.stem for page in PAGES[1:]}
+    for page in (tmp_path / "site").rglob("*.html"):
+        loaded = re.findall(r"<(?:script|link|img|iframe)\b[^>]*", page.read_text(encoding="utf8"))
+        assert [tag for tag in loaded if "://" in tag or '"//' in tag] == [], page.name
+
+
+def test_links_lead_somewhere() -> None:
+    """As a code host shows the pages: to a file, and to a heading by its words."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf8")
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", text):
+            if "://" not in target:
+                path = page.parent / target if target else page
+                assert path.exists(), (page.name, target)
+                if anchor:
+                    headings = re.findall(r"^#+ (.+)$", path.read_text("utf8"), re.MULTILINE)
+                    slugs = [re.sub(r"[^\w -]", "", line.lower()) for line in headings]
+                    assert anchor in [slug.replace(" ", "-") for slug in slugs], (page.name, anchor)
+
+
+def test_error_texts_are_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf8")
+    texts = re.findall(r"^\| `([^`]+)` \|", page, flags=re.MULTILINE)
+    code = "".join(path.read_text(encoding="utf8") for path in (ROOT / "spacy_btl").glob("*.py"))
+    code = re.sub(r"\"\s*\n\s*f?\"|'\s*\n\s*f?[\"']|\"\s*\n\s*f?'", "", code)  # strings cut in two
+    code = re.sub(r"\{[^{}]*\}", "...", code)
+    assert len(texts) > 10
+    assert [text for text in texts if text not in code] == []
+
+
+def test_the_page_of_commands_has_them_all() -> None:
+    """It is what `typer spacy_btl.cli utils docs` writes, whose form depends on its version."""
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf8")
+    parts = re.split(r"^## `python -m spacy btl ([\w-]+)`$", page, flags=re.MULTILINE)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    group: Any = typer.main.get_command(spacy_app)
+    commands = group.commands["btl"].commands
+    assert sections.keys() == commands.keys()
+    for name, section in sections.items():
+        listed = re.findall(r"^\* `(-.+?)`", section, flags=re.MULTILINE)
+        shown = {option for each in listed for option in re.findall(r"--[\w-]+", each)}
+        options = {
+            option
+            for param in commands[name].params
+            if param.param_type_name == "option"
+            for option in (*param.opts, *param.secondary_opts)
+            if option.startswith("--")
+        }
+        assert shown == options | {"--help"}, name
+
+
+def test_the_list_of_commands_fits_a_terminal() -> None:
+    listed = CliRunner().invoke(spacy_app, ["btl", "--help"], env={"COLUMNS": "80"}).output
+    commands = listed.split("Commands:\n")[1].splitlines()
+    assert len(commands) > 10
+    assert [line for line in commands if not line.endswith(".") or line.endswith("...")] == []

@@ -1,0 +1,99 @@
+"""What the tests of annotation share: records, a trained pipeline, and how to read the outputs."""
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+import spacy
+from conftest import make_examples
+from spacy.tokens import DocBin
+from spacy.util import fix_random_seed
+
+from spacy_btl.brat import standoff as brat
+from spacy_btl.pipeline.component import component_of
+
+SENTENCES = ["She took warfarin", "No fever", "He had chest pain and fever", "5 mg of aspirin"]
+RECORDS = [(f"d{i}", " . ".join(SENTENCES[i % 4 : i % 4 + i % 3])) for i in range(23)]
+
+
+def train(path: Path) -> Path:
+    """A pipeline that finds the entities of the sentences, with scores."""
+    fix_random_seed(0)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("btl_knn_ner", config={"neighbors": {"n_neighbors": 1}})
+    examples = make_examples(nlp)
+    optimizer = nlp.initialize(lambda: examples)
+    for _ in range(60):
+        nlp.update(examples, sgd=optimizer)
+    component_of(nlp).fit_neighbors(examples)
+    nlp.to_disk(path)
+    return path
+
+
+def write(path: Path, records: Iterable[tuple[str, str]] = RECORDS) -> Path:
+    """The records in the kind of file that the suffix says, or each in a .txt of a folder."""
+    records = list(records)
+    if path.suffix == ".jsonl":
+        lines = [json.dumps({"id": name, "text": text}) for name, text in records]
+        path.write_text("\n".join(lines), encoding="utf-8")
+    elif path.suffix == ".csv":
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("id", "text"), *records])
+    elif path.suffix == ".parquet":
+        pa = pytest.importorskip("pyarrow", reason="needs the extra parquet")
+        table = pa.table(
+            dict(zip(("id", "text"), map(list, zip(*records, strict=True)), strict=True))
+        )
+        pytest.importorskip("pyarrow.parquet").write_table(table, path)
+    else:
+        for name, text in records:
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / f"{name}.txt").write_bytes(text.encode("utf-8"))
+    return path
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """All files of a folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def found(output: Path, to: str) -> list[tuple[str, list[tuple[int, int, str]]]]:
+    """The entities of each document, sorted by id, as the files have them; nothing taken out."""
+    files = sorted((output / "annotations").iterdir())
+    result: list[tuple[str, list[tuple[int, int, str]]]] = []
+    if to == "jsonl":
+        for line in "".join(path.read_text(encoding="utf-8") for path in files).splitlines():
+            value = json.loads(line)
+            entities = [(e["start"], e["end"], e["label"]) for e in value["entities"]]
+            result.append((value["id"], entities))
+    elif to == "docbin":
+        for path in files:
+            for doc in DocBin().from_disk(path).get_docs(spacy.blank("en").vocab):
+                entities = [(e.start_char, e.end_char, e.label_) for e in doc.ents]
+                result.append((doc.user_data["name"], entities))
+    elif to == "parquet":
+        pq = pytest.importorskip("pyarrow.parquet")
+        rows = [row for path in files for row in pq.read_table(path).to_pylist()]
+        assert len({tuple(row.values()) for row in rows}) == len(rows)
+        for name in dict.fromkeys(row["id"] for row in rows):
+            own = [row for row in rows if row["id"] == name]
+            result.append((name, [(row["start"], row["end"], row["label"]) for row in own]))
+    else:
+        for path in output.joinpath("annotations").rglob("*.ann"):
+            entities = [(*e.fragments[0], e.label) for e in brat.loads(path.read_text()).entities]
+            assert path.with_suffix(".txt").is_file()
+            name = path.relative_to(output / "annotations").with_suffix("").as_posix()
+            result.append((name, entities))
+    return sorted(result)
+
+
+def by_pipeline(model: Path, to: str = "") -> list[tuple[str, list[tuple[int, int, str]]]]:
+    """What the pipeline finds, text by text."""
+    nlp = spacy.load(model)
+    docs = [(name, nlp(text)) for name, text in sorted(RECORDS)]
+    every = [(n, [(e.start_char, e.end_char, e.label_) for e in doc.ents]) for n, doc in docs]
+    assert sum(len(entities) for _, entities in every) > 20
+    return [pair for pair in every if pair[1] or to != "parquet"]

@@ -1,0 +1,239 @@
+"""Tools that others built: medspaCy's ConText, displaCy, spaCy's commands, DocBins, loggers."""
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spacy
+import srsly
+from spacy import displacy
+from spacy.cli._util import app as spacy_app
+from spacy.language import Language
+from spacy.tokens import DocBin
+from spacy.training.initialize import init_nlp
+from spacy.training.loop import train
+from thinc.api import Config
+from typer.testing import CliRunner
+
+from spacy_btl.pipeline.component import component_of
+from tests.helpers.sentences import LABELS, SENTENCES, entities, make_examples
+
+ROOT = Path(__file__).parents[2]
+NAME = "btl_knn_ner"
+TEXTS = [text for text, _ in SENTENCES]
+GOLD = [[(text[s:e], label) for s, e, label in ents] for text, ents in SENTENCES]
+
+
+@pytest.fixture
+def nlp(trained: bytes) -> Language:
+    nlp = spacy.blank("en")
+    nlp.add_pipe(NAME, config={"neighbors": {"n_neighbors": 1}})
+    return nlp.from_bytes(trained)
+
+
+@pytest.fixture
+def model(nlp: Language, tmp_path: Path) -> Path:
+    """The folder of a pipeline with fitted neighbours; beside it its sentences, dev.spacy."""
+    component_of(nlp).fit_neighbors(make_examples(nlp))
+    nlp.to_disk(tmp_path / "model")
+    references = [example.reference for example in make_examples(nlp)]
+    DocBin(docs=references).to_disk(tmp_path / "dev.spacy")
+    return tmp_path / "model"
+
+
+def run(*arguments: Any) -> str:
+    """Output of a spaCy command."""
+    result = CliRunner().invoke(spacy_app, [str(each) for each in arguments])
+    assert result.exit_code == 0, (result.output, result.exception)
+    return result.output
+
+
+class TestConText:
+    """Which findings medspaCy takes for negated; it asks for the entities of our component."""
+
+    @pytest.fixture
+    def clinical(self, nlp: Language) -> Language:
+        pytest.importorskip("medspacy", reason="medspaCy is not installed")
+        nlp.add_pipe("sentencizer")
+        nlp.add_pipe("medspacy_context")
+        return nlp
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("She had fever", [("fever", "Sign_symptom", False)]),
+            ("No fever", [("fever", "Sign_symptom", True)]),
+            ("He denies fever", [("fever", "Sign_symptom", True)]),
+            (
+                "She had no chest pain. She took warfarin",
+                [("chest pain", "Sign_symptom", True), ("warfarin", "Medication", False)],
+            ),
+        ],
+    )
+    def test_negated(
+        self, clinical: Language, text: str, expected: list[tuple[str, str, bool]]
+    ) -> None:
+        (doc,) = clinical.pipe([text])
+        assert [(e.text, e.label_, e._.is_negated) for e in doc.ents] == expected
+        assert all(ent._.btl_score > 0.5 for ent in doc.ents)
+
+    def test_the_page(self, clinical: Language, capsys: pytest.CaptureFixture[str]) -> None:
+        """Its example, which other environments only read."""
+        page = (ROOT / "docs" / "companions.md").read_text(encoding="utf8")
+        (block,) = re.findall(r"```python\n(import medspacy.*?)```", page, re.DOTALL)
+        for name in ("sentencizer", "medspacy_context"):
+            clinical.remove_pipe(name)
+        exec(compile(block, "companions.md", "exec"), {"nlp": clinical})
+        shown = capsys.readouterr().out
+        assert "('chest pain', 'Sign_symptom', True, " in shown
+        assert "('warfarin', 'Medication', False, " in shown
+
+    def test_saved_and_loaded(self, clinical: Language, tmp_path: Path) -> None:
+        clinical.to_disk(tmp_path)
+        doc = spacy.load(tmp_path)("No fever")
+        assert [ent._.is_negated for ent in doc.ents] == [True]
+
+    def test_a_docbin_keeps_the_entities(self, clinical: Language) -> None:
+        """Not ConText's own findings: they are objects in ``doc.user_data``."""
+        doc = clinical("No fever")
+        with pytest.raises(TypeError, match="serialize"):
+            DocBin(docs=[doc], store_user_data=True)
+        (back,) = DocBin().from_bytes(DocBin(docs=[doc]).to_bytes()).get_docs(clinical.vocab)
+        assert entities(back) == GOLD[2]
+        assert back.ents[0]._.btl_score == doc.ents[0]._.btl_score
+
+
+class TestDisplacy:
+    def test_entities(self, nlp: Language) -> None:
+        html = displacy.render(nlp(TEXTS[1]), style="ent", jupyter=False)
+        assert html.count("<mark") == len(GOLD[1])
+        assert html.count("Sign_symptom") == len(GOLD[1])
+
+    def test_the_spans_with_scores(self, nlp: Language) -> None:
+        options = {"spans_key": NAME}
+        html = displacy.render(nlp(TEXTS[0]), style="span", jupyter=False, options=options)
+        assert [label in html for label in LABELS] == [True, True, False]
+
+
+class TestCommands:
+    def test_evaluate(self, model: Path) -> None:
+        dev, output = model.with_name("dev.spacy"), model.with_name("scores.json")
+        shown = run("evaluate", model, dev, "--output", output)
+        rows = [line.split() for line in shown.splitlines()]
+        assert ["NER", "F", "100.00"] in rows
+        assert [label for label in LABELS if [label, *["100.00"] * 3] not in rows] == []
+        scores = json.loads(output.read_text(encoding="utf8"))
+        assert {"ents_f": 1.0, "ents_macro_f": 1.0, "token_macro_r": 1.0}.items() <= scores.items()
+        assert {
+            label: each["f"] for label, each in scores["ents_per_type"].items()
+        } == dict.fromkeys(LABELS, 1.0)
+
+    def test_benchmark_speed(self, model: Path) -> None:
+        sizes = ["--batches", 30, "--batch-size", 2]
+        shown = run("benchmark", "speed", model, model.with_name("dev.spacy"), *sizes)
+        assert "words/s" in shown
+
+    def test_assemble(self, model: Path, tmp_path: Path) -> None:
+        config = {
+            "paths": {"model": str(model)},
+            "nlp": {"lang": "en", "pipeline": ["sentencizer", "clinical"]},
+            "components": {
+                "sentencizer": {"factory": "sentencizer"},
+                "clinical": {"source": "${paths.model}", "component": NAME},
+            },
+        }
+        Config(config).to_disk(tmp_path / "assemble.cfg")
+        run("assemble", tmp_path / "assemble.cfg", tmp_path / "assembled")
+        nlp = spacy.load(tmp_path / "assembled")
+        assert nlp.pipe_names == ["sentencizer", "clinical"]
+        assert component_of(nlp).has_neighbors
+        assert [entities(doc) for doc in nlp.pipe(TEXTS)] == GOLD
+
+    def test_find_threshold(self, model: Path) -> None:
+        """Of the neighbours' share; thresholds by type are chosen by ``fit-knn``."""
+        dev = model.with_name("dev.spacy")
+        shown = run("find-threshold", model, dev, NAME, "neighbor_weight", "ents_f", "-n", 3)
+        rows = [line.split() for line in shown.splitlines()]
+        assert [
+            row for row in (["0.0", "1.0"], ["0.5", "1.0"], ["1.0", "1.0"]) if row not in rows
+        ] == []
+
+    def test_from_a_partial_config(self, model: Path, tmp_path: Path) -> None:
+        """Filled in, checked, its data shown, and good to train with."""
+        partial = {
+            "nlp": {"lang": "en", "pipeline": [NAME]},
+            "components": {NAME: {"factory": NAME}},
+        }
+        Config(partial).to_disk(tmp_path / "partial.cfg")
+        run("init", "fill-config", tmp_path / "partial.cfg", tmp_path / "full.cfg")
+        config = Config().from_disk(tmp_path / "full.cfg", interpolate=False)
+        assert config["components"][NAME]["neighbors"]["n_neighbors"] == 17
+        weights = config["training"]["score_weights"]
+        assert (weights["ents_f"], weights["ents_macro_f"]) == (0.5, 0.5)
+        dev = model.with_name("dev.spacy")
+        paths = ["--paths.train", dev, "--paths.dev", dev]
+        assert "Config is valid" in run("debug", "config", tmp_path / "full.cfg", *paths)
+        command = ["debug", "data", tmp_path / "full.cfg", *paths]
+        result = CliRunner().invoke(spacy_app, [str(each) for each in command])
+        assert "Pipeline can be initialized with data" in result.output
+        assert "Corpus is loadable" in result.output
+        assert "Low number of examples" in result.output  # four: its only complaint
+        assert result.exit_code == 1
+
+
+class TestLoggers:
+    """Training shows the scores that are named in ``training.score_weights``."""
+
+    def train(self, model: Path, logger: dict[str, Any]) -> str:
+        nlp = spacy.load(model)
+        config = Config(nlp.config).copy()
+        dev = {"@readers": "spacy.Corpus.v1", "path": str(model.with_name("dev.spacy"))}
+        config["corpora"] = {"train": dev, "dev": dev}
+        config["training"] |= {"max_steps": 3, "eval_frequency": 2, "logger": logger}
+        shown = io.StringIO()
+        train(init_nlp(config), stdout=shown)
+        return shown.getvalue()
+
+    @pytest.mark.parametrize("version", [1, 2, 3])
+    def test_console(self, model: Path, version: int) -> None:
+        shown = self.train(model, {"@loggers": f"spacy.ConsoleLogger.v{version}"})
+        *_, header, _, first, last = (line.split() for line in shown.splitlines() if line.strip())
+        columns = ["ENTS_F", "ENTS_MACRO_F", "ENTS_P", "ENTS_R", "TOKEN_MACRO_R", "SCORE"]
+        assert header[-6:] == columns
+        assert (first[1], last[1]) == ("0", "2")
+        assert last[-6:] == [*["100.00"] * 5, "1.00"]
+
+    def test_console_file(self, model: Path, tmp_path: Path) -> None:
+        path = tmp_path / "log.jsonl"
+        self.train(model, {"@loggers": "spacy.ConsoleLogger.v3", "output_file": str(path)})
+        rows = list(srsly.read_jsonl(path))
+        assert [row["step"] for row in rows] == [0, 2]
+        assert rows[-1]["scores"]["ents_macro_f"] == 100.0
+
+    def test_a_chain(self, model: Path, tmp_path: Path) -> None:
+        """spacy-loggers comes with spaCy: several loggers, one of them ours."""
+        path = tmp_path / "log.jsonl"
+        lookup = {"@loggers": "spacy.LookupLogger.v1", "patterns": ["ents_macro_f"]}
+        ours = {"@loggers": "spacy-btl.TrainingLogger.v1", "path": str(path)}
+        chain = {"@loggers": "spacy.ChainLogger.v1", "logger1": lookup, "logger2": ours}
+        shown = self.train(model, chain)
+        assert shown.count("other_scores.ents_macro_f -> ") == 2
+        assert [row["updates"] for row in srsly.read_jsonl(path)] == [1, 3]
+
+
+@pytest.mark.parametrize("store_user_data", [False, True])
+def test_docbin(nlp: Language, store_user_data: bool) -> None:
+    """Entities and scores are kept either way, what others wrote on the document with user data."""
+    doc = nlp(TEXTS[1])
+    doc.user_data["brat"] = {"name": "case-1"}
+    data = DocBin(docs=[doc], store_user_data=store_user_data).to_bytes()
+    (back,) = DocBin().from_bytes(data).get_docs(spacy.blank("en").vocab)
+    assert back.text == doc.text
+    assert entities(back) == GOLD[1]
+    assert [(span.text, span.label_) for span in back.spans[NAME]] == GOLD[1]
+    assert list(back.spans[NAME].attrs["scores"]) == list(doc.spans[NAME].attrs["scores"])
+    assert [ent._.btl_score for ent in back.ents] == [ent._.btl_score for ent in doc.ents]
+    assert ("brat" in back.user_data) == store_user_data

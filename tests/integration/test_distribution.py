@@ -1,0 +1,64 @@
+"""What an installed package gives: a fast import, types, registered names."""
+
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import spacy
+from spacy.util import registry
+
+ROOT = Path(__file__).parents[2]
+# Groups are named for a registry: "spacy_architectures", "thinc_losses".
+NAMES = sorted(
+    (point.group.split("_", 1)[1], point.name)
+    for point in metadata.distribution("spacy-btl").entry_points
+    if point.name.startswith("spacy-btl.")
+)
+
+
+def test_import_brings_nothing_heavy() -> None:
+    code = "import sys, spacy_btl; print(sorted({'spacy', 'torch', 'numpy'} & set(sys.modules)))"
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert output.stdout.strip() == "[]"
+
+
+def test_the_component_alone_brings_no_transformers() -> None:
+    """spaCy loads the factory in every process; the encoders come when a pipeline asks for one."""
+    code = (
+        "import sys, spacy_btl.pipeline.component; "
+        "print([m for m in ('spacy_btl.ml.transformer', 'spacy_btl.ml.hash_transformer', 'sklearn') "
+        "if m in sys.modules])"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert output.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("kind", "name"), NAMES)
+def test_registered_names_resolve(kind: str, name: str) -> None:
+    assert callable(registry.get(kind, name))
+
+
+def test_factory_is_there_without_an_import() -> None:
+    assert spacy.blank("en").add_pipe("btl_knn_ner").name == "btl_knn_ner"
+
+
+def test_every_registered_name_is_documented() -> None:
+    table = (ROOT / "README.md").read_text(encoding="utf8")
+    for path in (ROOT / "docs").glob("*.md"):
+        table += path.read_text(encoding="utf8")
+    missing = [name for _, name in NAMES if f"`{name}`" not in table]
+    assert missing == []
+
+
+def test_every_module_has_its_place_in_the_layout() -> None:
+    layout = (ROOT / "docs" / "layout.md").read_text(encoding="utf8")
+    told = set(re.findall(r"`(\w+)`", layout))
+    modules = {path.stem for path in (ROOT / "spacy_btl").glob("*.py")} - {"__init__"}
+    assert modules - told == set()

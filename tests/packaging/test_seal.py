@@ -1,0 +1,226 @@
+"""What a seal lists, finds and refuses."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from spacy_btl.cli import app
+from spacy_btl.packaging.seal import (
+    LEFT_OUT,
+    MAX_SEAL,
+    SEAL,
+    check_seal,
+    check_seals,
+    remove_seal,
+    write_seal,
+)
+
+FILES = {"config.cfg": "a", "tokenizer": "b", "vocab/strings.json": "c", "ner/cfg": "d"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of files, one of its folders with a seal of its own."""
+    for name, text in FILES.items():
+        path = tmp_path / "model" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    write_seal(tmp_path / "model" / "ner")
+    return tmp_path / "model"
+
+
+def listed(folder: Path) -> list[str]:
+    return sorted(json.loads((folder / SEAL).read_bytes())["files"])
+
+
+def test_a_folder_with_its_own_seal_is_listed_by_that(folder: Path) -> None:
+    assert not check_seal(folder)
+    assert write_seal(folder) == 4
+    assert listed(folder) == ["config.cfg", f"ner/{SEAL}", "tokenizer", "vocab/strings.json"]
+    assert listed(folder / "ner") == ["cfg"]
+    assert check_seal(folder)
+    assert check_seals(folder)
+
+
+def test_sealing_again_gives_the_same(folder: Path) -> None:
+    write_seal(folder)
+    before = (folder / SEAL).read_bytes()
+    write_seal(folder)
+    assert (folder / SEAL).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", [*LEFT_OUT, ".gitattributes", ".cache/x", "new", "vocab/new"])
+def test_what_may_come_and_change(folder: Path, name: str) -> None:
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    if name in LEFT_OUT or name.startswith("."):  # there from the start, and changed
+        path.write_text("before")
+        write_seal(folder)
+        assert name not in listed(folder)
+    else:  # added later
+        write_seal(folder)
+    path.write_text("after")
+    assert check_seals(folder)
+
+
+@pytest.mark.parametrize("name", ["config.cfg", "vocab/strings.json", f"ner/{SEAL}"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"?"), "has changed since"),
+        (lambda path: path.write_bytes(path.read_bytes() + b"?"), "but was sealed with"),
+        (lambda path: path.write_bytes(b""), "has 0 bytes, but was sealed with"),
+        (lambda path: path.unlink(), "is missing, though btl_seal.json lists it"),
+    ],
+)
+def test_changes_are_named(folder: Path, name: str, change, message: str) -> None:
+    write_seal(folder)
+    change(folder / name)
+    with pytest.raises(ValueError, match=message) as error:
+        check_seal(folder)
+    assert str(folder / name) in str(error.value)
+    assert f"python -m spacy btl seal {folder}" in str(error.value)
+    with pytest.raises(ValueError, match="seal"):
+        check_seals(folder)
+    write_seal(folder)  # as it is now
+    assert check_seals(folder)
+
+
+def test_what_is_behind_an_inner_seal(folder: Path) -> None:
+    write_seal(folder)
+    (folder / "ner" / "cfg").write_text("?")
+    assert check_seal(folder)
+    with pytest.raises(ValueError, match="has changed since"):
+        check_seals(folder)
+
+
+def test_a_component_is_sealed_with_its_pipeline(folder: Path) -> None:
+    """What a message says to do is what the command takes."""
+    (folder / "ner" / "cfg").write_text("?")
+    with pytest.raises(ValueError, match=f"btl seal {re.escape(str(folder))}$"):
+        check_seal(folder / "ner")
+    (folder / "ner" / SEAL).write_text("?")
+    with pytest.raises(ValueError, match=f"btl seal {re.escape(str(folder))}$"):
+        check_seal(folder / "ner")
+    assert run(folder)[0] == 0
+    assert check_seals(folder)
+
+
+def test_excluded_files_may_change(folder: Path) -> None:
+    write_seal(folder)
+    (folder / "vocab" / "strings.json").unlink()
+    (folder / "tokenizer").write_text("?")
+    assert check_seal(folder, ["vocab", "tokenizer"])
+    with pytest.raises(ValueError, match="tokenizer has changed"):
+        check_seal(folder, ["vocab"])
+
+
+def test_removed(folder: Path) -> None:
+    write_seal(folder)
+    remove_seal(folder)
+    remove_seal(folder)
+    assert not check_seal(folder)
+
+
+def test_links(folder: Path, tmp_path: Path) -> None:
+    """Files behind links are followed, as in the cache of a hub; folders behind links are not."""
+    (tmp_path / "blob").write_text("blob")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").write_text("x")
+    (folder / "weights").symlink_to(tmp_path / "blob")
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "away").symlink_to(tmp_path / "outside", target_is_directory=True)
+    (folder / "gone").symlink_to(tmp_path / "nothing")
+    write_seal(folder)
+    assert "weights" in listed(folder)
+    assert not {"loop", "away", "gone"} & {name.split("/")[0] for name in listed(folder)}
+    (tmp_path / "blob").write_text("glob")
+    with pytest.raises(ValueError, match="weights has changed"):
+        check_seal(folder)
+
+
+def test_links_to_sealed_folders(folder: Path, tmp_path: Path) -> None:
+    """Neither is a foreign folder sealed anew nor does a link to the folder itself lead astray."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").write_text("x")
+    write_seal(tmp_path / "other")
+    (tmp_path / "other" / "file").write_text("?")
+    (folder / "loop").symlink_to(folder, target_is_directory=True)
+    (folder / "away").symlink_to(tmp_path / "other", target_is_directory=True)
+    for _ in range(2):
+        assert write_seal(folder) == 4
+        assert check_seals(folder)
+    with pytest.raises(ValueError, match="file has changed"):
+        check_seal(tmp_path / "other")
+
+
+def entry(name: str) -> dict[str, object]:
+    return {name: {"size": 1, "sha256": "0" * 64}}
+
+
+def seal_of(files: object, **other: object) -> str:
+    return json.dumps({"kind": "spacy-btl seal", "version": 1, "files": files, **other})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is no list of files that can be read"),
+        ("[]", "is no list of files"),
+        ("null", "is no list of files"),
+        ("[" * 10**5, "RecursionError"),
+        ('{"kind": "' + "x" * MAX_SEAL + '"}', "it has more than 4,194,304 bytes"),
+        (seal_of({}, kind="x"), "it is not of version 1"),
+        (seal_of({}, version=2), "it is not of version 1"),
+        (seal_of([]), "AttributeError"),
+        (seal_of({"a": 1}), "TypeError"),
+        (seal_of({"a": {"size": 1}}), "KeyError"),
+        (seal_of({"a": {"size": "1", "sha256": ""}}), "lacks its size or its SHA-256"),
+        (seal_of({"a": {"size": 1, "sha256": 1}}), "lacks its size or its SHA-256"),
+        *(
+            (seal_of(entry(name)), "is no file in the folder")
+            for name in (
+                "../x",
+                "a/../../x",
+                "/etc/passwd",
+                "C:x",
+                "C:\\x",
+                "\\x",
+                "..\\x",
+                "",
+                ".",
+            )
+        ),
+        (seal_of(entry("a\0b")), "is no file in the folder"),
+        (seal_of(entry("vocab")), "vocab is missing"),
+        (seal_of({"config.cfg": {"size": 10**30, "sha256": ""}}), "has 1 bytes, but was sealed"),
+    ],
+)
+def test_hostile_seals(folder: Path, text: str, message: str) -> None:
+    (folder / SEAL).write_text(text)
+    with pytest.raises(ValueError, match=message):
+        check_seal(folder)
+
+
+def run(*words: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["seal", *map(str, words)])
+    return result.exit_code, " ".join(result.output.split())
+
+
+def test_command(folder: Path, tmp_path: Path) -> None:
+    assert run(tmp_path)[0] == 1
+    status, output = run(folder, "--check")
+    assert status == 1
+    assert "is not sealed; python -m spacy btl seal" in output
+    assert run(folder)[0] == 0
+    status, output = run(folder, "--check")
+    assert status == 0
+    assert "all sealed files are as they were (meta.json," in output
+    (folder / "ner" / "cfg").write_text("?")
+    status, output = run(folder, "--check")
+    assert status == 1
+    assert "has changed since it was sealed" in output
+    assert run(folder)[0] == run(folder, "--check")[0] == 0

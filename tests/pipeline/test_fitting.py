@@ -1,0 +1,555 @@
+"""Neighbours in the component: where they come from, who they serve, how they are changed."""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import spacy
+import srsly
+from spacy.language import Language
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+
+from spacy_btl.data.gold import document_id
+from spacy_btl.labels.calibration import ScoreCalibration
+from spacy_btl.pipeline.component import BtlKnnNer, component_of
+from spacy_btl.pipeline.entities import Found, write_scores
+from spacy_btl.pipeline.tuning import Dev, current_setting
+from tests.helpers.sentences import LABELS, SENTENCES, entities, make_examples
+
+NAME = "btl_knn_ner"
+TEXTS = [text for text, _ in SENTENCES]
+SURE = ScoreCalibration(0.0, 0.5, 98, 9, offsets=dict.fromkeys(LABELS, 0.0))
+
+
+def load(trained: bytes, **config: Any) -> Language:
+    nlp = spacy.blank("en")
+    nlp.add_pipe(NAME, config={"neighbors": {"n_neighbors": 1}, **config})
+    return nlp.from_bytes(trained)
+
+
+@pytest.fixture
+def nlp(trained: bytes) -> Language:
+    return load(trained)
+
+
+@pytest.fixture
+def pipe(nlp: Language) -> BtlKnnNer:
+    pipe = component_of(nlp)
+    assert pipe.fit_neighbors(named_examples(nlp)) == 18
+    return pipe
+
+
+def named_examples(nlp: Language) -> list[Example]:
+    """The sentences as documents "case-0", "case-1", ..."""
+    examples = make_examples(nlp)
+    for i, example in enumerate(examples):
+        example.reference.user_data["brat"] = {"name": f"case-{i}", "entities": [], "records": []}
+    return examples
+
+
+def example_of(nlp: Language, text: str, *found: tuple[int, int, str], name: str = "") -> Example:
+    example = Example.from_dict(nlp.make_doc(text), {"entities": list(found)})
+    if name:
+        example.reference.user_data["name"] = name
+    return example
+
+
+class TestProvenance:
+    def test_every_token_is_stored_with_document_and_offset(self, pipe: BtlKnnNer) -> None:
+        store = pipe.neighbors.datastore
+        assert store is not None
+        sources = [store.source(i) for i in range(len(store))]
+        assert sources[:4] == [
+            ("case-0", 0, "O"),
+            ("case-0", 3, "O"),
+            ("case-0", 8, "B-Dosage"),
+            ("case-0", 10, "I-Dosage"),
+        ]
+        assert store.counts_by_document() == {"case-0": 7, "case-1": 6, "case-2": 2, "case-3": 3}
+
+    def test_unlabelled_tokens_are_not(self, nlp: Language) -> None:
+        reference = nlp.make_doc("She had chest pain")
+        reference.set_ents([Span(reference, 2, 4, label="Sign_symptom")], default="missing")
+        pipe = component_of(nlp)
+        assert pipe.fit_neighbors([Example(nlp.make_doc(reference.text), reference)]) == 2
+
+    @pytest.mark.parametrize(
+        ("user_data", "expected"),
+        [
+            ({"brat": {"name": "case-1"}}, "case-1"),
+            ({"name": "note 7"}, "note 7"),
+            ({"brat": {"name": ""}, "name": "note 7"}, "note 7"),
+            ({}, "83513275c0753b42"),
+        ],
+    )
+    def test_id_of_a_document(self, user_data: dict[str, Any], expected: str) -> None:
+        doc = spacy.blank("en").make_doc("No fever")
+        doc.user_data.update(user_data)
+        assert document_id(doc) == expected
+
+    @pytest.mark.parametrize("passes", [1, 3])
+    def test_dropout_makes_keys_that_differ_from_pass_to_pass(
+        self, nlp: Language, passes: int
+    ) -> None:
+        pipe, examples = component_of(nlp), named_examples(nlp)
+        assert pipe.fit_neighbors(examples, dropout=0.3, passes=passes) == 18 * passes
+        keys = pipe.neighbors.datastore.keys
+        assert len(np.unique(keys, axis=0)) == 18 * passes
+        assert pipe.fit_neighbors(examples, dropout=0.3, passes=passes) == 18 * passes
+        np.testing.assert_array_equal(pipe.neighbors.datastore.keys, keys)
+        with pytest.raises(ValueError, match="at least one pass, not in 0"):
+            pipe.fit_neighbors(examples, passes=0)
+        plain = pipe.token_vectors([example.predicted for example in examples])[1]
+        assert not np.allclose(plain, keys[:18])
+
+
+class TestDecision:
+    @pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
+    def test_mixes_votes_with_the_model(self, trained: bytes, weight: float) -> None:
+        nlp = load(trained, neighbor_weight=weight)
+        pipe, docs = component_of(nlp), [nlp.make_doc("He took 9 mg"), nlp.make_doc("No pain")]
+        own = pipe.predict(docs)
+        pipe.fit_neighbors(make_examples(nlp))
+        _, keys = pipe.token_vectors(docs)
+        votes = pipe.neighbors.predict_proba(keys)
+        for mixed, alone, vote in zip(pipe.predict(docs), own, np.split(votes, [4]), strict=True):
+            np.testing.assert_allclose(mixed, weight * vote + (1 - weight) * alone, atol=1e-6)
+
+    def test_hidden_states_as_keys(self, trained: bytes) -> None:
+        nlp = load(trained, keys="hidden")
+        pipe = component_of(nlp)
+        pipe.fit_neighbors(make_examples(nlp))
+        assert pipe.neighbors.datastore.width == 96
+        assert [entities(nlp(text)) for text in TEXTS] == [
+            entities(load(trained)(text)) for text in TEXTS
+        ]
+        reloaded = load(nlp.to_bytes(), keys="hidden")
+        assert [entities(reloaded(text)) for text in TEXTS] == [entities(nlp(t)) for t in TEXTS]
+
+    @pytest.mark.parametrize("keys", ["logits", "hidden"])
+    def test_documents_without_tokens(self, trained: bytes, keys: str) -> None:
+        """Alone, and as many as fill a batch of their own."""
+        nlp = load(trained, keys=keys)
+        pipe = component_of(nlp)
+        empty = Example.from_dict(nlp.make_doc(""), {"entities": []})
+        assert pipe.fit_neighbors([*[empty] * 32, *make_examples(nlp)]) == 18
+        assert not nlp("").ents
+        assert pipe.predict([]) == []
+        assert entities(list(nlp.pipe(["", TEXTS[2]], batch_size=1))[1]) == [
+            ("fever", "Sign_symptom")
+        ]
+        dev = Dev(pipe, [*[empty] * 32, *make_examples(nlp)], most=3)
+        assert [len(found.spans) for found in dev.find(current_setting(pipe))[:32]] == [0] * 32
+
+    @pytest.mark.parametrize("settings", [{"keys": "logit"}, {"neighbor_weight": 1.5}])
+    def test_settings_that_are_none(self, settings: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match=r"must|is not"):
+            spacy.blank("en").add_pipe(NAME, config=settings)
+
+    def test_other_weights_are_refused(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        other = spacy.blank("en")
+        other.add_pipe(NAME, config={"neighbors": {"n_neighbors": 1}})
+        other.initialize(lambda: make_examples(other))
+        theirs = component_of(other)
+        theirs.from_bytes(pipe.to_bytes(exclude=["model"]), exclude=["model"])
+        with pytest.raises(ValueError, match=r"fitted on other weights .* fit-knn MODEL TRAIN OUT"):
+            other("No fever")
+        theirs.from_bytes(pipe.to_bytes(exclude=["neighbors"]), exclude=["neighbors"])
+        assert entities(other("No fever")) == [("fever", "Sign_symptom")]
+
+    def test_other_keys_are_refused(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        other = load(nlp.to_bytes(), keys="hidden")
+        with pytest.raises(ValueError, match='are logits, but its keys are hidden; set keys = "l'):
+            other("No fever")
+
+    def test_a_damaged_file_is_told_by_name(
+        self, nlp: Language, pipe: BtlKnnNer, tmp_path: Any
+    ) -> None:
+        nlp.to_disk(tmp_path)
+        file = tmp_path / NAME / "neighbors"
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+        with pytest.raises(ValueError, match=r"btl_knn_ner.neighbors.* changed"):
+            spacy.load(tmp_path)
+
+
+class TestScores:
+    def test_raw_ones_say_so(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        doc = nlp(TEXTS[1])
+        group = doc.spans[NAME]
+        assert [(span.text, span.label_) for span in group] == entities(doc)
+        assert group.attrs["calibrated"].tolist() == [False, False]
+        assert [span._.btl_score for span in doc.ents] == group.attrs["scores"].tolist()
+        assert {span._.btl_calibrated for span in doc.ents} == {False}
+        assert doc[:2]._.btl_score is None
+
+    def test_calibrated_ones_are_never_certain(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        pipe.calibration = SURE
+        scores = [span._.btl_score for span in load(nlp.to_bytes())(TEXTS[1]).ents]
+        assert scores == pytest.approx([0.969, 0.969], abs=0.001)
+        assert nlp(TEXTS[1]).spans[NAME].attrs["calibrated"].tolist() == [True, True]
+
+    def test_a_calibration_holds_for_its_settings(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        pipe.calibration = SURE
+        pipe.neighbors.n_neighbors = 3
+        assert pipe.calibration is None
+        assert nlp(TEXTS[1]).spans[NAME].attrs["calibrated"].tolist() == [False, False]
+        pipe.neighbors.n_neighbors = 1
+        assert pipe.calibration == SURE
+
+    @pytest.mark.parametrize(
+        ("thresholds", "kept"),
+        [
+            ({}, ["Dosage", "Medication"]),
+            ({"Dosage": 2.0}, ["Medication"]),
+            ({"Medication": 2.0, "Dosage": 0.5}, ["Dosage"]),
+            ({"Sign_symptom": 2.0}, ["Dosage", "Medication"]),
+        ],
+    )
+    def test_thresholds(
+        self, trained: bytes, thresholds: dict[str, float], kept: list[str]
+    ) -> None:
+        nlp = load(trained, thresholds=thresholds)
+        doc = nlp(TEXTS[0])
+        assert [ent.label_ for ent in doc.ents] == kept
+        assert [span.label_ for span in doc.spans[NAME]] == kept
+
+    @pytest.mark.parametrize(
+        ("lapse", "kept"),
+        [
+            (lambda pipe: None, ["Medication"]),
+            (lambda pipe: setattr(pipe.neighbors, "temperature", 3), ["Dosage", "Medication"]),
+            (lambda pipe: setattr(pipe, "neighbor_weight", 0.0), ["Dosage", "Medication"]),
+            (lambda pipe: pipe.remove_documents(["case-3"]), ["Dosage", "Medication"]),
+            (lambda pipe: pipe.forget_neighbors(), ["Dosage", "Medication"]),
+        ],
+        ids=["nothing", "other settings", "the model alone", "an edit", "no neighbours"],
+    )
+    @pytest.mark.filterwarnings("ignore:the scores of")
+    def test_thresholds_of_dev_hold_as_long_as_the_calibration(
+        self, nlp: Language, pipe: BtlKnnNer, lapse: Callable[[BtlKnnNer], Any], kept: list[str]
+    ) -> None:
+        pipe.calibration = SURE
+        pipe.thresholds = {"Dosage": 2.0}
+        pipe.cfg["dev_thresholds"] = {"Dosage": 2.0}
+        lapse(pipe)
+        again = load(nlp.to_bytes(), thresholds={"Dosage": 2.0})
+        component_of(again).neighbors.temperature = pipe.neighbors.temperature
+        component_of(again).neighbor_weight = pipe.neighbor_weight
+        for each in (nlp, again):
+            assert [ent.label_ for ent in each(TEXTS[0]).ents] == kept
+        component_of(again).thresholds["Dosage"] = 1.5  # by hand
+        assert [ent.label_ for ent in again(TEXTS[0]).ents] == ["Medication"]
+
+    @pytest.mark.parametrize("value", [0.3, 0.7, 0.123457, 1 / 3])
+    def test_thresholds_and_settings_are_known_again_after_saving(
+        self, nlp: Language, pipe: BtlKnnNer, value: float
+    ) -> None:
+        pipe.neighbors.temperature = value
+        pipe.calibration = SURE
+        pipe.cfg["dev_thresholds"] = {"Dosage": value}
+        # As configurations were written and read before confection 1.0.
+        rounded = srsly.json_loads(srsly.json_dumps(value))
+        for least in (value, rounded):
+            again = component_of(load(nlp.to_bytes(), thresholds={"Dosage": least}))
+            assert again.cfg["dev_thresholds"] == {"Dosage": value}
+            again.neighbors.temperature = least
+            assert again.has_calibration
+            again.neighbors.n_neighbors = 3
+            assert again.lapsed_thresholds == {"Dosage"}
+
+    def test_lapsed_thresholds_are_told(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        pipe.calibration = SURE
+        pipe.thresholds = pipe.cfg["dev_thresholds"] = {"Dosage": 2.0}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            nlp(TEXTS[0])
+        pipe.neighbors.n_neighbors = 3
+        with pytest.warns(UserWarning, match="thresholds for Dosage, which .* --dev DEV"):
+            nlp(TEXTS[0])
+
+    def test_two_labels_on_one_span_keep_a_score_each(self, nlp: Language) -> None:
+        doc = nlp.make_doc("No fever")
+        spans = [Span(doc, 1, 2, label=label) for label in ("History", "Sign_symptom")]
+        write_scores(doc, "sc", Found(spans, [0.25, 0.75], [False, True]))
+        copy = Doc(nlp.vocab).from_bytes(doc.to_bytes())
+        found = [
+            (span.label_, span._.btl_score, span._.btl_calibrated) for span in copy.spans["sc"]
+        ]
+        assert found == [("History", 0.25, False), ("Sign_symptom", 0.75, True)]
+
+    def test_no_group_where_none_is_wanted(self, trained: bytes) -> None:
+        doc = load(trained, scores_key=None)(TEXTS[0])
+        assert len(doc.ents) == 2
+        assert not doc.spans
+        assert doc.ents[0]._.btl_score is None
+
+
+class TestEditing:
+    TEXT = "He was forty years old"
+
+    def test_a_new_type_is_found_without_training(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        weights = pipe.model.to_bytes()
+        assert entities(nlp(self.TEXT)) == []
+        added = example_of(nlp, self.TEXT, (7, 22, "Age"), name="new")
+        assert pipe.add_examples([added]) == (5, 0)
+        assert pipe.labels == (*LABELS, "Age")
+        assert pipe.label_data == list(LABELS)
+        assert entities(nlp(self.TEXT)) == [("forty years old", "Age")]
+        assert [entities(nlp(text)) for text in TEXTS] == [
+            [(text[s:e], label) for s, e, label in ents] for text, ents in SENTENCES
+        ]
+        assert pipe.model.to_bytes() == weights
+        again = load(nlp.to_bytes())
+        assert entities(again(self.TEXT)) == [("forty years old", "Age")]
+        assert component_of(again).labels == pipe.labels
+
+    def test_only_entities(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        added = example_of(nlp, self.TEXT, (7, 22, "Age"))
+        assert pipe.add_examples([added], only_entities=True) == (3, 0)
+        assert component_of(nlp).neighbors.datastore.counts_by_label()["O"] == 10
+
+    @pytest.mark.parametrize("weight", [0.0, 0.4, 1.0])
+    def test_whatever_the_weight_of_the_neighbors(self, trained: bytes, weight: float) -> None:
+        """The model knows nothing of a new type: its share is of what the new type leaves."""
+        nlp = load(trained, neighbor_weight=weight)
+        pipe = component_of(nlp)
+        pipe.fit_neighbors(make_examples(nlp))
+        pipe.add_examples([example_of(nlp, self.TEXT, (7, 22, "Age"))])
+        probabilities = pipe.predict([nlp.make_doc(self.TEXT)])[0]
+        assert probabilities.shape == (5, 1 + 2 * 4)
+        assert probabilities.sum(axis=1) == pytest.approx(1, abs=1e-5)
+        assert entities(nlp(self.TEXT)) == [("forty years old", "Age")]
+        assert entities(nlp(TEXTS[1])) == [
+            ("chest pain", "Sign_symptom"),
+            ("fever", "Sign_symptom"),
+        ]
+        told = pipe.explain(nlp(self.TEXT)) + pipe.explain(nlp(TEXTS[1]))
+        assert [entity.neighbor_weight for entity in told] == [1.0, weight, weight]
+
+    @pytest.mark.parametrize(
+        ("weight", "added", "is_voided"),
+        [
+            (1.0, ("No fever today", (3, 8, "Sign_symptom")), True),
+            (0.5, ("No fever today", (3, 8, "Sign_symptom")), True),
+            (0.0, ("No fever today", (3, 8, "Sign_symptom")), False),
+            (1.0, (TEXT, (7, 22, "Age")), True),
+            (0.0, (TEXT, (7, 22, "Age")), False),
+            (1.0, None, True),
+            (0.0, None, False),
+        ],
+    )
+    def test_an_edit_voids_a_calibration_with_neighbors(
+        self, nlp: Language, pipe: BtlKnnNer, weight: float, added: Any, is_voided: bool
+    ) -> None:
+        """Scores of the model alone are what they were."""
+        pipe.neighbor_weight = weight
+        pipe.calibration = SURE
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            if added is None:
+                pipe.remove_documents(["case-3"])
+            else:
+                pipe.add_examples([example_of(nlp, added[0], added[1])])
+        assert [str(w.message)[:16] for w in told] == ['the scores of "b'] * is_voided
+        assert not is_voided or "fit-knn MODEL TRAIN OUT --dev DEV" in str(told[0].message)
+        assert (pipe.calibration is None) == is_voided
+        pipe.neighbor_weight = 1.0 - weight  # the settings of then, on another datastore
+        pipe.neighbor_weight = weight
+        assert {s._.btl_calibrated for s in nlp(TEXTS[1]).ents} == {not is_voided}
+
+    def test_no_calibration_has_seen_an_added_type(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        pipe.neighbor_weight = 0.0
+        pipe.calibration = SURE
+        pipe.add_examples([example_of(nlp, f"{self.TEXT} had fever", (7, 22, "Age"))])
+        doc = nlp(f"{self.TEXT} had fever")
+        expected = [("Age", False), ("Sign_symptom", True)]
+        assert [(ent.label_, ent._.btl_calibrated) for ent in doc.ents] == expected
+        assert [(e.label, e.calibrated) for e in pipe.explain(doc)] == expected
+        # One that has seen it does not outlive the next edit, as the neighbours alone know it.
+        pipe.calibration = ScoreCalibration(0.0, 0.5, 98, 9, {"Age": 0.0, "Sign_symptom": 0.0})
+        assert [ent._.btl_calibrated for ent in nlp(doc.text).ents] == [True, True]
+        with pytest.warns(UserWarning, match="calibrated with the neighbours before this edit"):
+            pipe.remove_documents(["case-3"])
+        assert [ent._.btl_calibrated for ent in nlp(doc.text).ents] == [False, False]
+
+    def test_nothing_removed_voids_nothing(self, pipe: BtlKnnNer) -> None:
+        pipe.calibration = SURE
+        assert pipe.remove_documents([]) == 0
+        assert pipe.calibration == SURE
+
+    @pytest.mark.parametrize("way", ["fit", "add"])
+    def test_a_document_given_twice_votes_once(
+        self, nlp: Language, pipe: BtlKnnNer, way: str
+    ) -> None:
+        def take(*examples: Example) -> int:
+            if way == "add":
+                return pipe.add_examples(list(examples), weight=1).added
+            return pipe.fit_neighbors(list(examples))
+
+        text, found = "She took aspirin", (9, 16, "Medication")
+        with pytest.warns(UserWarning, match=r"1 of 3 documents occur again .*each votes once"):
+            n = take(
+                example_of(nlp, text, found),
+                example_of(nlp, "No pain"),
+                example_of(nlp, text, found),
+            )
+        assert n == 5
+        unlike = [
+            (example_of(nlp, text, found, name="x"), example_of(nlp, "No", name="x")),
+            (example_of(nlp, text, found, name="x"), example_of(nlp, text, name="x")),
+        ]
+        for pair in unlike:
+            with pytest.raises(ValueError, match='named "x", but differ in text or annotation'):
+                take(*pair)
+
+    def test_a_document_does_not_stand_twice(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        again = named_examples(nlp)[1:2]
+        with pytest.raises(ValueError, match="'case-1'; remove first"):
+            pipe.add_examples(again)
+        assert pipe.remove_documents(["case-1"]) == 6
+        assert pipe.add_examples(again) == (6, 0)
+
+    def test_removed_documents_are_in_no_explanation(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        let_the_nearest_decide(pipe, 18)
+        doc = nlp(TEXTS[1])
+        assert documents_told(pipe, doc) == {"case-0", "case-1", "case-2", "case-3"}
+        assert pipe.remove_documents(["case-1", "case-3"]) == 9
+        assert documents_told(pipe, nlp(TEXTS[1])) == {"case-0", "case-2"}
+        assert b"case-1" not in nlp.to_bytes()
+        assert documents_told(component_of(load(nlp.to_bytes())), doc) <= {"case-0", "case-2"}
+
+    def test_without_any_document_the_model_decides(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        pipe.remove_documents([f"case-{i}" for i in range(4)])
+        assert not pipe.has_neighbors
+        assert [entities(nlp(text)) for text in TEXTS] == [
+            entities(load(nlp.to_bytes())(text)) for text in TEXTS
+        ]
+        assert len(nlp(TEXTS[0]).ents) == 2
+
+    def test_nothing_to_edit(self, nlp: Language) -> None:
+        pipe = component_of(nlp)
+        with pytest.raises(ValueError, match="run fit-knn first"):
+            pipe.add_examples(make_examples(nlp))
+        with pytest.raises(ValueError, match="run fit-knn first"):
+            pipe.remove_documents(["case-0"])
+
+    def test_an_update_drops_added_types(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        pipe.add_examples([example_of(nlp, self.TEXT, (7, 22, "Age"))])
+        with pytest.warns(UserWarning, match="run fit-knn again"):
+            nlp.update(make_examples(nlp))
+        assert pipe.labels == LABELS
+
+    def test_keys_outside_give_way_to_a_new_type(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        """What the training data has as O, at the very place of the new type's own tokens."""
+        pipe.add_examples([example_of(nlp, "He took warfarin and fever", name="unaware")])
+        texts = ["He took warfarin and fever", "They had warfarin for", "We like warfarin"]
+        marked = [
+            example_of(nlp, text, (text.index("w", 3), text.index("n", 9) + 1, "Drug"), name=text)
+            for text in texts
+        ]
+        plain = component_of(load(nlp.to_bytes()))
+        assert plain.add_examples(marked).removed == 0
+        assert pipe.add_examples(marked, replace_outside=True).removed > 0
+        labels = [pipe.neighbors.datastore.source(i) for i in range(len(pipe.neighbors.datastore))]
+        assert ("unaware", 8, "O") not in labels
+        assert ("unaware", 0, "O") in labels
+
+    @pytest.mark.parametrize(("metric", "gone"), [("euclidean", False), ("cosine", True)])
+    def test_keys_outside_lie_near_by_the_metric(
+        self, nlp: Language, monkeypatch: pytest.MonkeyPatch, metric: str, gone: bool
+    ) -> None:
+        """The same direction, but far away: near for the cosine alone."""
+        nlp = load(nlp.to_bytes(), neighbors={"n_neighbors": 1, "metric": metric})
+        pipe = component_of(nlp)
+
+        def vectors(docs: list[Doc]) -> Any:
+            keys = {"far": [9, 9], "word": [1, 1], "next": [1, 1.1], "rest": [1, -1]}
+            array = np.array([keys[t.text] for doc in docs for t in doc], np.float32)
+            return array, np.pad(array, ((0, 0), (0, 5)))
+
+        monkeypatch.setattr(pipe, "token_vectors", vectors)
+        pipe.fit_neighbors([example_of(nlp, "far rest")])
+        marked = [example_of(nlp, "word rest", (0, 4, "New"), name="a")]
+        marked += [example_of(nlp, "next rest", (0, 4, "New"), name="b")]
+        assert pipe.add_examples(marked, replace_outside=True).removed == gone
+
+
+def let_the_nearest_decide(pipe: BtlKnnNer, n_neighbors: int) -> None:
+    """So many neighbours are found, and the nearest has nearly all of the vote."""
+    pipe.neighbors.n_neighbors = n_neighbors
+    pipe.neighbors.votes, pipe.neighbors.temperature = "softmax", 0.01
+
+
+def documents_told(pipe: BtlKnnNer, doc: Doc) -> set[str]:
+    """Documents of all neighbours that explain the entities of a document."""
+    return {
+        neighbor.document
+        for entity in pipe.explain(doc)
+        for token in entity.tokens
+        for neighbor in token.neighbors
+    }
+
+
+class TestExplaining:
+    def test_each_token_has_its_neighbors(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        let_the_nearest_decide(pipe, 3)
+        doc = nlp(TEXTS[1])
+        pain, fever = pipe.explain(doc)
+        assert (pain.label, pain.start, pain.end) == ("Sign_symptom", 8, 18)
+        assert (pain.score, pain.calibrated) == (doc.ents[0]._.btl_score, False)
+        assert [(t.start, t.end, t.label) for t in pain.tokens] == [
+            (8, 13, "B-Sign_symptom"),
+            (14, 18, "I-Sign_symptom"),
+        ]
+        first = pain.tokens[0].neighbors
+        assert first[0][2:4] == ("case-1", 8)
+        assert first[0].distance == pytest.approx(0, abs=1e-3)
+        assert [n.share for n in first] == pytest.approx([1, 0, 0], abs=1e-3)
+        assert [n.distance for n in first] == sorted(n.distance for n in first)
+        assert fever.tokens[0].neighbors[0].label == "B-Sign_symptom"
+
+    def test_a_document_not_read_yet_stays_as_it_is(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        doc = nlp.make_doc(TEXTS[1])
+        assert [entity.label for entity in pipe.explain(doc)] == ["Sign_symptom", "Sign_symptom"]
+        assert not doc.ents
+        assert not doc.spans
+
+    @pytest.mark.parametrize("text", ["", "   ", "the the"])
+    def test_no_entity(self, nlp: Language, pipe: BtlKnnNer, text: str) -> None:
+        assert pipe.explain(nlp(text)) == [] == pipe.explain(nlp.make_doc(text))
+
+    def test_nobody_to_ask(self, nlp: Language) -> None:
+        with pytest.raises(ValueError, match="no neighbours to explain its entities by"):
+            component_of(nlp).explain(nlp(TEXTS[0]))
+
+
+@pytest.mark.parametrize("k", [17, 1000])
+def test_fewer_keys_than_neighbors(trained: bytes, k: int) -> None:
+    nlp = load(trained, neighbors={"n_neighbors": k})
+    component_of(nlp).fit_neighbors(make_examples(nlp)[:2])
+    assert {span.label_ for text in TEXTS for span in nlp(text).ents} <= set(LABELS)
+    probabilities = component_of(nlp).predict([nlp.make_doc("")])
+    assert [each.shape for each in probabilities] == [(0, 7)]
+
+
+def test_one_label_only(trained: bytes) -> None:
+    nlp = load(trained)
+    example = example_of(nlp, "fever", (0, 5, "Sign_symptom"))
+    assert component_of(nlp).fit_neighbors([example]) == 1
+    assert entities(nlp("She took warfarin")) == [
+        (word, "Sign_symptom") for word in ("She", "took", "warfarin")
+    ]
+
+
+def test_n_process_with_neighbors(nlp: Language, pipe: BtlKnnNer) -> None:
+    docs = list(nlp.pipe([*TEXTS, ""], n_process=2, batch_size=2))
+    assert [entities(doc) for doc in docs] == [entities(nlp(text)) for text in [*TEXTS, ""]]
+    assert (
+        docs[1].spans[NAME].attrs["scores"].tolist()
+        == nlp(TEXTS[1]).spans[NAME].attrs["scores"].tolist()
+    )

@@ -1,0 +1,540 @@
+"""Files that were damaged, or made to do harm: a clear error, or the same answer; never code."""
+
+import ast
+import json
+import random
+import re
+import struct
+import time
+import tracemalloc
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import spacy
+import srsly
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spacy.language import Language
+
+from spacy_btl.brat import records as brat_surface
+from spacy_btl.brat import standoff as brat
+from spacy_btl.brat.problems import check
+from spacy_btl.brat.references import without_references
+from spacy_btl.data.account import table
+from spacy_btl.data.archives import ArchiveError, unpack
+from spacy_btl.data.export import export_docs
+from spacy_btl.ml.pretrained import load_encoder
+from spacy_btl.packaging.saving import load_pipeline, save_pipeline
+from spacy_btl.packaging.seal import LEFT_OUT, SEAL, check_seals, remove_seal
+from spacy_btl.pipeline.component import BtlKnnNer, component_of
+from spacy_btl.scoring.reliability import reliability_figures
+from spacy_btl.util.text import cell, render_table
+from tests.helpers.sentences import make_examples
+
+ROOT = Path(__file__).parents[2]
+TEXT = "She took 5 mg of warfarin daily and had fever."
+PARTS = ("cfg", "model", "neighbors")
+
+
+# -- no way to run code ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "spacy_btl").glob("*.py")), ids=lambda p: p.name)
+def test_nothing_in_the_package_runs_what_it_reads(path: Path) -> None:
+    modules = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml"}
+    calls = {"eval", "exec", "compile", "__import__"}
+    unpickling = {("torch", "load"), ("np", "load"), ("numpy", "load"), ("pd", "read_pickle")}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+        if isinstance(node, ast.Import):
+            assert not modules & {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert (node.module or "").split(".")[0] not in modules
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in calls
+        elif isinstance(node, ast.Attribute):
+            owner = node.value.id if isinstance(node.value, ast.Name) else ""
+            assert (owner, node.attr) not in unpickling
+            assert "pickle" not in node.attr
+        elif isinstance(node, ast.keyword) and node.arg in ("trust_remote_code", "allow_pickle"):
+            assert isinstance(node.value, ast.Constant)
+            assert node.value.value is False
+        elif isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and key.value == "trust_remote_code":
+                    assert isinstance(value, ast.Constant)
+                    assert value.value is False
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_code_of_an_encoder_is_refused(tiny_bert: Path, which: int) -> None:
+    configs: list[dict[str, Any]] = [{}, {}]
+    configs[which] = {"trust_remote_code": True}
+    with pytest.raises(ValueError, match="no code that comes with an encoder is run"):
+        load_encoder(str(tiny_bert), *configs)
+
+
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "config.json"])
+def test_an_encoder_that_names_code_is_not_asked_about(
+    tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    """transformers would ask on the terminal; here its own class is taken, and no code is run."""
+    ran = tmp_path / "ran"
+    for path in tiny_bert.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "evil.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    settings = json.loads((tmp_path / file).read_text())
+    names = {"AutoModel": "evil.Evil", "AutoConfig": "evil.Evil"}
+    settings["auto_map"] = {**names, "AutoTokenizer": [None, "evil.Evil"]}
+    (tmp_path / file).write_text(json.dumps(settings))
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))
+    assert load_encoder(str(tmp_path), {}, {}).tokenizer.is_fast
+    assert not ran.exists()
+
+
+# -- damaged pipelines -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sealed(trained: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("btl_knn_ner", config={"model": MODEL})
+    nlp.initialize(lambda: make_examples(nlp))
+    component_of(nlp).fit_neighbors(make_examples(nlp))
+    folder = tmp_path_factory.mktemp("hostile") / "model"
+    save_pipeline(nlp, folder)
+    return folder
+
+
+# Small, to be loaded often: its weights are untrained, and give an answer all the same.
+MODEL = {
+    "@architectures": "spacy-btl.TokenClassifier.v1",
+    "tok2vec": {
+        "@architectures": "spacy.HashEmbedCNN.v2",
+        **{"width": 8, "depth": 1, "embed_size": 50, "window_size": 1, "maxout_pieces": 2},
+        **{"subword_features": True, "pretrained_vectors": None},
+    },
+}
+
+
+def answer(nlp: Language) -> Any:
+    doc = nlp(TEXT)
+    pipe = component_of(nlp)
+    return [token.text for token in doc], pipe.predict([doc])[0].tolist()
+
+
+@pytest.fixture(scope="module")
+def expected(sealed: Path) -> Any:
+    return answer(spacy.load(sealed))
+
+
+def files_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def flips(folder: Path, count: int, seed: int) -> Iterator[tuple[Path, int, int]]:
+    """File, byte and bit: every other one in proportion to size, else any file alike."""
+    files, rng = files_of(folder), random.Random(seed)
+    sizes = [path.stat().st_size for path in files]
+    for i in range(count):
+        (path,) = rng.choices(files, sizes if i % 2 else None)
+        yield path, rng.randrange(path.stat().st_size), rng.randrange(8)
+
+
+class Damage:
+    """A file that is another one for a while."""
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        self.path, self.data, self.whole = path, data, path.read_bytes()
+
+    def __enter__(self) -> None:
+        self.path.write_bytes(self.data)
+
+    def __exit__(self, *_: object) -> None:
+        self.path.write_bytes(self.whole)
+
+
+def flipped(path: Path, at: int, bit: int) -> Damage:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1 << bit
+    return Damage(path, bytes(data))
+
+
+def test_every_flipped_bit_in_a_sealed_folder_is_found_by_name(sealed: Path) -> None:
+    found = 0
+    for path, at, bit in flips(sealed, 1000, seed=1):
+        if path.name in LEFT_OUT:
+            continue
+        found += 1
+        with (
+            flipped(path, at, bit),
+            pytest.raises(ValueError, match=r"python -m spacy btl seal") as e,
+        ):
+            check_seals(sealed)
+        assert str(path) in str(e.value) or path.name == SEAL
+    assert found > 800
+    assert check_seals(sealed)
+
+
+def test_every_truncation_of_a_sealed_folder_is_found_by_name(sealed: Path) -> None:
+    for path in files_of(sealed):
+        if path.name in LEFT_OUT:
+            continue
+        whole = path.read_bytes()
+        for length in sorted({len(whole) * percent // 100 for percent in range(100)}):
+            with Damage(path, whole[:length]), pytest.raises(ValueError, match="btl seal") as e:
+                check_seals(sealed)
+            assert str(path) in str(e.value)
+
+
+def test_loading_a_damaged_pipeline(sealed: Path, expected: Any) -> None:
+    """An error or the same answer; by our own way of loading, the error names the file."""
+    outcomes = {"refused": 0, "same": 0}
+    for path, at, bit in flips(sealed, 50, seed=2):
+        with flipped(path, at, bit):
+            for load in (spacy.load, load_pipeline):
+                try:
+                    assert answer(load(sealed)) == expected
+                    outcomes["same"] += 1
+                except AssertionError:
+                    raise
+                except Exception as error:
+                    outcomes["refused"] += 1
+                    if load is load_pipeline and path.name not in (SEAL, *LEFT_OUT):
+                        assert isinstance(error, ValueError)
+                        assert str(path) in str(error)
+    assert outcomes["refused"] > 80
+    assert answer(spacy.load(sealed)) == expected
+
+
+@pytest.fixture
+def saved(sealed: Path, tmp_path: Path) -> tuple[BtlKnnNer, Path]:
+    """The component, and a folder it was saved to, with no sealed pipeline around it."""
+    pipe = component_of(spacy.load(sealed))
+    pipe.to_disk(tmp_path / "pipe", exclude=["vocab"])
+    return pipe, tmp_path / "pipe"
+
+
+def test_our_own_files_are_checked_in_any_pipeline(saved: tuple[BtlKnnNer, Path]) -> None:
+    pipe, folder = saved
+    for path, at, bit in flips(folder, 100, seed=3):
+        with flipped(path, at, bit), pytest.raises(ValueError, match="btl seal") as error:
+            pipe.from_disk(folder, exclude=["vocab"])
+        assert str(path) in str(error.value) or path.name == SEAL
+    for name in PARTS:
+        (folder / name).rename(folder / "away")
+        with pytest.raises(ValueError, match=f"{name} is missing"):
+            pipe.from_disk(folder, exclude=["vocab"])
+        pipe.from_disk(folder, exclude=["vocab", name])
+        (folder / "away").rename(folder / name)
+    pipe.from_disk(folder, exclude=["vocab"])
+    remove_seal(folder)  # as saved before there were seals
+    pipe.from_disk(folder, exclude=["vocab"])
+
+
+def test_flipped_bits_in_bytes(saved: tuple[BtlKnnNer, Path]) -> None:
+    pipe, rng = saved[0], random.Random(4)
+    data = pipe.to_bytes(exclude=["vocab"])
+    same = 0
+    for i in range(300):
+        changed = bytearray(data)
+        changed[rng.randrange(len(data) if i % 2 else 200)] ^= 1 << rng.randrange(8)
+        try:
+            pipe.from_bytes(bytes(changed), exclude=["vocab"])
+        except ValueError:
+            continue
+        same += 1  # the bit was one of a checksum's name
+        assert pipe.to_bytes(exclude=["vocab"]) == data
+    assert same < 50
+
+
+def test_damage_is_found_before_anything_is_taken_over(saved: tuple[BtlKnnNer, Path]) -> None:
+    """A component whose bytes are refused is the one that it was."""
+    pipe = saved[0]
+    message = srsly.msgpack_loads(pipe.to_bytes(exclude=["vocab"]))
+    pipe.neighbor_weight = pipe.cfg["updates"] = 0.125
+    before = pipe.to_bytes(exclude=["vocab"])
+    for part in PARTS:
+        damaged = {**message, part: message[part][:-1] + b"?"}
+        with pytest.raises(ValueError, match=f'the part "{part}" of the bytes does not fit'):
+            pipe.from_bytes(srsly.msgpack_dumps(damaged), exclude=["vocab"])
+        assert pipe.to_bytes(exclude=["vocab"]) == before
+    with pytest.raises(ValueError, match="the bytes are none of a component"):
+        pipe.from_bytes(srsly.msgpack_dumps({}), exclude=["vocab"])
+
+
+def test_saving_takes_a_stale_seal_away(sealed: Path, tmp_path: Path) -> None:
+    nlp = load_pipeline(sealed)
+    save_pipeline(nlp, tmp_path / "model")
+    assert (tmp_path / "model" / SEAL).is_file()
+    nlp.to_disk(tmp_path / "model")
+    assert not (tmp_path / "model" / SEAL).exists()
+    spacy.load(tmp_path / "model")
+
+
+def test_a_seal_outlives_packaging(sealed: Path, tmp_path: Path) -> None:
+    from spacy.cli.package import package
+
+    package(sealed, tmp_path, name="x", version="1.0", create_sdist=False, create_wheel=False)
+    (config,) = tmp_path.rglob("config.cfg")
+    assert check_seals(config.parent)
+    load_pipeline(config.parent)
+
+
+# -- files made by hand, without a seal ------------------------------------------------------------
+
+
+def model_with(pipe: BtlKnnNer, **changes: Any) -> bytes:
+    return bytes(srsly.msgpack_dumps({**srsly.msgpack_loads(pipe.model.to_bytes()), **changes}))
+
+
+def huge_array(pipe: BtlKnnNer) -> bytes:
+    params = srsly.msgpack_loads(pipe.model.to_bytes())["params"]
+    name, node = next((name, node) for node in params for name, x in node.items() if x is not None)
+    node[name] = {b"nd": True, b"type": "<f4", b"kind": b"", b"shape": [10**12], b"data": b"1234"}
+    return model_with(pipe, params=params)
+
+
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [
+        ("cfg", b""),
+        ("cfg", b"null"),
+        ("cfg", b"[1]"),
+        ("cfg", b"{}"),
+        ("cfg", b"\xff\xfe"),
+        ("cfg", b"[" * 10**5),
+        ("cfg", b'{"loss": 3}'),
+        ("model", b""),
+        ("model", b"\xc1"),
+        ("model", b"\x01"),
+        ("model", b"\x80"),
+        ("model", b"\x91" * 10**5),
+        ("model", b"\xdd\xff\xff\xff\xff"),
+        ("model", b"\xdf\xff\xff\xff\xff"),
+        ("model", b"\xc6\xff\xff\xff\xff"),
+        ("model", lambda pipe: model_with(pipe, nodes=[])),
+        ("model", lambda pipe: model_with(pipe, params=[])),
+        ("model", lambda pipe: model_with(pipe, shims=3)),
+        ("model", huge_array),
+        ("neighbors", b"{}"),
+        ("neighbors", struct.pack("<Q", 2**63) + b'{"__metadata__":{"sha256":"' + b"0" * 99),
+    ],
+)
+def test_hostile_parts(saved: tuple[BtlKnnNer, Path], part: str, content: Any) -> None:
+    pipe, folder = saved
+    remove_seal(folder)
+    (folder / part).write_bytes(content(pipe) if callable(content) else content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=re.escape(str(folder / part))):
+            pipe.from_disk(folder, exclude=["vocab"])
+        assert tracemalloc.get_traced_memory()[1] < 2**25
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x01", b"\xc1", b"\x91" * 10**5, b"\xdf\xff\xff\xff\xff", b"\x81\xa6sha256\x01"],
+)
+def test_hostile_bytes(saved: tuple[BtlKnnNer, Path], data: bytes) -> None:
+    with pytest.raises(ValueError, match="the bytes"):
+        saved[0].from_bytes(data)
+
+
+def test_encoder_with_a_huge_declared_header(tiny_bert: Path) -> None:
+    nlp = spacy.blank("en")
+    tok2vec = {"@architectures": "spacy-btl.TransformerModel.v1", "name": str(tiny_bert)}
+    pipe = nlp.add_pipe("btl_knn_ner", config={"model": {**MODEL, "tok2vec": tok2vec}})
+    nlp.initialize(lambda: make_examples(nlp))
+    shim = pipe.model.get_ref("tok2vec").shims[0]
+    message = srsly.msgpack_loads(shim.to_bytes())
+    for weights in (b"", b"{}", struct.pack("<Q", 2**63), struct.pack("<Q", 8) + b"{}" * 4):
+        data = srsly.msgpack_dumps({**message, "weights": weights})
+        with pytest.raises(Exception, match=r"(?i)header|deserializ"):
+            shim.from_bytes(data)
+
+
+# -- annotation ------------------------------------------------------------------------------------
+
+HUGE = 999_999_999_999_999_999
+
+
+def bounded(megabytes: float, seconds: float = 10) -> Any:
+    class Bounded:
+        def __enter__(self) -> None:
+            tracemalloc.start()
+            self.start = time.perf_counter()
+
+        def __exit__(self, *_: object) -> None:
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak < megabytes * 2**20
+            assert time.perf_counter() - self.start < seconds
+
+    return Bounded()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"T1\tAge 0 {HUGE}\tx\n" + "a line\n" * 5000,
+        f"T1\tAge {HUGE} {HUGE}\tx\n",
+        f"T1\tAge 0 {HUGE}9\tx\n",
+        f"T1\tAge {'9' * 100_000} 5\tx\n",
+        f"T1\tAge 0 1{';0 1' * 50_000}\tx\n",
+        f"T1\t{'x' * 1_000_000} 0 1\tx\n",
+        f"A1\tNegation T1 {'x ' * 200_000}\x0b\n",
+        f"E1\tEvent:T1{' a:b' * 100_000} \x0b\n",
+        f"R1\tBefore{'  ' * 200_000}\n",
+        f"N1\tReference T1 {' ' * 200_000}x\n",
+        f"*\tEquiv{' T1' * 100_000}\x0b\n",
+        "T" * 1_000_000,
+        "\t" * 1_000_000,
+        "\0" * 1_000_000,
+        "\r" * 300_000 + "\n" * 100_000,
+    ],
+    ids=range(15),
+)
+def test_absurd_annotation_is_read_in_bounds(text: str) -> None:
+    with bounded(120):
+        standoff = brat.loads(text)
+        assert brat.dumps(standoff) == text
+        check(standoff, "a text")
+
+
+def test_fragments_that_name_a_long_text_many_times() -> None:
+    """10,000 fragments of 1,000,000 characters would be 10 GB if they were written out."""
+    line = f"T1\tAge 0 1000000{';0 1000000' * 9999}\txxx\n"
+    with bounded(20):
+        (problem,) = check(brat.loads(line), "x" * 1_000_000)
+    assert problem.detail.endswith("has 10000009999, equal in the first 3")
+
+
+def test_many_entities_that_name_a_long_text() -> None:
+    text = "".join(f"T{i}\tAge 0 1000000\txxx\n" for i in range(5000))
+    with bounded(60):
+        problems = check(brat.loads(text), "x" * 1_000_000)
+    assert len(problems) == 5000
+
+
+def test_long_chains_of_references() -> None:
+    records = [brat.Attribute(f"A{i}", "Negation", f"A{i + 1}") for i in range(20_000)]
+    with bounded(60):
+        kept, losses = without_references(records, ["A20000"])
+    assert (len(kept), len(losses)) == (0, 20_000)
+
+
+pieces = st.sampled_from(["a", "b", " ", "\n", "\r"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(pieces, max_size=8).map("".join), st.data())
+def test_agreement_of_surface_text(text: str, data: st.DataObject) -> None:
+    offset = st.integers(0, len(text))
+    bounds = st.tuples(offset, offset).map(lambda pair: (min(pair), max(pair)))
+    fragments = tuple(data.draw(st.lists(bounds, min_size=1, max_size=3)))
+    expected = " ".join(text[start:end] for start, end in fragments)
+    surface = data.draw(st.one_of(st.just(expected), st.lists(pieces, max_size=9).map("".join)))
+    times = data.draw(st.sampled_from([1, 1, 700]))  # more than is looked at in one step
+    text, surface = text * times, surface * times
+    fragments = tuple((start * times, end * times) for start, end in fragments)
+    expected = " ".join(text[start:end] for start, end in fragments)
+    ours, theirs = brat_surface.flat_text(surface), brat_surface.flat_text(expected)
+    alike = [a == b for a, b in zip(ours, theirs, strict=False)]
+    found = brat_surface.surface_agreement(brat.Entity("T1", "A", fragments, surface), text)
+    assert found == ([*alike, False].index(False), ours == theirs)
+
+
+@pytest.mark.parametrize("target", ["brat", "datastore"])
+def test_a_moment_of_fuzzing(target: str, tmp_path: Path) -> None:
+    """The promises that scripts/fuzz.py checks for minutes."""
+    path = ROOT / "scripts" / "fuzz.py"
+    fuzz: Any = ModuleType("fuzz")
+    exec(compile(path.read_text(encoding="utf8"), str(path), "exec"), fuzz.__dict__)
+    fuzz.SEEDS["brat"] = [text.encode() for text in fuzz.BRAT_SEEDS]
+    fuzz.SEEDS["datastore"] = fuzz.datastore_seeds()
+    run = fuzz.Run(target, 1.5, tmp_path)
+    fuzz.fuzz(run, seed=1, guided=False)
+    assert run.outcomes.total() > 20
+    assert set(run.failures) <= {"slow"}  # as a busy machine may be
+
+
+# -- archives --------------------------------------------------------------------------------------
+
+
+def test_an_archive_that_declares_less_than_it_holds(tmp_path: Path) -> None:
+    """What is unpacked ends at the declared size, which is bounded."""
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.txt", b"\0" * 10_000_000)
+    data = path.read_bytes()
+    assert len(data) < 20_000
+    path.write_bytes(data.replace(struct.pack("<I", 10_000_000), struct.pack("<I", 10)))
+    with pytest.raises(ArchiveError, match="cannot be unpacked"):
+        unpack(path, "bomb.zip", tmp_path / "out", (".txt",))
+    assert all(file.stat().st_size <= 10 for file in (tmp_path / "out").iterdir())
+
+
+# -- reports ---------------------------------------------------------------------------------------
+
+WORDS = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "</title></style></svg>",
+    "a|b",
+    "a\\|b\\\\|c\\<b>\\",
+    "two\nlines\r\n\n# heading",
+    "![x](http://example.org/x.png)",
+    "[x](javascript:alert(1))",
+    "[x]: http://example.org",
+    "`code",
+    "\x1b[31mred\x00\x07\u202e",
+    "\ud800",
+    "\"' onload='x",
+]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_labels_stay_in_their_cell(word: str) -> None:
+    aligned = render_table(["type", "score"], [[word, "1"], ["plain", "2"]])
+    for lines in (aligned, table(["label", "n"], [[word, 1], ["plain", 2]])):
+        assert len(lines) == 4
+        for line in lines:
+            bare = re.sub(r"\\.", "", line)  # without what is escaped
+            assert bare.count("|") == 3
+            assert not re.search(r"[<\[`\\]|[\x00-\x1f\u202e\ud800]", bare)
+
+
+def test_harmless_words_stay_as_they_are() -> None:
+    for word in (
+        "Sign_symptom",
+        "B-Age",
+        "0.25 (±0.1) * 3",
+        "< 0.001",
+        "a & b > c",
+        "Größe",
+        "症状",
+    ):
+        assert cell(word) == word
+
+
+@pytest.mark.parametrize(
+    "name", ["../a", "/a", "a/../../b", "C:a", "C:\\a", "..\\a", "a/.. /b", "a\0b"]
+)
+def test_names_of_exported_documents_stay_in_the_folder(tmp_path: Path, name: str) -> None:
+    doc = spacy.blank("en")("fever")
+    doc.user_data["name"] = name
+    with pytest.raises(ValueError, match="it cannot name a file"):
+        export_docs([doc], tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_of_a_hostile_size_are_refused() -> None:
+    with pytest.raises(ValueError, match="scores"):
+        reliability_figures([np.inf], [1])
