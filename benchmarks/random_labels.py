@@ -28,7 +28,7 @@ from thinc.api import fix_random_seed
 from spacy_btl.pipeline.component import BtlKnnNer, component_of
 
 ROOT = Path(__file__).parents[1]
-BASE = "benchmarks/experiments/btl_one_rate.cfg"
+BASE = "experiments/btl_one_rate.cfg"
 WEIGHTS = {
     "@misc": "spacy-btl.class_weights.v1",
     "scheme": "complement",

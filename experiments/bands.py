@@ -5,9 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from plan import Plan, Reading
-from rows import SHOWN, Rows, difference, figures_together, title_of
-
+from experiments.plan import Plan, Reading
+from experiments.rows import SHOWN, Rows, difference, figures_together, title_of
 from spacy_btl.util.text import render_table
 
 LEAST = (200, 40, 1)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from plan import Plan, Run
-from rows import SHOWN, WAYS, Rows, figures, read_rows
 
+from experiments.plan import Plan, Run
+from experiments.rows import SHOWN, WAYS, Rows, figures, read_rows
 from spacy_btl.util.text import render_table
 
 
@@ -48,7 +48,7 @@ def render_choice(plan: Plan, runs: Sequence[Run], results: Path) -> str:
         [
             "# What the default is chosen by",
             "",
-            f"`python benchmarks/experiments/tables.py`; on dev: {', '.join(SHOWN.values())}.",
+            f"`python experiments/tables.py`; on dev: {', '.join(SHOWN.values())}.",
             "",
             *render_table([*header, "mean of the corpora", "mean"], cells),
             "",

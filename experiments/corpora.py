@@ -7,10 +7,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from documents import name_of, read_docs
 from spacy.tokens import Doc, DocBin
-from subtypes import relabel
 
+from experiments.documents import name_of, read_docs
+from experiments.subtypes import relabel
 from spacy_btl.data.convert import convert_folder
 from spacy_btl.data.docbin import split_documents
 from spacy_btl.data.placement import Policies

@@ -1,6 +1,6 @@
 """How quality and cost change with the training documents and with the number of types.
 
-python benchmarks/experiments/curves.py --output results
+python experiments/curves.py --output results
 
 A curve is made of the runs of one corpus as it is and of those of the same corpus with other
 ``train_documents`` or ``n_types`` (see ``corpora.py``), for the arms that were run at more than one
@@ -21,11 +21,11 @@ from statistics import mean, median
 from typing import Any, NamedTuple
 
 import srsly
-from corpora import VARIED
-from plan import Plan, Run, read_plan
-from rows import SHOWN, WAYS
-from run import HERE, is_done, result_path
 
+from experiments.corpora import VARIED
+from experiments.plan import Plan, Run, read_plan
+from experiments.rows import SHOWN, WAYS
+from experiments.run import HERE, is_done, result_path
 from spacy_btl.evaluation.plots import COLOURS, MARKS, MISSING, RC, has_matplotlib
 from spacy_btl.util.text import render_table
 
@@ -155,10 +155,10 @@ def render(plan: Plan, curve: Curve, lines: Mapping[tuple[str, str], list[Point]
         [
             f"# {curve.corpus}, {plan.encoders[curve.encoder]['title']}, by {axis}",
             "",
-            "`python benchmarks/experiments/curves.py`; test documents, which are the same at all "
+            "`python experiments/curves.py`; test documents, which are the same at all "
             "points. Known: the share of the test entities of whose type a mention with the same "
             "last word was trained on. How the points were made: `prepare` in "
-            "`benchmarks/experiments/corpora.py`, and `subtypes.py` beside it.",
+            "`experiments/corpora.py`, and `subtypes.py` beside it.",
             "",
             f"![By {axis}]({curve.name}.png)",
             "",

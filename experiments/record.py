@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import srsly
-from documents import name_of, read_docs
-from plan import Plan, Run
 from spacy.tokens import Doc
-from subtypes import endings
 
+from experiments.documents import name_of, read_docs
+from experiments.plan import Plan, Run
+from experiments.subtypes import endings
 from spacy_btl.evaluation.evaluate import PACKAGES
 from spacy_btl.ml.pretrained import find_encoder
 from spacy_btl.scoring.counts import DocumentCounts, document_counts

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from plan import Plan, Reading, Run
-from record import read_counts
-from run import result_path
 
+from experiments.plan import Plan, Reading, Run
+from experiments.record import read_counts
+from experiments.run import result_path
 from spacy_btl.scoring.counts import count_tables
 from spacy_btl.scoring.scores import FIGURES, figure_array
 from spacy_btl.scoring.statistics import compare, holm

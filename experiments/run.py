@@ -1,6 +1,6 @@
 """Train and score what the plan names and the results lack, or have with other settings.
 
-python benchmarks/experiments/run.py --corpora ../shared/corpora --jobs 2
+python experiments/run.py --corpora ../shared/corpora --jobs 2
 
 A killed run starts anew. Settings are those of the plan; what changes elsewhere (an arm's
 configuration file, a corpus) is not noticed: delete the record and the work folder, which keeps
@@ -19,12 +19,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import corpora
-import predictions
-import systems
-from plan import Plan, Run, chosen, read_plan
-from record import write_record
-
+from experiments import corpora, predictions, systems
+from experiments.plan import Plan, Run, chosen, read_plan
+from experiments.record import write_record
 from spacy_btl.annotate.file_lock import locked
 from spacy_btl.neighbors.checked_file import write_atomically
 

@@ -11,11 +11,11 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-import levers  # noqa: F401 (registers what the models of arms are made of)
 import spacy
 from spacy import util
 from spacy.language import Language
 
+from experiments import levers  # noqa: F401 (registers what the models of arms are made of)
 from spacy_btl.ml.pretrained import find_encoder
 
 HERE = Path(__file__).parent

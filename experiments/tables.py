@@ -1,6 +1,6 @@
 """The tables of the experiments, in Markdown, from the records of their runs.
 
-python benchmarks/experiments/tables.py --output results
+python experiments/tables.py --output results
 
 For each corpus and encoder: every arm read by the model alone, and its difference from the arm that
 the plan names as its reference; what the default gains; and what the ways of reading change in each
@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import srsly
-from bands import render_bands
-from choice import render_choice
-from corpora import VARIED
-from plan import Plan, Reading, Run, read_plan
-from rows import (
+from scipy.stats import t as student_t
+
+from experiments.bands import render_bands
+from experiments.choice import render_choice
+from experiments.corpora import VARIED
+from experiments.plan import Plan, Reading, Run, read_plan
+from experiments.rows import (
     ALONE,
     SHOWN,
     WAYS,
@@ -36,9 +38,7 @@ from rows import (
     title_of,
     without_dev,
 )
-from run import HERE, is_done, result_path
-from scipy.stats import t as student_t
-
+from experiments.run import HERE, is_done, result_path
 from spacy_btl.scoring.statistics import spread_over_runs
 from spacy_btl.util.text import render_table
 
@@ -79,8 +79,7 @@ def render(plan: Plan, runs: list[Run], results: Path, title: str) -> str:
         [
             f"# {title}",
             "",
-            "`python benchmarks/experiments/tables.py`; the runs are those of "
-            "`benchmarks/experiments/plan.yml`.",
+            "`python experiments/tables.py`; the runs are those of `experiments/plan.yml`.",
             "",
             _best_on_dev(plan, dev),
             "",

@@ -317,7 +317,7 @@ def main() -> int:
         with atheris.instrument_imports(include=["spacy_btl"]):
             import spacy_btl.brat.problems
             import spacy_btl.brat.standoff
-            import spacy_btl.neighbors.datastore
+            import spacy_btl.neighbors.datastore  # noqa: F401
     except ImportError:
         guided = False
         print("atheris is not installed: mutations at random, not guided by coverage")

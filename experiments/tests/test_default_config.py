@@ -1,25 +1,23 @@
 """The configuration that is shipped is the one that the experiments measured."""
 
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
 import srsly
+from spacy.util import load_config, registry
+
+from experiments import systems
+from experiments.plan import Run, read_plan
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks" / "experiments"))
-
-import systems  # noqa: E402
-from plan import Run, read_plan  # noqa: E402
-from spacy.util import load_config, registry  # noqa: E402
 
 SHIPPED = {"btl-layers": "btl.cfg", "atl-layers": "atl.cfg"}
 
 
 @pytest.mark.parametrize(("arm", "name"), SHIPPED.items())
 def test_the_shipped_configuration_is_that_of_the_arm(arm: str, name: str, tmp_path: Path) -> None:
-    plan = read_plan(ROOT / "benchmarks" / "experiments" / "plan.yml")
+    plan = read_plan(ROOT / "experiments" / "plan.yml")
     run = Run("maccrobat", "minilm", arm, 0)
     config = systems.pipeline_config(
         plan.arms[arm], plan.settings(run), tmp_path, run.seed, tmp_path
@@ -34,7 +32,7 @@ def test_the_shipped_configuration_is_that_of_the_arm(arm: str, name: str, tmp_p
     assert config.interpolate() == shipped.interpolate()
 
 
-PLAN = read_plan(ROOT / "benchmarks" / "experiments" / "plan.yml")
+PLAN = read_plan(ROOT / "experiments" / "plan.yml")
 
 
 @pytest.mark.parametrize("name", [name for name, arm in PLAN.arms.items() if "config" in arm])
@@ -70,6 +68,6 @@ def test_the_project_sets_what_the_configuration_has(name: str) -> None:
 
 
 def test_the_default_of_the_plan_is_shipped() -> None:
-    arm, _ = read_plan(ROOT / "benchmarks" / "experiments" / "plan.yml").default
+    arm, _ = read_plan(ROOT / "experiments" / "plan.yml").default
     project = srsly.read_yaml(ROOT / "project.yml")
     assert project["vars"]["config"] == f"configs/{SHIPPED[arm]}"

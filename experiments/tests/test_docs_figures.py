@@ -2,19 +2,17 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks" / "experiments"))
+from experiments.plan import read_plan
+from experiments.rows import title_of
 
-from plan import read_plan  # noqa: E402
-from rows import title_of  # noqa: E402
+ROOT = Path(__file__).parents[2]
 
 README = (ROOT / "README.md").read_text(encoding="utf8")
-PLAN = read_plan(ROOT / "benchmarks" / "experiments" / "plan.yml")
+PLAN = read_plan(ROOT / "experiments" / "plan.yml")
 METRICS = json.loads((ROOT / "metrics" / "metrics.json").read_text(encoding="utf8"))
 
 EXPECTED = {

@@ -15,13 +15,10 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin
 from transformers import AutoModel, AutoTokenizer
 
+from experiments import levers, pretrain
 from tests.helpers.sentences import make_examples
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks" / "experiments"))
-
-import levers  # noqa: E402
-import pretrain  # noqa: E402
 
 NLP = spacy.blank("en")
 

@@ -9,10 +9,9 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+from benchmarks import random_labels
 
-import random_labels  # noqa: E402
+ROOT = Path(__file__).parents[2]
 
 TEXT = "she took 5 mg of aspirin daily\nand had no fever and no pain\n"
 

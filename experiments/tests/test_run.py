@@ -23,24 +23,20 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin
 from transformers import AutoModel, AutoTokenizer
 
-from tests.helpers.sentences import make_examples
-
-ROOT = Path(__file__).parents[2]
-SCRIPTS = ROOT / "benchmarks" / "experiments"
-sys.path.insert(0, str(SCRIPTS))
-
-import corpora  # noqa: E402
-import systems  # noqa: E402
-from curves import base_of, curves, seconds_per_update  # noqa: E402
-from huggingface_ner import first_pieces, to_entities  # noqa: E402
-from peers import shuffled_batches  # noqa: E402
-from plan import Plan, Run, chosen, read_plan  # noqa: E402
-from record import read_counts  # noqa: E402
-from subtypes import endings, make_types  # noqa: E402
-
+from experiments import corpora, systems
+from experiments.curves import base_of, curves, seconds_per_update
+from experiments.huggingface_ner import first_pieces, to_entities
+from experiments.peers import shuffled_batches
+from experiments.plan import Plan, Run, chosen, read_plan
+from experiments.record import read_counts
+from experiments.subtypes import endings, make_types
 from spacy_btl.annotate.file_lock import locked
 from spacy_btl.pipeline.component import component_of
 from spacy_btl.scoring.scorer import gold_entities
+from tests.helpers.sentences import make_examples
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "experiments"
 
 HASH = {"@architectures": "spacy-btl.HashEmbedTransformer.v1"}
 
@@ -553,7 +549,7 @@ def test_spacys_own_recognizer_trains_and_predicts(
         "updates": "training.max_steps",
         "every": "training.eval_frequency",
     }
-    arm = {"title": "ner", "kind": "spacy", "config": "benchmarks/experiments/spacy_ner.cfg"}
+    arm = {"title": "ner", "kind": "spacy", "config": "experiments/spacy_ner.cfg"}
     budget = {"encoder": str(tiny_bert), "updates": 2, "every": 2}
     plan = {
         "corpora": PLAN["corpora"],

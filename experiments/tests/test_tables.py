@@ -2,24 +2,18 @@
 
 import gzip
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import srsly
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks" / "experiments"))
-
-import bands  # noqa: E402
-import choice  # noqa: E402
-import record  # noqa: E402
-import rows as counted  # noqa: E402
-import tables  # noqa: E402
-from plan import Plan, Run, read_plan  # noqa: E402
-
+from experiments import bands, choice, record, tables
+from experiments import rows as counted
+from experiments.plan import Plan, Run, read_plan
 from spacy_btl.scoring.counts import document_counts
 from spacy_btl.scoring.statistics import holm
+
+ROOT = Path(__file__).parents[2]
 
 TOKENS = [(2 * i, 2 * i + 1) for i in range(4)]
 GOLD = [("A", (at,)) for at in TOKENS]
@@ -210,7 +204,7 @@ def test_a_record_names_the_encoder_of_its_arm(
 
 
 def test_no_record_holds_a_path_of_a_machine() -> None:
-    plan = read_plan(ROOT / "benchmarks" / "experiments" / "plan.yml")
+    plan = read_plan(ROOT / "experiments" / "plan.yml")
     found = 0
     for run in plan.runs:
         path = ROOT / "results" / "runs" / f"{run.key}.json"

@@ -1,0 +1,1 @@
+"""Annotate many files with a pipeline, in a run that can be resumed."""

@@ -1,4 +1,4 @@
-"""What does the work of a shard: the same on every engine (`spacy_btl.annotate.engines`)."""
+"""What does the work of a shard: the same on every engine (`annotate.engines`)."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext

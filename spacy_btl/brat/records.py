@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
-# --- from brat_records: Records of an annotation in brat's standoff format; `spacy_btl.brat.standoff` reads and writes them."""
+# --- from brat_records
 
 Fragments: TypeAlias = tuple[tuple[int, int], ...]
 Arguments: TypeAlias = tuple[tuple[str, str], ...]
@@ -134,7 +134,7 @@ class Standoff:
         return self._by_id.get(record_id)
 
 
-# --- from brat_surface: Surface texts: how brat writes the text of an entity's fragments into its record."""
+# --- from brat_surface
 
 
 def flat_text(text: str) -> str:

@@ -14,7 +14,7 @@ N1    ``type id reference`` TAB text             a normalization to an entry of 
 
 Offsets count the characters of the text from 0, the end excluded, a CRLF as two. Nothing is lost in
 reading: what fits no form is kept as `Unknown`, and ``dumps(loads(text)) == text`` for any text;
-`spacy_btl.brat.problems` says what is wrong, `spacy_btl.brat.folder` reads folders of documents.
+`brat.problems` says what is wrong, `brat.folder` reads folders of documents.
 Only a line feed ends a line (a carriage return before it belongs to the ending): surface texts hold
 other white space, such as U+2009 or U+0085, that `str.splitlines` and `str.strip` would take.
 """
@@ -199,7 +199,7 @@ def iter_records(lines: Iterable[str]) -> Iterator[Record]:
 
 
 def loads(text: str) -> Standoff:
-    """Read the text of an annotation file; it never fails, see `spacy_btl.brat.problems`."""
+    """Read the text of an annotation file; it never fails, see `brat.problems`."""
     return Standoff(tuple(iter_records(io.StringIO(text, newline="\n"))))
 
 

@@ -94,8 +94,8 @@ def card_command(
     if strings := facts["pipeline"]["other_strings"]:
         msg.warn(
             f"The vocabulary has {strings:,} strings that are likely words of the training texts, "
-            "and the card says so; nlp = spacy_btl.packaging.saving.without_training_texts(nlp) leaves them "
-            "out"
+            "and the card says so; nlp = spacy_btl.packaging.saving.without_training_texts(nlp) "
+            "leaves them out"
         )
     msg.good(f"README.md and meta.json in {out_dir}")
 

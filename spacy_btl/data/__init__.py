@@ -1,0 +1,1 @@
+"""From annotation to spaCy documents and back, with an account of every entity."""

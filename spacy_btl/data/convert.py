@@ -2,7 +2,7 @@
 
 ``doc.ents`` holds a flat choice of entities for training, ``doc.spans["brat"]`` all that fit the
 tokens (the id of a span is that of its record), and ``doc.user_data["brat"]`` the annotation as it
-was, with its original offsets and all other records, in the form of `spacy_btl.data.gold`.
+was, with its original offsets and all other records, in the form of `data.gold`.
 """
 
 from collections import Counter

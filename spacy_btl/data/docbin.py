@@ -11,7 +11,7 @@ from spacy.vocab import Vocab
 
 from .gold import GOLD_KEY
 
-# --- from split: Split documents into parts so that the rare entity types stand in each of them."""
+# --- from split
 
 
 def split_documents(
@@ -112,7 +112,7 @@ def _part_sizes(n: int, shares: Sequence[float]) -> list[int]:
     return sizes
 
 
-# --- from docbin: Write converted documents to DocBins, split by document, and read any DocBin."""
+# --- from docbin
 
 PARTS = ("train", "dev", "test")
 

@@ -30,7 +30,7 @@ from .gold import (
 )
 from .placement import trim
 
-# --- from document_names: Names of documents that files are named by, on any system."""
+# --- from document_names
 
 MAX_NAME = 250  # bytes of a file name, with room for its suffix
 
@@ -56,7 +56,7 @@ def file_key(name: str) -> str:
     return str(PureWindowsPath(name)).lower()
 
 
-# --- from export: spaCy documents to BRAT files: predictions to correct, or gold annotation as it came in.
+# --- from export
 
 REPORT_NAME = "export.json"
 

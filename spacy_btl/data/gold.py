@@ -12,7 +12,7 @@ at the end of a line joined. An entity may also have ``written`` (its fragments 
 them, where that differs), ``text`` (its surface text, where it is not the text at the offsets),
 ``placed`` (the characters of its spans, where those are not its fragments) and ``dropped`` (why it
 has no span). ``records`` are all other records in the order of the files; ``kind`` names a class of
-`spacy_btl.brat.standoff`, the other keys are its fields.
+`brat.standoff`, the other keys are its fields.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Where the entities of one document go: on which tokens, into ``doc.ents`` or not, and why.
 
-Pure arithmetic on offsets, as in `spacy_btl.data.placement`, whose policies it applies.
+Pure arithmetic on offsets, as in `data.placement`, whose policies it applies.
 """
 
 from bisect import bisect_left, bisect_right
@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from .account import Fragments, Status
 
-# --- from alignment: Named policies that fit annotated characters to tokens and overlapping spans to a flat choice.
+# --- from alignment
 
 Discontinuous = Literal["envelope", "longest-fragment", "split", "drop"]
 Alignment = Literal["expand", "contract", "strict"]
@@ -113,7 +113,7 @@ def choose_flat(
     return lost_to
 
 
-# --- from placement: Where the entities of one document go: on which tokens, into ``doc.ents`` or not, and why.
+# --- from placement
 
 # Reasons of entities that are dropped, moved (CUTS to PART) or flattened.
 OUTSIDE = "offsets outside the text"
@@ -130,7 +130,7 @@ OVERLAPS = "overlaps another entity"
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """The named choices of a conversion; see `spacy_btl.data.placement` for what each means."""
+    """The named choices of a conversion; see `data.placement` for what each means."""
 
     overlap: Overlap = "rarest"
     discontinuous: Discontinuous = "envelope"

@@ -1,0 +1,1 @@
+"""Run a pipeline on gold documents, compare pipelines, and report."""

@@ -21,7 +21,7 @@ def compare_evaluations(
     """What the ``by_document`` rows of two evaluations come to, as JSON values.
 
     names: of the systems. ``systems`` holds them; ``figures`` and ``ents_per_type`` are those of
-    `spacy_btl.scoring.summary.compare_systems`, to which ``samples`` and ``seed`` go. ``second_scores`` are
+    `scoring.summary.compare_systems`, to which ``samples`` and ``seed`` go. ``second_scores`` are
     all scores of the second system, as those of an evaluation. ``documents`` lists
     ``name``, ``first`` and ``second`` (strict F1, micro, of the document; 1 where it has no entity
     and none was found) and ``difference``, the greatest first.

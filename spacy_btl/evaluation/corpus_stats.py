@@ -1,7 +1,7 @@
 """What an annotated corpus holds, and the best score that a tagger could reach on it.
 
 It stands in for ``spacy debug data``, which knows the component "ner" only. Counts are of the
-annotation as it was (`spacy_btl.scoring.scorer.gold_entities`), not of what the conversion left of it.
+annotation as it was (`scoring.scorer.gold_entities`), not of what the conversion left of it.
 """
 
 from collections import Counter

@@ -48,12 +48,12 @@ def evaluate(nlp: Language, examples: list[Example], *, seed: int = 0) -> dict[s
     ones there.
 
     Beside the ``scores``: their ``intervals`` (95 %, bootstrap over documents), ``errors``
-    (entities by `spacy_btl.scoring.matching.KINDS`), ``errors_by_type``, ``confusion`` of types,
+    (entities by `scoring.matching.KINDS`), ``errors_by_type``, ``confusion`` of types,
     ``reliability`` of the scores of entities, of calibrated ones and others
-    (`spacy_btl.scoring.reliability.reliability_figures`), ``documents``, ``tokens``, ``gold_entities``,
+    (`scoring.reliability.reliability_figures`), ``documents``, ``tokens``, ``gold_entities``,
     ``predicted_entities``, ``heading`` (that a report must carry), ``seconds`` of prediction,
     ``updates`` behind the weights by component, ``machine`` and ``versions``. ``by_document`` lists
-    ``name``, ``counts`` (`spacy_btl.scoring.counts.document_counts`) and ``errors``. No text of a document
+    ``name``, ``counts`` (`scoring.counts.document_counts`) and ``errors``. No text of a document
     is in any of them. The predictions stay in ``examples``.
     """
     start = time.monotonic()

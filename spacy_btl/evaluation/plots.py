@@ -74,10 +74,10 @@ def has_matplotlib() -> bool:
 def draw_pictures(
     metrics: Mapping[str, Any], comparison: Mapping[str, Any] | None = None
 ) -> dict[str, Picture]:
-    """Those that the figures of `spacy_btl.evaluation.evaluate` give something to draw for.
+    """Those that the figures of `evaluation.evaluate` give something to draw for.
 
     `PICTURES` by name; "recall" where ``train_counts`` are known. comparison: of
-    `spacy_btl.evaluation.compare.compare_evaluations`, for the means of the second system.
+    `evaluation.compare.compare_evaluations`, for the means of the second system.
     """
     pictures = {}
     trained_on = metrics.get("train_counts")
@@ -142,7 +142,7 @@ def draw_recall(points: Sequence[TypePoint], bands: Mapping[str, Sequence[Band]]
 def draw_reliability(series: Mapping[str, Mapping[str, Any]]) -> Picture:
     """Share correct over mean score, with 95 % intervals, and below it how the scores spread.
 
-    series: up to two kinds of score, each as `spacy_btl.scoring.reliability.reliability_figures`. The
+    series: up to two kinds of score, each as `scoring.reliability.reliability_figures`. The
     diagonal is where scores are probabilities.
     """
     with _figure(5.2, 5.4) as figure:
@@ -172,7 +172,7 @@ def draw_confusion(
     """Gold types (rows) and what they were answered by (columns), with numbers.
 
     counts: (n_rows, n_columns). A cell is as dark as its share of the row is large. No SVG: a page
-    has the table of `spacy_btl.evaluation.report_confusion`.
+    has the table of `evaluation.report_confusion`.
     """
     shares = [[count / (sum(row) or 1) for count in row] for row in counts]
     side = max(0.22 * max(len(rows), len(columns)), 2.5)

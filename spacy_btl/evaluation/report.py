@@ -31,7 +31,7 @@ BANDS = ((0, 0), (1, 9), (10, 29), (30, 99), (100, 299), (300, 999), (1000, 2**6
 
 
 def render_report(metrics: dict[str, Any]) -> str:
-    """The report on the figures that `spacy_btl.evaluation.evaluate` gives."""
+    """The report on the figures that `evaluation.evaluate` gives."""
     scores = metrics["scores"]
     lines = [f"**{cell(metrics['heading'])}**", ""] if metrics["heading"] else []
     lines += [

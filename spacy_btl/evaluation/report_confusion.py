@@ -33,7 +33,7 @@ def confusion_matrix(
 ) -> tuple[list[str], list[str], list[list[int]]]:
     """Names of the rows and of the columns, and the counts (n_rows, n_columns).
 
-    confusion: as of `spacy_btl.scoring.matching.confusion`. order: types in the order wanted; others that
+    confusion: as of `scoring.matching.confusion`. order: types in the order wanted; others that
     occur come after them. The first row is what is spurious, the first column what was missed.
     """
     occurring = {*confusion, *(label for row in confusion.values() for label in row)} - {OUTSIDE}

@@ -22,9 +22,9 @@ def write_report(
 ) -> str:
     """Write all files into a folder, over those of an earlier evaluation; the text of report.md.
 
-    metrics: of `spacy_btl.evaluation.evaluate`; their ``by_document`` goes to documents.jsonl.
-    documents: of `spacy_btl.evaluation.evaluate.matched_documents`, to show their text in report.html.
-    comparison: of `spacy_btl.evaluation.compare.compare_evaluations`. Without matplotlib no pictures.
+    metrics: of `evaluation.evaluate`; their ``by_document`` goes to documents.jsonl.
+    documents: of `evaluation.evaluate.matched_documents`, to show their text in report.html.
+    comparison: of `evaluation.compare.compare_evaluations`. Without matplotlib no pictures.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("comparison.json", *(f"{name}.png" for name in PICTURES)):

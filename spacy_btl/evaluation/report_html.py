@@ -62,10 +62,10 @@ def render_html(
 ) -> str:
     """The complete page, to be written as UTF-8.
 
-    metrics, by_document: as of `spacy_btl.evaluation.evaluate`, with ``train_counts`` where they
+    metrics, by_document: as of `evaluation.evaluate`, with ``train_counts`` where they
     are known. documents: shown with their text, where they are given, in the order of
-    ``by_document``. comparison: of `spacy_btl.evaluation.compare.compare_evaluations`, in which the first
-    system is that of ``metrics``. pictures: of `spacy_btl.evaluation.plots`, "recall" and
+    ``by_document``. comparison: of `evaluation.compare.compare_evaluations`, in which the first
+    system is that of ``metrics``. pictures: of `evaluation.plots`, "recall" and
     "reliability", as far as there are any.
     """
     pictures = pictures or {}

@@ -1,0 +1,1 @@
+"""Neighbors as evidence: the training examples behind an entity, as text and as a page."""

@@ -2,7 +2,7 @@
 
 Pure Python: knows nothing of spaCy, of the model or of how neighbours are found. A model holds of
 a neighbour only the id of its document and its offset; text comes from a corpus, where one is
-given. `spacy_btl.explain.text` shows it in the terminal, `spacy_btl.explain.page` in a browser.
+given. `explain.text` shows it in the terminal, `explain.page` in a browser.
 """
 
 from collections import defaultdict

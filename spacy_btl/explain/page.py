@@ -1,6 +1,6 @@
 """The evidence for entities as one HTML page for readers of reports: no scripts, nothing loaded.
 
-Texts, labels and document ids are untrusted; `spacy_btl.util.templates` keeps them words.
+Texts, labels and document ids are untrusted; `util.templates` keeps them words.
 """
 
 from collections import Counter

@@ -1,6 +1,6 @@
 """Raw scores of entities to probabilities: a logistic regression fitted on held-out documents.
 
-With ``r`` the raw score of an entity of type k with n tokens (see `spacy_btl.labels.confidence`),
+With ``r`` the raw score of an entity of type k with n tokens (see `labels.confidence`),
 
     score = sigmoid(intercept + offset_k + slope * logit(r ** (1 / (n + 1)))).
 

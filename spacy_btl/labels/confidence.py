@@ -8,7 +8,7 @@ entity: same label, same bounds. The raw score of an entity of type k on the tok
 
 where the last factor says that the entity ends there; it is 1 at the end of the document. Tokens
 are not independent and classifiers are too sure, so raw scores come out too high;
-`spacy_btl.labels.calibration` makes probabilities of them.
+`labels.calibration` makes probabilities of them.
 
 On MACCROBAT, before any calibration, this product has a lower log loss than the geometric and the
 arithmetic mean and the minimum of the labels' probabilities, by the model and by neighbours, and
@@ -34,7 +34,7 @@ SMALLEST = float(np.finfo(np.float32).tiny)
 def span_scores(probabilities: Floats, spans: Sequence[Span]) -> Floats1d:
     """Raw scores in (0, 1] of spans that share one label a token; shape (n_spans,).
 
-    probabilities: (n_tokens, 1 + 2 * n_types), columns as in `spacy_btl.labels.bio`. A factor of 0, as
+    probabilities: (n_tokens, 1 + 2 * n_types), columns as in `labels.bio`. A factor of 0, as
         a vote of few neighbours often gives, counts as ``MIN_PROBABILITY``.
     spans: (start, end, index of the type), in any order; they may overlap.
 

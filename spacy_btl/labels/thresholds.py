@@ -38,7 +38,7 @@ def best_thresholds(
     """Threshold of each type that has gold or predicted entities; `is_kept` applies them.
 
     scores, types, correct: (n,) of the predicted entities, those of documents that neither model
-        nor calibration has seen (`spacy_btl.labels.calibration.cross_validated`).
+        nor calibration has seen (`labels.calibration.cross_validated`).
     n_gold_by_type: gold entities of each type in the same documents, found or not.
     objective: "f1" for the best strict F1 of the type, or a precision in (0, 1]: the lowest
         threshold that reaches it, and ``KEEP_NONE`` where none does.

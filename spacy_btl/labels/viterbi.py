@@ -34,7 +34,7 @@ def best_paths(
     """Most probable well-formed label sequence of each document.
 
     probabilities: one array (n_tokens, 1 + 2 * n_types) a document, rows that sum to 1, columns in
-        the order of `spacy_btl.labels.bio`.
+        the order of `labels.bio`.
     outside: one array (n_tokens,) a document, True where a token must be ``O`` (it belongs to an
         entity that another component has set, say).
 

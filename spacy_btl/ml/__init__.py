@@ -1,0 +1,1 @@
+"""The encoder and the head as Thinc layers."""

@@ -13,7 +13,7 @@ from spacy_transformers.data_classes import HFObjects
 from thinc.api import get_torch_default_device
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-# --- from encoders: Where pretrained encoder weights are found: a folder, an installed package, or the model hub."""
+# --- from encoders
 
 CHOICES = (
     "choose one of: a local folder that holds config.json, weights and tokenizer; an installed "
@@ -56,7 +56,7 @@ def find_encoder(name: str) -> str:
     return str(folders[0])
 
 
-# --- from huggingface: What encoders differ in, asked of the tokenizer and of the transformer themselves.
+# --- from huggingface
 
 # transformers has no types; these are all that is called of it by name.
 _load_tokenizer: Any = AutoTokenizer.from_pretrained

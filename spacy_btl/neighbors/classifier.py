@@ -11,7 +11,7 @@ import numpy.typing as npt
 from .brute import BruteSearch, Ints1d, KeySearch, SearchKind
 from .datastore import Datastore
 
-# --- from voting: Votes of the nearest neighbours of a query: how much each counts, and for which label.
+# --- from voting
 
 Floats2d = npt.NDArray[np.floating]
 AnyInts2d = npt.NDArray[np.integer[Any]]
@@ -50,7 +50,7 @@ def label_shares(labels: AnyInts2d, weights: Floats2d, n_labels: int) -> Floats2
     return shares.reshape(shape).astype(np.float32)
 
 
-# --- from search_kinds: Which search of the nearest keys there is, by its name in the configuration."""
+# --- from search_kinds
 
 
 def make_search(
@@ -79,7 +79,7 @@ def make_search(
     raise ValueError(f"no search {kind!r}; choose auto, brute, pruned or torch")
 
 
-# --- from neighbors: Classification of vectors by their nearest neighbours in a datastore of labelled keys.
+# --- from neighbors
 
 Ints2d = npt.NDArray[np.int64]
 Metric = Literal["euclidean", "cosine"]
@@ -111,8 +111,8 @@ class KNearestNeighbors:
     """Vote of the ``n_neighbors`` nearest keys; without a datastore it has none to ask.
 
     metric: "euclidean", or "cosine": the distance between vectors scaled to length 1.
-    votes, temperature: what each vote counts for, see `spacy_btl.neighbors.classifier.vote_weights`.
-    search: "auto", or one of `spacy_btl.neighbors.classifier`; all are exact. "auto" searches on the GPU
+    votes, temperature: what each vote counts for, see `neighbors.classifier.vote_weights`.
+    search: "auto", or one of `neighbors.classifier`; all are exact. "auto" searches on the GPU
         where the pipeline computes on one.
 
     With the defaults, the label with most votes is that of scikit-learn's

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .checked_file import array_to_texts, pack, texts_to_array, unpack
 
-# --- from datastore_checks: What a datastore is made of: names that stand once, whole numbers in their range, its arrays."""
+# --- from datastore_checks
 
 Array = npt.NDArray[Any]
 
@@ -85,7 +85,7 @@ def joined(old: Array, new: npt.ArrayLike) -> Array:
     return np.concatenate((old, new)) if len(old) else new
 
 
-# --- from datastore: Labelled keys with their provenance: what a token is compared with, and where that came from.
+# --- from datastore
 
 Array = npt.NDArray[Any]
 Floats2d = npt.NDArray[np.float32]
@@ -309,7 +309,7 @@ class Datastore:
         )
 
     def to_bytes(self) -> bytes:
-        """A safetensors file with a checksum (`spacy_btl.neighbors.checked_file`)."""
+        """A safetensors file with a checksum (`neighbors.checked_file`)."""
         metadata = {"fingerprint": self.fingerprint, "key_kind": self.key_kind}
         return pack(self._arrays(), metadata, kind=KIND, version=VERSION)
 

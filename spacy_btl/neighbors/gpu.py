@@ -52,7 +52,7 @@ class TorchSearch:
         self.kept = first_copies(self.keys, MOST_NEIGHBORS)
         self.centre = self.keys[:: max(1, len(keys) // ROWS)].mean(axis=0, dtype=np.float64)
         self.slack = slack(self.keys.shape[1] + 2)
-        # (x, (1 - slack) |x|^2, 1), as in `spacy_btl.neighbors.index`, of keys less their centre.
+        # (x, (1 - slack) |x|^2, 1), as in `neighbors.index`, of keys less their centre.
         self.lifted = torch.ones(len(self.kept), self.keys.shape[1] + 2, device=self.device)
         for start in range(0, len(self.kept), ROWS):
             rows = self.kept[start : start + ROWS]

@@ -1,4 +1,4 @@
-"""Index of keys for `spacy_btl.neighbors.pruned`: projection, anchors, and lists of near keys.
+"""Index of keys for `neighbors.pruned`: projection, anchors, and lists of near keys.
 
 Pure arrays. What is compared here are bounds of distances, and every bound leaves room for the
 rounding of float32, so that no key is lost that belongs to the nearest.
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# --- from search_threads: Threads for many small matrix products: one product a thread, many at the same time."""
+# --- from search_threads
 
 
 def usable_threads() -> int:
@@ -25,7 +25,7 @@ def usable_threads() -> int:
 
     torch knows ``OMP_NUM_THREADS`` (which Ray and joblib set in their workers), what the program
     has set with ``torch.set_num_threads``, and that a forked process has one
-    (`spacy_btl.ml.forking`). Never more than the CPUs that the process may use, and one in a process
+    (`ml.forking`). Never more than the CPUs that the process may use, and one in a process
     that `multiprocessing` has started: others work beside it.
     """
     if multiprocessing.parent_process() is not None:
@@ -94,7 +94,7 @@ def _controller() -> Any:
     return ThreadpoolController()
 
 
-# --- from search_index: Index of keys for `spacy_btl.neighbors.pruned`: projection, anchors, and lists of near keys.
+# --- from search_index
 
 Floats1d = npt.NDArray[np.floating[Any]]
 Floats2d = npt.NDArray[np.floating[Any]]

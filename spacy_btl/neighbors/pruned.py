@@ -2,14 +2,14 @@
 
 Pure numpy. The work is done in four steps, each for the queries that the one before leaves open:
 
-1. An anchor near to the query and the list of keys around it (`spacy_btl.neighbors.pruned`) bound the
+1. An anchor near to the query and the list of keys around it (`neighbors.pruned`) bound the
    distance of the k-th neighbour from above. By the triangle inequality, every key that is not
    listed lies at least ``reach - |q - anchor|`` away: where that and the nearest listed key of
    another label exceed the bound, all k neighbours have the label of the anchor.
-2. Blocks of keys (`spacy_btl.neighbors.index`) that may hold a key within the bound, but for those of
+2. Blocks of keys (`neighbors.index`) that may hold a key within the bound, but for those of
    the anchor's label: where no key of another label is found within, the vote is unanimous, too.
 3. The blocks of the anchor's label.
-4. Exact distances of what is left (`spacy_btl.neighbors.pairs`).
+4. Exact distances of what is left (`neighbors.pairs`).
 
 `PrunedSearch.kneighbors` takes steps 2 to 4 for every query.
 """
@@ -47,7 +47,7 @@ from .index import (
 )
 from .pairs import NearestPairs
 
-# --- from search_lists: Lists of the keys around each anchor of an index, which decide a unanimous vote at once."""
+# --- from search_lists
 
 ELECTORS = 17
 """Keys nearest to an anchor that choose its label."""
@@ -133,7 +133,7 @@ def list_surroundings(
     return [each for some in found for each in some]
 
 
-# --- from search_pruned: Exact search of the k nearest keys that looks at few of them.
+# --- from search_pruned
 
 MOST_NEIGHBORS = 64
 """A larger k is left to `BruteSearch`."""

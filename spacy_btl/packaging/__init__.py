@@ -1,0 +1,1 @@
+"""Save, load, seal, measure and describe a pipeline that is shipped."""

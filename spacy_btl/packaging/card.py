@@ -1,4 +1,4 @@
-"""The facts of a model card, as JSON values; `spacy_btl.packaging.card_text` makes Markdown of them.
+"""The facts of a model card, as JSON values; `packaging.card_text` makes Markdown of them.
 
 Plain values in, plain values out.
 """

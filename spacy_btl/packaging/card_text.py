@@ -1,4 +1,4 @@
-"""The model card as Markdown, from the facts that `spacy_btl.packaging.card` collects.
+"""The model card as Markdown, from the facts that `packaging.card` collects.
 
 It has no YAML front matter: what pushes a wheel to a model hub (spacy-huggingface-hub) writes that
 itself, from ``meta.json``, before the README.

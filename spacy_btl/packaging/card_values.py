@@ -13,7 +13,7 @@ from .saving import without_training_texts
 
 
 def pipeline_values(nlp: Language) -> dict[str, Any]:
-    """What `spacy_btl.packaging.card.card_facts` wants to know of a pipeline that was just loaded.
+    """What `packaging.card.card_facts` wants to know of a pipeline that was just loaded.
 
     Raises ValueError where it has not one component ``btl_knn_ner``.
     """

@@ -51,7 +51,7 @@ def load_pipeline(model: Path) -> Language:
     return spacy.load(model)
 
 
-# --- from privacy: A pipeline without the words of its training texts.
+# --- from privacy
 
 
 def without_training_texts(nlp: Language) -> Language:

@@ -20,7 +20,7 @@ from .state import Logits
 
 
 class BtlKnnNer(NeighborNer):
-    """Named entity recognition that can be trained; see `spacy_btl.pipeline.state` for its settings."""
+    """Named entity recognition that can be trained; see `pipeline.state` for its settings."""
 
     def add_label(self, label: str) -> int:
         """Add an entity type before initialization; 1 if it is new, else 0.
@@ -160,11 +160,11 @@ class BtlKnnNer(NeighborNer):
         return loss, ops.unflatten(d_logits, [len(doc) for doc in docs])
 
     def fit_neighbors(self, examples: Iterable[Example], **settings: Any) -> int:
-        """Let the labelled tokens of these examples vote; see `spacy_btl.pipeline.fitting`."""
+        """Let the labelled tokens of these examples vote; see `pipeline.fitting`."""
         return fitting.fit_neighbors(self, examples, **settings)
 
     def add_examples(self, examples: Iterable[Example], **settings: Any) -> editing.Edit:
-        """Let the labelled tokens of further examples vote too; see `spacy_btl.pipeline.editing`."""
+        """Let the labelled tokens of further examples vote too; see `pipeline.editing`."""
         return editing.add_examples(self, examples, **settings)
 
     def remove_documents(self, documents: Iterable[str]) -> int:

@@ -15,7 +15,7 @@ from ..neighbors.datastore import Datastore
 from .fitting import TokenKeys, collect_keys
 from .prediction import NeighborNer
 
-# --- from contradiction: Stored keys outside of all entities that further examples contradict.
+# --- from contradiction
 
 Floats1d = npt.NDArray[np.floating]
 Floats2d = npt.NDArray[np.floating]
@@ -80,7 +80,7 @@ def _nearest(a: Floats2d, b: Floats2d, block: int, *, apart: Ints1d | None = Non
     return result
 
 
-# --- from editing: Change a component's neighbours after they were fitted; the weights stay as they are."""
+# --- from editing
 
 Array = Any
 

@@ -34,7 +34,7 @@ class Found(NamedTuple):
 
     @property
     def entities(self) -> list[Entity]:
-        """Type and characters of each span, as `spacy_btl.scoring.scores` takes them."""
+        """Type and characters of each span, as `scoring.scores` takes them."""
         return [entity_of(span) for span in self.spans]
 
     def calibrate(self, calibration: ScoreCalibration) -> "Found":

@@ -66,7 +66,7 @@ class NeighborNer(ComponentState):
             write_scores(doc, self.scores_key, found)
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Annotate a stream, batch by batch; see `spacy_btl.pipeline.streaming` for what fails."""
+        """Annotate a stream, batch by batch; see `pipeline.streaming` for what fails."""
         for docs in util.minibatch(stream, batch_size):  # type: ignore[no-untyped-call]
             yield from annotated(self, docs)
 

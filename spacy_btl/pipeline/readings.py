@@ -27,7 +27,7 @@ from ..labels.viterbi import best_paths
 from ..training.binary_token_labels import BinaryTokenLabels, TokenLoss
 from .entities import Found
 
-# --- from annotations: Between label columns and spaCy's annotation: gold labels out of examples, entities into docs."""
+# --- from annotations
 
 Ints1d = npt.NDArray[np.int64]
 
@@ -106,7 +106,7 @@ def add_entities(doc: Doc, spans: Sequence[Span]) -> None:
     doc.set_ents([*doc.ents, *spans], blocked=[doc[i : i + 1] for i in blocked], default="outside")
 
 
-# --- from readings: Two ways to read entities as labels and labels as entities: flat, and one layer a type.
+# --- from readings
 
 Array = Any
 

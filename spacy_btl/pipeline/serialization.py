@@ -1,6 +1,6 @@
 """Saving a component part by part: to bytes and to a folder, with ``exclude``.
 
-Both carry checksums of the parts (for a folder see `spacy_btl.packaging.seal`), which are looked at before
+Both carry checksums of the parts (for a folder see `packaging.seal`), which are looked at before
 anything else. What was saved without any is read as it is.
 """
 

@@ -17,7 +17,7 @@ from spacy.pipeline.tok2vec import Tok2VecListener
 from spacy.tokens import Doc
 from thinc.api import Model
 
-# --- from fingerprint: A fingerprint of a model's weights, to tell whether stored vectors were made by them."""
+# --- from fingerprint
 
 AnyModel = Model[Any, Any]
 
@@ -61,7 +61,7 @@ def _walk(model: AnyModel, substitutes: Mapping[AnyModel, AnyModel]) -> Iterator
             yield node
 
 
-# --- from listeners: Encoders that a component shares with others: a listener in its model stands for one of them.
+# --- from listeners
 
 AnyModel = Model[Any, Any]
 

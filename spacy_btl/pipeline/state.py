@@ -36,7 +36,7 @@ class ComponentState(SavedByParts):
     model: documents to logits (n_tokens, 1 + 2 * n_types) each.
     loss: logits and labels to gradient and loss; it also reads logits as probabilities.
     class_weights: how the loss weighs the labels; None for no weights.
-    neighbors: classifies keys once it has a datastore (`spacy_btl.pipeline.fitting`); until then, and again
+    neighbors: classifies keys once it has a datastore (`pipeline.fitting`); until then, and again
         after any update of the weights, the model's own probabilities decide.
     keys: what is searched: the logits, or the hidden states before the last layer.
     neighbor_weight: share of the neighbours in the label probabilities, the rest is the model's:

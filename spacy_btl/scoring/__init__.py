@@ -1,0 +1,1 @@
+"""Gold and predicted entities: pairs, counts, scores, intervals and tests."""

@@ -1,7 +1,7 @@
 """What a document contributes to every score: a few counts, as JSON values and as arrays.
 
 A run stores them once, and every score, its interval and its comparison with another run can be
-computed later, without the documents (`spacy_btl.scoring.scores`, `spacy_btl.scoring.statistics`). They hold labels
+computed later, without the documents (`scoring.scores`, `scoring.statistics`). They hold labels
 and numbers, no text and no offset. Pure Python and arrays; an entity is (label, fragments).
 """
 
@@ -32,7 +32,7 @@ def document_counts(
     tokens: characters (start, end) of the tokens that are scored, ascending and apart.
 
     Returns ``spans``: for each label the gold, the predicted and the strictly correct entities;
-    ``pairs``: as `spacy_btl.scoring.matching.count_matches`; ``tokens``: the gold, the predicted and the
+    ``pairs``: as `scoring.matching.count_matches`; ``tokens``: the gold, the predicted and the
     correct tokens of each label, ``OUTSIDE`` ("") being the label of those without any.
 
     A token has the labels of all entities with which it shares a character, so it may have several:
@@ -71,7 +71,7 @@ def count_tables(*systems: Sequence[DocumentCounts]) -> tuple[list[str], list[Fl
     systems: the counts of the same documents, in the same order.
 
     Returns the labels that occur, sorted, and a table (n_documents, width) for each system, with
-    the columns that `spacy_btl.scoring.scores.split_counts` tells. Raises ValueError where the documents of
+    the columns that `scoring.scores.split_counts` tells. Raises ValueError where the documents of
     two systems are not the same.
     """
     every = [document for documents in systems for document in documents]

@@ -9,7 +9,7 @@ through the predictions in their order instead, so that one of the wrong type ma
 entity that a later one has the type of; its exact scores, and its type scores summed over single
 types, are those of this module on flat documents.
 
-Pure Python; an entity is (label, fragments), as in `spacy_btl.scoring.scores`, with fragments in ascending
+Pure Python; an entity is (label, fragments), as in `scoring.scores`, with fragments in ascending
 order. What stands twice in a document counts once.
 """
 

@@ -81,7 +81,7 @@ def scored_tokens(example: Example, spans_key: str | None = None) -> list[Offset
 
 
 def example_counts(example: Example, spans_key: str | None = None) -> DocumentCounts:
-    """What a document contributes to every score, as `spacy_btl.scoring.counts.document_counts`."""
+    """What a document contributes to every score, as `scoring.counts.document_counts`."""
     gold = gold_entities(example.reference, spans_key)
     tokens = scored_tokens(example, spans_key)
     every = predicted_entities(example.predicted, spans_key)
@@ -95,7 +95,7 @@ def example_counts(example: Example, spans_key: str | None = None) -> DocumentCo
 def score_ner(
     examples: Iterable[Example], *, spans_key: str | None = None, **kwargs: Any
 ) -> dict[str, Any]:
-    """All scores of `spacy_btl.scoring.scores`, at span (``ents_...``) and at token level (``token_...``).
+    """All scores of `scoring.scores`, at span (``ents_...``) and at token level (``token_...``).
 
     All compare the entities of ``doc.ents``, or of ``doc.spans[spans_key]``, with those of the
     original annotation by their characters (`gold_entities`), so prediction and reference may have

@@ -7,12 +7,12 @@ by its key which level it is of; figures of different levels are not comparable:
 ``ents_macro_p``, ``ents_macro_r``, ``ents_macro_f``: strict, mean over the types that have gold.
 ``ents_per_type``: strict, by type.
 ``ents_exact_...``: bounds alone. ``ents_partial_...``: the same, and a half for pairs that overlap.
-``ents_type_...``: label, and a character shared. All three are micro; see `spacy_btl.scoring.matching`.
+``ents_type_...``: label, and a character shared. All three are micro; see `scoring.matching`.
 ``token_macro_r``: unweighted accuracy, the mean recall of the types that have gold tokens;
 ``token_macro_r_with_o``: with ``O`` as one more class. ``token_macro_f``: mean F1 of those types.
-``token_micro_f``: without ``O``. See `spacy_btl.scoring.counts` for what a token counts for.
+``token_micro_f``: without ``O``. See `scoring.counts` for what a token counts for.
 
-Every score is a function of counts that are summed over documents: `spacy_btl.scoring.statistics` draws on
+Every score is a function of counts that are summed over documents: `scoring.statistics` draws on
 that. Pure arrays.
 """
 
@@ -89,7 +89,7 @@ def strict_span_scores(
 def corpus_scores(labels: Sequence[str], sums: Floats) -> dict[str, Any]:
     """All scores, as JSON values, from the counts of documents summed up.
 
-    labels, sums: as of `spacy_btl.scoring.counts.count_tables`, ``sums`` of shape (width,).
+    labels, sums: as of `scoring.counts.count_tables`, ``sums`` of shape (width,).
 
     Returns `FIGURES` and ``ents_per_type``, each None where it is not defined, for want of gold.
     """
@@ -119,7 +119,7 @@ def figures(sums: Floats) -> dict[str, Floats]:
 
 
 def figure_array(sums: Floats) -> Floats:
-    """`figures` as one array (..., len(FIGURES)), for `spacy_btl.scoring.statistics`."""
+    """`figures` as one array (..., len(FIGURES)), for `scoring.statistics`."""
     found = figures(sums)
     return np.stack([found[key] for key in FIGURES], axis=-1)
 

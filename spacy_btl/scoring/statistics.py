@@ -4,10 +4,10 @@ A document is a vector of counts, and a score a function of summed vectors, so t
 drawn documents serves every score. Documents are what is drawn, because the entities of one are not
 independent. Pure arrays:
 
-counts: (n_documents, width), as `spacy_btl.scoring.counts.count_tables` gives; the tables of several seeds
+counts: (n_documents, width), as `scoring.counts.count_tables` gives; the tables of several seeds
     of one system may be added first.
 score: from summed counts (n, width) to figures (n, n_figures), such as
-    `spacy_btl.scoring.scores.figure_array`. Not a number where a figure is not defined.
+    `scoring.scores.figure_array`. Not a number where a figure is not defined.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,6 +1,6 @@
 """What the counts of documents come to: scores by name, their intervals, one system and another.
 
-Everything takes lists of `spacy_btl.scoring.counts.document_counts`, as a run stores them, and gives JSON
+Everything takes lists of `scoring.counts.document_counts`, as a run stores them, and gives JSON
 values.
 """
 
@@ -17,7 +17,7 @@ Interval = list[float]
 
 
 def score_documents(documents: Sequence[DocumentCounts]) -> dict[str, Any]:
-    """All scores of these documents together, as `spacy_btl.scoring.scores.corpus_scores`."""
+    """All scores of these documents together, as `scoring.scores.corpus_scores`."""
     labels, (table,) = count_tables(documents)
     return corpus_scores(labels, table.sum(axis=0))
 
@@ -33,7 +33,7 @@ def score_intervals(
 
     ``ents_per_type`` has those of p, r and f for each label: ``{"Age": {"p": [0.8, 1.0], ...}}``.
     What is not defined has no key; empty without gold. How they are made, and what the arguments
-    mean, is told by `spacy_btl.scoring.statistics.bootstrap_intervals`.
+    mean, is told by `scoring.statistics.bootstrap_intervals`.
     """
     labels, (table,) = count_tables(documents)
     if not documents:
@@ -57,9 +57,9 @@ def compare_systems(
 ) -> dict[str, Any]:
     """The first system less the second, on the same documents in the same order, by score.
 
-    For each of `spacy_btl.scoring.scores.FIGURES`: ``first`` and ``second`` (the scores), ``difference``,
+    For each of `scoring.scores.FIGURES`: ``first`` and ``second`` (the scores), ``difference``,
     ``interval`` of it, ``effect`` (in standard deviations of what documents contribute) and ``p``
-    (of the paired permutation test), as `spacy_btl.scoring.statistics.compare`. ``ents_per_type`` has the
+    (of the paired permutation test), as `scoring.statistics.compare`. ``ents_per_type`` has the
     same of the strict F1 of each type with gold, and ``p_holm``, corrected for the number of types.
     What is not defined is None. Errors as `count_tables` and `compare`.
     """

@@ -1,7 +1,7 @@
 """Token-level losses as Thinc losses: all labels at once (ATL) and Binary Token Labels (BTL).
 
-`spacy_btl.training.losses` says what logits and labels are. Columns belong to the entity types in the
-way of ``scheme``: "bio" (two columns a type, as in `spacy_btl.labels.bio`) or "io" (one).
+`training.losses` says what logits and labels are. Columns belong to the entity types in the
+way of ``scheme``: "bio" (two columns a type, as in `labels.bio`) or "io" (one).
 
 BTL (Rehman, Zhang, Yang 2024, arXiv 2409.03238) copies each batch once for each entity type; a
 copy holds its own type beside ``O``. The copies share their input and so their logits: with ``T_k``
@@ -31,7 +31,7 @@ from .losses import (
 )
 from .paper import seen_over_copies, without_prior
 
-# --- from losses_layers: Binary Token Labels where entities of unlike types may overlap: every copy has labels of its own.
+# --- from losses_layers
 
 
 def layer_log_softmax(logits: Array, n_types: int) -> Array:
@@ -87,7 +87,7 @@ def layered_loss(
     return gradient, float(loss)
 
 
-# --- from losses: Token-level losses as Thinc losses: all labels at once (ATL) and Binary Token Labels (BTL).
+# --- from losses
 
 
 OtherClasses = Literal["outside", "mask"]
@@ -109,7 +109,7 @@ class BinaryTokenLabels(TokenLoss):
     reduction: divide each copy by the sum of its weights ("weights"), by its number of tokens
         ("mean"), or by nothing ("sum").
     scheme: how columns belong to types, "bio" or "io".
-    copies_from: who makes the copies: this loss, of every batch, or `spacy_btl.training.paper`, whose
+    copies_from: who makes the copies: this loss, of every batch, or `training.paper`, whose
         batches are one copy each. Only the reading of "all" differs.
     tau: logit adjustment of every copy, see `TokenLoss`: 0 or more, and 0 under "all", where all
         copies but one tell a token ``O`` and the shares of the labels are no prior.
@@ -153,7 +153,7 @@ class BinaryTokenLabels(TokenLoss):
         """Gradient (n_tokens, n_labels) with respect to the logits, and loss.
 
         truths: labels (n_tokens,), or where `has_layers` layer labels (n_tokens, n_types) as
-            `spacy_btl.training.binary_token_labels` has them. Raises ValueError where they do not fit.
+            `training.binary_token_labels` has them. Raises ValueError where they do not fit.
         """
         if truths.ndim != 2:
             return super().__call__(guesses, truths)

@@ -21,7 +21,7 @@ from ..labels.bio import MISSING, column_types
 from ..util.checks import above_0, at_least_0, one_of
 from .losses import Array, Reduction, TokenLoss, array_module, check_labels, to_texts
 
-# --- from forward_backward: Sums over all label sequences of a chain, by forward-backward. Pure arrays."""
+# --- from forward_backward
 
 Floats = npt.NDArray[np.float64]
 Ints1d = npt.NDArray[np.int64]
@@ -88,7 +88,7 @@ def _log_matmul(logs: Floats, factors: Floats) -> Floats:
     return np.asarray(np.log(scaled @ factors) + top)
 
 
-# --- from crf: A linear-chain conditional random field over BIO columns, as a loss to compare with.
+# --- from crf
 
 
 class CrfLoss(TokenLoss):

@@ -1,6 +1,6 @@
 """The copies of Binary Token Labels as batches of their own: the method to the letter.
 
-`spacy_btl.training.binary_token_labels.BinaryTokenLabels` sums the copies of a batch into one optimizer step. Here each
+`BinaryTokenLabels` sums the copies of a batch into one optimizer step. Here each
 copy is a batch, and so a step of its own under a plain ``spacy train``: with K entity classes in a
 batch, K forward passes and K updates. The losses that learn from such a copy what the summed loss
 takes from it are `AllTokenLabels` (all columns compete: ``softmax = "all"``) and
@@ -20,7 +20,7 @@ from spacy.training.batchers import configure_minibatch_by_words
 from ..labels.bio import OUTSIDE
 from .losses import Array, array_module, softmax
 
-# --- from losses_prior: The prior that Binary Token Labels with all columns competing teach, and how it is taken out.
+# --- from losses_prior
 
 
 def without_prior(logits: Array, seen: Array) -> Array:
@@ -69,7 +69,7 @@ def seen_over_copies(seen: Array, label_counts: Array, mask_others: bool) -> Arr
     return np.stack((label_counts, own, told_outside * per_token))
 
 
-# --- from batcher: The copies of Binary Token Labels as batches of their own: the method to the letter.
+# --- from batcher
 
 Batcher = Callable[[Iterable[Example]], Iterable[list[Example]]]
 Classes = Literal["present", "all"]

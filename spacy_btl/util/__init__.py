@@ -1,0 +1,1 @@
+"""Small helpers that every room may use: texts, checks, files, templates and array types."""

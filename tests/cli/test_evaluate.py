@@ -8,10 +8,10 @@ import pytest
 import spacy
 from spacy.cli._util import app as spacy_app
 from spacy.tokens import DocBin
-from test_report_html import check
 from typer.testing import CliRunner
 
 from spacy_btl.evaluation import plots as report_plots
+from tests.evaluation.test_report_html import check
 from tests.helpers.sentences import make_examples
 
 FILES = ["documents.jsonl", "metrics.json", "report.html", "report.md"]

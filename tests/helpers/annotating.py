@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import spacy
-from conftest import make_examples
 from spacy.tokens import DocBin
 from spacy.util import fix_random_seed
 
 from spacy_btl.brat import standoff as brat
 from spacy_btl.pipeline.component import component_of
+from tests.helpers.sentences import make_examples
 
 SENTENCES = ["She took warfarin", "No fever", "He had chest pain and fever", "5 mg of aspirin"]
 RECORDS = [(f"d{i}", " . ".join(SENTENCES[i % 4 : i % 4 + i % 3])) for i in range(23)]

@@ -6,7 +6,11 @@ from itertools import product
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from test_losses import (
+
+from spacy_btl.training.binary_token_labels import BinaryTokenLabels
+from spacy_btl.training.class_weights import ClassWeights
+from spacy_btl.training.losses import AllTokenLabels
+from tests.training.test_losses import (
     LOSSES,
     REDUCTIONS,
     SETTINGS,
@@ -15,10 +19,6 @@ from test_losses import (
     every_setting,
     options,
 )
-
-from spacy_btl.training.binary_token_labels import BinaryTokenLabels
-from spacy_btl.training.class_weights import ClassWeights
-from spacy_btl.training.losses import AllTokenLabels
 
 
 @pytest.fixture(params=LOSSES, ids=lambda loss: "-".join(options(loss).values()))

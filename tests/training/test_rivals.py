@@ -9,12 +9,12 @@ import srsly
 import torch
 from hypothesis import given, settings
 from scipy.optimize import minimize
-from test_losses import HAND_MADE, REDUCTIONS, WEIGHTS, batches
 
 from spacy_btl.labels.bio import MISSING
 from spacy_btl.training.losses import AllTokenLabels, LogitAdjustment
 from spacy_btl.training.rivals import DiceLoss, FocalLoss, MajorityOrMinority
 from tests.helpers.sentences import make_examples
+from tests.training.test_losses import HAND_MADE, REDUCTIONS, WEIGHTS, batches
 
 COUNTS = [50, 10, 0, 3, 1]  # of the training data; the third label has no token
 
