@@ -37,7 +37,7 @@ def _torch_kept() -> Iterator[None]:
 
     cudnn = torch.backends.cudnn
     flags = cudnn.deterministic, cudnn.benchmark
-    has_gpu_states = torch.cuda.is_initialized()
+    has_gpu_states = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     gpus = range(torch.cuda.device_count()) if has_gpu_states else ()
     try:
         with torch.random.fork_rng(devices=gpus, device_type="cuda"):
