@@ -11,9 +11,9 @@ from spacy.language import Language
 from spacy.training import Example
 
 from experiments.documents import name_of
+from experiments.files import write_atomically
 from spacy_btl.evaluation.evaluate import read_examples
 from spacy_btl.labels.bio import labels_to_spans
-from spacy_btl.neighbors.checked_file import write_atomically
 from spacy_btl.pipeline.component import BtlKnnNer, component_of
 from spacy_btl.pipeline.entities import Found
 from spacy_btl.pipeline.tuning import Dev, Setting, best, grid

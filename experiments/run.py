@@ -20,10 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from experiments import corpora, predictions, systems
+from experiments.files import write_atomically
 from experiments.plan import Plan, Run, chosen, read_plan
 from experiments.record import write_record
 from spacy_btl.annotate.file_lock import locked
-from spacy_btl.neighbors.checked_file import write_atomically
 
 HERE = Path(__file__).parent
 

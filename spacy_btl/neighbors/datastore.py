@@ -1,104 +1,46 @@
-"""Labelled keys with their provenance: what a token is compared with, and where that came from.
+"""Labeled keys of training tokens with their provenance, and the file that contains them.
 
-Pure arrays: knows nothing of spaCy or of what made the keys. A key is the vector of one training
-token. Its label, its document and its place there are kept, its text is not.
+Arrays only: nothing here knows of spaCy or of what made the keys. A key is the vector of one
+training token. Its label, its document and its place there are kept; its text is not.
+
+A file is the SHA-256 of all bytes that follow (32 bytes), then a safetensors file with the arrays,
+whose header contains everything else as one JSON string. The digest is compared before anything is
+parsed, so that changed, missing or added bytes are found first. It finds damage; it does not prove
+who wrote the file.
 """
 
 import difflib
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
-from .checked_file import array_to_texts, pack, texts_to_array, unpack
+from ..util.arrays import AnyArray, Bools1d, Float32s2d, Ints1d
 
-# --- from datastore_checks
+Scalar = TypeVar("Scalar", bound=np.generic)
 
-Array = npt.NDArray[Any]
+VERSION = 2
+"""Of the file's format. Version 1 was not a digest followed by a safetensors file."""
 
+MAX_HEADER = 100_000_000
+"""Bytes of a header that safetensors reads back."""
 
-def distinct(what: str, names: Iterable[str]) -> tuple[str, ...]:
-    """The names; ValueError where one is no text, is empty, stands twice, or cannot be saved."""
-    names = tuple(names)
-    if wrong := [name for name in names if not isinstance(name, str) or not name]:
-        raise ValueError(f"{wrong[0]!r} in {what} is no name: each must be a text, not empty")
-    if len(set(names)) < len(names):
-        twice = [name for name, count in Counter(names).items() if count > 1]
-        raise ValueError(f"twice in {what}: {quoted(twice)}")
-    try:
-        texts_to_array(names)
-    except ValueError as error:
-        raise ValueError(f"in {what}, {error}") from None
-    return names
-
-
-def quoted(names: Sequence[str]) -> str:
-    """A few names, for a message."""
-    more = len(names) - 3
-    return ", ".join(map(repr, names[:3])) + (f" and {more} more" if more > 0 else "")
-
-
-def one_each(names: str | Sequence[str], n: int) -> list[str]:
-    """A name for each of n keys, from one for all of them or from as many."""
-    return [names] * n if isinstance(names, str) else list(names)
-
-
-def positions(names: Iterable[str]) -> dict[str, int]:
-    """Index of each name."""
-    return {name: i for i, name in enumerate(names)}
-
-
-def float32(keys: npt.ArrayLike) -> npt.NDArray[np.float32]:
-    """The keys as float32; what is too large becomes infinite."""
-    with np.errstate(over="ignore"):  # infinities are found later, with those that were there
-        return np.asarray(keys, dtype=np.float32)
-
-
-def checked_indices(values: npt.ArrayLike, name: str, below: int, dtype: type = np.int64) -> Array:
-    """Whole numbers from 0 to below a bound, along one axis."""
-    array = np.asarray(values)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise ValueError(
-            f"{name} must be whole numbers along one axis, not {array.dtype} {array.shape}"
-        )
-    if array.size and not 0 <= int(array.min()) <= int(array.max()) < below:
-        raise ValueError(
-            f"{name} must lie from 0 to below {below}, but lie from {array.min()} to {array.max()}"
-        )
-    return array.astype(dtype, copy=False)
-
-
-def read_only(array: Array) -> Array:
-    """The same numbers under a name of their own, through which they cannot be changed."""
-    view = np.asarray(array).view()
-    view.setflags(write=False)
-    return view
-
-
-def joined(old: Array, new: npt.ArrayLike) -> Array:
-    """Both behind each other, in the type of the old; without a copy where that is empty."""
-    new = np.asarray(new, dtype=old.dtype)
-    return np.concatenate((old, new)) if len(old) else new
-
-
-# --- from datastore
-
-Array = npt.NDArray[Any]
-Floats2d = npt.NDArray[np.float32]
-Ints1d = npt.NDArray[np.int64]
-
-KIND, VERSION = "datastore", 1
+_DIGEST_BYTES = hashlib.sha256().digest_size
 _EXTRA = "extra."  # before the name of an extra array in a file
-_DTYPES: dict[str, type] = {
-    "keys": np.float32,
+_INDEX_DTYPES: dict[str, type[np.integer]] = {
     "labels": np.int64,
     "document_of_key": np.int32,
     "offsets": np.int64,
 }
+_DTYPES: dict[str, type[np.generic]] = {"keys": np.float32, **_INDEX_DTYPES}
 
 
 class Source(NamedTuple):
@@ -111,24 +53,28 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Datastore:
-    """Labelled keys of training tokens. A value: `added` and `removed` give a new one.
+    """Labeled keys of training tokens. A value: `added` and `removed` return a new one.
 
-    keys: shape (n_keys, width).
-    labels: shape (n_keys,), indices into ``label_names``.
-    label_names: what the labels stand for ("O", "B-Age", ...), each once.
-    documents: ids of the documents that have keys, each once, in order of first appearance.
-    document_of_key: shape (n_keys,), indices into ``documents``.
-    offsets: shape (n_keys,), where each token starts, in characters from the document's start.
-    fingerprint: of what made the keys, to tell keys of another model; not looked at here.
-    key_kind: what the keys are ("logits", "hidden"); not looked at here.
-    extras: further arrays that belong to the labels, by name; not looked at here.
+    Arrays of the right type are not copied. They are read-only here, and must not be changed
+    through other names.
 
-    Arrays of the right type are taken as they are, not copied, and are read-only here: do not
-    change them through other names. Raises ValueError where they do not fit each other, where a key
-    is not finite, and for an index out of range.
+    Attributes:
+        keys: (n_keys, width).
+        labels: (n_keys,), indices into ``label_names``.
+        label_names: Names of the labels ("O", "B-Age", ...), each once.
+        documents: Ids of the documents that have keys, each once, in order of first appearance.
+        document_of_key: (n_keys,), indices into ``documents``.
+        offsets: (n_keys,), where each token starts, in characters from the document's start.
+        fingerprint: Identifies the weights that made the keys; not interpreted here.
+        key_kind: What the keys are ("logits", "hidden"); not interpreted here.
+        extras: Further arrays that belong to the labels, by name; not interpreted here.
+
+    Raises:
+        ValueError: If the fields do not fit each other, a key is not finite, an index is out of
+            range, or a name is empty, given twice or not Unicode.
     """
 
-    keys: Floats2d
+    keys: Float32s2d
     labels: Ints1d
     label_names: tuple[str, ...]
     documents: tuple[str, ...]
@@ -136,54 +82,45 @@ class Datastore:
     offsets: Ints1d
     fingerprint: str
     key_kind: str
-    extras: Mapping[str, Array] = field(default_factory=dict)
+    extras: Mapping[str, AnyArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        checked: dict[str, Any] = {
-            "label_names": distinct("label_names", self.label_names),
-            "documents": distinct("documents", self.documents),
-            "extras": {name: read_only(array) for name, array in self.extras.items()},
-        }
-        keys = float32(self.keys)
+        label_names = _distinct("label_names", self.label_names)
+        documents = _distinct("documents", self.documents)
+        for name, text in (("fingerprint", self.fingerprint), ("key_kind", self.key_kind)):
+            if not isinstance(text, str):
+                raise ValueError(f"{name} must be a text, not {type(text).__name__}")
+            _check_unicode(name, text)
+        keys = _as_float32(self.keys)
         if keys.ndim != 2 or not keys.shape[1]:
             raise ValueError(f"keys must have the shape (n_keys, width), not {keys.shape}")
-        for name, below in (
-            ("labels", len(checked["label_names"])),
-            ("document_of_key", len(checked["documents"])),
-            ("offsets", 2**63),
-        ):
-            values = checked_indices(getattr(self, name), name, below, _DTYPES[name])
+        checked: dict[str, object] = {
+            "label_names": label_names,
+            "documents": documents,
+            "keys": _read_only(keys),
+            "extras": {name: _extra(name, array) for name, array in self.extras.items()},
+        }
+        limits = {
+            "labels": len(label_names),
+            "document_of_key": len(documents),
+            "offsets": 2**63,
+        }
+        for name, below in limits.items():
+            values = _indices(getattr(self, name), name, below, _INDEX_DTYPES[name])
             if len(values) != len(keys):
                 raise ValueError(f"{name} are {len(values)}, but keys are {len(keys)}")
-            checked[name] = read_only(values)
-        checked["keys"] = read_only(keys)
+            checked[name] = _read_only(values)
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         if idle := [name for name, count in self.counts_by_document().items() if not count]:
             raise ValueError(f"documents without a key: {quoted(idle)}; leave their ids out")
-        # The extremes tell of any NaN or infinity without a second array as large as the keys.
+        # The extremes show any NaN or infinity without a second array as large as the keys.
         if keys.size and not np.isfinite((keys.min(), keys.max())).all():
             first = int(np.flatnonzero(~np.isfinite(keys).all(axis=1))[0])
             raise ValueError(
                 f"key {first} (document {self.source(first).document!r}, character "
                 f"{self.source(first).offset}) is not finite: look for what the model made of it"
             )
-
-    @classmethod
-    def empty(
-        cls, width: int, *, fingerprint: str, key_kind: str, label_names: Iterable[str] = ()
-    ) -> "Datastore":
-        """A store without keys, to begin with."""
-        return cls(
-            keys=np.zeros((0, width), np.float32),
-            labels=np.zeros(0, np.int64),
-            label_names=tuple(label_names),
-            documents=(),
-            document_of_key=np.zeros(0, np.int32),
-            offsets=np.zeros(0, np.int64),
-            fingerprint=fingerprint,
-            key_kind=key_kind,
-        )
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -199,7 +136,7 @@ class Datastore:
             return NotImplemented
         ours, theirs = self._arrays(), other._arrays()
         return (
-            (self.fingerprint, self.key_kind) == (other.fingerprint, other.key_kind)
+            self._metadata() == other._metadata()
             and ours.keys() == theirs.keys()
             and all(array.dtype == theirs[name].dtype for name, array in ours.items())
             and all(np.array_equal(array, theirs[name]) for name, array in ours.items())
@@ -207,23 +144,18 @@ class Datastore:
 
     @property
     def width(self) -> int:
-        """Numbers in a key."""
+        """Return the length of a key."""
         return int(self.keys.shape[1])
 
     def source(self, key: int) -> Source:
-        """Document, offset and label of a key, by its index."""
+        """Return document, offset and label of a key, given by its index."""
         document = self.documents[self.document_of_key[key]]
         return Source(document, int(self.offsets[key]), self.label_names[self.labels[key]])
 
     def counts_by_document(self) -> dict[str, int]:
-        """Number of keys of each document."""
+        """Return the number of keys of each document."""
         counts = np.bincount(self.document_of_key, minlength=len(self.documents))
         return dict(zip(self.documents, counts.tolist(), strict=True))
-
-    def counts_by_label(self) -> dict[str, int]:
-        """Number of keys of each label, labels without a key as well."""
-        counts = np.bincount(self.labels, minlength=len(self.label_names))
-        return dict(zip(self.label_names, counts.tolist(), strict=True))
 
     def added(
         self,
@@ -232,50 +164,59 @@ class Datastore:
         documents: str | Sequence[str],
         offsets: npt.ArrayLike,
     ) -> "Datastore":
-        """A store with further keys, behind those of this one.
+        """Return a store with further keys after those of this one.
 
-        keys, offsets: as in the store; by the same model, which the caller sees to.
-        labels: the name of each key's label, or one for all; new names go behind those there are.
-        documents: the id of each key's document, or one for all.
+        Args:
+            keys: (n, width), by the same model; the caller makes sure of that.
+            labels: Name of each key's label, or one name for all. New names go after the old ones.
+            documents: Id of each key's document, or one id for all.
+            offsets: (n,), where each token starts in its document.
 
-        Raises ValueError where the lengths or the width differ, for what the store itself refuses,
-        and for a document that has keys already: no token may stand twice.
+        Raises:
+            ValueError: If lengths or width differ, a document has keys already (no token may be
+                there twice), or a value is one that `Datastore` refuses.
         """
-        keys, offsets = float32(keys), checked_indices(offsets, "offsets", 2**63)
+        keys, offsets = _as_float32(keys), _indices(offsets, "offsets", 2**63)
         if keys.ndim != 2 or keys.shape[1] != self.width:
             raise ValueError(f"keys must be (n_keys, {self.width}), not {keys.shape}")
-        labels, ids = one_each(labels, len(keys)), one_each(documents, len(keys))
-        if not len(keys) == len(labels) == len(ids) == len(offsets):
+        n = len(keys)
+        labels = [labels] * n if isinstance(labels, str) else list(labels)
+        ids = [documents] * n if isinstance(documents, str) else list(documents)
+        if not n == len(labels) == len(ids) == len(offsets):
             raise ValueError(
-                f"{len(keys)} keys, {len(labels)} labels, {len(ids)} documents and {len(offsets)} "
+                f"{n} keys, {len(labels)} labels, {len(ids)} documents and {len(offsets)} "
                 "offsets do not fit: give one of each for a token"
             )
         known = set(self.documents)
         if twice := [name for name in dict.fromkeys(ids) if name in known]:
             raise ValueError(
                 f"already in the datastore: {quoted(twice)}; remove first what is to be replaced, "
-                "so that no token stands twice"
+                "so that no token is in it twice"
             )
         label_names = tuple(dict.fromkeys((*self.label_names, *labels)))
         all_documents = tuple(dict.fromkeys((*self.documents, *ids)))
-        label_of, document_of = positions(label_names), positions(all_documents)
+        label_of, document_of = _positions(label_names), _positions(all_documents)
         return replace(
             self,
-            keys=joined(self.keys, keys),
-            labels=joined(self.labels, [label_of[label] for label in labels]),
+            keys=_joined(self.keys, keys),
+            labels=_joined(self.labels, [label_of[label] for label in labels]),
             label_names=label_names,
             documents=all_documents,
-            document_of_key=joined(self.document_of_key, [document_of[name] for name in ids]),
-            offsets=joined(self.offsets, offsets),
+            document_of_key=_joined(self.document_of_key, [document_of[name] for name in ids]),
+            offsets=_joined(self.offsets, offsets),
         )
 
     def removed(self, documents: str | Iterable[str]) -> "Datastore":
-        """A store without any key of these documents, and without their ids.
+        """Return a store without the keys and the ids of these documents. Label names stay.
 
-        documents: one id, or several. Label names stay. Raises ValueError for an unknown id.
+        Args:
+            documents: One id, or several.
+
+        Raises:
+            ValueError: If an id is unknown.
         """
         ids = [documents] if isinstance(documents, str) else list(documents)
-        position_of = positions(self.documents)
+        position_of = _positions(self.documents)
         if unknown := [name for name in dict.fromkeys(ids) if name not in position_of]:
             close = difflib.get_close_matches(str(unknown[0]), self.documents)
             raise ValueError(
@@ -284,43 +225,57 @@ class Datastore:
             )
         stays = np.ones(len(self.documents), dtype=np.bool_)
         stays[[position_of[name] for name in ids]] = False
-        return self._kept(stays[self.document_of_key])
+        return self._subset(stays[self.document_of_key])
 
     def without_keys(self, keys: npt.ArrayLike) -> "Datastore":
-        """A store without these keys, and without the ids of documents that have no other.
+        """Return a store without these keys and the ids of documents that have no other key.
 
-        keys: indices of keys. Raises ValueError for one out of range.
+        Args:
+            keys: (n,), indices of keys.
+
+        Raises:
+            ValueError: If an index is out of range.
         """
         stays = np.ones(len(self), dtype=np.bool_)
-        stays[checked_indices(keys, "indices of keys", len(self))] = False
-        return self._kept(stays)
+        stays[_indices(keys, "indices of keys", len(self))] = False
+        return self._subset(stays)
 
-    def _kept(self, kept: npt.NDArray[np.bool_]) -> "Datastore":
-        """A store of some of the keys, (n_keys,) True, and of their documents."""
+    def _subset(self, kept: Bools1d) -> "Datastore":
+        """Return a store of the keys that are kept, (n_keys,), and of their documents."""
         left = np.bincount(self.document_of_key[kept], minlength=len(self.documents)) > 0
-        moved = np.cumsum(left) - 1
+        new_position = np.cumsum(left) - 1
         return replace(
             self,
             keys=self.keys[kept],
             labels=self.labels[kept],
             documents=tuple(compress(self.documents, left)),
-            document_of_key=moved[self.document_of_key[kept]],
+            document_of_key=new_position[self.document_of_key[kept]],
             offsets=self.offsets[kept],
         )
 
     def to_bytes(self) -> bytes:
-        """A safetensors file with a checksum (`neighbors.checked_file`)."""
-        metadata = {"fingerprint": self.fingerprint, "key_kind": self.key_kind}
-        return pack(self._arrays(), metadata, kind=KIND, version=VERSION)
+        """Return the bytes of a file; equal stores have equal bytes.
+
+        Raises:
+            ValueError: If labels and document ids together are too long for the file's header.
+        """
+        metadata = json.dumps({"version": VERSION, **self._metadata()}, ensure_ascii=False)
+        content = save(self._arrays(), {"datastore": metadata})
+        if int.from_bytes(content[:8], "little") > MAX_HEADER:
+            raise ValueError(
+                f"labels and ids of {len(self.documents):,} documents take more than "
+                f"{MAX_HEADER:,} bytes: use shorter ids"
+            )
+        return hashlib.sha256(content).digest() + content
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Datastore":
-        """What `to_bytes` gave. The keys lie in ``data``, which is kept alive.
+        """Return the store whose `to_bytes` gave these bytes.
 
-        Raises ValueError, and nothing else, for a file that is damaged, of another kind or of
-        another version, and for arrays that do not fit each other.
+        Raises:
+            ValueError: For anything else: bytes that are damaged, foreign or of another version.
         """
-        arrays, metadata = unpack(data, kind=KIND, versions=(VERSION,))
+        arrays, metadata = _read(data)
         try:
             for name, dtype in _DTYPES.items():
                 if arrays[name].dtype != dtype:
@@ -328,31 +283,141 @@ class Datastore:
             return cls(
                 keys=arrays["keys"],
                 labels=arrays["labels"],
-                label_names=tuple(array_to_texts(arrays["label_names"])),
-                documents=tuple(array_to_texts(arrays["documents"])),
+                label_names=metadata["label_names"],
+                documents=metadata["documents"],
                 document_of_key=arrays["document_of_key"],
                 offsets=arrays["offsets"],
                 fingerprint=metadata["fingerprint"],
                 key_kind=metadata["key_kind"],
-                # Copies of these small ones do not keep the file in memory when the keys have gone.
                 extras={
-                    name.removeprefix(_EXTRA): array.copy()
+                    name.removeprefix(_EXTRA): array
                     for name, array in arrays.items()
                     if name.startswith(_EXTRA)
                 },
             )
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             what = f"it lacks {error}" if isinstance(error, KeyError) else error
-            raise ValueError(f"the datastore file is not valid ({what}): fit it anew") from None
+            raise ValueError(
+                f"the datastore file is not valid ({what}): fit the neighbors again"
+            ) from None
 
-    def _arrays(self) -> dict[str, Array]:
-        """The arrays of the file."""
+    def _metadata(self) -> dict[str, object]:
+        """Return what is no array, as JSON values."""
         return {
-            "keys": self.keys,
-            "labels": self.labels,
-            "label_names": texts_to_array(self.label_names),
-            "documents": texts_to_array(self.documents),
-            "document_of_key": self.document_of_key,
-            "offsets": self.offsets,
-            **{_EXTRA + name: array for name, array in self.extras.items()},
+            "fingerprint": self.fingerprint,
+            "key_kind": self.key_kind,
+            "label_names": list(self.label_names),
+            "documents": list(self.documents),
         }
+
+    def _arrays(self) -> dict[str, AnyArray]:
+        """Return the arrays of the file. safetensors takes them as they lie in memory."""
+        extras = {_EXTRA + name: array for name, array in self.extras.items()}
+        arrays = {name: getattr(self, name) for name in _DTYPES} | extras
+        return {name: np.asarray(array, order="C") for name, array in arrays.items()}
+
+
+def quoted(names: Sequence[str]) -> str:
+    """Return up to three names for a message, and how many more there are."""
+    more = len(names) - 3
+    return ", ".join(map(repr, names[:3])) + (f" and {more} more" if more > 0 else "")
+
+
+def _read(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return arrays and metadata of a file; its digest, format and version are right then."""
+    content = memoryview(data)[_DIGEST_BYTES:]
+    if hashlib.sha256(content).digest() != data[:_DIGEST_BYTES]:
+        raise ValueError(
+            f"the datastore file ({len(data):,} bytes) does not fit its checksum: it was changed "
+            "or cut short, is of an earlier spacy-btl, or is another file; take it from a backup, "
+            "or fit the neighbors again"
+        )
+    try:
+        arrays = load(bytes(content))
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")].tobytes())
+        metadata = json.loads(header["__metadata__"]["datastore"])
+        version = metadata["version"]
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"the datastore file is unreadable ({type(error).__name__}: {error}): "
+            "fit the neighbors again"
+        ) from None
+    if version != VERSION:
+        raise ValueError(
+            f"the datastore file is of format version {version}, but this spacy-btl reads version "
+            f"{VERSION}: fit the neighbors again, or use the spacy-btl that wrote it"
+        )
+    return arrays, metadata
+
+
+def _distinct(what: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names; raise ValueError if one is empty, given twice, or cannot be saved."""
+    if isinstance(names, str):
+        raise ValueError(f"{what} must be several names, not one text")
+    names = tuple(names)
+    if wrong := [name for name in names if not isinstance(name, str) or not name]:
+        raise ValueError(f"{wrong[0]!r} in {what} is no name: each must be a text, not empty")
+    if len(set(names)) < len(names):
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        raise ValueError(f"twice in {what}: {quoted(twice)}")
+    for name in names:
+        _check_unicode(what, name)
+    return names
+
+
+def _check_unicode(what: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"in {what}, {text!r} is not Unicode: it contains a lone surrogate; replace it"
+        ) from None
+
+
+def _extra(name: str, array: AnyArray) -> AnyArray:
+    """Return an extra array, read-only and in the machine's byte order."""
+    array = np.asarray(array)
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise ValueError(f"the extra {name!r} is of type {array.dtype}, which cannot be saved")
+    _check_unicode("extras", name)
+    return _read_only(array.astype(array.dtype.newbyteorder("="), copy=False))
+
+
+def _positions(names: Iterable[str]) -> dict[str, int]:
+    """Return the index of each name."""
+    return {name: i for i, name in enumerate(names)}
+
+
+def _as_float32(keys: npt.ArrayLike) -> Float32s2d:
+    """Return the keys as float32; a value that is too large becomes infinite."""
+    with np.errstate(over="ignore"):  # infinities are found later, with those that were there
+        return np.asarray(keys, dtype=np.float32)
+
+
+def _indices(
+    values: npt.ArrayLike, name: str, below: int, dtype: type[np.integer] = np.int64
+) -> npt.NDArray[np.integer]:
+    """Return whole numbers along one axis; raise ValueError unless all are in [0, below)."""
+    array = np.asarray(values)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise ValueError(
+            f"{name} must be whole numbers along one axis, not {array.dtype} {array.shape}"
+        )
+    if array.size and not 0 <= int(array.min()) <= int(array.max()) < below:
+        raise ValueError(
+            f"{name} must lie from 0 to below {below}, but lie from {array.min()} to {array.max()}"
+        )
+    return array.astype(dtype, copy=False)
+
+
+def _read_only(array: AnyArray) -> AnyArray:
+    """Return the same numbers under a name through which they cannot be changed."""
+    view = array.view()
+    view.setflags(write=False)
+    return view
+
+
+def _joined(old: npt.NDArray[Scalar], new: npt.ArrayLike) -> npt.NDArray[Scalar]:
+    """Return the new values after the old ones, in their type; no copy if there are no old ones."""
+    values = np.asarray(new, dtype=old.dtype)
+    return np.concatenate((old, values)) if len(old) else values

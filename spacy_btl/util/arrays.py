@@ -30,5 +30,8 @@ Bools2d: TypeAlias = npt.NDArray[np.bool_]
 
 Bytes1d: TypeAlias = npt.NDArray[np.uint8]
 
+AnyArray: TypeAlias = npt.NDArray[np.generic]
+"""Of any element type and any rank."""
+
 XpArray: TypeAlias = Any
 """An array of numpy or of cupy; cupy has no types."""

@@ -17,6 +17,7 @@ from spacy_btl.labels.calibration import ScoreCalibration
 from spacy_btl.pipeline.component import BtlKnnNer, component_of
 from spacy_btl.pipeline.entities import Found, write_scores
 from spacy_btl.pipeline.tuning import Dev, current_setting
+from tests.helpers.datastores import counts_by_label
 from tests.helpers.sentences import LABELS, SENTENCES, entities, make_examples
 
 NAME = "btl_knn_ner"
@@ -311,7 +312,7 @@ class TestEditing:
     def test_only_entities(self, nlp: Language, pipe: BtlKnnNer) -> None:
         added = example_of(nlp, self.TEXT, (7, 22, "Age"))
         assert pipe.add_examples([added], only_entities=True) == (3, 0)
-        assert component_of(nlp).neighbors.datastore.counts_by_label()["O"] == 10
+        assert counts_by_label(component_of(nlp).neighbors.datastore)["O"] == 10
 
     @pytest.mark.parametrize("weight", [0.0, 0.4, 1.0])
     def test_whatever_the_weight_of_the_neighbors(self, trained: bytes, weight: float) -> None:
