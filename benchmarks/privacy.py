@@ -32,7 +32,7 @@ from spacy_btl.evaluation.evaluate import read_examples
 from spacy_btl.neighbors.brute import BruteSearch
 from spacy_btl.pipeline.component import component_of
 from spacy_btl.pipeline.fitting import collect_keys, examples_for
-from spacy_btl.util.text import render_table
+from spacy_btl.util.text import markdown_table
 
 KINDS = (("logits", 0.0), ("logits", 0.3), ("hidden", 0.0))
 LEAST = 8  # tokens of a sentence
@@ -104,7 +104,7 @@ def main() -> None:
         f"training text, {len(others)} others\n"
     )
     header = ["stored", "words guessed", "of those he has", "sentences, area"]
-    print("\n".join(render_table(header, rows)))
+    print("\n".join(markdown_table(header, rows)))
 
 
 def vectors(pipe: Any, docs: list[Doc]) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from experiments.plan import Plan, Reading
 from experiments.rows import SHOWN, Rows, difference, figures_together, title_of
-from spacy_btl.util.text import render_table
+from spacy_btl.util.text import markdown_table
 
 LEAST = (200, 40, 1)
 """Gold mentions that a type of each band has at the least; 40 is the bound of the paper, whose
@@ -43,7 +43,7 @@ def render_bands(plan: Plan, test: Rows, pairs: Sequence[tuple[Reading, Reading]
                 for i in range(len(SHOWN))
             ]
     header = ["mentions of a type", "first", "second", "seeds", *SHOWN.values()]
-    return render_table(header, cells) if cells else []
+    return markdown_table(header, cells) if cells else []
 
 
 def gold_mentions(seeds: Mapping[int, Mapping[str, Any]]) -> Counter[str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from experiments.plan import Plan, Run
 from experiments.rows import SHOWN, WAYS, Rows, figures, read_rows
-from spacy_btl.util.text import render_table
+from spacy_btl.util.text import markdown_table
 
 
 def render_choice(plan: Plan, runs: Sequence[Run], results: Path) -> str:
@@ -50,7 +50,7 @@ def render_choice(plan: Plan, runs: Sequence[Run], results: Path) -> str:
             "",
             f"`python experiments/tables.py`; on dev: {', '.join(SHOWN.values())}.",
             "",
-            *render_table([*header, "mean of the corpora", "mean"], cells),
+            *markdown_table([*header, "mean of the corpora", "mean"], cells),
             "",
         ]
     )

@@ -27,7 +27,7 @@ from experiments.plan import Plan, Run, read_plan
 from experiments.rows import SHOWN, WAYS
 from experiments.run import HERE, is_done, result_path
 from spacy_btl.evaluation.plots import COLOURS, MARKS, MISSING, RC, has_matplotlib
-from spacy_btl.util.text import render_table
+from spacy_btl.util.text import markdown_table
 
 NAMES = {
     "train_documents": ("documents", "training documents"),
@@ -162,7 +162,7 @@ def render(plan: Plan, curve: Curve, lines: Mapping[tuple[str, str], list[Point]
             "",
             f"![By {axis}]({curve.name}.png)",
             "",
-            *render_table(header, rows),
+            *markdown_table(header, rows),
             "",
         ]
     )

@@ -40,7 +40,7 @@ from experiments.rows import (
 )
 from experiments.run import HERE, is_done, result_path
 from spacy_btl.scoring.statistics import spread_over_runs
-from spacy_btl.util.text import render_table
+from spacy_btl.util.text import markdown_table
 
 
 def main() -> int:
@@ -146,7 +146,7 @@ def _arms(plan: Plan, dev: Rows, test: Rows) -> list[str]:
                 f"{c.effect[i]:+.2f}",
                 _p(corrected[arm][i]),
             ]
-        lines += [f"### {name[0].upper()}{name[1:]}", "", *render_table(header, cells), ""]
+        lines += [f"### {name[0].upper()}{name[1:]}", "", *markdown_table(header, cells), ""]
     return lines
 
 
@@ -220,7 +220,7 @@ def _differences(plan: Plan, test: Rows, pairs: list[tuple[Reading, Reading]]) -
             interval = f"({c.low[i]:+.3f} to {c.high[i]:+.3f})"
             cells[-1] += [f"{c.difference[i]:+.3f} {interval}{better}{by_seed}"]
             cells[-1] += [_p(corrected[pair][i])]
-    return render_table(["first", "second", "seeds", *_columns()], cells) if cells else []
+    return markdown_table(["first", "second", "seeds", *_columns()], cells) if cells else []
 
 
 def _columns() -> list[str]:
@@ -250,7 +250,7 @@ def _readings(plan: Plan, dev: Rows, test: Rows) -> list[str]:
                 f"{c.difference[i]:+.3f} ({c.low[i]:+.3f} to {c.high[i]:+.3f})",
                 _p(corrected[row][i]),
             ]
-    return render_table(["arm", "read by", "seeds", "dev", *_columns()], cells)
+    return markdown_table(["arm", "read by", "seeds", "dev", *_columns()], cells)
 
 
 def _best_on_dev(plan: Plan, dev: Rows) -> str:
@@ -297,7 +297,7 @@ def _curves(plan: Plan, summaries: dict[Run, Any]) -> list[str]:
         cells = [f"{score[step]:.3f}" if step in score else "" for step in steps]
         minutes = f"{summaries[run]['seconds'] / 60:.0f}"
         rows.append([plan.arms[run.arm]["title"], str(run.seed), minutes, *cells])
-    return render_table(["arm", "seed", "minutes", *map(str, steps)], rows)
+    return markdown_table(["arm", "seed", "minutes", *map(str, steps)], rows)
 
 
 if __name__ == "__main__":

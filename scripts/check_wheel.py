@@ -18,7 +18,7 @@ from pathlib import Path
 
 from spacy_btl.packaging.card_text import render_card
 from spacy_btl.packaging.size import sizes, stored_twice
-from spacy_btl.util.text import render_table
+from spacy_btl.util.text import markdown_table
 
 TEXT = "She took 5 mg of warfarin daily for chest pain, and her temperature was 38.2 °C."
 
@@ -66,7 +66,7 @@ def check_content(path: Path) -> dict[str, int]:
             raise SystemExit(f"{path.name}: the README is not what the facts in meta.json give")
     parts = sizes(files)
     rows = [[part, f"{count:,}"] for part, count in {**parts, "all": sum(parts.values())}.items()]
-    print("\n".join(render_table(["part, unpacked", "bytes"], rows)))
+    print("\n".join(markdown_table(["part, unpacked", "bytes"], rows)))
     print(f"{path.name}: {path.stat().st_size:,} bytes, nothing twice, model card of {len(card)}")
     return parts
 

@@ -237,14 +237,14 @@ def remove_documents_command(
 @app.command("documents", short_help="List the documents of the neighbours.")
 def documents_command(model: Model) -> None:
     """List the documents that the neighbours come from, with the number of votes each can give."""
-    from ..util.text import render_table
+    from ..util.text import markdown_table
 
     with errors_as_text():
         _, pipe = _load(model)
         store = pipe.neighbors.datastore
         counts = store.counts_by_document() if store is not None else {}
     rows = [[name, str(count)] for name, count in sorted(counts.items())]
-    typer.echo("\n".join(render_table(["document", "votes"], rows)))
+    typer.echo("\n".join(markdown_table(["document", "votes"], rows)))
 
 
 def _load(model: Path) -> "tuple[Language, BtlKnnNer]":

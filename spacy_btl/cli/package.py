@@ -118,7 +118,7 @@ def round_weights_command(
     from ..ml.half_precision import round_encoder
     from ..packaging.size import files_of, sizes
     from ..pipeline.component import component_of
-    from ..util.text import render_table
+    from ..util.text import markdown_table
 
     figures = {"ents_f": "strict span F1, micro", "ents_macro_f": "strict span F1, macro"}
     with errors_as_text():
@@ -138,7 +138,7 @@ def round_weights_command(
             [text, f"{before[key] or 0.0:.4f}", f"{after[key] or 0.0:.4f}"]
             for key, text in figures.items()
         ]
-        typer.echo("\n".join(render_table(["model alone", "before", "after"], rows)))
+        typer.echo("\n".join(markdown_table(["model alone", "before", "after"], rows)))
     was, now = (sizes(files_of(folder))["encoder"] for folder in (model, out_dir))
     msg.good(f"encoder {was:,} bytes before, {now:,} after, {out_dir}")
 

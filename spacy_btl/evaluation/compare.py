@@ -9,7 +9,7 @@ from typing import Any
 from ..scoring.counts import DocumentCounts
 from ..scoring.scores import precision_recall_f
 from ..scoring.summary import compare_systems, score_documents
-from ..util.text import cell, render_table
+from ..util.text import cell, markdown_table
 from .report import FIGURE_NAMES
 
 Rows = Sequence[Mapping[str, Any]]
@@ -68,15 +68,15 @@ def render_comparison(comparison: Mapping[str, Any]) -> str:
         [
             f"First: {one}. Second: {other}.",
             "",
-            *render_table(["figure", *header], figure_rows(comparison)),
+            *markdown_table(["figure", *header], figure_rows(comparison)),
             "",
             "Strict span F1 by type, p corrected for the number of types (Holm):",
             "",
-            *render_table(["type", *header], type_rows(comparison)),
+            *markdown_table(["type", *header], type_rows(comparison)),
             "",
             f"Strict span F1 by document: {better} of {len(documents)} better, {worse} worse.",
             "",
-            *render_table(["document", *header[:3]], rows),
+            *markdown_table(["document", *header[:3]], rows),
             "",
         ]
     )

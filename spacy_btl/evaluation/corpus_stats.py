@@ -12,13 +12,12 @@ from typing import Any
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..data.account import table
 from ..data.convert import count_misaligned
 from ..data.gold import GOLD_KEY, heading_of
 from ..data.placement import Offsets, choose_flat
 from ..scoring.scorer import gold_entities, predicted_entities
 from ..scoring.scores import Entity, strict_span_scores
-from ..util.text import cell
+from ..util.text import cell, markdown_table
 
 OVERLAPS = ("nested", "same span", "crossing")
 
@@ -132,9 +131,9 @@ def stats_to_markdown(stats: dict[str, Any]) -> str:
             figures += [(f"{key}: {name}", figure) for name, figure in value.items()]
         else:
             figures.append((key, value))
-    lines += table(["", "number"], figures)
+    lines += markdown_table(["", "number"], figures)
     rows = [(label, f["entities"], f["documents"]) for label, f in stats["by_type"].items()]
-    lines += ["", *table(["type", "entities", "documents"], rows)]
+    lines += ["", *markdown_table(["type", "entities", "documents"], rows)]
     return "\n".join(lines) + "\n"
 
 

@@ -13,7 +13,7 @@ from ..labels.thresholds import KEEP_ALL, Objective, best_thresholds
 from ..pipeline.prediction import NeighborNer
 from ..pipeline.tuning import Dev, ScoredEntities, Trial, apply_setting, best, current_setting, grid
 from ..scoring.reliability import reliability_figures, render_reliability
-from ..util.text import render_table
+from ..util.text import markdown_table
 from .plots import draw_reliability, has_matplotlib
 
 SHOWN = 12
@@ -102,7 +102,7 @@ def render_choice(choice: DevChoice, *, shown: int = SHOWN) -> str:
     lines = [
         f"Strict span F1 on dev, {len(rows)} of {len(choice.trials)} settings:",
         "",
-        *render_table(header, rows),
+        *markdown_table(header, rows),
         "",
     ]
     if choice.held_out is None:
@@ -115,7 +115,7 @@ def render_choice(choice: DevChoice, *, shown: int = SHOWN) -> str:
         ]
     if choice.thresholds:
         least = [[name, f"{value:.3f}"] for name, value in sorted(choice.thresholds.items())]
-        lines += ["", "Least scores:", "", *render_table(["type", "score"], least)]
+        lines += ["", "Least scores:", "", *markdown_table(["type", "score"], least)]
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ from spacy.language import Language
 
 from ..labels.bio import column_names
 from ..pipeline.component import BtlKnnNer
-from ..util.text import render_table
+from ..util.text import markdown_table
 
 
 def pipeline_stats(nlp: Language) -> dict[str, Any]:
@@ -55,5 +55,5 @@ def pipeline_stats_to_markdown(stats: dict[str, Any]) -> str:
             lines += ["class weights are counted on each batch", ""]
         else:
             rows = [[column, f"{weight:.6f}"] for column, weight in values["weights"].items()]
-            lines += [*render_table(["column", "class weight"], rows), ""]
+            lines += [*markdown_table(["column", "class weight"], rows), ""]
     return "\n".join(lines)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..util.text import cell, render_table
+from ..util.text import cell, markdown_table
 
 FIGURE_NAMES = {
     "ents_p": "strict span precision, micro",
@@ -38,7 +38,7 @@ def render_report(metrics: dict[str, Any]) -> str:
         f"{metrics['documents']} documents, {metrics['tokens']:,} tokens, entities: "
         f"{metrics['gold_entities']:,} gold, {metrics['predicted_entities']:,} predicted",
         "",
-        *render_table(["figure", "value", "95 % interval"], overall_rows(metrics)),
+        *markdown_table(["figure", "value", "95 % interval"], overall_rows(metrics)),
         "",
     ]
     if "ents_macro_f" in metrics["intervals"]:
@@ -63,7 +63,7 @@ def render_report(metrics: dict[str, Any]) -> str:
     header = ["type", *(["in training"] if trained_on else []), "support", "predicted"]
     header += ["precision", "recall", "F1", "95 % interval of F1"]
     return (
-        "\n".join([*lines, "Strict span scores by type:", "", *render_table(header, rows)]) + "\n"
+        "\n".join([*lines, "Strict span scores by type:", "", *markdown_table(header, rows)]) + "\n"
     )
 
 

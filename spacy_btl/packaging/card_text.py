@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..evaluation.report import MACRO_NOTE, overall_rows
-from ..util.text import cell, render_table
+from ..util.text import cell, markdown_table
 
 NOT_STATED = "not stated"
 FEW = 10
@@ -62,7 +62,7 @@ def render_card(facts: Mapping[str, Any]) -> str:
                 f"{test['gold_entities']:,} gold, {test['predicted_entities']:,} predicted. "
                 + facts["level"],
                 "",
-                *render_table(["figure", "value", "95 % interval"], overall_rows(facts)),
+                *markdown_table(["figure", "value", "95 % interval"], overall_rows(facts)),
                 *(["", MACRO_NOTE] if "ents_macro_f" in facts["intervals"] else []),
             ],
         ),
@@ -70,14 +70,14 @@ def render_card(facts: Mapping[str, Any]) -> str:
         *_section(
             "Settings",
             [
-                *render_table(["setting", "value"], _pairs(pipeline["settings"])),
+                *markdown_table(["setting", "value"], _pairs(pipeline["settings"])),
                 "",
                 *_bullets(_decision_lines(facts)),
             ],
         ),
         *_section("What is stored, and its risk", _stored_lines(facts)),
-        *_section("Size", render_table(["part", "bytes"], _sizes(facts["size"]))),
-        *_section("Versions", render_table(["package", "version"], _pairs(facts["versions"]))),
+        *_section("Size", markdown_table(["part", "bytes"], _sizes(facts["size"]))),
+        *_section("Versions", markdown_table(["package", "version"], _pairs(facts["versions"]))),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -148,7 +148,7 @@ def _label_table(facts: Mapping[str, Any]) -> list[str]:
         trained = "-" if counts["train"] is None else str(counts["train"])
         rows.append([label, trained, str(counts["test"]), *shown])
     header = ["type", "in training", "in test", "precision", "recall", "F1"]
-    return render_table(header, rows)
+    return markdown_table(header, rows)
 
 
 def _decision_lines(facts: Mapping[str, Any]) -> list[str]:

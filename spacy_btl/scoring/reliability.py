@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..util.text import render_table
+from ..util.text import markdown_table
 
 Ints1d = npt.NDArray[np.int64]
 Floats1d = npt.NDArray[np.float64]
@@ -195,9 +195,9 @@ def render_reliability(
             for row in reliability_table(s, c, n_bins)
         ]
         header = [f"{name} score", "entities", "mean score", "correct", "95 % interval"]
-        tables += ["", *render_table(header, rows)]
+        tables += ["", *markdown_table(header, rows)]
     header = ["score", "calibration error", "due to chance", "Brier score"]
-    lines = [*render_table(header, summary), *tables]
+    lines = [*markdown_table(header, summary), *tables]
     for name, scores in list(series.items())[-1:]:
         by_type = reliability_by_type(scores, types, correct, min_count=min_count, n_bins=n_bins)
         header = ["type", "entities", f"mean {name} score", "correct", "95 % interval"]
@@ -208,7 +208,7 @@ def render_reliability(
             errors = [f"{value:.3f}" for value in (t.error, t.chance)]
             rows.append([label, str(t.n_entities), *figures, _to_text(t.interval), *errors])
         lines += ["", f"Types with at least {min_count} predicted entities:", ""]
-        lines += render_table(header, rows)
+        lines += markdown_table(header, rows)
     return "\n".join(lines) + "\n"
 
 

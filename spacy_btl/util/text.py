@@ -1,14 +1,31 @@
-"""Foreign words in Markdown: labels and names come out of annotation files."""
+"""Text that came from outside, made safe for a terminal, for Markdown and for tables.
+
+Labels, names and documents come from annotation files: a text must not steer a terminal, reorder
+what is around it, or become markup.
+"""
 
 import re
+from collections.abc import Iterable, Sequence
 
+_SPACES = re.compile("[\t-\r\x85\u2028\u2029]")
+_CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _HARMFUL = re.compile(r"[\\|`\[]|<(?=[A-Za-z/!?])")
 
 
-def cell(value: object) -> str:
-    """A value for a table cell or a line: no tag, link, image or end of the cell comes out of it.
+def printable(text: str) -> str:
+    """Return the text with control characters replaced one to one, so that offsets hold.
 
-    What is harmless stays as it is, so that a table reads well in a terminal too.
+    White space becomes a space. Control characters, embeddings and overrides of the writing
+    direction, and lone surrogates become U+FFFD.
+    """
+    return _CONTROLS.sub("\ufffd", _SPACES.sub(" ", text))
+
+
+def cell(value: object) -> str:
+    """Return a value as Markdown for a table cell or a line.
+
+    No tag, link, image or code comes out of it, and it does not end the cell. Harmless characters
+    stay as they are, so that a table reads well in a terminal too.
     """
     return _HARMFUL.sub(_escaped, printable(str(value)))
 
@@ -17,31 +34,25 @@ def _escaped(found: re.Match[str]) -> str:
     return "&lt;" if found[0] == "<" else f"\\{found[0]}"
 
 
-_SPACES = re.compile("[\t-\r\x85\u2028\u2029]")
+def markdown_table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Return the lines of a Markdown table; all columns but the first are aligned to the right.
 
+    Args:
+        header: the names of the columns.
+        rows: cells, as many in each row as the header has. All are escaped by `cell`.
 
-_CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+    Raises:
+        ValueError: a row has another number of cells.
 
-
-def printable(text: str) -> str:
-    """The text with controls replaced one to one, so that offsets hold.
-
-    White space becomes a space. Control characters, embeddings and overrides of the direction of
-    writing and lone surrogates become U+FFFD: a text cannot steer a terminal or reorder what is
-    around it.
     """
-    return _CONTROLS.sub("\ufffd", _SPACES.sub(" ", text))
-
-
-def render_table(header: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a Markdown table with aligned columns, all but the first to the right."""
-    header, *rows = ([cell(text) for text in row] for row in (header, *rows))
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-
-    def line(cells: list[str]) -> str:
-        first, *others = zip(cells, widths, strict=True)
-        padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
-        return f"| {' | '.join(padded)} |"
-
+    cells = [[cell(value) for value in row] for row in (header, *rows)]
+    columns = zip(*cells, strict=True)
+    widths = [max(2 if i else 1, *map(len, column)) for i, column in enumerate(columns)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return [line(header), f"| {' | '.join(rule)} |", *map(line, rows)]
+    return [_line(row, widths) for row in (cells[0], rule, *cells[1:])]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = zip(cells, widths, strict=True)
+    padded = [first[0].ljust(first[1]), *(text.rjust(width) for text, width in others)]
+    return f"| {' | '.join(padded)} |"

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 import spacy
@@ -179,7 +180,7 @@ def test_table(folder):
         "| ceiling: flat BIO | 0.6 |",
         "| Sign | 3 | 2 |",
     ):
-        assert line in output.splitlines()
+        assert line in re.sub(" +", " ", output).splitlines()
 
 
 @pytest.mark.parametrize(

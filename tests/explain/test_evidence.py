@@ -40,7 +40,6 @@ from spacy_btl.explain.text import (
     percent,
     render_text,
 )
-from spacy_btl.util.text import printable
 
 EXPLAINED = "She took 5 mg of warfarin."
 
@@ -346,22 +345,6 @@ def test_long_sentence_is_clipped_around_its_entity():
     assert 140 <= len(passage.text) <= 160
     assert set(passage.text.split()) <= set(words.split())
     assert passage.text[slice(*passage.entity[:2])] == "word100 word101"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("5 mg", "5 mg"),
-        ("a\tb\r\nc\u2028d\x85e", "a b  c d e"),
-        ("\x1b[31mred\x00\x7f", "\ufffd[31mred\ufffd\ufffd"),
-        ("a\u202eb\u2066c", "a\ufffdb\ufffdc"),
-        ("a\ud800b", "a\ufffdb"),
-        ("חום 👩\u200d⚕️ é", "חום 👩\u200d⚕️ é"),
-    ],
-)
-def test_printable(text, expected):
-    assert printable(text) == expected
-    assert len(printable(text)) == len(text)
 
 
 def test_corpus_document_of_spacy():
