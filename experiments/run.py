@@ -1,6 +1,6 @@
 """Train and score what the plan names and the results lack, or have with other settings.
 
-python experiments/run.py --corpora ../shared/corpora --jobs 2
+python -m experiments.run --corpora ../shared/corpora --jobs 2
 
 A killed run starts anew. Settings are those of the plan; what changes elsewhere (an arm's
 configuration file, a corpus) is not noticed: delete the record and the work folder, which keeps
@@ -10,7 +10,6 @@ seed, updates, time, the scores on dev while it trained, and the figures of each
 
 import argparse
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -26,14 +25,15 @@ from experiments.record import write_record
 from spacy_btl.annotate.file_lock import locked
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--plan", type=Path, default=HERE / "plan.yml")
     parser.add_argument("--corpora", type=Path, required=True, help="folder of the corpora")
-    parser.add_argument("--results", type=Path, default=HERE.parents[1] / "results" / "runs")
-    parser.add_argument("--work", type=Path, default=HERE.parents[1] / "training" / "experiments")
+    parser.add_argument("--results", type=Path, default=ROOT / "results" / "runs")
+    parser.add_argument("--work", type=Path, default=ROOT / "training" / "experiments")
     parser.add_argument("--only", default="", help="regular expression on corpus/encoder/arm/seed")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, a thread each")
     parser.add_argument(
@@ -77,10 +77,11 @@ def is_done(plan: Plan, run: Run, results: Path) -> bool:
 def spawn(run: Run, options: argparse.Namespace) -> bool:
     """Perform one run in a process of its own; whether it came to its end."""
     print(f"{time.strftime('%H:%M:%S')} {run.key}", flush=True)
-    command = [sys.executable, __file__, "--one", "--only", f"^{re.escape(run.key)}$"]
+    command = [sys.executable, "-m", "experiments.run", "--one"]
+    command += ["--only", f"^{re.escape(run.key)}$"]
     for name in ("plan", "corpora", "results", "work"):
         command += [f"--{name}", str(getattr(options, name))]
-    environment = dict(os.environ)
+    environment = systems.with_this_project()
     if options.jobs > 1:
         environment["OMP_NUM_THREADS"] = "1"
     return subprocess.run(command, env=environment, check=False).returncode == 0

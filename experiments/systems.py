@@ -38,14 +38,23 @@ def train(
     """
     if "script" in arm:
         options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-        command = [str(HERE / arm["script"]), str(corpus), str(work), f"--seed={seed}", *options]
+        module = f"experiments.{Path(arm['script']).stem}"
+        command = ["-m", module, str(corpus), str(work), f"--seed={seed}", *options]
     else:
         path = work / "config.cfg"
         pipeline_config(arm, settings, corpus, seed, work).to_disk(path)
         command = ["-m", "spacy", "train", str(path), "--output", str(work)]
         command += ["--code", str(HERE / "levers.py")]
     with (work / "output.txt").open("w", encoding="utf8") as output:
-        subprocess.run([python, *command], stdout=output, stderr=output, check=True)
+        subprocess.run(
+            [python, *command], stdout=output, stderr=output, check=True, env=with_this_project()
+        )
+
+
+def with_this_project() -> dict[str, str]:
+    """Return the environment in which another process can import `experiments`."""
+    paths = [str(HERE.parent), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
 
 def peak_mib() -> float:
@@ -90,7 +99,7 @@ def pipeline_config(
     arm: dict[str, Any], settings: dict[str, Any], corpus: Path, seed: int, work: Path
 ) -> util.Config:
     """The arm's configuration file with its values, paths and seed put in."""
-    config = util.load_config(HERE.parents[1] / arm["config"], interpolate=False)
+    config = util.load_config(HERE.parent / arm["config"], interpolate=False)
     config["paths"].update(
         train=str(corpus / "train.spacy"),
         dev=str(corpus / "dev.spacy"),

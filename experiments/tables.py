@@ -1,6 +1,6 @@
 """The tables of the experiments, in Markdown, from the records of their runs.
 
-python experiments/tables.py --output results
+python -m experiments.tables
 
 For each corpus and encoder: every arm read by the model alone, and its difference from the arm that
 the plan names as its reference; what the default gains; and what the ways of reading change in each
@@ -38,7 +38,7 @@ from experiments.rows import (
     title_of,
     without_dev,
 )
-from experiments.run import HERE, is_done, result_path
+from experiments.run import HERE, ROOT, is_done, result_path
 from spacy_btl.scoring.statistics import spread_over_runs
 from spacy_btl.util.text import markdown_table
 
@@ -46,8 +46,8 @@ from spacy_btl.util.text import markdown_table
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--plan", type=Path, default=HERE / "plan.yml")
-    parser.add_argument("--results", type=Path, default=HERE.parents[1] / "results" / "runs")
-    parser.add_argument("--output", type=Path, default=HERE.parents[1] / "results")
+    parser.add_argument("--results", type=Path, default=ROOT / "results" / "runs")
+    parser.add_argument("--output", type=Path, default=ROOT / "results")
     options = parser.parse_args()
     plan = read_plan(options.plan)
     there = [run for run in plan.runs if is_done(plan, run, options.results)]

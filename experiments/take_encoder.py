@@ -1,6 +1,6 @@
 """Write the encoder of a trained pipeline to a folder, for another training to begin from.
 
-python experiments/take_encoder.py MODEL training/encoders/minilm-chia
+python -m experiments.take_encoder MODEL training/encoders/minilm-chia
 
 The folder is in the form that the ``name`` of a configuration takes. A component's own encoder is
 meant, not one that it shares with others.

@@ -1,7 +1,6 @@
 """The experiments: plan, splits, runs that resume, tables, curves, and the peers."""
 
 import json
-import os
 import random
 import shutil
 import subprocess
@@ -65,9 +64,9 @@ PLAN = {
 
 
 def call(script: str, *options: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**systems.with_this_project(), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [sys.executable, str(SCRIPTS / script), *options],
+        [sys.executable, "-m", f"experiments.{script}", *options],
         env=environment,
         capture_output=True,
         text=True,
@@ -93,7 +92,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Path:
     folder = tmp_path_factory.mktemp("experiments")
     srsly.write_yaml(folder / "plan.yml", PLAN)
     (folder / "corpora").symlink_to(source)
-    done = call("run.py", *options(folder), "--only", "atl|btl/0")
+    done = call("run", *options(folder), "--only", "atl|btl/0")
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -276,11 +275,11 @@ def test_a_record_says_all_of_its_run(folder: Path) -> None:
 
 def test_only_what_is_missing_is_run(folder: Path) -> None:
     before = (folder / "runs/sample/hash/atl/0.json").stat().st_mtime_ns
-    listed = call("run.py", *options(folder), "--list").stdout.splitlines()
+    listed = call("run", *options(folder), "--list").stdout.splitlines()
     assert [line.split() for line in listed if line.startswith("missing")] == [
         ["missing", "sample/hash/btl/1"]
     ]
-    assert call("run.py", *options(folder)).returncode == 0
+    assert call("run", *options(folder)).returncode == 0
     assert (folder / "runs/sample/hash/btl/1.json").is_file()
     assert (folder / "runs/sample/hash/atl/0.json").stat().st_mtime_ns == before
 
@@ -290,12 +289,12 @@ def test_a_run_whose_settings_changed_is_run_again(folder: Path, tmp_path: Path)
     plan = json.loads(json.dumps(PLAN))
     plan["arms"]["btl"]["with"] = {"updates": 2}
     srsly.write_yaml(tmp_path / "all" / "plan.yml", plan)
-    listed = call("run.py", *options(tmp_path / "all"), "--list").stdout.splitlines()
+    listed = call("run", *options(tmp_path / "all"), "--list").stdout.splitlines()
     assert [line.split() for line in listed if "btl" in line] == [
         ["missing", f"sample/hash/btl/{seed}"] for seed in (0, 1)
     ]
     only = ["--only", "btl/0"]
-    assert call("run.py", *options(tmp_path / "all"), *only).returncode == 0
+    assert call("run", *options(tmp_path / "all"), *only).returncode == 0
     record = srsly.read_json(tmp_path / "all" / "runs/sample/hash/btl/0.json")
     assert [row["updates"] for row in record["on_dev_while_training"]] == [1, 3]
 
@@ -305,7 +304,7 @@ def test_a_run_that_fails_is_told(folder: Path, tmp_path: Path) -> None:
     runs = [{**PLAN["runs"][0], "arms": ["odd"], "seeds": [0]}]
     srsly.write_yaml(tmp_path / "plan.yml", {**PLAN, "arms": arms, "runs": runs})
     (tmp_path / "corpora").symlink_to(folder / "corpora")
-    result = call("run.py", *options(tmp_path))
+    result = call("run", *options(tmp_path))
     assert result.returncode == 1
     assert "failed: sample/hash/odd/0" in result.stderr
     assert not list((tmp_path / "runs").rglob("*.json"))
@@ -318,7 +317,7 @@ def test_a_run_is_not_performed_twice_at_a_time(folder: Path, tmp_path: Path) ->
     lock = tmp_path / "work/sample/hash/atl/0.lock"
     lock.parent.mkdir(parents=True)
     with locked(lock):
-        result = call("run.py", *options(tmp_path))
+        result = call("run", *options(tmp_path))
     assert result.returncode == 1
     assert "the lock is held" in result.stderr
     assert not list((tmp_path / "runs").rglob("*.json"))
@@ -326,7 +325,7 @@ def test_a_run_is_not_performed_twice_at_a_time(folder: Path, tmp_path: Path) ->
 
 def test_the_tables_compare_with_the_first_arm(folder: Path) -> None:
     result = call(
-        "tables.py",
+        "tables",
         *options(folder)[:2],
         "--results",
         str(folder / "runs"),
@@ -356,7 +355,7 @@ def test_the_curves_of_a_corpus(folder: Path, tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         srsly.write_json(path, record)
     result = call(
-        "curves.py",
+        "curves",
         *("--plan", str(tmp_path / "plan.yml"), "--results", str(tmp_path / "runs")),
         *("--output", str(tmp_path / "out")),
     )
@@ -487,9 +486,9 @@ def test_first_pieces_of_words_that_begin_in_a_window() -> None:
 @pytest.mark.parametrize(
     "script",
     [
-        "huggingface_ner.py",
+        "huggingface_ner",
         pytest.param(
-            "edsnlp_ner.py",
+            "edsnlp_ner",
             marks=pytest.mark.skipif(find_spec("edsnlp") is None, reason="needs edsnlp[ml]"),
         ),
     ],
@@ -524,7 +523,7 @@ def test_an_encoder_is_taken_from_a_trained_pipeline(tmp_path: Path, tiny_bert: 
     optimizer = nlp.initialize(lambda: make_examples(nlp))
     nlp.update(make_examples(nlp), sgd=optimizer)
     nlp.to_disk(tmp_path / "model")
-    result = call("take_encoder.py", str(tmp_path / "model"), str(tmp_path / "encoder"))
+    result = call("take_encoder", str(tmp_path / "model"), str(tmp_path / "encoder"))
     assert result.returncode == 0, result.stderr
     taken, first = (
         AutoModel.from_pretrained(folder).get_input_embeddings().weight
@@ -562,7 +561,7 @@ def test_spacys_own_recognizer_trains_and_predicts(
     }
     srsly.write_yaml(tmp_path / "plan.yml", plan)
     (tmp_path / "corpora").symlink_to(source)
-    result = call("run.py", *options(tmp_path))
+    result = call("run", *options(tmp_path))
     printed = [path.read_text(encoding="utf8") for path in tmp_path.rglob("output.txt")]
     assert result.returncode == 0, (result.stderr, printed)
     record = srsly.read_json(tmp_path / "runs/sample/tiny/spacy-ner/0.json")

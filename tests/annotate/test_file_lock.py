@@ -12,7 +12,7 @@ from spacy_btl.annotate.file_lock import locked
 HOLD = """
 import sys, time
 from pathlib import Path
-from spacy_btl.file_lock import locked
+from spacy_btl.annotate.file_lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

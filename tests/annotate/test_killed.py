@@ -17,8 +17,8 @@ SLOWLY = """
 import sys
 import time
 from pathlib import Path
-from spacy_btl.annotate import annotate
-from spacy_btl.annotate_folder import RunFolder
+from spacy_btl.annotate.run import annotate
+from spacy_btl.annotate.folder import RunFolder
 
 write = RunFolder.write
 

@@ -98,7 +98,7 @@ class TestSetAside:
         (folder / "d.jsonl").write_text(good % "last")
         output = run(rules, folder, tmp_path / "out", "--shard-size", 2)
         errors = [json.loads(line) for line in tree(tmp_path / "out")["errors.jsonl"].splitlines()]
-        where = "ValueError in tests/test_annotate.py:"
+        where = "ValueError in annotate/test_run.py:"
         assert errors[1].pop("error").startswith(where)
         assert errors == [
             {"file": "a.jsonl", "line": 2, "id": "", "error": "not JSON"},
@@ -171,7 +171,7 @@ class TestSetAside:
         try:
             int("Secretperson")
         except ValueError as error:
-            assert failure(error).startswith("ValueError in tests/test_annotate.py:")
+            assert failure(error).startswith("ValueError in annotate/test_run.py:")
 
 
 def failure_of(nlp: Language, text: str) -> str:

@@ -216,7 +216,7 @@ def test_links_lead_somewhere() -> None:
 def test_error_texts_are_those_of_the_code() -> None:
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf8")
     texts = re.findall(r"^\| `([^`]+)` \|", page, flags=re.MULTILINE)
-    code = "".join(path.read_text(encoding="utf8") for path in (ROOT / "spacy_btl").glob("*.py"))
+    code = "".join(path.read_text(encoding="utf8") for path in (ROOT / "spacy_btl").rglob("*.py"))
     code = re.sub(r"\"\s*\n\s*f?\"|'\s*\n\s*f?[\"']|\"\s*\n\s*f?'", "", code)  # strings cut in two
     code = re.sub(r"\{[^{}]*\}", "...", code)
     assert len(texts) > 10

@@ -508,7 +508,7 @@ def test_project_names_commands_that_exist() -> None:
     commands = {command["name"]: command for command in project["commands"]}
     assert list(commands) == project["workflows"]["all"]
     scripts = " ".join(line for command in commands.values() for line in command["script"])
-    ours = {command.name for command in spacy_btl.cli.app.app.registered_commands}
+    ours = {command.name for command in spacy_btl.cli.app.registered_commands}
     assert set(re.findall(r"spacy btl ([a-z-]+)", scripts)) <= ours
     assert set(re.findall(r"\$\{vars\.(\w+)\}", scripts)) == set(project["vars"])
     assert all(command["outputs"] for command in commands.values())

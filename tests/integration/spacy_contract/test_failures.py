@@ -128,6 +128,6 @@ print(spacy_btl.__file__, len(points), spacy.blank("en").add_pipe("btl_knn_ner")
     )
     file, n_names, name = output.stdout.split()
     assert Path(file).is_relative_to(target)
-    declared = re.findall(r'= "spacy_btl\.\w+:\w+"', (ROOT / "pyproject.toml").read_text())
+    declared = re.findall(r'= "spacy_btl\.[\w.]+:\w+"', (ROOT / "pyproject.toml").read_text())
     assert int(n_names) == len(declared)
     assert name == NAME
