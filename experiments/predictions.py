@@ -15,7 +15,7 @@ from experiments.files import write_atomically
 from spacy_btl.evaluation.evaluate import read_examples
 from spacy_btl.labels.bio import labels_to_spans
 from spacy_btl.pipeline.component import BtlKnnNer, component_of
-from spacy_btl.pipeline.entities import Found
+from spacy_btl.pipeline.entities import ScoredSpans
 from spacy_btl.pipeline.tuning import Dev, Setting, best, grid
 from spacy_btl.scoring.scorer import predicted_entities
 
@@ -101,7 +101,7 @@ def _argmax(
     return found
 
 
-def _by_document(examples: list[Example], found: list[Found]) -> dict[str, Entities]:
+def _by_document(examples: list[Example], found: list[ScoredSpans]) -> dict[str, Entities]:
     return {
         name_of(example.reference): each.entities
         for example, each in zip(examples, found, strict=True)

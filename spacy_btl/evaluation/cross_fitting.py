@@ -18,14 +18,13 @@ from spacy.util import load_model_from_config, registry
 from thinc.api import fix_random_seed
 from tqdm import tqdm
 
-from ..pipeline.component import component_of
+from ..pipeline.component import BtlKnnNer, component_of
 from ..pipeline.fitting import TokenKeys, collect_keys, distinct_documents, examples_for
-from ..pipeline.prediction import NeighborNer
 
 
 def cross_fitted_keys(
     nlp: Language,
-    pipe: NeighborNer,
+    pipe: BtlKnnNer,
     examples: Sequence[Example],
     *,
     n_folds: int,
@@ -80,7 +79,7 @@ def cross_fitted_keys(
 
 def train_anew(
     nlp: Language,
-    pipe: NeighborNer,
+    pipe: BtlKnnNer,
     examples: Sequence[Example],
     *,
     steps: int,

@@ -10,7 +10,7 @@ from spacy.training import Example
 
 from ..labels.calibration import cross_validated, fit_calibration
 from ..labels.thresholds import KEEP_ALL, Objective, best_thresholds
-from ..pipeline.prediction import NeighborNer
+from ..pipeline.component import BtlKnnNer
 from ..pipeline.tuning import Dev, ScoredEntities, Trial, apply_setting, best, current_setting, grid
 from ..scoring.reliability import reliability_figures, render_reliability
 from ..util.text import markdown_table
@@ -41,7 +41,7 @@ class DevChoice(NamedTuple):
 
 
 def choose_on_dev(
-    pipe: NeighborNer,
+    pipe: BtlKnnNer,
     config: dict[str, Any],
     examples: Sequence[Example],
     *,
@@ -67,7 +67,7 @@ def choose_on_dev(
     apply_setting(pipe, config, chosen.setting)
     entities = dev.scored(chosen.setting)
     held_out: Any = None
-    pipe.cfg["calibration"] = None
+    pipe.state.calibration = None
     if entities.n_gold and len(np.unique(entities.documents)) > 1:
         sample = (entities.scores, entities.types, entities.lengths, entities.correct)
         pipe.calibration = fit_calibration(*sample, entities.documents)
@@ -79,7 +79,6 @@ def choose_on_dev(
                 held_out, entities.types, entities.correct, entities.n_gold, objective=thresholds
             )
         pipe.thresholds = {name: value for name, value in least.items() if value > KEEP_ALL}
-        pipe.cfg["dev_thresholds"] = dict(pipe.thresholds)
     config["thresholds"] = dict(pipe.thresholds)
     return DevChoice(trials, before, chosen, entities, held_out, config["thresholds"])
 

@@ -22,7 +22,7 @@ def pipeline_stats(nlp: Language) -> dict[str, Any]:
     return {
         name: {
             "labels": list(pipe.labels),
-            "updates": pipe.cfg["updates"],
+            "updates": pipe.state.updates,
             "neighbors": len(pipe.neighbors.datastore or ()),
             "weights": label_weights(pipe),
         }

@@ -1,10 +1,14 @@
 """The model of the component: any tok2vec, then one linear layer to logits."""
 
-from typing import cast
+from collections.abc import Sequence
+from typing import Any, cast
 
+import numpy as np
 from spacy.tokens import Doc
 from thinc.api import Dropout, Linear, Model, chain, with_array
 from thinc.types import Floats2d
+
+from ..util.arrays import Float32s2d
 
 
 def build_token_classifier(
@@ -25,3 +29,38 @@ def build_token_classifier(
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("output_layer", linear)
     return model
+
+
+def check_hidden(model: Model[list[Doc], list[Floats2d]], name: str) -> None:
+    """Raise ValueError if a model does not expose its hidden states; ``name`` is its component."""
+    if not model.has_ref("tok2vec"):
+        raise ValueError(
+            f'the model of "{name}" does not expose its hidden states (it has no layer "tok2vec"); '
+            'set keys = "logits"'
+        )
+
+
+def token_vectors(
+    model: Model[list[Doc], list[Floats2d]], docs: Sequence[Doc], *, with_hidden: bool
+) -> tuple[Float32s2d, Float32s2d | None]:
+    """Return the logits of all tokens and, if asked, the hidden states before the last layer.
+
+    Args:
+        model: From `build_token_classifier`.
+        docs: Documents; they may be empty.
+        with_hidden: Whether to return hidden states.
+
+    Returns:
+        Logits (n_tokens, n_labels) and hidden states (n_tokens, width) or None, on the CPU.
+    """
+    output = model.get_ref("output_layer")
+    if not any(len(doc) for doc in docs):
+        logits = np.zeros((0, output.maybe_get_dim("nO") or 0), np.float32)
+        hidden = np.zeros((0, output.maybe_get_dim("nI") or 0), np.float32)
+        return logits, hidden if with_hidden else None
+    ops: Any = model.ops
+    if not with_hidden:
+        return np.asarray(ops.to_numpy(ops.flatten(model.predict(list(docs))))), None
+    vectors: Any = ops.flatten(model.get_ref("tok2vec").predict(list(docs)))
+    logits = np.asarray(ops.to_numpy(output.predict(vectors)))
+    return logits, np.asarray(ops.to_numpy(vectors))

@@ -152,6 +152,26 @@ class Datastore:
         document = self.documents[self.document_of_key[key]]
         return Source(document, int(self.offsets[key]), self.label_names[self.labels[key]])
 
+    def check_source(self, key_kind: str, fingerprint: str | None, name: str) -> None:
+        """Raise ValueError if the keys are of another kind, or were made by other weights.
+
+        Args:
+            key_kind: Kind of the vectors that are searched, "logits" or "hidden".
+            fingerprint: Fingerprint of the weights that make them; None if it is not known.
+            name: Name of the component, for the message.
+        """
+        refit = "fit them again: python -m spacy btl fit-knn MODEL TRAIN OUT"
+        if self.key_kind != key_kind:
+            raise ValueError(
+                f'the neighbors of "{name}" are {self.key_kind}, but its keys are {key_kind}; '
+                f'set keys = "{self.key_kind}", or {refit}'
+            )
+        if fingerprint is not None and self.fingerprint != fingerprint:
+            raise ValueError(
+                f'the neighbors of "{name}" were fitted on other weights (fingerprint '
+                f"{self.fingerprint}, the model has {fingerprint}); {refit}"
+            )
+
     def counts_by_document(self) -> dict[str, int]:
         """Return the number of keys of each document."""
         counts = np.bincount(self.document_of_key, minlength=len(self.documents))

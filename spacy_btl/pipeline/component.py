@@ -1,45 +1,362 @@
-"""The spaCy component: training, and what is asked of its neighbours."""
+"""The component ``btl_knn_ner``: entities from token logits and the votes of nearest neighbors.
 
+A prediction goes one way: the model gives logits, they and the neighbors' votes become label
+probabilities (`BtlKnnNer.predict`), the best well-formed label sequence becomes spans
+(`BtlKnnNer.find`), and these are written into the document (`BtlKnnNer.write`). How labels and
+entities correspond, flat or with a layer for each type, is the business of `pipeline.readings`.
+"""
+
+import json
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+import srsly
+from spacy import util
 from spacy.language import Language
+from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
-from thinc.api import Optimizer, set_dropout_rate
+from thinc.api import Model, Optimizer, set_dropout_rate
+from thinc.types import Floats2d
 
 from ..explain.evidence import EntityEvidence
 from ..labels.bio import column_names, n_columns
+from ..labels.calibration import ScoreCalibration
+from ..ml.shared_encoder import (
+    PipelineReference,
+    check_read,
+    has_listener,
+    shared_encoders,
+    weights_fingerprint,
+)
+from ..ml.token_classifier import check_hidden, token_vectors
+from ..neighbors.classifier import NeighborSearch
+from ..neighbors.datastore import Datastore
+from ..packaging.seal import check_seal, remove_seal
+from ..training.class_weights import ClassWeights
+from ..training.losses import TokenLoss
+from ..util.arrays import Float32s2d, FloatsXd, IntsXd
+from ..util.checks import one_of
 from . import editing, explaining, fitting
-from .prediction import NeighborNer
-from .shared_encoder import has_listener
-from .state import Logits
+from .entities import ScoredSpans, set_span_extensions, write_scores
+from .readings import FlatReading, LayeredReading, Reading
+from .state import MODEL_ALONE, ComponentState, decision_text, readable
+
+KeyKind = Literal["logits", "hidden"]
+
+DEFAULT_CONFIG: dict[str, Any] = {
+    "model": {
+        "@architectures": "spacy-btl.TokenClassifier.v1",
+        "tok2vec": {"@architectures": "spacy-btl.HashEmbedTransformer.v1"},
+    },
+    "loss": {"@losses": "spacy-btl.BinaryTokenLabels.v1"},
+    "class_weights": {"@misc": "spacy-btl.class_weights.v1"},
+    "neighbors": {
+        "@misc": "spacy-btl.KNearestNeighbors.v1",
+        "n_neighbors": 17,
+        "metric": "euclidean",
+        "votes": "uniform",
+        "temperature": 1.0,
+        "search": "auto",
+    },
+    "keys": "logits",
+    "neighbor_weight": 1.0,
+    "thresholds": {},
+    "scorer": {"@scorers": "spacy-btl.ner_scorer.v1"},
+    "scores_key": "btl_knn_ner",
+    "spans_key": None,
+}
 
 
-class BtlKnnNer(NeighborNer):
-    """Named entity recognition that can be trained; see `pipeline.state` for its settings."""
+@Language.factory(
+    "btl_knn_ner",
+    assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type"],
+    default_config=DEFAULT_CONFIG,
+    default_score_weights={
+        "ents_f": 0.5,
+        "ents_macro_f": 0.5,
+        "ents_p": 0.0,
+        "ents_r": 0.0,
+        "ents_per_type": None,
+        "token_macro_r": 0.0,
+        # Kept in the meta of a trained pipeline, without a column in the log.
+        "ents_exact_f": None,
+        "ents_partial_f": None,
+        "ents_type_f": None,
+        "token_micro_f": None,
+        "token_macro_f": None,
+    },
+)
+class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
+    """Named entity recognition by a token classifier and the nearest neighbors of its tokens.
 
-    def add_label(self, label: str) -> int:
-        """Add an entity type before initialization; 1 if it is new, else 0.
+    Args:
+        nlp: The pipeline that the component is made for; a shared encoder is looked up there.
+        name: Name of the component in its pipeline.
+        model: From documents to logits (n_tokens, 1 + 2 * n_types) each.
+        loss: From logits and labels to gradient and loss; it also reads logits as probabilities.
+        class_weights: How the loss weighs the labels; None for no weights.
+        neighbors: Classifies keys once it has a datastore (`fit_neighbors`). Until then, and again
+            after any update of the weights, the model's own probabilities decide.
+        keys: Vectors that are searched: the logits, or the hidden states before the last layer.
+        neighbor_weight: Share of the neighbors in the label probabilities,
+            ``p = w * p_neighbors + (1 - w) * p_model`` (kNN-NER, arXiv 2203.17103).
+        thresholds: Least score of an entity, by type; a type without one keeps all.
+        scorer: The scoring function of the pipeline; None for no scores.
+        scores_key: Key of ``doc.spans`` for the entities with their scores; None for no such group.
+        spans_key: None for entities that do not overlap, in ``doc.ents``. A key for entities of
+            different types that may overlap: they are learned from ``doc.spans[spans_key]`` of the
+            reference and written there (instead of under ``scores_key``), and ``doc.ents`` gets
+            the best that fit beside each other.
 
-        Raises ValueError for a label that is no string, or once the head has its columns.
-        """
-        if not isinstance(label, str) or not label:
-            raise ValueError(f"a label must be a non-empty string, not {label!r}")
-        if label in self.cfg["labels"]:
-            return 0
-        if self.model.get_ref("output_layer").has_dim("nO"):
+    Raises:
+        ValueError: If a setting is out of its range or does not fit the others.
+    """
+
+    def __init__(
+        self,
+        nlp: Language,
+        name: str,
+        model: Model[list[Doc], list[Floats2d]],
+        loss: TokenLoss,
+        class_weights: ClassWeights | None,
+        neighbors: NeighborSearch,
+        keys: KeyKind,
+        neighbor_weight: float,
+        thresholds: dict[str, float],
+        scorer: Callable[..., dict[str, Any]] | None,
+        scores_key: str | None,
+        spans_key: str | None,
+    ) -> None:
+        if spans_key is not None and not loss.has_layers:
             raise ValueError(
-                f'"{label}" cannot be added to "{self.name}": its head has columns for '
-                f"{len(self.cfg['labels'])} labels already. Initialize and train again with all "
-                "labels, or add examples to its neighbours (spacy btl add-examples)"
+                f'"{name}" cannot learn the overlapping entities of doc.spans["{spans_key}"] with '
+                "this loss; use spacy-btl.BinaryTokenLabels.v1, or leave spans_key out"
             )
-        self.cfg["labels"].append(label)
-        self.vocab.strings.add(label)
-        return 1
+        if not 0 <= neighbor_weight <= 1:
+            raise ValueError(f"neighbor_weight must lie between 0 and 1, not {neighbor_weight}")
+        for label, least in thresholds.items():
+            if not 0 <= least <= 1:
+                raise ValueError(f"thresholds: {label} has {least}, which is not from 0 to 1")
+        self.vocab = nlp.vocab
+        self.model = model
+        self.name = name
+        self.loss = loss
+        self.loss.weighting = class_weights
+        self.neighbors = neighbors
+        self.set_key_kind(keys)
+        self.neighbor_weight = neighbor_weight
+        self.thresholds = dict(thresholds)
+        self.scorer = scorer
+        self.scores_key = spans_key or scores_key
+        self.spans_key = spans_key
+        self.reading: Reading = LayeredReading(spans_key) if spans_key else FlatReading()
+        self.state = ComponentState()
+        self._pipeline = PipelineReference(nlp)
+        self._are_neighbors_checked = False
+        self._rehearsal_model: Any = None  # a copy of the model, set by nlp.resume_training
+        set_span_extensions()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Entity types in the order of their columns, those that only neighbors know last."""
+        return self.state.all_labels
+
+    @property
+    def label_data(self) -> list[str]:
+        """Entity types of the head, as `initialize` takes them."""
+        return list(self.state.labels)
+
+    @property
+    def has_neighbors(self) -> bool:
+        """Whether any neighbor can vote."""
+        return self.neighbors.datastore is not None and len(self.neighbors.datastore) > 0
+
+    # Prediction
+
+    def predict(self, docs: Iterable[Doc]) -> list[FloatsXd]:
+        """Return the label probabilities of each document, with n_tokens as the first axis.
+
+        The votes of the neighbors and the model's own probabilities are mixed by
+        ``neighbor_weight``; for types that only the neighbors know, the votes count in full.
+
+        Raises:
+            ValueError: If the neighbors belong to other weights.
+        """
+        docs = list(docs)
+        logits, keys = self.token_vectors(docs)
+        weight = self.neighbor_weight if self.has_neighbors else 0.0
+        own = self.model_probabilities(docs, logits) if weight < 1 else None
+        votes = None
+        if weight > 0 or (self.has_neighbors and self.state.added_labels):
+            self.check_neighbors()
+            votes = self.neighbors.predict_proba(keys)
+        ends = np.cumsum([len(doc) for doc in docs])
+        return np.split(self.mixed(own, votes, weight), ends[:-1])[: len(docs)]
+
+    def token_vectors(self, docs: Sequence[Doc]) -> tuple[Float32s2d, Float32s2d]:
+        """Return logits (n_tokens, n_columns) and keys (n_tokens, width) of all tokens."""
+        check_read(self.model, docs, self.name)
+        logits, hidden = token_vectors(self.model, docs, with_hidden=self.keys == "hidden")
+        return logits, logits if hidden is None else hidden
+
+    def model_probabilities(self, docs: Sequence[Doc], logits: Float32s2d) -> FloatsXd:
+        """Return the model's own label probabilities, with n_tokens as the first axis."""
+        return self.reading.from_logits(self.loss, logits, [len(doc) for doc in docs])
+
+    def mixed(self, own: FloatsXd | None, votes: Float32s2d | None, weight: float) -> FloatsXd:
+        """Mix the model's probabilities and the votes; the first axis of the result is n_tokens.
+
+        Args:
+            own: From `model_probabilities`; may be None where ``weight`` is 1.
+            votes: (n_tokens, n_neighbor_labels) shares of the vote; may be None where ``weight``
+                is 0.
+            weight: Share of the votes.
+        """
+        return self.reading.mixed(own, votes, weight, len(self.state.labels), len(self.labels))
+
+    def find(self, docs: Sequence[Doc], probabilities: Sequence[FloatsXd]) -> list[ScoredSpans]:
+        """Return the entities of each document with their scores, without changing it.
+
+        Entities under the threshold of their type are left out.
+        """
+        every = self.reading.find(docs, probabilities, self.labels)
+        if (calibration := self.calibration) is not None:
+            every = [scored.calibrate(calibration) for scored in every]
+        return [scored.kept(self.thresholds) for scored in every] if self.thresholds else every
+
+    def set_annotations(self, docs: Iterable[Doc], scores: Sequence[FloatsXd]) -> None:
+        """Write the entities of the best well-formed label sequences into the documents.
+
+        Entities that are there already, and tokens blocked by another component, stay as they are.
+        """
+        docs = list(docs)
+        for doc, scored in zip(docs, self.find(docs, scores), strict=True):
+            self.write(doc, scored)
+
+    def write(self, doc: Doc, scored: ScoredSpans) -> None:
+        """Write entities with their scores into a document."""
+        self.reading.write(doc, scored)
+        if self.scores_key is not None:
+            write_scores(doc, self.scores_key, scored)
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Annotate a stream of documents, batch by batch.
+
+        Documents that fail go to the error handler and are left out. Where spaCy's own components
+        give up the whole batch, the documents of a batch that fails are tried one by one, unless
+        the handler is spaCy's default, which raises.
+        """
+        for docs in util.minibatch(stream, batch_size):  # type: ignore[no-untyped-call]
+            yield from self._annotated(docs)
+
+    def _annotated(self, docs: Sequence[Doc]) -> Iterator[Doc]:
+        handle = self.get_error_handler()
+        try:
+            every = self.find(docs, self.predict(docs))
+        except Exception as error:  # any error of any layer is the handler's, as in spaCy
+            if len(docs) == 1 or handle is util.raise_error:
+                handle(self.name, self, list(docs), error)
+                return
+            for doc in docs:
+                yield from self._annotated([doc])
+            return
+        for doc, scored in zip(docs, every, strict=True):
+            try:
+                self.write(doc, scored)
+            except Exception as error:
+                handle(self.name, self, [doc], error)
+            else:
+                yield doc
+
+    # Training
+
+    def update(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, float]:
+        """Update the weights. Neighbors fitted on the previous weights are dropped.
+
+        Raises:
+            ValueError: Before `initialize`.
+        """
+        if self.model.get_ref("output_layer").maybe_get_dim("nO") is None:
+            raise ValueError(
+                f'"{self.name}" is not initialized: nlp.initialize(get_examples) before nlp.update'
+            )
+        self._drop_neighbors()
+        losses: dict[str, float] = super().update(examples, **kwargs)
+        return losses
+
+    def get_loss(
+        self, examples: Iterable[Example], scores: list[Floats2d]
+    ) -> tuple[float, list[Floats2d]]:
+        """Return the loss of the logits, and its gradient for each document."""
+        examples = list(examples)
+        validate_examples(examples, "BtlKnnNer.get_loss")
+        ops: Any = self.model.ops
+        lengths = [len(example.predicted) for example in examples]
+        gold = ops.asarray(self.gold(examples))
+        gradient, loss = self.loss(ops.flatten(scores), gold, lengths=lengths)
+        return loss, ops.unflatten(gradient, lengths)
+
+    def gold(self, examples: Iterable[Example], types: Sequence[str] | None = None) -> IntsXd:
+        """Return the gold labels of all tokens, as the reading has them.
+
+        Args:
+            examples: Annotated documents.
+            types: Entity types in the order of their columns; None for those of the head.
+        """
+        types = self.state.labels if types is None else types
+        return np.concatenate([self.reading.gold(example, types) for example in examples])
+
+    def finish_update(self, sgd: Optimizer | Callable[..., Any]) -> None:
+        """Let the optimizer change the weights, and count the step in ``state.updates``."""
+        super().finish_update(sgd)
+        self.loss.finish_update(sgd)
+        self.state.updates += 1
+
+    def rehearse(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Callable[..., Any] | None = None,
+        losses: dict[str, float] | None = None,
+        **config: Any,
+    ) -> dict[str, float]:
+        """Pull the logits back to those of ``nlp.resume_training``; before it, do nothing.
+
+        Half the squared distance, averaged over the tokens, is minimized. Gold labels, and
+        parameters of the loss, have no part in it.
+
+        Raises:
+            ValueError: If the model takes the token vectors of a shared encoder.
+        """
+        losses, docs = {} if losses is None else losses, [example.predicted for example in examples]
+        if self._rehearsal_model is None or not any(len(doc) for doc in docs):
+            return losses
+        if has_listener(self.model):
+            raise ValueError(
+                f'"{self.name}" cannot be rehearsed on the token vectors of a shared encoder: '
+                f'nlp.replace_listeners gives it a copy, nlp.rehearse(exclude=["{self.name}"]) '
+                "leaves it out"
+            )
+        self._drop_neighbors()
+        set_dropout_rate(self.model, drop)
+        logits, backprop = self.model.begin_update(docs)
+        ops: Any = self.model.ops
+        off = ops.flatten(logits) - ops.flatten(self._rehearsal_model.predict(docs))
+        backprop(ops.unflatten(off / len(off), [len(doc) for doc in docs]))
+        if sgd is not None:
+            # spaCy applies the gradients later, when torch has set its own to 0: hand over copies.
+            apply = sgd
+            self.model.finish_update(lambda key, weights, grad: apply(key, weights, grad.copy()))
+        losses[self.name] = losses.get(self.name, 0.0) + float((off**2).sum()) / (2 * len(off))
+        return losses
+
+    # Initialization
 
     def initialize(
         self,
@@ -48,10 +365,16 @@ class BtlKnnNer(NeighborNer):
         nlp: Language | None = None,
         labels: Sequence[str] | None = None,
     ) -> None:
-        """Take labels and class weights from the examples and set the model's dimensions.
+        """Take labels and class weights from the examples and set the dimensions of the model.
 
-        labels: entity types, in order; where None those added before or, without any, those of the
-            examples. Raises ValueError where there is none, or where the examples have others.
+        Args:
+            get_examples: Returns the annotated documents.
+            nlp: The pipeline.
+            labels: Entity types, in order; None for those added before or, without any, those of
+                the examples.
+
+        Raises:
+            ValueError: If there is no label, or the examples have others.
         """
         validate_get_examples(get_examples, "BtlKnnNer.initialize")
         self.forget_neighbors()
@@ -83,101 +406,199 @@ class BtlKnnNer(NeighborNer):
         docs = [example.x for example in islice(get_examples(), 10)]
         self.model.initialize(X=[doc for doc in docs if len(doc)] or docs)
 
-    def update(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, float]:
-        """As any component's; neighbours fitted on the weights before are given up.
+    def add_label(self, label: str) -> int:
+        """Add an entity type before initialization; return 1 if it is new, else 0.
 
-        Raises ValueError before `initialize`.
+        Raises:
+            ValueError: If the label is not a string, or the head has its columns already.
         """
-        if self.model.get_ref("output_layer").maybe_get_dim("nO") is None:
+        if not isinstance(label, str) or not label:
+            raise ValueError(f"a label must be a non-empty string, not {label!r}")
+        if label in self.state.labels:
+            return 0
+        if self.model.get_ref("output_layer").has_dim("nO"):
             raise ValueError(
-                f'"{self.name}" is not initialized: nlp.initialize(get_examples) before nlp.update'
+                f'"{label}" cannot be added to "{self.name}": its head has columns for '
+                f"{len(self.state.labels)} labels already. Initialize and train again with all "
+                "labels, or add examples to its neighbors (spacy btl add-examples)"
             )
-        self._drop_neighbors()
-        losses: dict[str, float] = super().update(examples, **kwargs)
-        return losses
+        self.state.labels.append(label)
+        self.vocab.strings.add(label)
+        return 1
 
-    def rehearse(
-        self,
-        examples: Iterable[Example],
-        *,
-        drop: float = 0.0,
-        sgd: Callable[..., Any] | None = None,
-        losses: dict[str, float] | None = None,
-        **config: Any,
-    ) -> dict[str, float]:
-        """Pull the logits back to what they were at ``nlp.resume_training``; before, do nothing.
+    # Neighbors
 
-        Half the mean over the tokens of the squared distance is minimized; gold labels take no
-        part. ``nlp.resume_training`` keeps a copy of the model for it. Raises ValueError where the
-        model takes the token vectors of a shared encoder.
-        """
-        losses, docs = {} if losses is None else losses, [example.predicted for example in examples]
-        if self._rehearsal_model is None or not any(len(doc) for doc in docs):
-            return losses
-        if has_listener(self.model):
-            raise ValueError(
-                f'"{self.name}" cannot be rehearsed on the token vectors of a shared encoder: '
-                f'nlp.replace_listeners gives it a copy, nlp.rehearse(exclude=["{self.name}"]) '
-                "leaves it out"
-            )
-        self._drop_neighbors()
-        set_dropout_rate(self.model, drop)
-        logits, backprop = self.model.begin_update(docs)
-        ops: Any = self.model.ops
-        off = ops.flatten(logits) - ops.flatten(self._rehearsal_model.predict(docs))
-        backprop(ops.unflatten(off / len(off), [len(doc) for doc in docs]))
-        if sgd is not None:
-            # spaCy applies the gradients later, when torch has set its own to 0: hand over copies.
-            self.finish_update(lambda key, weights, grad: sgd(key, weights, grad.copy()))
-        losses[self.name] = losses.get(self.name, 0.0) + float((off**2).sum()) / (2 * len(off))
-        return losses
+    def fit_neighbors(self, examples: Iterable[Example], **settings: Any) -> int:
+        """Let the labeled tokens of these examples vote; see `pipeline.fitting.fit_neighbors`."""
+        return fitting.fit_neighbors(self, examples, **settings)
 
-    def finish_update(self, sgd: Optimizer | Callable[..., Any]) -> None:
-        """Let the optimizer change the weights, and count it: ``cfg["updates"]``."""
-        super().finish_update(sgd)
-        if hasattr(self.loss, "finish_update"):  # it has parameters of its own
-            self.loss.finish_update(sgd)
-        self.cfg["updates"] += 1
+    def add_examples(self, examples: Iterable[Example], **settings: Any) -> editing.Edit:
+        """Let the labeled tokens of further examples vote too; see `pipeline.editing`."""
+        return editing.add_examples(self, examples, **settings)
+
+    def remove_documents(self, documents: Iterable[str]) -> int:
+        """Remove all neighbors of these documents and return their number."""
+        return editing.remove_documents(self, documents)
+
+    def explain(self, doc: Doc) -> list[EntityEvidence]:
+        """Return the entities of a document, each with the neighbors that speak for it."""
+        return explaining.explain(self, doc)
+
+    def set_key_kind(self, keys: str) -> None:
+        """Search "logits" or "hidden" states; ValueError if the model has no hidden states."""
+        if one_of("keys", keys, ("logits", "hidden")) == "hidden":
+            check_hidden(self.model, self.name)
+        self.keys = keys
+
+    def set_neighbors(self, store: Datastore) -> None:
+        """Let these neighbors vote; ValueError, and no change, if they belong to other weights."""
+        store.check_source(self.keys, self.fingerprint(), self.name)
+        self._take_neighbors(store)
+        self._are_neighbors_checked = True
+
+    def check_neighbors(self) -> None:
+        """Raise ValueError if the neighbors belong to other weights, or to other keys."""
+        if not self._are_neighbors_checked and self.neighbors.datastore is not None:
+            self.neighbors.datastore.check_source(self.keys, self.fingerprint(), self.name)
+            self._are_neighbors_checked = True
+
+    def forget_neighbors(self) -> None:
+        """Let the model decide alone, and drop everything that belongs to the neighbors."""
+        self._take_neighbors(None)
+        self.state.added_labels, self.state.calibration = [], None
+
+    def _take_neighbors(self, store: Datastore | None) -> None:
+        self.neighbors.datastore = store
+        self.reading.set_arrays({} if store is None else store.extras)
+        self._are_neighbors_checked = False
 
     def _drop_neighbors(self) -> None:
-        """Neighbours do not outlive a change of the weights."""
+        """Forget neighbors that the next update would make obsolete, with a warning."""
         if self.neighbors.datastore is not None:
             warnings.warn(
-                f'the neighbours of "{self.name}" belong to the weights before this update and are '
+                f'the neighbors of "{self.name}" belong to the weights before this update and are '
                 "dropped; run fit-knn again after training",
                 stacklevel=3,
             )
             self.forget_neighbors()
 
-    def get_loss(self, examples: Iterable[Example], scores: Logits) -> tuple[float, Logits]:
-        """Loss of the logits and their gradient, document by document."""
-        examples = list(examples)
-        validate_examples(examples, "BtlKnnNer.get_loss")
-        ops: Any = self.model.ops
-        gold = ops.asarray(self.gold(examples))
-        docs = [example.predicted for example in examples]
-        d_logits, loss = self.loss(ops.flatten(scores), gold, **self._lengths(docs))
-        return loss, ops.unflatten(d_logits, [len(doc) for doc in docs])
+    def join(self, nlp: Language) -> None:
+        """Look shared encoders up in this pipeline, instead of the one of before."""
+        self._pipeline, self._are_neighbors_checked = PipelineReference(nlp), False
 
-    def fit_neighbors(self, examples: Iterable[Example], **settings: Any) -> int:
-        """Let the labelled tokens of these examples vote; see `pipeline.fitting`."""
-        return fitting.fit_neighbors(self, examples, **settings)
+    def fingerprint(self) -> str | None:
+        """Return a fingerprint of all weights that keys depend on, shared encoders included.
 
-    def add_examples(self, examples: Iterable[Example], **settings: Any) -> editing.Edit:
-        """Let the labelled tokens of further examples vote too; see `pipeline.editing`."""
-        return editing.add_examples(self, examples, **settings)
+        It is None if the pipeline of a shared encoder is gone. ValueError if the pipeline does not
+        have such an encoder.
+        """
+        encoders = shared_encoders(self._pipeline(), self.model, self.name)
+        return None if encoders is None else weights_fingerprint(self.model, encoders)
 
-    def remove_documents(self, documents: Iterable[str]) -> int:
-        """Take all neighbours of these documents out; returns their number."""
-        return editing.remove_documents(self, documents)
+    # Calibration of the scores
 
-    def explain(self, doc: Doc) -> list[EntityEvidence]:
-        """The entities of a document, each with the neighbours that speak for it."""
-        return explaining.explain(self, doc)
+    @property
+    def decision(self) -> str:
+        """The settings that label probabilities depend on, as text."""
+        if not self.has_neighbors or not self.neighbor_weight:
+            return MODEL_ALONE
+        own = {"neighbor_weight": self.neighbor_weight, "keys": self.keys}
+        return decision_text({**own, **self.neighbors.settings})
+
+    @property
+    def calibration(self) -> ScoreCalibration | None:
+        """From raw scores to probabilities; None unless fitted for the present settings."""
+        return self.state.calibration if self.state.calibrated_for == self.decision else None
+
+    @calibration.setter
+    def calibration(self, calibration: ScoreCalibration | None) -> None:
+        self.state.calibration, self.state.calibrated_for = calibration, self.decision
+
+    # Serialization
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """Return the component as bytes, neighbors included."""
+        exclude = tuple(exclude)
+        vocab = {"vocab": lambda: self.vocab.to_bytes(exclude=exclude)}
+        return bytes(util.to_bytes({**self._writers(), **vocab}, exclude))
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "BtlKnnNer":
+        """Load the component from the bytes of `to_bytes`; ValueError if they are damaged."""
+        exclude = tuple(exclude)
+        message = readable("the bytes of the component", srsly.msgpack_loads, bytes_data)
+        if not isinstance(message, dict) or not message.keys() & self._writers().keys():
+            raise ValueError(f'the bytes do not belong to a component like "{self.name}"')
+        self._read_parts({key: data for key, data in message.items() if key not in exclude})
+        if "vocab" in message and "vocab" not in exclude:
+            self.vocab.from_bytes(message["vocab"], exclude=exclude)
+        return self
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Save the component to a folder, neighbors included.
+
+        The seal of the pipeline around the folder is removed: its files are about to change.
+        """
+        folder, exclude = util.ensure_path(path), tuple(exclude)
+        remove_seal(folder.parent)
+        folder.mkdir(parents=True, exist_ok=True)
+        for key, write in self._writers().items():
+            if key not in exclude:
+                (folder / key).write_bytes(write())
+        if "vocab" not in exclude:
+            self.vocab.to_disk(folder / "vocab", exclude=exclude)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "BtlKnnNer":
+        """Load the component from a folder of `to_disk`.
+
+        Raises:
+            ValueError: If a part is damaged, or any file of the sealed pipeline around the folder.
+        """
+        folder, exclude = util.ensure_path(path), tuple(exclude)
+        check_seal(folder.parent)
+        keys = [key for key in self._writers() if key not in exclude]
+        self._read_parts({key: (folder / key).read_bytes() for key in keys})
+        if "vocab" not in exclude:
+            self.vocab.from_disk(folder / "vocab", exclude=exclude)
+        return self
+
+    def _writers(self) -> dict[str, Callable[[], bytes]]:
+        def write_cfg() -> bytes:
+            # Not with srsly, which reads 0.3 as 0.30000000000000004.
+            values = {**self.state.to_json(), "loss": self.loss.get_state()}
+            return json.dumps(values, indent=2).encode("utf8")
+
+        def write_neighbors() -> bytes:
+            store = self.neighbors.datastore
+            return b"" if store is None else store.to_bytes()
+
+        return {"cfg": write_cfg, "model": self.model.to_bytes, "neighbors": write_neighbors}
+
+    def _read_parts(self, parts: Mapping[str, bytes]) -> None:
+        """Take over saved parts, after all but the model were found to be readable."""
+        cfg = readable("cfg", json.loads, parts["cfg"]) if "cfg" in parts else None
+        state = self.state if cfg is None else ComponentState.from_json(cfg)
+        data = parts.get("neighbors")
+        store = readable("neighbors", Datastore.from_bytes, data) if data else None
+        if "model" in parts:
+            readable("model", self.model.from_bytes, parts["model"])
+            self._are_neighbors_checked = False
+        if cfg is not None:
+            self.state = state
+            self.loss.set_state(cfg["loss"])
+        if data is not None:
+            self._take_neighbors(store)
 
 
 def component_of(nlp: Language, name: str | None = None) -> BtlKnnNer:
-    """The component btl_knn_ner of a pipeline, or that of this name; ValueError but for one."""
+    """Return the component btl_knn_ner of a pipeline.
+
+    Args:
+        nlp: The pipeline.
+        name: Name of the component; None if the pipeline has only one.
+
+    Raises:
+        ValueError: If there is no such component, or more than one.
+    """
     pipes = [
         pipe for key, pipe in nlp.pipeline if isinstance(pipe, BtlKnnNer) and name in (None, key)
     ]

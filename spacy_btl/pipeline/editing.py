@@ -1,8 +1,9 @@
 """Change a component's neighbours after they were fitted; the weights stay as they are."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,9 @@ from ..labels.layers import ROW_SEPARATOR
 from ..neighbors.classifier import scaled
 from ..neighbors.datastore import Datastore
 from .fitting import TokenKeys, collect_keys
-from .prediction import NeighborNer
+
+if TYPE_CHECKING:
+    from .component import BtlKnnNer
 
 # --- from contradiction
 
@@ -93,7 +96,7 @@ class Edit(NamedTuple):
 
 
 def add_examples(
-    pipe: NeighborNer,
+    pipe: "BtlKnnNer",
     examples: Iterable[Example],
     *,
     only_entities: bool = False,
@@ -133,7 +136,7 @@ def add_examples(
     if replace_outside:
         kept = _without_contradicted(pipe, kept, tokens, labels, new)
     if weight is None:
-        has_unknown = not seen <= set(pipe.cfg["labels"])
+        has_unknown = not seen <= set(pipe.state.labels)
         weight = pipe.neighbors.settings.get("n_neighbors", 1) // 2 + 1 if has_unknown else 1
     rows = np.repeat(np.flatnonzero(known), weight)
     added = kept.added(
@@ -142,14 +145,14 @@ def add_examples(
         [tokens.documents[i] for i in rows],
         tokens.offsets[rows],
     )
-    pipe.cfg["added_labels"] = types[len(pipe.cfg["labels"]) :]
+    pipe.state.added_labels = types[len(pipe.state.labels) :]
     for label in types:
         pipe.vocab.strings.add(label)
     _exchange(pipe, store, added)
     return Edit(int(known.sum()), len(store) - len(kept))
 
 
-def remove_documents(pipe: NeighborNer, documents: Iterable[str]) -> int:
+def remove_documents(pipe: "BtlKnnNer", documents: Iterable[str]) -> int:
     """Take all neighbours of these documents out; returns their number.
 
     A calibration that the neighbours have a part in is given up. Raises ValueError for a document
@@ -163,14 +166,20 @@ def remove_documents(pipe: NeighborNer, documents: Iterable[str]) -> int:
     return len(store) - len(rest)
 
 
-def _exchange(pipe: NeighborNer, before: Datastore, after: Datastore) -> None:
+def _exchange(pipe: "BtlKnnNer", before: Datastore, after: Datastore) -> None:
     pipe.set_neighbors(after)
-    if after != before:
-        pipe.void_calibration()
+    if after != before and pipe.state.calibration_needs_neighbors:
+        pipe.state.calibration = None
+        warnings.warn(
+            f'the scores of "{pipe.name}" were calibrated with the neighbors before this edit and '
+            "are raw from now on. To calibrate them, fit the neighbors again on the edited "
+            "documents: python -m spacy btl fit-knn MODEL TRAIN OUT --dev DEV",
+            stacklevel=4,
+        )
 
 
 def _without_contradicted(
-    pipe: NeighborNer, store: Datastore, tokens: TokenKeys, labels: Array, new: Sequence[str]
+    pipe: "BtlKnnNer", store: Datastore, tokens: TokenKeys, labels: Array, new: Sequence[str]
 ) -> Datastore:
     """Without the keys outside of entities that lie among the tokens of new types.
 

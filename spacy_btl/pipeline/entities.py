@@ -1,12 +1,12 @@
-"""Entities found in a document, with their scores: in ``doc.spans``, and on each span.
+"""Predicted entities with their scores: in ``doc.spans``, and on each span.
 
-``span._.btl_score`` is the score of an entity of ours, ``span._.btl_calibrated`` whether it was
+``span._.btl_score`` is the score of a predicted entity, ``span._.btl_calibrated`` whether it was
 calibrated on entities of its type; both are None for any other span. Two labels on one span keep a
 score each.
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,16 +16,17 @@ from spacy.tokens import Doc, Span, SpanGroup
 from ..labels.calibration import ScoreCalibration
 from ..scoring.scorer import entity_of
 from ..scoring.scores import Entity
+from ..util.arrays import Bools1d, Floats1d
 
 
-class Found(NamedTuple):
-    """Entities found in a document, in order of their start."""
+class ScoredSpans(NamedTuple):
+    """Predicted entities of a document, in order of their start."""
 
     spans: list[Span]
-    scores: Any
-    """Score of each span (n_spans,)."""
-    calibrated: Any
-    """(n_spans,) bool: whether the score was calibrated on entities of its type."""
+    scores: Floats1d
+    """(n_spans,) score of each span."""
+    calibrated: Bools1d
+    """(n_spans,) whether the score was calibrated on entities of its type."""
 
     @property
     def types(self) -> list[str]:
@@ -37,35 +38,36 @@ class Found(NamedTuple):
         """Type and characters of each span, as `scoring.scores` takes them."""
         return [entity_of(span) for span in self.spans]
 
-    def calibrate(self, calibration: ScoreCalibration) -> "Found":
-        """The same with probabilities for raw scores.
+    def calibrate(self, calibration: ScoreCalibration) -> "ScoredSpans":
+        """Return the same spans with probabilities for raw scores.
 
         Those of types that the calibration has not seen come from the curve of all types, to be
         compared with the others, and do not count as calibrated.
         """
         lengths = np.array([len(span) for span in self.spans], dtype=np.int64)
         scores = calibration.apply(self.scores, self.types, lengths)
-        return Found(self.spans, scores, calibration.has_seen(self.types))
+        return ScoredSpans(self.spans, scores, calibration.has_seen(self.types))
 
-    def kept(self, thresholds: Mapping[str, float]) -> "Found":
-        """Without the spans below the threshold of their type."""
-        return self.without(~is_kept(self.scores, self.types, thresholds))
+    def kept(self, thresholds: Mapping[str, float]) -> "ScoredSpans":
+        """Return the spans that reach the threshold of their type; types without one keep all."""
+        least = np.array([thresholds.get(name, 0.0) for name in self.types], dtype=np.float64)
+        return self.without(self.scores.astype(np.float64) < least)
 
-    def without(self, left_out: Sequence[bool] | npt.NDArray[np.bool_]) -> "Found":
-        """Without the spans for which this says True."""
-        kept = ~np.asarray(left_out, dtype=bool)
+    def without(self, left_out: npt.ArrayLike) -> "ScoredSpans":
+        """Return the spans for which ``left_out`` (n_spans,) is False."""
+        kept = ~np.asarray(left_out, dtype=np.bool_)
         spans = [span for span, stays in zip(self.spans, kept, strict=True) if stays]
-        return Found(spans, np.asarray(self.scores)[kept], np.asarray(self.calibrated)[kept])
+        return ScoredSpans(spans, self.scores[kept], self.calibrated[kept])
 
 
-def write_scores(doc: Doc, key: str, found: Found) -> None:
+def write_scores(doc: Doc, key: str, scored: ScoredSpans) -> None:
     """Write ``doc.spans[key]`` with ``attrs["scores"]`` and ``attrs["calibrated"]``.
 
-    Entities that an earlier run has written there, and that ``doc.ents`` still has, keep theirs.
+    Entities that an earlier run wrote there, and that ``doc.ents`` still has, keep theirs.
     """
-    entities = list(zip(*found, strict=True))
+    entities = list(zip(*scored, strict=True))
     if (before := read_scores(doc.spans.get(key))) is not None:
-        kept = {_place(each) for each in doc.ents} - {_place(each) for each in found.spans}
+        kept = {_place(each) for each in doc.ents} - {_place(each) for each in scored.spans}
         entities += [each for each in zip(*before, strict=True) if _place(each[0]) in kept]
     entities.sort(key=lambda each: _bounds(each[0]))
     attrs = {
@@ -75,17 +77,21 @@ def write_scores(doc: Doc, key: str, found: Found) -> None:
     doc.spans[key] = SpanGroup(doc, name=key, spans=[span for span, _, _ in entities], attrs=attrs)
 
 
-def read_scores(group: SpanGroup | None) -> Found | None:
-    """What `write_scores` wrote; None for any other group of spans."""
+def read_scores(group: SpanGroup | None) -> ScoredSpans | None:
+    """Return what `write_scores` wrote; None for any other group of spans."""
     if group is None or not _is_ours(group):
         return None
-    return Found(list(group), group.attrs["scores"], group.attrs["calibrated"])
+    return ScoredSpans(list(group), group.attrs["scores"], group.attrs["calibrated"])
 
 
 def set_span_extensions() -> None:
-    """Make ``span._.btl_score`` and ``span._.btl_calibrated`` known to spaCy."""
+    """Register ``span._.btl_score`` and ``span._.btl_calibrated`` with spaCy.
+
+    An extension of that name that the host program has set stays as it is.
+    """
     for name, getter in (("btl_score", _score), ("btl_calibrated", _calibrated)):
-        Span.set_extension(name, getter=getter, force=True)
+        if not Span.has_extension(name):
+            Span.set_extension(name, getter=getter)
 
 
 def _score(span: Span) -> float | None:
@@ -98,19 +104,19 @@ def _calibrated(span: Span) -> bool | None:
     return None if calibrated is None else bool(calibrated)
 
 
-def _look_up(span: Span, what: str) -> Any:
-    """Value of the first entity of ours with these bounds and this label; None without one."""
+def _look_up(span: Span, attribute: str) -> Any:
+    """Return the value of the first scored entity with these bounds and this label, or None."""
     for group in span.doc.spans.values():
         if _is_ours(group) and (i := _index(group, span)) is not None:
-            return group.attrs[what][i]
+            return group.attrs[attribute][i]
     return None
 
 
 def _index(group: SpanGroup, span: Span) -> int | None:
-    """Where a group has a span with these bounds and this label; None where it has not.
+    """Return where a group has a span with these bounds and this label, or None.
 
-    In the order that `write_scores` gives, few of the spans are looked at: all spans of a long
-    document can be asked for their scores. In any other order it takes a look at all.
+    In the order of `write_scores`, only a few of the spans are looked at, since all spans of a long
+    document can be asked for their scores. In any other order, all are.
     """
     place, bounds = _place(span), _bounds(span)
     at = bisect_left(group, bounds, key=_bounds)
@@ -132,11 +138,3 @@ def _bounds(span: Span) -> tuple[int, int]:
 
 def _place(span: Span) -> tuple[int, int, int]:
     return span.start, span.end, span.label
-
-
-def is_kept(
-    scores: npt.ArrayLike, types: Sequence[str], thresholds: Mapping[str, float]
-) -> npt.NDArray[np.bool_]:
-    """Whether each entity reaches the threshold of its type; (n,). Types without one keep all."""
-    least = np.array([thresholds.get(name, 0.0) for name in types], dtype=np.float64)
-    return np.asarray(np.asarray(scores, dtype=np.float64) >= least)

@@ -1,17 +1,20 @@
 """Ask a component why it labelled an entity: the neighbours of each of its tokens."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from spacy.tokens import Doc
 
 from ..explain.evidence import EntityEvidence, Neighbor, TokenEvidence
 from ..labels.layers import ROW_SEPARATOR
-from .entities import Found, read_scores
-from .prediction import NeighborNer
+from .entities import ScoredSpans, read_scores
+
+if TYPE_CHECKING:
+    from .component import BtlKnnNer
 
 
-def explain(pipe: NeighborNer, doc: Doc) -> list[EntityEvidence]:
+def explain(pipe: "BtlKnnNer", doc: Doc) -> list[EntityEvidence]:
     """The entities of the component in a document, each with the neighbours of its tokens.
 
     They are those under ``doc.spans[scores_key]``; a document that the component has not read yet
@@ -47,18 +50,18 @@ def explain(pipe: NeighborNer, doc: Doc) -> list[EntityEvidence]:
                 )
                 for token in span
             ),
-            1.0 if span.label_ in pipe.cfg["added_labels"] else pipe.neighbor_weight,
+            1.0 if span.label_ in pipe.state.added_labels else pipe.neighbor_weight,
         )
         for span, score, calibrated in zip(*found, strict=True)
     ]
 
 
-def _read_anew(pipe: NeighborNer, doc: Doc) -> Found:
+def _read_anew(pipe: "BtlKnnNer", doc: Doc) -> ScoredSpans:
     copy = doc.copy()
     return pipe.find([copy], pipe.predict([copy]))[0]
 
 
-def _neighbors(pipe: NeighborNer, keys: np.ndarray) -> list[list[Neighbor]]:
+def _neighbors(pipe: "BtlKnnNer", keys: np.ndarray) -> list[list[Neighbor]]:
     """The neighbours of each key, nearest first."""
     store = pipe.neighbors.datastore
     assert store is not None

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from spacy import util
@@ -15,9 +15,11 @@ from tqdm import tqdm
 
 from ..data.gold import document_id
 from ..labels.bio import MISSING
+from ..ml.shared_encoder import has_listener
 from ..neighbors.datastore import Datastore, quoted
-from .prediction import NeighborNer
-from .shared_encoder import has_listener
+
+if TYPE_CHECKING:
+    from .component import BtlKnnNer
 
 Array = Any
 
@@ -35,7 +37,7 @@ class TokenKeys(NamedTuple):
     """(n_tokens,) where each token starts, in characters."""
 
 
-def examples_for(nlp: Language, pipe: NeighborNer, examples: Sequence[Example]) -> list[Example]:
+def examples_for(nlp: Language, pipe: "BtlKnnNer", examples: Sequence[Example]) -> list[Example]:
     """The examples with predictions as the component meets them: all before it have read them.
 
     The component looks its shared encoder up in this pipeline from now on.
@@ -51,7 +53,7 @@ def examples_for(nlp: Language, pipe: NeighborNer, examples: Sequence[Example]) 
 
 
 def distinct_documents(
-    pipe: NeighborNer, examples: Iterable[Example], types: Sequence[str]
+    pipe: "BtlKnnNer", examples: Iterable[Example], types: Sequence[str]
 ) -> list[Example]:
     """The examples with each document once, so that no token votes twice; a warning tells of more.
 
@@ -85,7 +87,7 @@ def distinct_documents(
 
 
 def collect_keys(
-    pipe: NeighborNer,
+    pipe: "BtlKnnNer",
     examples: Sequence[Example],
     *,
     types: Sequence[str],
@@ -134,7 +136,7 @@ def collect_keys(
     return TokenKeys(np.concatenate(keys), np.concatenate(gold), documents, np.array(offsets))
 
 
-def to_datastore(pipe: NeighborNer, tokens: TokenKeys) -> Datastore:
+def to_datastore(pipe: "BtlKnnNer", tokens: TokenKeys) -> Datastore:
     """A new datastore of the labelled ones among these tokens.
 
     Raises ValueError where no token has a label.
@@ -145,7 +147,7 @@ def to_datastore(pipe: NeighborNer, tokens: TokenKeys) -> Datastore:
             "spacy_btl.pipeline.fitting.examples_for(nlp, pipe, examples) makes the new one known"
         )
     pipe.reading.set_arrays({})
-    labels, names = pipe.reading.neighbor_labels(tokens.gold, pipe.cfg["labels"])
+    labels, names = pipe.reading.neighbor_labels(tokens.gold, pipe.state.labels)
     known = np.flatnonzero(labels != MISSING)
     if not len(known):
         raise ValueError("no labelled token to fit the neighbours on")
@@ -164,18 +166,18 @@ def to_datastore(pipe: NeighborNer, tokens: TokenKeys) -> Datastore:
     )
 
 
-def fit_neighbors(pipe: NeighborNer, examples: Iterable[Example], **settings: Any) -> int:
+def fit_neighbors(pipe: "BtlKnnNer", examples: Iterable[Example], **settings: Any) -> int:
     """Let all labelled tokens of the examples vote, and no others; returns their number.
 
     settings: those of `collect_keys`. Raises ValueError where no token has a label.
     """
-    tokens = collect_keys(pipe, list(examples), types=pipe.cfg["labels"], **settings)
+    tokens = collect_keys(pipe, list(examples), types=pipe.state.labels, **settings)
     pipe.forget_neighbors()
     pipe.set_neighbors(to_datastore(pipe, tokens))
     return len(pipe.neighbors.datastore or ())
 
 
-def _keys_with_dropout(pipe: NeighborNer, docs: Sequence[Doc], rate: float) -> Array:
+def _keys_with_dropout(pipe: "BtlKnnNer", docs: Sequence[Doc], rate: float) -> Array:
     """Keys as the model makes them in training; they differ from call to call."""
     model: Any = pipe.model if pipe.keys == "logits" else pipe.model.get_ref("tok2vec")
     ops: Any = pipe.model.ops

@@ -3,7 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from spacy import util
@@ -12,8 +12,10 @@ from spacy.training import Example
 from ..neighbors.classifier import Votes, label_shares, vote_weights
 from ..scoring.scorer import gold_entities, touching, unannotated
 from ..scoring.scores import strict_span_scores
-from .entities import Found
-from .prediction import NeighborNer
+from .entities import ScoredSpans
+
+if TYPE_CHECKING:
+    from .component import BtlKnnNer
 
 N_NEIGHBORS = (1, 3, 5, 9, 17, 33, 65)
 VOTES: tuple[tuple[Votes, float], ...] = (
@@ -76,7 +78,7 @@ def grid(current: Setting) -> list[Setting]:
     return list(dict.fromkeys([*first, *rest]))
 
 
-def current_setting(pipe: NeighborNer) -> Setting:
+def current_setting(pipe: "BtlKnnNer") -> Setting:
     """That of the component. Raises ValueError where its neighbours have other settings."""
     settings = {**pipe.neighbors.settings, "neighbor_weight": pipe.neighbor_weight}
     if missing := [name for name in Setting._fields if name not in settings]:
@@ -95,7 +97,7 @@ class Dev:
     ValueError where there is none.
     """
 
-    def __init__(self, pipe: NeighborNer, examples: Sequence[Example], *, most: int) -> None:
+    def __init__(self, pipe: "BtlKnnNer", examples: Sequence[Example], *, most: int) -> None:
         if not examples:
             raise ValueError("no document on dev to choose the settings on")
         self.pipe = pipe
@@ -115,14 +117,13 @@ class Dev:
     def probabilities(self, setting: Setting) -> list[Any]:
         """Label probabilities of each document."""
         k, weight = setting.n_neighbors, setting.neighbor_weight
-        flat, n_own = self.own, len(self.pipe.cfg["labels"])
-        if self.pipe.has_neighbors and (weight or len(self.pipe.labels) > n_own):
+        votes = None
+        if self.pipe.has_neighbors and (weight or self.pipe.state.added_labels):
             weights = vote_weights(self.distances[:, :k], setting.votes, setting.temperature)
-            shares = label_shares(self.labels[:, :k], weights, self.n_labels)
-            flat = self.pipe.mixed(shares, self.own, weight)
-        return np.split(flat, self.ends)
+            votes = label_shares(self.labels[:, :k], weights, self.n_labels)
+        return np.split(self.pipe.mixed(self.own, votes, weight), self.ends)
 
-    def find(self, setting: Setting) -> list[Found]:
+    def find(self, setting: Setting) -> list[ScoredSpans]:
         """Entities of each document with their raw scores, whatever the thresholds.
 
         Those that touch what is not annotated are left out: whether they are right is not known.
@@ -159,7 +160,7 @@ def best(trials: Iterable[Trial]) -> Trial:
     return max(trials, key=lambda trial: trial.score)
 
 
-def apply_setting(pipe: NeighborNer, config: dict[str, Any], setting: Setting) -> None:
+def apply_setting(pipe: "BtlKnnNer", config: dict[str, Any], setting: Setting) -> None:
     """Let the component decide by this setting, now and, by its configuration, when loaded."""
     values = setting._asdict()
     pipe.neighbor_weight = config["neighbor_weight"] = values.pop("neighbor_weight")

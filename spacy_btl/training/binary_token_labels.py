@@ -14,7 +14,7 @@ and both the sum and its gradient have a closed form in one pass's logits. No co
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -149,7 +149,7 @@ class BinaryTokenLabels(TokenLoss):
         """Whether entities of unlike types may overlap: every type competes with ``O`` alone."""
         return bool(self.softmax == "pair" and self.scheme == "bio")
 
-    def __call__(self, guesses: Array, truths: Array) -> tuple[Array, float]:
+    def __call__(self, guesses: Array, truths: Array, lengths: Any = None) -> tuple[Array, float]:
         """Gradient (n_tokens, n_labels) with respect to the logits, and loss.
 
         truths: labels (n_tokens,), or where `has_layers` layer labels (n_tokens, n_types) as
@@ -182,7 +182,7 @@ class BinaryTokenLabels(TokenLoss):
         xp = array_module(logits)
         return xp.exp(layer_log_softmax(logits, n_types))
 
-    def probabilities(self, logits: Array) -> Array:
+    def probabilities(self, logits: Array, lengths: Any = None) -> Array:
         """Label probabilities (n_tokens, n_labels), with the prior of the copies taken out.
 
         The optimum of the expected loss for true probabilities ``q``, and what is made of it:

@@ -41,7 +41,12 @@ class TokenLoss(Loss[Array, Array, Array, float]):
     tau: float = 0.0
     log_prior: Array | None = None
 
-    def __call__(self, guesses: Array, truths: Array) -> tuple[Array, float]:
+    has_layers = False
+
+    def finish_update(self, sgd: Any) -> None:
+        """Do nothing."""
+
+    def __call__(self, guesses: Array, truths: Array, lengths: Any = None) -> tuple[Array, float]:
         """Gradient (n_tokens, n_labels) with respect to the logits, and loss.
 
         Both are 0 where no token has a label. Raises ValueError where shapes, labels or class
@@ -82,7 +87,7 @@ class TokenLoss(Loss[Array, Array, Array, float]):
         n = np.maximum(np.asarray(counts, dtype="float64"), 1.0)
         self.log_prior = np.log(n / n.sum()) if self.tau else None
 
-    def probabilities(self, logits: Array) -> Array:
+    def probabilities(self, logits: Array, lengths: Any = None) -> Array:
         """Label probabilities (n_tokens, n_labels) that these logits stand for, rows sum to 1."""
         raise NotImplementedError
 
@@ -149,7 +154,7 @@ class SoftmaxLoss(TokenLoss):
     def __init__(self, *, reduction: Reduction = "weights") -> None:
         self.reduction = one_of("reduction", reduction, ("weights", "mean", "sum"))
 
-    def probabilities(self, logits: Array) -> Array:
+    def probabilities(self, logits: Array, lengths: Any = None) -> Array:
         """Label probabilities (n_tokens, n_labels): the softmax of the logits."""
         return softmax(logits)
 

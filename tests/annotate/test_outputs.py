@@ -13,7 +13,7 @@ from spacy_btl.annotate.inputs import RecordError
 from spacy_btl.annotate.outputs import FORMATS, Entity, entities_of, make_writer
 from spacy_btl.brat import standoff as brat
 from spacy_btl.data.export import file_key, name_error
-from spacy_btl.pipeline.entities import Found, set_span_extensions, write_scores
+from spacy_btl.pipeline.entities import ScoredSpans, set_span_extensions, write_scores
 
 TEXT = "She took warfarin, naïvely.\r\n"
 WARFARIN = Entity(9, 17, "Medication", "warfarin", 0.75, True)
@@ -27,7 +27,7 @@ def doc() -> Doc:
     doc = spacy.blank("en")(TEXT)
     drug = Span(doc, 2, 3, label="Medication")
     doc.ents = [Span(doc, 0, 1, label="Subject"), drug]
-    write_scores(doc, "found", Found([drug], np.array([0.75]), np.array([True])))
+    write_scores(doc, "found", ScoredSpans([drug], np.array([0.75]), np.array([True])))
     return doc
 
 

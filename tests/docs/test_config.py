@@ -16,7 +16,7 @@ from thinc.types import Generator
 
 from spacy_btl.neighbors.brute import SearchKind
 from spacy_btl.neighbors.classifier import NeighborSearch
-from spacy_btl.pipeline.factory import DEFAULT_CONFIG
+from spacy_btl.pipeline.component import DEFAULT_CONFIG
 from spacy_btl.training.class_weights import ClassWeights
 from spacy_btl.training.losses import TokenLoss
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc, Span, SpanGroup
 
 from spacy_btl.labels.calibration import ScoreCalibration
-from spacy_btl.pipeline.entities import Found, read_scores, set_span_extensions, write_scores
+from spacy_btl.pipeline.entities import ScoredSpans, read_scores, set_span_extensions, write_scores
 
 VOCAB = spacy.blank("en").vocab
 N_TOKENS = 6
@@ -23,10 +23,12 @@ def make_doc(n_tokens: int = N_TOKENS) -> Doc:
     return Doc(VOCAB, words=["word"] * n_tokens)
 
 
-def found_in(doc: Doc, *entities: tuple[int, int, str, float, bool]) -> Found:
+def found_in(doc: Doc, *entities: tuple[int, int, str, float, bool]) -> ScoredSpans:
     """(start, end, label, score, calibrated) each."""
     spans = [Span(doc, start, end, label=label) for start, end, label, _, _ in entities]
-    return Found(spans, np.array([e[3] for e in entities]), np.array([e[4] for e in entities]))
+    return ScoredSpans(
+        spans, np.array([e[3] for e in entities]), np.array([e[4] for e in entities])
+    )
 
 
 def told(spans: Any) -> list[tuple[int, int, str, float | None, bool | None]]:

@@ -15,7 +15,7 @@ from spacy.training import Example
 from spacy_btl.data.gold import document_id
 from spacy_btl.labels.calibration import ScoreCalibration
 from spacy_btl.pipeline.component import BtlKnnNer, component_of
-from spacy_btl.pipeline.entities import Found, write_scores
+from spacy_btl.pipeline.entities import ScoredSpans, write_scores
 from spacy_btl.pipeline.tuning import Dev, current_setting
 from tests.helpers.datastores import counts_by_label
 from tests.helpers.sentences import LABELS, SENTENCES, entities, make_examples
@@ -276,7 +276,7 @@ class TestScores:
     def test_two_labels_on_one_span_keep_a_score_each(self, nlp: Language) -> None:
         doc = nlp.make_doc("No fever")
         spans = [Span(doc, 1, 2, label=label) for label in ("History", "Sign_symptom")]
-        write_scores(doc, "sc", Found(spans, [0.25, 0.75], [False, True]))
+        write_scores(doc, "sc", ScoredSpans(spans, [0.25, 0.75], [False, True]))
         copy = Doc(nlp.vocab).from_bytes(doc.to_bytes())
         found = [
             (span.label_, span._.btl_score, span._.btl_calibrated) for span in copy.spans["sc"]

@@ -4,7 +4,7 @@ import spacy
 import torch
 from thinc.api import Linear, PyTorchWrapper, chain
 
-from spacy_btl.pipeline.shared_encoder import weights_fingerprint
+from spacy_btl.ml.shared_encoder import weights_fingerprint
 from tests.helpers.sentences import make_examples
 
 
