@@ -174,7 +174,7 @@ def drop_neighbors_command(
         if dev is not None:
             held_out = examples_for(nlp, pipe, read_examples(dev, nlp))
             typer.echo(render_choice(choose_on_dev(pipe, config, held_out, fixed=True)))
-        if not pipe.has_calibration:
+        if pipe.calibration is None:
             msg.warn("The scores are not calibrated; --dev calibrates those of the model alone")
         save_pipeline(nlp, out_dir)
     msg.good(f"no neighbours, {out_dir}")

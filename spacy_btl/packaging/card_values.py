@@ -26,7 +26,7 @@ def pipeline_values(nlp: Language) -> dict[str, Any]:
         "settings": dict(sorted(_flat(own).items())),
         "vote": current_setting(pipe)._asdict(),
         "decision": pipe.decision,
-        "calibrated": pipe.has_calibration,
+        "calibrated": pipe.calibration is not None,
         "thresholds": dict(pipe.thresholds),
         "seed": config["training"]["seed"],
         "neighbors": len(store) if store is not None else 0,

@@ -98,7 +98,7 @@ def test_the_checkpoint_knows_something_and_counts_its_updates(trained: Path) ->
     assert "ents_macro_f" in rows[-1]
     pipe = spacy.load(trained).get_pipe("btl_knn_ner")
     assert isinstance(pipe, BtlKnnNer)
-    assert pipe.cfg["updates"] == STEPS + 1
+    assert pipe.state.updates == STEPS + 1
 
 
 def test_one_seed_gives_the_same_bits(
@@ -121,7 +121,7 @@ def test_what_dev_has_chosen_is_saved(fitted: Path) -> None:
     now = {**pipe.neighbors.settings, "neighbor_weight": pipe.neighbor_weight}
     assert now == pytest.approx(now | {name: best[name] for name in now if name in best})
     assert pipe.calibration is not None
-    assert pipe.has_calibration
+    assert pipe.calibration is not None
     assert (fitted.parent / "report" / "reliability.png").is_file()
     assert "calibration error" in (fitted.parent / "report" / "dev.md").read_text(encoding="utf8")
 
@@ -340,7 +340,7 @@ class TestShipping:
         run("drop-neighbors", fitted, tmp_path / "alone", *options)
         pipe = component_of(spacy.load(tmp_path / "alone"))
         assert (pipe.has_neighbors, pipe.neighbor_weight) == (False, 0.0)
-        assert pipe.has_calibration
+        assert pipe.calibration is not None
         assert (tmp_path / "alone" / "btl_knn_ner" / "neighbors").read_bytes() == b""
         name = read_train(corpus)[0].user_data["brat"]["name"]
         for path in (tmp_path / "alone").rglob("*"):

@@ -174,7 +174,7 @@ class TestDecision:
         data = bytearray(file.read_bytes())
         data[len(data) // 2] ^= 1
         file.write_bytes(data)
-        with pytest.raises(ValueError, match=r"btl_knn_ner.neighbors.* changed"):
+        with pytest.raises(ValueError, match=r"neighbors cannot be read: it is damaged"):
             spacy.load(tmp_path)
 
 
@@ -206,9 +206,9 @@ class TestScores:
         ("thresholds", "kept"),
         [
             ({}, ["Dosage", "Medication"]),
-            ({"Dosage": 2.0}, ["Medication"]),
-            ({"Medication": 2.0, "Dosage": 0.5}, ["Dosage"]),
-            ({"Sign_symptom": 2.0}, ["Dosage", "Medication"]),
+            ({"Dosage": 1.0}, ["Medication"]),
+            ({"Medication": 1.0, "Dosage": 0.5}, ["Dosage"]),
+            ({"Sign_symptom": 1.0}, ["Dosage", "Medication"]),
         ],
     )
     def test_thresholds(
@@ -219,64 +219,33 @@ class TestScores:
         assert [ent.label_ for ent in doc.ents] == kept
         assert [span.label_ for span in doc.spans[NAME]] == kept
 
-    @pytest.mark.parametrize(
-        ("lapse", "kept"),
-        [
-            (lambda pipe: None, ["Medication"]),
-            (lambda pipe: setattr(pipe.neighbors, "temperature", 3), ["Dosage", "Medication"]),
-            (lambda pipe: setattr(pipe, "neighbor_weight", 0.0), ["Dosage", "Medication"]),
-            (lambda pipe: pipe.remove_documents(["case-3"]), ["Dosage", "Medication"]),
-            (lambda pipe: pipe.forget_neighbors(), ["Dosage", "Medication"]),
-        ],
-        ids=["nothing", "other settings", "the model alone", "an edit", "no neighbours"],
-    )
-    @pytest.mark.filterwarnings("ignore:the scores of")
-    def test_thresholds_of_dev_hold_as_long_as_the_calibration(
-        self, nlp: Language, pipe: BtlKnnNer, lapse: Callable[[BtlKnnNer], Any], kept: list[str]
+    def test_thresholds_apply_to_raw_and_to_calibrated_scores(
+        self, nlp: Language, pipe: BtlKnnNer
     ) -> None:
+        pipe.thresholds = {"Dosage": 1.0}
+        assert [ent.label_ for ent in nlp(TEXTS[0]).ents] == ["Dosage", "Medication"]  # raw: 1.0
         pipe.calibration = SURE
-        pipe.thresholds = {"Dosage": 2.0}
-        pipe.cfg["dev_thresholds"] = {"Dosage": 2.0}
-        lapse(pipe)
-        again = load(nlp.to_bytes(), thresholds={"Dosage": 2.0})
-        component_of(again).neighbors.temperature = pipe.neighbors.temperature
-        component_of(again).neighbor_weight = pipe.neighbor_weight
-        for each in (nlp, again):
-            assert [ent.label_ for ent in each(TEXTS[0]).ents] == kept
-        component_of(again).thresholds["Dosage"] = 1.5  # by hand
-        assert [ent.label_ for ent in again(TEXTS[0]).ents] == ["Medication"]
+        assert [ent.label_ for ent in nlp(TEXTS[0]).ents] == ["Medication"]
 
     @pytest.mark.parametrize("value", [0.3, 0.7, 0.123457, 1 / 3])
-    def test_thresholds_and_settings_are_known_again_after_saving(
+    def test_settings_are_recognized_after_saving(
         self, nlp: Language, pipe: BtlKnnNer, value: float
     ) -> None:
         pipe.neighbors.temperature = value
         pipe.calibration = SURE
-        pipe.cfg["dev_thresholds"] = {"Dosage": value}
         # As configurations were written and read before confection 1.0.
         rounded = srsly.json_loads(srsly.json_dumps(value))
-        for least in (value, rounded):
-            again = component_of(load(nlp.to_bytes(), thresholds={"Dosage": least}))
-            assert again.cfg["dev_thresholds"] == {"Dosage": value}
-            again.neighbors.temperature = least
-            assert again.has_calibration
+        for read in (value, rounded):
+            again = component_of(load(nlp.to_bytes()))
+            again.neighbors.temperature = read
+            assert again.calibration == SURE
             again.neighbors.n_neighbors = 3
-            assert again.lapsed_thresholds == {"Dosage"}
-
-    def test_lapsed_thresholds_are_told(self, nlp: Language, pipe: BtlKnnNer) -> None:
-        pipe.calibration = SURE
-        pipe.thresholds = pipe.cfg["dev_thresholds"] = {"Dosage": 2.0}
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            nlp(TEXTS[0])
-        pipe.neighbors.n_neighbors = 3
-        with pytest.warns(UserWarning, match="thresholds for Dosage, which .* --dev DEV"):
-            nlp(TEXTS[0])
+            assert again.calibration is None
 
     def test_two_labels_on_one_span_keep_a_score_each(self, nlp: Language) -> None:
         doc = nlp.make_doc("No fever")
         spans = [Span(doc, 1, 2, label=label) for label in ("History", "Sign_symptom")]
-        write_scores(doc, "sc", ScoredSpans(spans, [0.25, 0.75], [False, True]))
+        write_scores(doc, "sc", ScoredSpans(spans, np.array([0.25, 0.75]), np.array([False, True])))
         copy = Doc(nlp.vocab).from_bytes(doc.to_bytes())
         found = [
             (span.label_, span._.btl_score, span._.btl_calibrated) for span in copy.spans["sc"]
@@ -374,7 +343,7 @@ class TestEditing:
         # One that has seen it does not outlive the next edit, as the neighbours alone know it.
         pipe.calibration = ScoreCalibration(0.0, 0.5, 98, 9, {"Age": 0.0, "Sign_symptom": 0.0})
         assert [ent._.btl_calibrated for ent in nlp(doc.text).ents] == [True, True]
-        with pytest.warns(UserWarning, match="calibrated with the neighbours before this edit"):
+        with pytest.warns(UserWarning, match="calibrated with the neighbors before this edit"):
             pipe.remove_documents(["case-3"])
         assert [ent._.btl_calibrated for ent in nlp(doc.text).ents] == [False, False]
 

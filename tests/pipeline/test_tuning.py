@@ -107,26 +107,14 @@ def test_what_is_chosen_stands_in_the_configuration(fitted: Language) -> None:
     assert table.count("(model alone)") == 1
 
 
-def test_thresholds_are_known_as_those_of_dev(fitted: Language) -> None:
-    pipe, examples = component_of(fitted), make_examples(fitted)
-    examples[0].reference.set_ents([], default="outside")  # what is found there is wrong
-    config: dict[str, Any] = {"neighbors": {}}
-    apply_setting(pipe, config, CURRENT._replace(n_neighbors=1))
-    choose_on_dev(pipe, config, examples, fixed=True, thresholds=1.0)
-    assert pipe.cfg["dev_thresholds"] == pipe.thresholds == config["thresholds"] != {}
-    choose_on_dev(pipe, config, make_examples(fitted), thresholds=None)
-    assert pipe.cfg["dev_thresholds"] == pipe.thresholds == config["thresholds"] == {}
-
-
 @pytest.mark.parametrize("fixed", [False, True])
 def test_thresholds_of_before(fitted: Language, fixed: bool) -> None:
     """Those by hand are not taken for choices of dev, and give way to new settings only."""
     pipe = component_of(fitted)
     apply_setting(pipe, {"neighbors": {}}, CURRENT)
-    pipe.thresholds, pipe.cfg["dev_thresholds"] = {"Dosage": 0.5, "Medication": 0.75}, {}
+    pipe.thresholds = {"Dosage": 0.5, "Medication": 0.75}
     choose_on_dev(pipe, {"neighbors": {}}, make_examples(fitted), fixed=fixed)
     assert pipe.thresholds == ({"Dosage": 0.5, "Medication": 0.75} if fixed else {})
-    assert pipe.cfg["dev_thresholds"] == {}
     pipe.thresholds = {}
 
 
@@ -182,7 +170,7 @@ def test_without_neighbors_the_model_alone_is_calibrated(fitted: Language) -> No
     pipe.forget_neighbors()
     choice = choose_on_dev(pipe, config, make_examples(fitted))
     assert {trial.score for trial in choice.trials} == {choice.trials[0].score}
-    assert pipe.has_calibration == (choice.held_out is not None)
+    assert (pipe.calibration is not None) == (choice.held_out is not None)
     assert pipe.decision == "model alone"
     pipe.set_neighbors(store)
 
@@ -219,12 +207,12 @@ class TestTooLittleOnDev:
         current = CURRENT._replace(n_neighbors=1)
         apply_setting(pipe, config, current)
         choose_on_dev(pipe, config, make_examples(fitted), fixed=True)
-        assert pipe.has_calibration
+        assert pipe.calibration is not None
         (tmp_path / "reliability.png").write_text("of another run", encoding="utf8")
         choice = choose_on_dev(
             pipe, config, self.examples(fitted, kind), fixed=fixed, thresholds="f1"
         )
-        assert not pipe.has_calibration
+        assert pipe.calibration is None
         assert choice.held_out is None
         assert choice.thresholds == pipe.thresholds == {}
         assert choice.before.setting == current

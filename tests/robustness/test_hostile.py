@@ -256,7 +256,7 @@ def test_damage_is_found_before_anything_is_taken_over(saved: tuple[BtlKnnNer, P
     """A component whose bytes are refused is the one that it was."""
     pipe = saved[0]
     message = srsly.msgpack_loads(pipe.to_bytes(exclude=["vocab"]))
-    pipe.neighbor_weight = pipe.cfg["updates"] = 0.125
+    pipe.neighbor_weight = pipe.state.updates = 0.125
     before = pipe.to_bytes(exclude=["vocab"])
     for part in PARTS:
         damaged = {**message, part: message[part][:-1] + b"?"}

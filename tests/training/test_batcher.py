@@ -18,7 +18,7 @@ from thinc.api import SGD, Config
 from spacy_btl.data.convert import convert_folder
 from spacy_btl.data.placement import Policies
 from spacy_btl.labels.bio import MISSING
-from spacy_btl.pipeline.readings import gold_labels
+from spacy_btl.pipeline.readings import FlatReading
 from spacy_btl.training.paper import make_one_class_batches
 from tests.helpers.sentences import LABELS, make_examples
 
@@ -44,7 +44,8 @@ def gold_of(batch: list[Example]) -> list[str]:
     """The gold labels of a batch, in the letters of `make_example`."""
     letters = ["O", *(letter for kind in TYPES for letter in (kind, kind.lower()))]
     return [
-        "".join("?" if g == MISSING else letters[g] for g in gold_labels(eg, TYPES)) for eg in batch
+        "".join("?" if g == MISSING else letters[g] for g in FlatReading().gold(eg, TYPES))
+        for eg in batch
     ]
 
 
@@ -310,4 +311,4 @@ def test_each_copy_is_an_update_of_a_training_run(tmp_path: Path) -> None:
     nlp.initialize(lambda: Corpus(tmp_path / "data.spacy")(nlp))
     train(nlp)
     pipe: Any = nlp.get_pipe("btl_knn_ner")
-    assert pipe.cfg["updates"] == sum(len({ent.label for ent in doc.ents}) for doc in docs)
+    assert pipe.state.updates == sum(len({ent.label for ent in doc.ents}) for doc in docs)

@@ -138,7 +138,7 @@ class TestUpdate:
             for ours, theirs in zip(weights_of(nlp), before, strict=True):
                 np.testing.assert_array_equal(ours, theirs)
             pipe.finish_update(SGD(1.0, grad_clip=0.0, L2=0.0))
-            assert pipe.cfg["updates"] == 61
+            assert pipe.state.updates == 61
             changes.append([a - b for a, b in zip(weights_of(nlp), before, strict=True)])
         for first, second, both in zip(*changes, strict=True):
             assert np.abs(both).max() > 1e-5
@@ -233,7 +233,7 @@ class TestSaved:
         if when != "saved":
             loaded.append(component_of(blank()).from_disk(tmp_path / "pipe", exclude=then))
         for each in loaded:
-            assert (each.labels, each.cfg["updates"]) == (labels, updates)
+            assert (each.labels, each.state.updates) == (labels, updates)
             assert each.has_neighbors == fitted
 
     @pytest.mark.parametrize("exclude", [["vocab"], ["strings"], ["tokenizer"], ["meta.json"]])
@@ -317,7 +317,7 @@ class TestSpacyTrain:
             best = self.train(config, tmp_path / "out")
         pipe = component_of(best)
         assert not pipe.has_neighbors
-        assert pipe.cfg["updates"] > 60
+        assert pipe.state.updates > 60
         assert [entities(doc) for doc in best.pipe(TEXTS)] == GOLD
 
     def test_frozen_under_another_name(self, config: Config, tmp_path: Path) -> None:

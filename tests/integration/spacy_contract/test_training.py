@@ -50,7 +50,7 @@ class TestFrozen:
         nlp.update(make_examples(nlp), sgd=nlp.create_optimizer(), exclude=[NAME])
         np.testing.assert_array_equal(logits(nlp), before)
         assert pipe.has_neighbors
-        assert pipe.cfg["updates"] == 60
+        assert pipe.state.updates == 60
 
     @pytest.mark.parametrize("exclude", [[], [NAME]])
     def test_annotates_for_those_behind(self, nlp: Language, exclude: list[str]) -> None:
@@ -160,12 +160,12 @@ class TestResumed:
         DocBin(docs=[eg.reference for eg in make_examples(nlp)]).to_disk(tmp_path / "t")
         resumed = init_nlp(config)
         pipe = component_of(resumed)
-        assert (pipe.labels, pipe.cfg["updates"], pipe.has_neighbors) == (LABELS, 60, True)
+        assert (pipe.labels, pipe.state.updates, pipe.has_neighbors) == (LABELS, 60, True)
         np.testing.assert_array_equal(logits(resumed), logits(nlp))
         optimizer = resumed.resume_training()
         with pytest.warns(UserWarning, match="run fit-knn again"):
             assert resumed.update(make_examples(resumed), sgd=optimizer)[NAME] < 0.1
-        assert pipe.cfg["updates"] == 61
+        assert pipe.state.updates == 61
         assert [entities(resumed(text)) for text in TEXTS] == GOLD
 
     def test_new_labels_are_refused_with_the_way_to_do_it(self, nlp: Language) -> None:
