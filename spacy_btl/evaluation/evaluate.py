@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from ..data.docbin import read_docbin
 from ..data.gold import GOLD_KEY, heading_of
+from ..pipeline.component import BtlKnnNer
 from ..pipeline.entities import read_scores
 from ..scoring.matching import Match, confusion, count_kinds, count_kinds_by_type, match_entities
 from ..scoring.reliability import reliability_figures
@@ -83,9 +84,7 @@ def evaluate(nlp: Language, examples: list[Example], *, seed: int = 0) -> dict[s
         "predicted_entities": sum(map(len, predicted)),
         "seconds": round(seconds, 2),
         "updates": {
-            name: cfg["updates"]
-            for name, pipe in nlp.pipeline
-            if "updates" in (cfg := getattr(pipe, "cfg", {}))
+            name: pipe.state.updates for name, pipe in nlp.pipeline if isinstance(pipe, BtlKnnNer)
         },
         "machine": {
             "cpus": os.cpu_count(),

@@ -351,8 +351,9 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         backprop(ops.unflatten(off / len(off), [len(doc) for doc in docs]))
         if sgd is not None:
             # spaCy applies the gradients later, when torch has set its own to 0: hand over copies.
-            apply = sgd
-            self.model.finish_update(lambda key, weights, grad: apply(key, weights, grad.copy()))
+            apply: Any = sgd
+            copied: Any = lambda key, weights, grad: apply(key, weights, grad.copy())  # noqa: E731
+            self.model.finish_update(copied)
         losses[self.name] = losses.get(self.name, 0.0) + float((off**2).sum()) / (2 * len(off))
         return losses
 
@@ -526,7 +527,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         """Load the component from the bytes of `to_bytes`; ValueError if they are damaged."""
         exclude = tuple(exclude)
         message = readable("the bytes of the component", srsly.msgpack_loads, bytes_data)
-        if not isinstance(message, dict) or not message.keys() & self._writers().keys():
+        if not isinstance(message, dict) or not message.keys() & {"vocab", *self._writers()}:
             raise ValueError(f'the bytes do not belong to a component like "{self.name}"')
         self._read_parts({key: data for key, data in message.items() if key not in exclude})
         if "vocab" in message and "vocab" not in exclude:

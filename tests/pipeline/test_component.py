@@ -171,7 +171,7 @@ class TestLabels:
 
     def test_unknown_one_in_an_update(self, nlp: Language) -> None:
         example = Example.from_dict(nlp.make_doc("Mass effect"), {"entities": [(0, 4, "Mass")]})
-        with pytest.raises(ValueError, match='"Mass" is none of the labels trained'):
+        with pytest.raises(ValueError, match='"Mass" is not one of the trained labels'):
             nlp.update([example])
 
 

@@ -1,7 +1,6 @@
 """Neighbours in the component: where they come from, who they serve, how they are changed."""
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np

@@ -160,5 +160,5 @@ def test_a_document_without_the_key_is_an_error(nlp: Language) -> None:
     ],
 )
 def test_other_losses_are_refused(loss: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match='softmax = "pair", or leave spans_key out'):
+    with pytest.raises(ValueError, match="or leave spans_key out"):
         spacy.blank("en").add_pipe("btl_knn_ner", config={**CONFIG, "loss": loss})
