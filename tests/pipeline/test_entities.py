@@ -134,3 +134,15 @@ def test_types_that_the_calibration_has_not_seen() -> None:
     kept = found.kept({"A": 2.0})
     assert [span.label_ for span in kept.spans] == ["B"]
     assert kept.calibrated.tolist() == [False]
+
+
+def test_an_extension_of_the_host_program_stays() -> None:
+    """The component neither overwrites nor needs it."""
+    getter = Span.get_extension("btl_score")[2]
+    Span.set_extension("btl_score", getter=lambda span: "theirs", force=True)
+    try:
+        spacy.blank("en").add_pipe("btl_knn_ner")
+        assert make_doc()[0:1]._.btl_score == "theirs"
+        assert make_doc()[0:1]._.btl_calibrated is None
+    finally:
+        Span.set_extension("btl_score", getter=getter, force=True)

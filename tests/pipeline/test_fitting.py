@@ -1,5 +1,6 @@
 """Neighbours in the component: where they come from, who they serve, how they are changed."""
 
+import dataclasses
 import warnings
 from typing import Any
 
@@ -164,6 +165,17 @@ class TestDecision:
         other = load(nlp.to_bytes(), keys="hidden")
         with pytest.raises(ValueError, match='are logits, but its keys are hidden; set keys = "l'):
             other("No fever")
+
+    def test_refused_neighbors_are_not_kept(self, nlp: Language, pipe: BtlKnnNer) -> None:
+        store, before = pipe.neighbors.datastore, entities(nlp(TEXTS[0]))
+        for other in (
+            dataclasses.replace(store, fingerprint="f" * 32),
+            dataclasses.replace(store, key_kind="hidden"),
+        ):
+            with pytest.raises(ValueError, match="fit-knn MODEL TRAIN OUT"):
+                pipe.set_neighbors(other)
+            assert pipe.neighbors.datastore is store
+            assert entities(nlp(TEXTS[0])) == before
 
     def test_a_damaged_file_is_told_by_name(
         self, nlp: Language, pipe: BtlKnnNer, tmp_path: Any
