@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("pipeline", type=Path, help="fitted pipeline")
     parser.add_argument("data", type=Path, help="DocBin whose texts are read")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--search", default="auto", help="auto, brute, pruned or torch")
+    parser.add_argument("--search", default="auto", help="auto, brute or pruned")
     parser.add_argument("--n-neighbors", type=int, default=17)
     parser.add_argument("--precision", help="of the encoder, for that of the pipeline")
     options = parser.parse_args()

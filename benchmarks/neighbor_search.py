@@ -4,16 +4,20 @@
     python benchmarks/neighbor_search.py --arrays FILE.npz   arrays keys, labels and queries
     python benchmarks/neighbor_search.py                     made up: clusters of keys
     python benchmarks/neighbor_search.py ... --growth 10000 100000 1000000
+    python benchmarks/neighbor_search.py ... --constants
 
-Side by side, in turns: scikit-learn's brute force, the neighbours of the pruned search, and its
-counts of votes, which is what a prediction asks for. Median and fastest of the rounds; the ratio is
-that of the medians. Then the queries whose counts, or whose winning label, differ from those of
-scikit-learn, and those whose k-th and next neighbour tie within float32 (which of the two votes is
-then left to rounding, or to the order of the keys).
+Side by side, in turns: scikit-learn's brute force, the neighbors of the pruned search, and its
+counts of votes, which are all that a prediction needs. Median and fastest of the rounds; the ratio
+is that of the medians. Then the queries whose counts, or whose winning label, differ from those of
+scikit-learn, and those whose k-th and next neighbor tie within float32 (which of the two votes then
+depends on rounding, or on the order of the keys).
 
 --growth draws keys from those given, with replacement, and moves each a little (--jitter times the
-median distance of a query and its k-th neighbour), so that the queries stay what they are. Memory
+median distance of a query and its k-th neighbor), so that the queries stay what they are. Memory
 is what the process takes at its peak beyond what it took before the index was built.
+
+--constants compares the tuning constants of `spacy_btl.neighbors` with a smaller and a larger value
+each, in turns with the search as it is; a ratio above 1 is in favor of the value as it is.
 """
 
 import argparse
@@ -22,14 +26,33 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from spacy_btl.neighbors import index, pairs, pruned
 from spacy_btl.neighbors.brute import BruteSearch, KeySearch, votes_of
 from spacy_btl.neighbors.pruned import PrunedSearch
+
+CONSTANTS: dict[str, tuple[float, ...]] = {
+    "KEPT_VARIANCE": (0.96, 0.98, 0.99),
+    "SAMPLE": (25_000, 50_000, 100_000),
+    "ROWS": (8192, 16_384, 32_768),
+    "MOST_NEIGHBORS": (32, 64, 128),
+    "MOST_ANCHORS": (128, 1024, 2048),
+    "ELECTORS": (9, 17, 33),
+    "LISTED": (64, 128, 256),
+    "PIECE": (2048, 4096, 8192),
+    "PRODUCTS": (2**15, 2**16, 2**17),
+    "HELD": (2**22, 2**23, 2**24),
+    "PAIRS": (4096, 8192, 16_384),
+}
+"""A smaller value, the value as it is, and a larger one."""
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]  # keys, labels, queries
 
@@ -44,7 +67,7 @@ def of_pipeline(model: Path, data: Path) -> Arrays:
     component = component_of(nlp)
     store = component.neighbors.datastore
     if store is None:
-        raise SystemExit(f"{model} has no neighbours; fit them: python -m spacy btl fit-knn")
+        raise SystemExit(f"{model} has no neighbors; fit them: python -m spacy btl fit-knn")
     docs = list(DocBin().from_disk(data).get_docs(nlp.vocab))
     queries = [component.token_vectors(docs[i : i + 32])[1] for i in range(0, len(docs), 32)]
     return store.keys, store.labels, np.concatenate(queries)
@@ -93,8 +116,8 @@ def compare(keys: np.ndarray, labels: np.ndarray, queries: np.ndarray, k: int, r
     pruned = PrunedSearch(keys, labels, n_labels)
     print(f"index built in {time.perf_counter() - start:.2f} s, {pruned.n_threads} threads\n")
     arms: dict[str, Callable[[], Any]] = {
-        "brute, neighbours (scikit-learn)": lambda: brute.kneighbors(queries, k),
-        "pruned, neighbours": lambda: pruned.kneighbors(queries, k),
+        "brute, neighbors (scikit-learn)": lambda: brute.kneighbors(queries, k),
+        "pruned, neighbors": lambda: pruned.kneighbors(queries, k),
         "pruned, votes": lambda: pruned.count_votes(queries, k),
     }
     times: dict[str, list[float]] = {name: [] for name in arms}
@@ -103,7 +126,7 @@ def compare(keys: np.ndarray, labels: np.ndarray, queries: np.ndarray, k: int, r
     for _ in range(rounds):
         for name, call in arms.items():
             times[name].append(seconds(call))
-    first = statistics.median(times["brute, neighbours (scikit-learn)"])
+    first = statistics.median(times["brute, neighbors (scikit-learn)"])
     print("| search | queries/s, median | fastest | microseconds a query | ratio |")
     print("|---|---|---|---|---|")
     for name, each in times.items():
@@ -131,11 +154,11 @@ def report_differences(brute: BruteSearch, pruned: KeySearch, queries: np.ndarra
     differ = (ours != theirs).any(axis=1)
     off = np.abs(own_distances - distances[:, :k]).max()
     print(f"{len(queries)} queries, {len(brute.keys)} keys, k = {k}")
-    print(f"{edge.sum()} queries whose neighbours {k} and {k + 1} tie within float32")
+    print(f"{edge.sum()} queries whose neighbors {k} and {k + 1} tie within float32")
     print(f"{differ.sum()} with other counts than scikit-learn's, {(differ & ~edge).sum()} untied")
     print(f"{(ours.argmax(1) != theirs.argmax(1)).sum()} with another winning label")
     own_votes = votes_of(own_nearest, brute.labels, brute.n_labels)
-    print(f"{(ours != own_votes).any(1).sum()} whose counts are not those of our own neighbours")
+    print(f"{(ours != own_votes).any(1).sum()} whose counts are not those of our own neighbors")
     print(f"largest difference of a distance: {off:.1e}")
 
 
@@ -158,7 +181,7 @@ def growth(arrays: Arrays, sizes: list[int], k: int, rounds: int, jitter: float)
     keys, labels, queries = arrays
     to_kth = BruteSearch(keys, labels, int(labels.max()) + 1).kneighbors(queries[:500], k)[0]
     move = jitter * float(np.median(to_kth[:, -1]))
-    print("| keys | keys, MiB | build, s | index, MiB | votes, us | neighbours, us | brute, us |")
+    print("| keys | keys, MiB | build, s | index, MiB | votes, us | neighbors, us | brute, us |")
     print("|---|---|---|---|---|---|---|")
     for n in sizes:
         more, their_labels = grown(keys, labels, n, move)
@@ -190,15 +213,59 @@ def growth(arrays: Arrays, sizes: list[int], k: int, rounds: int, jitter: float)
         del more, search, brute
 
 
+@contextmanager
+def constant(name: str, value: float) -> Iterator[float]:
+    """Give a constant this value in all modules that know it; yield the value before."""
+    modules = [module for module in (index, pairs, pruned) if hasattr(module, name)]
+    before = getattr(modules[0], name)
+    for module in modules:
+        setattr(module, name, value)
+    try:
+        yield before
+    finally:
+        for module in modules:
+            setattr(module, name, before)
+
+
+def constants(arrays: Arrays, k: int, rounds: int) -> None:
+    keys, labels, queries = arrays
+    n_labels = int(labels.max()) + 1
+    usual = PrunedSearch(keys, labels, n_labels)
+    counts = usual.count_votes(queries, k)
+    print("| constant | value | build, s | votes, ratio | neighbors, ratio |")
+    print("|---|---|---|---|---|")
+    for name, (smaller, as_it_is, larger) in CONSTANTS.items():
+        with constant(name, as_it_is) as before:
+            assert before == as_it_is, f"{name} is {before} now: change the table"
+        for value in (smaller, larger):
+            times: dict[str, list[float]] = defaultdict(list)
+            with constant(name, value):
+                start = time.perf_counter()
+                other = PrunedSearch(keys, labels, n_labels)
+                built = time.perf_counter() - start
+                assert (other.count_votes(queries, k) == counts).all(), "the counts differ"
+            for _ in range(rounds):
+                times["usual votes"].append(seconds(partial(usual.count_votes, queries, k)))
+                times["usual"].append(seconds(partial(usual.kneighbors, queries, k)))
+                with constant(name, value):
+                    times["other votes"].append(seconds(partial(other.count_votes, queries, k)))
+                    times["other"].append(seconds(partial(other.kneighbors, queries, k)))
+            median = {what: statistics.median(each) for what, each in times.items()}
+            votes = median["other votes"] / median["usual votes"]
+            nearest = median["other"] / median["usual"]
+            print(f"| {name} | {value:,} | {built:.2f} | {votes:.2f} | {nearest:.2f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("model", nargs="?", type=Path, help="pipeline with fitted neighbours")
+    parser.add_argument("model", nargs="?", type=Path, help="pipeline with fitted neighbors")
     parser.add_argument("data", nargs="?", type=Path, help="DocBin whose tokens are the queries")
     parser.add_argument("--arrays", type=Path, help=".npz with keys, labels and queries")
     parser.add_argument("--neighbors", type=int, default=17)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--growth", type=int, nargs="+", help="numbers of keys")
     parser.add_argument("--jitter", type=float, default=0.5)
+    parser.add_argument("--constants", action="store_true", help="vary the tuning constants")
     args = parser.parse_args()
     if args.model and not args.data:
         parser.error("a pipeline needs a DocBin beside it")
@@ -207,6 +274,8 @@ def main() -> None:
     arrays = read(args)
     if args.growth:
         growth(arrays, args.growth, args.neighbors, args.rounds, args.jitter)
+    elif args.constants:
+        constants(arrays, args.neighbors, args.rounds)
     else:
         compare(*arrays, args.neighbors, args.rounds)
 

@@ -1,48 +1,56 @@
-"""Search of the k nearest keys, exact and by Euclidean distance: what is asked, and a plain way.
+"""Exact search of the k nearest keys by computing all distances, and the interface of a search.
 
-Pure arrays: knows nothing of spaCy or of what the vectors mean.
-
-Every search takes keys (n_keys, width), which it holds as float32, and their labels (n_keys,).
-Where k exceeds the number of keys, all of them are the neighbours.
+Arrays only: nothing here knows of spaCy or of what the vectors mean. Distances are Euclidean.
+`BruteSearch` is scikit-learn's; it serves large k, and as the reference for `PrunedSearch`.
 """
 
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-Floats2d = npt.NDArray[np.floating[Any]]
-Float32s2d = npt.NDArray[np.float32]
-Ints1d = npt.NDArray[np.int64]
-Ints2d = npt.NDArray[np.int64]
-
-SearchKind = Literal["auto", "brute", "pruned", "torch"]
+from ..util.arrays import Float32s2d, Floats2d, Ints1d, Ints2d
 
 LARGEST = 1e15
-"""Of a coordinate: squares of larger ones overflow float32."""
+"""Largest coordinate: squares of larger ones overflow float32."""
 
 
 class KeySearch(Protocol):
-    """The k nearest keys of queries."""
+    """A search of the k nearest of its keys; if there are fewer than k, all are the neighbors."""
 
     def kneighbors(self, queries: Floats2d, k: int) -> tuple[Float32s2d, Ints2d]:
-        """Distances, ascending, and indices of the keys, both (n_queries, min(k, n_keys)).
+        """Return distances, ascending, and indices of the nearest keys.
 
-        Raises ValueError where k is below 1 or the queries do not fit the keys.
+        Args:
+            queries: (n_queries, width).
+            k: Number of neighbors.
+
+        Returns:
+            Both (n_queries, min(k, n_keys)).
+
+        Raises:
+            ValueError: If k is below 1, the width is not that of the keys, or a coordinate is not
+                finite or too large.
         """
 
     def count_votes(self, queries: Floats2d, k: int) -> Ints2d:
-        """How many of the k nearest keys have each label; (n_queries, n_labels).
+        """Return how many of the k nearest keys have each label, (n_queries, n_labels).
 
-        Raises what `kneighbors` does.
+        Raises:
+            ValueError: In the same cases as `kneighbors`.
         """
 
 
 class BruteSearch:
     """All distances by scikit-learn. Which keys it takes on a tie of distances is left open.
 
-    Raises ValueError where there is no key, where keys and labels do not fit each other, where a
-    coordinate is not finite or too large, or where a label is not below ``n_labels``.
+    Args:
+        keys: (n_keys, width); kept as float32.
+        labels: (n_keys,), indices below ``n_labels``.
+        n_labels: Number of labels.
+
+    Raises:
+        ValueError: If there is no key, keys and labels do not fit each other, a coordinate is not
+            finite or too large, or a label is out of range.
     """
 
     def __init__(self, keys: Floats2d, labels: Ints1d, n_labels: int) -> None:
@@ -50,10 +58,10 @@ class BruteSearch:
 
         self.keys, self.labels = check_keys(keys, labels, n_labels)
         self.n_labels = n_labels
-        self._search: Any = NearestNeighbors(algorithm="brute").fit(self.keys)
+        self._search = NearestNeighbors(algorithm="brute").fit(self.keys)
 
     def kneighbors(self, queries: Floats2d, k: int) -> tuple[Float32s2d, Ints2d]:
-        """As `KeySearch` has it."""
+        """Return distances and indices of the nearest keys, as `KeySearch` describes."""
         queries = check_queries(queries, self.keys, k)
         k = min(k, len(self.keys))
         if not len(queries):
@@ -62,19 +70,28 @@ class BruteSearch:
         return distances.astype(np.float32), indices.astype(np.int64)
 
     def count_votes(self, queries: Floats2d, k: int) -> Ints2d:
-        """As `KeySearch` has it."""
+        """Return the votes for each label, as `KeySearch` describes."""
         return votes_of(self.kneighbors(queries, k)[1], self.labels, self.n_labels)
 
 
 def votes_of(nearest: Ints2d, labels: Ints1d, n_labels: int) -> Ints2d:
-    """Counts of the labels of the keys in each row; (n, k) to (n, n_labels)."""
+    """Return how often each label occurs among the keys in each row.
+
+    Args:
+        nearest: (n_queries, k), indices of keys.
+        labels: (n_keys,).
+        n_labels: Number of labels.
+
+    Returns:
+        (n_queries, n_labels).
+    """
     cells = np.arange(len(nearest))[:, None] * n_labels + labels[nearest]
     votes = np.bincount(cells.ravel(), minlength=len(nearest) * n_labels)
     return votes.astype(np.int64).reshape(len(nearest), n_labels)
 
 
 def check_keys(keys: Floats2d, labels: Ints1d, n_labels: int) -> tuple[Float32s2d, Ints1d]:
-    """Keys as float32 and labels as int64. Raises what `BruteSearch` does."""
+    """Return keys as float32 and labels as int64; raise ValueError as `BruteSearch` describes."""
     keys = np.ascontiguousarray(keys, dtype=np.float32)
     labels = np.asarray(labels, dtype=np.int64)
     if not len(labels):
@@ -88,7 +105,7 @@ def check_keys(keys: Floats2d, labels: Ints1d, n_labels: int) -> tuple[Float32s2
 
 
 def check_queries(queries: Floats2d, keys: Float32s2d, k: int) -> Float32s2d:
-    """Queries as float32. Raises what `KeySearch.kneighbors` does."""
+    """Return queries as float32; raise ValueError as `KeySearch.kneighbors` describes."""
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")
     with np.errstate(over="ignore"):
@@ -100,6 +117,6 @@ def check_queries(queries: Floats2d, keys: Float32s2d, k: int) -> Float32s2d:
 
 
 def _check_size(vectors: Float32s2d, name: str) -> None:
-    """Raise ValueError where a coordinate is not finite or too large; holds no copy of them."""
+    """Raise ValueError if a coordinate is not finite or too large; makes no copy of them."""
     if vectors.size and not (vectors.min() >= -LARGEST and vectors.max() <= LARGEST):
         raise ValueError(f"{name} must be finite and not exceed {LARGEST:g}")

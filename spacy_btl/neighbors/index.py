@@ -1,7 +1,8 @@
-"""Index of keys for `neighbors.pruned`: projection, anchors, and lists of near keys.
+"""Index of keys for `PrunedSearch`: a projection, anchors, and blocks of keys around them.
 
-Pure arrays. What is compared here are bounds of distances, and every bound leaves room for the
-rounding of float32, so that no key is lost that belongs to the nearest.
+Arrays only. The index compares bounds of distances, and every bound leaves room for the rounding of
+float32, so that no key is lost that belongs to the nearest. Below the index are the threads that
+build it and search in it.
 """
 
 import multiprocessing
@@ -12,96 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from threading import Lock
-from typing import Any
+from typing import Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-# --- from search_threads
+from ..util.arrays import Bools2d, Float32s2d, Floats1d, Floats2d, Ints1d
 
+Result = TypeVar("Result")
 
-def usable_threads() -> int:
-    """Threads that the search should take in this process: as many as torch does.
-
-    torch knows ``OMP_NUM_THREADS`` (which Ray and joblib set in their workers), what the program
-    has set with ``torch.set_num_threads``, and that a forked process has one
-    (`ml.forking`). Never more than the CPUs that the process may use, and one in a process
-    that `multiprocessing` has started: others work beside it.
-    """
-    if multiprocessing.parent_process() is not None:
-        return 1
-    import torch
-
-    has_affinity = hasattr(os, "sched_getaffinity")
-    n_cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    return min(n_cpus, torch.get_num_threads())
-
-
-def run_all(tasks: Iterable[Callable[[], Any]], n_threads: int) -> list[Any]:
-    """What each task returns, in order; each runs to its end in one thread.
-
-    The threads are those of this call alone: kept ones would not survive a fork.
-    """
-    tasks = list(tasks)
-    with one_blas_thread():
-        if n_threads == 1 or len(tasks) == 1:
-            return [task() for task in tasks]
-        with ThreadPoolExecutor(min(n_threads, len(tasks))) as pool:
-            return [done.result() for done in [pool.submit(task) for task in tasks]]
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """A matrix product of numpy runs in the thread that asks for it, in all of the process.
-
-    On a busy machine, threads of BLAS wait for each other longer than a small product takes. What
-    was set before is set again when the last of all threads has left. Some versions of OpenBLAS
-    take this setting from the main thread alone; from another, products are as right but slower.
-    """
-    global _inside, _limit
-    with _lock:
-        if not _inside:
-            _limit = _controller().limit(limits=1, user_api="blas")
-        _inside += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _inside -= 1
-            if not _inside:
-                _limit.restore_original_limits()
-
-
-_lock = Lock()
-_inside = 0
-_limit: Any = None
-
-
-def _begin_anew() -> None:
-    """In a forked process: the threads that were inside, or held the lock, are not in it."""
-    global _lock, _inside
-    _lock, _inside = Lock(), 0
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
-
-
-@cache
-def _controller() -> Any:
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
-
-
-# --- from search_index
-
-Floats1d = npt.NDArray[np.floating[Any]]
-Floats2d = npt.NDArray[np.floating[Any]]
-Float32s1d = npt.NDArray[np.float32]
-Float32s2d = npt.NDArray[np.float32]
-Ints1d = npt.NDArray[np.int64]
-
+# These constants affect time and memory, never the result.
+# `benchmarks/neighbor_search.py --constants` measures each against a smaller and a larger value.
 KEPT_VARIANCE = 0.98
 """Share of the variance that the leading axes of a projection keep."""
 SAMPLE = 50_000
@@ -111,7 +32,7 @@ ROWS = 16_384
 
 
 def slack(width: int) -> float:
-    """Bound of the rounding of ``|a|^2 + |b|^2 - 2 ab`` in float32, relative to ``|a|^2 + |b|^2``.
+    """Bound the rounding of ``|a|^2 + |b|^2 - 2 ab`` in float32, relative to ``|a|^2 + |b|^2``.
 
     A sum of ``width`` products errs by at most ``width * eps / 2`` times the sum of their absolute
     values (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1), which is at
@@ -120,29 +41,36 @@ def slack(width: int) -> float:
     return (width + 8) * float(np.finfo(np.float32).eps)
 
 
-def squares(vectors: Floats2d) -> Floats1d:
-    """Squared length of each row."""
+def squared_lengths(vectors: Floats2d) -> Floats1d:
+    """Return the squared length of each row, (n, width) to (n,)."""
     result: Floats1d = np.einsum("ij,ij->i", vectors, vectors)
     return result
 
 
 def first_copies(keys: Float32s2d, most: int) -> Ints1d:
-    """Indices, ascending, of the keys without the copies of a key after its first ``most``.
+    """Return the indices of all keys except the copies of a key after its first ``most``.
 
-    The lowest index goes first among keys at equal distance, so that no copy after the first k is
-    among k neighbours. Keys equal bit by bit count as copies.
+    Among keys at equal distance the lowest index goes first, so that no copy after the first k is
+    among k neighbors. Keys that are equal bit by bit are copies.
+
+    Args:
+        keys: (n_keys, width).
+        most: Copies of a key to keep.
+
+    Returns:
+        (n_kept,), ascending.
     """
-    codes = np.empty(len(keys), dtype=np.uint64)
+    hashes = np.empty(len(keys), dtype=np.uint64)
     factors = np.random.default_rng(0).integers(1, 2**63, keys.shape[1], dtype=np.uint64)
     for start in range(0, len(keys), ROWS):
         bits = np.ascontiguousarray(keys[start : start + ROWS]).view(np.uint32)
-        codes[start : start + ROWS] = bits.astype(np.uint64) @ factors
-    order = np.argsort(codes, kind="stable")
+        hashes[start : start + ROWS] = bits.astype(np.uint64) @ factors
+    order = np.argsort(hashes, kind="stable")
     is_first = np.ones(len(keys), dtype=bool)
-    repeats = np.flatnonzero(codes[order[1:]] == codes[order[:-1]]) + 1
+    repeats = np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]]) + 1
     for start in range(0, len(repeats), ROWS):
-        some = repeats[start : start + ROWS]
-        is_first[some] = (keys[order[some]] != keys[order[some - 1]]).any(axis=1)
+        places = repeats[start : start + ROWS]
+        is_first[places] = (keys[order[places]] != keys[order[places - 1]]).any(axis=1)
     places = np.arange(len(keys))
     rank = places - np.maximum.accumulate(np.where(is_first, places, 0))
     kept: Ints1d = np.sort(order[rank < most])
@@ -151,47 +79,60 @@ def first_copies(keys: Float32s2d, most: int) -> Ints1d:
 
 @dataclass(frozen=True)
 class Projection:
-    """Vectors to their leading principal coordinates and the length of what these leave.
+    """A map of vectors to their leading principal coordinates and the length of the remainder.
 
     It is a contraction: projected vectors are never farther from each other than the vectors,
     ``|x - y|^2 >= |x_m - y_m|^2 + (|x_r| - |y_r|)^2`` with m the leading and r the other axes.
+
+    Attributes:
+        center: (width,).
+        axes: (width, width), orthonormal columns, by falling variance.
+        n_leading: Axes that are kept.
     """
 
-    centre: Floats1d
-    axes: Floats2d  # (width, width), orthonormal columns, by falling variance
+    center: Floats1d
+    axes: Floats2d
     n_leading: int
 
     @classmethod
     def fit(cls, vectors: Floats2d) -> "Projection":
-        """Principal axes of vectors (n, width); as many lead as keep most of the variance."""
+        """Return the projection on principal axes of vectors (n, width)."""
         sample = vectors.astype(np.float64)
-        centre = sample.mean(axis=0)
-        sample -= centre
+        center = sample.mean(axis=0)
+        sample -= center
         variances, axes = np.linalg.eigh(sample.T @ sample / len(sample))
         shares = np.cumsum(variances[::-1].clip(0))
         n_leading = int((shares < KEPT_VARIANCE * shares[-1]).sum()) + 1
-        return cls(centre, np.ascontiguousarray(axes[:, ::-1]), min(n_leading, len(centre)))
+        return cls(center, np.ascontiguousarray(axes[:, ::-1]), min(n_leading, len(center)))
 
     def __call__(self, vectors: Floats2d, rows: Ints1d | None = None) -> Float32s2d:
-        """(n, width) to (n, n_leading + 1), of all rows or of those; in float64, in chunks."""
+        """Return projected vectors (n, n_leading + 1) of all rows or of these; works in float64."""
         n = len(vectors) if rows is None else len(rows)
         projected = np.empty((n, self.n_leading + 1), dtype=np.float32)
         for start in range(0, n, ROWS):
-            some = slice(start, start + ROWS)
-            rotated = (vectors[some if rows is None else rows[some]] - self.centre) @ self.axes
-            projected[start : start + ROWS, :-1] = rotated[:, : self.n_leading]
-            projected[start : start + ROWS, -1] = squares(rotated[:, self.n_leading :]) ** 0.5
+            chunk = slice(start, start + ROWS)
+            rotated = (vectors[chunk if rows is None else rows[chunk]] - self.center) @ self.axes
+            projected[chunk, :-1] = rotated[:, : self.n_leading]
+            projected[chunk, -1] = squared_lengths(rotated[:, self.n_leading :]) ** 0.5
         return projected
 
 
 def nearest_anchors(products: Float32s2d, anchors: Float32s2d) -> Ints1d:
-    """Index of the nearest anchor, as float32 has it; from the products (n, n_anchors)."""
-    nearest: Ints1d = (squares(anchors) / 2 - products).argmin(axis=1)
+    """Return the index of each vector's nearest anchor, in the precision of float32.
+
+    Args:
+        products: (n, n_anchors), of vectors and anchors.
+        anchors: (n_anchors, width).
+
+    Returns:
+        (n,).
+    """
+    nearest: Ints1d = (squared_lengths(anchors) / 2 - products).argmin(axis=1)
     return nearest
 
 
 def assign(vectors: Float32s2d, anchors: Float32s2d, n_threads: int) -> Ints1d:
-    """`nearest_anchors` of many vectors, in chunks."""
+    """Return the index of each vector's nearest anchor, (n, width) to (n,), in chunks."""
 
     def of_chunk(start: int) -> Ints1d:
         return nearest_anchors(vectors[start : start + rows] @ anchors.T, anchors)
@@ -204,9 +145,9 @@ def assign(vectors: Float32s2d, anchors: Float32s2d, n_threads: int) -> Ints1d:
 def fit_anchors(
     vectors: Float32s2d, n_anchors: int, rng: np.random.Generator, n_threads: int
 ) -> Float32s2d:
-    """Centroids by a few rounds of k-means (Lloyd), in the order of their first coordinate.
+    """Return centroids by a few rounds of k-means (Lloyd), in the order of their first coordinate.
 
-    An anchor that no vector is nearest to stays where it is.
+    An anchor that is nearest to no vector stays where it is.
     """
     anchors = vectors[rng.choice(len(vectors), n_anchors, replace=False)].copy()
     for _ in range(4):
@@ -220,14 +161,24 @@ def fit_anchors(
 
 
 class Index:
-    """Keys in blocks, and the bounds that tell which blocks a query need not look at.
+    """Keys in blocks, and the bounds by which a query skips blocks.
 
-    A block holds the keys that are nearest to one anchor and, of these, either those of the label
-    that most of them have or the others.
+    A block contains the keys that are nearest to one anchor and have the label that most of these
+    keys have, or those of them that have another label.
 
-    order: (n_kept,) index of each key that stands here, block by block.
-    starts, ends: (n_blocks,) where in the order a block starts and ends.
-    labels: (n_blocks,) the label of all keys of the block, or -1.
+    Args:
+        keys: (n_keys, width).
+        labels: (n_keys,).
+        kept: (n_kept,), indices of the keys to index.
+        n_anchors: At most; there are never more than keys.
+        n_threads: Threads that build the index.
+
+    Attributes:
+        order: (n_kept,), indices of the indexed keys, block by block.
+        starts, ends: (n_blocks,), where in the order a block starts and ends.
+        labels: (n_blocks,), the label of all keys of the block, or -1.
+        anchors: (n_anchors, n_leading + 1), projected.
+        lifted: (n_kept, n_leading + 3), projected keys, to be multiplied with `lift_queries`.
     """
 
     def __init__(
@@ -263,27 +214,34 @@ class Index:
         self._measure_margins(np.flatnonzero(used) // 2, n_threads)
 
     def _lift(self, projected: Float32s2d, by_block: Ints1d) -> None:
-        """Keys as ``(z, (1 - slack) |z|^2, 1)``, to be multiplied with those of `lift_queries`."""
+        """Keep keys as ``(z, (1 - slack) |z|^2, 1)``, to be multiplied with `lift_queries`."""
         width = projected.shape[1]
         self.lifted = np.ones((len(projected), width + 2), dtype=np.float32)
         for start in range(0, len(projected), ROWS):
             chunk = projected[by_block[start : start + ROWS]]
             self.lifted[start : start + ROWS, :width] = chunk
-            self.lifted[start : start + ROWS, width] = (1 - self.slack) * squares(chunk)
+            self.lifted[start : start + ROWS, width] = (1 - self.slack) * squared_lengths(chunk)
 
     def lift_queries(self, projected: Float32s2d, bounds: Floats1d | float) -> Float32s2d:
-        """Rows whose product with a lifted key is positive only if it is farther than the bound.
+        """Return rows whose product with a lifted key is positive only beyond the bound.
 
-        bounds: squared distances. The product is ``(1 - slack) (|q|^2 + |z|^2) - 2 qz - bound``.
+        The product is ``(1 - slack) (|q|^2 + |z|^2) - 2 qz - bound``.
+
+        Args:
+            projected: (n, n_leading + 1), queries.
+            bounds: (n,) or one for all, squared distances.
+
+        Returns:
+            (n, n_leading + 3).
         """
         width = projected.shape[1]
         lifted = np.ones((len(projected), width + 2), dtype=np.float32)
         lifted[:, :width] = -2 * projected
-        lifted[:, -1] = (1 - self.slack) * squares(projected) - (1 + self.slack) * bounds
+        lifted[:, -1] = (1 - self.slack) * squared_lengths(projected) - (1 + self.slack) * bounds
         return lifted
 
     def _measure_margins(self, anchor_of_block: Ints1d, n_threads: int) -> None:
-        """``margins[i, b]``: the least ``z (c_b - c_i)`` of the keys z of block b, less the slack.
+        """Set ``margins[i, b]``: the least ``z (c_b - c_i)`` of the keys z of block b, minus slack.
 
         c_b is the anchor of the block. A key of it lies at least
         ``(margins[i, b] - q (c_b - c_i)) / gaps[i, b]`` from q, for every anchor i.
@@ -291,39 +249,128 @@ class Index:
         shape = (len(self.anchors), len(anchor_of_block))
         self.margins, self.gaps = np.empty(shape, np.float32), np.empty(shape, np.float32)
         self.anchor_of_block = anchor_of_block
-        lengths = squares(self.anchors) ** 0.5
+        lengths = squared_lengths(self.anchors) ** 0.5
         self.longest = float(lengths.max())
 
-        def measure(b: int) -> None:
-            anchor = anchor_of_block[b]
-            members = self.lifted[self.starts[b] : self.ends[b], : self.anchors.shape[1]]
+        def measure(block: int) -> None:
+            anchor = anchor_of_block[block]
+            members = self.lifted[self.starts[block] : self.ends[block], : self.anchors.shape[1]]
             least, longest = np.full(shape[0], np.inf), 0.0
             for start in range(0, len(members), ROWS):
                 chunk = members[start : start + ROWS]
                 products = chunk @ self.anchors.T
                 np.subtract(products[:, anchor, None], products, out=products)
                 np.minimum(least, products.min(axis=0), out=least)
-                longest = max(longest, float(squares(chunk).max()) ** 0.5)
-            self.margins[:, b] = least - self.slack * longest * (lengths + lengths[anchor])
-            apart = squares(self.anchors - self.anchors[anchor]) ** 0.5
-            self.gaps[:, b] = apart * (1 + self.slack)
+                longest = max(longest, float(squared_lengths(chunk).max()) ** 0.5)
+            self.margins[:, block] = least - self.slack * longest * (lengths + lengths[anchor])
+            apart = squared_lengths(self.anchors - self.anchors[anchor]) ** 0.5
+            self.gaps[:, block] = apart * (1 + self.slack)
 
-        run_all([partial(measure, b) for b in range(shape[1])], n_threads)
+        run_all([partial(measure, block) for block in range(shape[1])], n_threads)
 
     def needed_blocks(
-        self, projected: Float32s2d, products: Float32s2d, own: Ints1d, bounds: Floats1d
-    ) -> npt.NDArray[np.bool_]:
-        """Whether a block may hold a key within the bound; (n, n_blocks).
+        self, projected: Float32s2d, products: Float32s2d, anchors: Ints1d, bounds: Floats1d
+    ) -> Bools2d:
+        """Return which blocks may contain a key within the bound of a query.
 
-        products: (n, n_anchors), of projected queries and anchors; own: (n,), an anchor near to
-        each; bounds: (n,), squared.
+        Args:
+            projected: (n, n_leading + 1), queries.
+            products: (n, n_anchors), of projected queries and anchors.
+            anchors: (n,), index of an anchor near to each query.
+            bounds: (n,), squared distances.
+
+        Returns:
+            (n, n_blocks).
         """
-        room = 2 * self.slack * self.longest * squares(projected) ** 0.5
-        room -= products[np.arange(len(own)), own]
-        margins = self.margins[own]
+        room = 2 * self.slack * self.longest * squared_lengths(projected) ** 0.5
+        room -= products[np.arange(len(anchors)), anchors]
+        margins = self.margins[anchors]
         margins -= products[:, self.anchor_of_block]
-        gaps = self.gaps[own]
+        gaps = self.gaps[anchors]
         gaps *= np.sqrt(bounds)[:, None]
         margins -= gaps
         farther = margins > room[:, None]
         return ~farther
+
+
+def usable_threads() -> int:
+    """Return how many threads a search should take in this process: as many as torch does.
+
+    torch obeys ``OMP_NUM_THREADS`` (which Ray and joblib set in their workers) and
+    ``torch.set_num_threads``, and takes one thread in a forked process (`ml.forking`). The result
+    never exceeds the CPUs that the process may use. It is 1 in a process that `multiprocessing` has
+    started, because others work beside it.
+    """
+    if multiprocessing.parent_process() is not None:
+        return 1
+    import torch
+
+    has_affinity = hasattr(os, "sched_getaffinity")
+    n_cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return min(n_cpus, torch.get_num_threads())
+
+
+def run_all(tasks: Iterable[Callable[[], Result]], n_threads: int) -> list[Result]:
+    """Return what each task returns, in order; each task runs in one thread.
+
+    The threads end with this call: threads that are kept would not survive a fork.
+    """
+    tasks = list(tasks)
+    with one_blas_thread():
+        if n_threads == 1 or len(tasks) == 1:
+            return [task() for task in tasks]
+        with ThreadPoolExecutor(min(n_threads, len(tasks))) as pool:
+            return [done.result() for done in [pool.submit(task) for task in tasks]]
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Run each matrix product of numpy in the thread that asks for it, in the whole process.
+
+    On a busy machine, threads of BLAS wait for each other longer than a small product takes. The
+    previous setting returns when the last of all threads has left. Some versions of OpenBLAS take
+    this setting from the main thread only; elsewhere products are as right but slower.
+    """
+    global _n_inside, _limit
+    with _lock:
+        if not _n_inside:
+            _limit = _controller().limit(limits=1, user_api="blas")
+        _n_inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _n_inside -= 1
+            if not _n_inside and _limit is not None:
+                _limit.restore_original_limits()
+
+
+class _Limit(Protocol):
+    def restore_original_limits(self) -> None: ...
+
+
+class _Controller(Protocol):
+    def limit(self, *, limits: int, user_api: str) -> _Limit: ...
+
+
+_lock = Lock()
+_n_inside = 0
+_limit: _Limit | None = None
+
+
+@cache
+def _controller() -> _Controller:
+    from threadpoolctl import ThreadpoolController
+
+    controller: _Controller = ThreadpoolController()
+    return controller
+
+
+def _reset_after_fork() -> None:
+    """Forget the threads that were inside or held the lock: a forked process does not have them."""
+    global _lock, _n_inside
+    _lock, _n_inside = Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 
 def one_of(name: str, value: str, choices: tuple[str, ...]) -> Any:
     """The value of a setting; ValueError where it is none of its choices."""
@@ -21,4 +23,15 @@ def above_0(name: str, value: float) -> float:
     """The value of a setting; ValueError where it is 0, negative or not finite."""
     if not 0 < value < float("inf"):
         raise ValueError(f"{name} is {value}, but must be above 0")
+    return value
+
+
+def at_least(name: str, value: int, least: int) -> int:
+    """Return the value of a setting.
+
+    Raises:
+        ValueError: If it is no whole number or below ``least``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{name} is {value!r}, but must be a whole number, {least} or more")
     return value

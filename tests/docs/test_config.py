@@ -14,8 +14,7 @@ import pytest
 from thinc.api import Model
 from thinc.types import Generator
 
-from spacy_btl.neighbors.brute import SearchKind
-from spacy_btl.neighbors.classifier import NeighborSearch
+from spacy_btl.neighbors.classifier import NeighborSearch, SearchKind
 from spacy_btl.pipeline.component import DEFAULT_CONFIG
 from spacy_btl.training.class_weights import ClassWeights
 from spacy_btl.training.losses import TokenLoss

@@ -4,10 +4,94 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import KNeighborsClassifier
 
-from spacy_btl.neighbors.classifier import KNearestNeighbors
+from spacy_btl.neighbors.brute import BruteSearch
+from spacy_btl.neighbors.classifier import (
+    KNearestNeighbors,
+    label_shares,
+    make_search,
+    vote_weights,
+)
 from spacy_btl.neighbors.datastore import Datastore
+from spacy_btl.neighbors.pruned import PrunedSearch
 
 LINE = np.array([[0.0], [1.0], [2.0], [3.0]])
+HALF = np.exp(-1) / (1 + np.exp(-1))
+
+
+@pytest.mark.parametrize(
+    ("votes", "temperature", "distances", "weights"),
+    [
+        ("uniform", 1, [0, 1, 4], [1 / 3, 1 / 3, 1 / 3]),
+        ("uniform", 1, [3], [1]),
+        ("distance", 1, [1, 2, 4], [4 / 7, 2 / 7, 1 / 7]),
+        ("distance", 1, [0, 1, 4], [1, 0, 0]),  # what is at no distance counts alone
+        ("distance", 1, [0, 0, 4], [0.5, 0.5, 0]),
+        ("distance", 1, [1e-30, 1, 1], [1, 0, 0]),
+        ("softmax", 1, [2, 3], [1 - HALF, HALF]),
+        ("softmax", 2, [2, 4], [1 - HALF, HALF]),
+        ("softmax", 1, [5000, 5001], [1 - HALF, HALF]),  # only differences count
+        ("softmax", 1e-6, [1, 2], [1, 0]),
+        ("softmax", 1e6, [1, 2], [0.5, 0.5]),
+    ],
+)
+def test_what_a_vote_counts_for(votes, temperature, distances, weights):
+    result = vote_weights(np.array([distances], dtype=np.float32), votes, temperature)
+    assert result[0] == pytest.approx(weights, abs=1e-6)
+    assert result.dtype == np.float32
+
+
+@pytest.mark.parametrize("votes", ["loud", "Uniform", "", None])
+def test_an_unknown_kind_of_votes_is_refused(votes):
+    with pytest.raises(ValueError, match=r"votes is .*, but must be one of uniform, dist"):
+        vote_weights(np.ones((1, 2), dtype=np.float32), votes)
+
+
+@pytest.mark.parametrize(
+    ("labels", "weights", "shares"),
+    [
+        ([0, 1, 1], [0.2, 0.3, 0.5], [0.2, 0.8, 0]),
+        ([2], [1], [0, 0, 1]),
+        ([1, 1], [0.5, 0.5], [0, 1, 0]),
+    ],
+)
+def test_shares_of_the_labels(labels, weights, shares):
+    result = label_shares(np.array([labels]), np.array([weights], dtype=np.float32), 3)
+    assert result[0] == pytest.approx(shares)
+
+
+def test_no_query():
+    none = np.zeros((0, 17), dtype=np.float32)
+    assert vote_weights(none, "uniform").shape == (0, 17)
+    assert vote_weights(none, "softmax").shape == (0, 17)
+    assert label_shares(none.astype(int), none, 5).shape == (0, 5)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10**6), st.sampled_from(["uniform", "distance"]))
+def test_votes_equal_those_of_scikit_learn(seed, votes):
+    rng = np.random.default_rng(seed)
+    keys, queries = rng.integers(0, 4, (40, 3)), rng.integers(0, 4, (10, 3))
+    keys = keys + rng.normal(size=keys.shape) * rng.integers(0, 2, (40, 1))
+    labels = rng.integers(0, 5, 40)
+    theirs = KNeighborsClassifier(7, weights=votes, algorithm="brute").fit(keys, labels)
+    distances, nearest = theirs.kneighbors(queries)
+    shares = label_shares(labels[nearest], vote_weights(distances, votes), 5)
+    assert shares[:, theirs.classes_] == pytest.approx(theirs.predict_proba(queries), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "made"), [("auto", PrunedSearch), ("brute", BruteSearch), ("pruned", PrunedSearch)]
+)
+def test_make_search(kind, made):
+    keys = np.arange(5.0)[:, None]
+    search = make_search(kind, keys, np.zeros(5, int), 1)
+    assert type(search) is made
+    assert search.kneighbors(np.array([[1.2]]), 2)[1].tolist() == [[1, 2]]
+
+
+def test_make_search_rejects_an_unknown_kind():
+    with pytest.raises(ValueError, match="search is 'tree', but must be one of auto, brute"):
+        make_search("tree", np.zeros((1, 1)), np.zeros(1, int), 1)
 
 
 def store(keys, labels, n_labels):
@@ -44,7 +128,7 @@ def literal_vote(keys, labels, n_labels, queries, k):
 @given(
     st.integers(0, 10**6),
     st.sampled_from([1, 2, 5, 17, 200]),
-    st.sampled_from(["auto", "brute", "pruned", "torch"]),
+    st.sampled_from(["auto", "brute", "pruned"]),
 )
 def test_equals_the_literal_vote(seed, k, search):
     rng = np.random.default_rng(seed)
@@ -78,10 +162,10 @@ def test_shares_are_what_the_neighbors_say(metric, votes):
     neighbors = fitted(labels, 4, 9, keys, metric=metric, votes=votes, temperature=0.5)
     distances, nearest = neighbors.kneighbors(queries)
     weights = neighbors.weigh(distances)
-    told = [
+    expected = [
         [w[labels[i] == c].sum() for c in range(4)] for w, i in zip(weights, nearest, strict=True)
     ]
-    assert neighbors.predict_proba(queries) == pytest.approx(np.array(told), abs=1e-6)
+    assert neighbors.predict_proba(queries) == pytest.approx(np.array(expected), abs=1e-6)
 
 
 def test_cosine_does_not_see_lengths():
@@ -131,10 +215,10 @@ def test_another_datastore_takes_the_place_of_the_first():
 
 
 @pytest.mark.parametrize("empty", [None, store(np.zeros((0, 1)), [], 2)])
-def test_nobody_to_ask(empty):
+def test_no_keys(empty):
     neighbors = KNearestNeighbors()
     neighbors.datastore = empty
-    with pytest.raises(ValueError, match="not fitted, or the datastore holds no key"):
+    with pytest.raises(ValueError, match="not fitted, or the datastore contains no key"):
         neighbors.predict_proba(np.zeros((1, 1)))
 
 
@@ -147,15 +231,18 @@ def test_queries_of_another_width(queries):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"n_neighbors": 0}, "n_neighbors must be at least 1"),
-        ({"n_neighbors": -1}, "n_neighbors must be at least 1"),
-        ({"temperature": 0.0}, "temperature must be more than 0"),
-        ({"temperature": float("nan")}, "temperature must be more than 0"),
-        ({"metric": "manhattan"}, "one of euclidean, cosine"),
-        ({"votes": "loud"}, "one of uniform, distance, softmax"),
+        ({"n_neighbors": 0}, "n_neighbors is 0, but must be a whole number, 1 or more"),
+        ({"n_neighbors": -1}, "n_neighbors is -1, but must be"),
+        ({"n_neighbors": 2.5}, "n_neighbors is 2.5, but must be"),
+        ({"temperature": 0.0}, "temperature is 0.0, but must be above 0"),
+        ({"temperature": float("nan")}, "temperature is nan, but must be above 0"),
+        ({"temperature": float("inf")}, "temperature is inf, but must be above 0"),
+        ({"metric": "manhattan"}, "metric is 'manhattan', but must be one of euclidean, cosine"),
+        ({"votes": "loud"}, "votes is 'loud', but must be one of uniform, distance, softmax"),
+        ({"search": "brutal"}, "search is 'brutal', but must be one of auto, brute, pruned"),
     ],
 )
-def test_settings_that_are_none(settings, message):
+def test_wrong_settings_are_refused_at_once(settings, message):
     with pytest.raises(ValueError, match=message):
         KNearestNeighbors(**settings)
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from spacy_btl.ml import forking
-from spacy_btl.neighbors import index as search_threads
-from spacy_btl.neighbors.index import usable_threads
+from spacy_btl.neighbors import index
+from spacy_btl.neighbors.index import one_blas_thread, run_all, usable_threads
 from spacy_btl.neighbors.pruned import PrunedSearch
 
 HAS_FORK = pytest.mark.skipif(
@@ -56,13 +57,13 @@ def _tell(search: PrunedSearch, result: Any) -> None:
 
 
 def _enter() -> None:
-    with search_threads.one_blas_thread():
+    with one_blas_thread():
         pass
 
 
 @HAS_FORK
 def test_a_fork_while_another_thread_holds_the_lock() -> None:
-    with search_threads._lock:
+    with index._lock:
         process = multiprocessing.get_context("fork").Process(target=_enter)
         process.start()
         process.join(timeout=30)
@@ -85,3 +86,17 @@ def test_an_index_built_before_the_fork(monkeypatch: pytest.MonkeyPatch) -> None
     process.start()
     assert result.get(timeout=30) == 1
     process.join()
+
+
+def blas_threads() -> list[int]:
+    return [part["num_threads"] for part in threadpool_info() if part["user_api"] == "blas"]
+
+
+def test_blas_has_one_thread_within_a_search_and_its_own_again_after() -> None:
+    with threadpool_limits(3, user_api="blas"):
+        before = blas_threads()
+        with one_blas_thread():
+            within = run_all([blas_threads] * 4, n_threads=2)
+            assert set(blas_threads()) == {1}  # the inner context has not ended the outer one
+        assert blas_threads() == before
+    assert set(np.ravel(within)) == {1}
