@@ -30,4 +30,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build corpus training packages project.lock
+	rm -rf $(VENV) build corpus training metrics packages project.lock

@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 project = "spacy-btl"
 extensions = ["myst_parser"]
 root_doc = "README"
-include_patterns = ["README.md", "CHANGELOG.md", "docs/*.md", "metrics/**.md", "results/*.md"]
+include_patterns = ["README.md", "CHANGELOG.md", "docs/**.md", "benchmarks/README.md"]
+include_patterns += ["experiments/README.md", "experiments/results/*.md"]
 exclude_patterns = [".*"]
 highlight_language = "none"
 myst_enable_extensions = ["colon_fence"]
@@ -25,6 +26,9 @@ html_static_path = ["site.css"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_copyright = False
+
+RUN = ("docs/results/maccrobat/report", "docs/results/maccrobat/neighbors/dev")
+TABLES = ROOT / "experiments" / "results"
 
 CONTENTS = {
     "Start": ["docs/quickstart", "docs/brat"],
@@ -38,17 +42,17 @@ CONTENTS = {
     ],
     "Trust": ["docs/privacy", "docs/security"],
     "Figures": [
-        "docs/benchmarks",
-        "docs/experiments",
-        "metrics/report",
-        "metrics/neighbors/dev",
-        *sorted(f"results/{path.stem}" for path in ROOT.glob("results/*.md")),
+        "docs/results",
+        *RUN,
+        "benchmarks/README",
+        "experiments/README",
+        *sorted(f"experiments/results/{page.stem}" for page in TABLES.glob("*.md")),
     ],
     "The code": ["docs/layout", "CHANGELOG"],
 }
 TITLES = {  # of pages that commands have written, and that have none
-    "metrics/report": "Scores of the test part",
-    "metrics/neighbors/dev": "Neighbours, as tried on dev",
+    RUN[0]: "Scores of the test part",
+    RUN[1]: "Neighbors, as tried on dev",
 }
 
 

@@ -48,7 +48,7 @@ def render_choice(plan: Plan, runs: Sequence[Run], results: Path) -> str:
         [
             "# What the default is chosen by",
             "",
-            f"`python experiments/tables.py`; on dev: {', '.join(SHOWN.values())}.",
+            f"`python -m experiments.tables`; on dev: {', '.join(SHOWN.values())}.",
             "",
             *markdown_table([*header, "mean of the corpora", "mean"], cells),
             "",

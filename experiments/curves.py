@@ -25,7 +25,7 @@ import srsly
 from experiments.corpora import VARIED
 from experiments.plan import Plan, Run, read_plan
 from experiments.rows import SHOWN, WAYS
-from experiments.run import HERE, ROOT, is_done, result_path
+from experiments.run import HERE, is_done, result_path
 from spacy_btl.evaluation.plots import COLOURS, MARKS, MISSING, RC, has_matplotlib
 from spacy_btl.util.text import markdown_table
 
@@ -58,8 +58,8 @@ class Curve(NamedTuple):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--plan", type=Path, default=HERE / "plan.yml")
-    parser.add_argument("--results", type=Path, default=ROOT / "results" / "runs")
-    parser.add_argument("--output", type=Path, default=ROOT / "results")
+    parser.add_argument("--results", type=Path, default=HERE / "results" / "runs")
+    parser.add_argument("--output", type=Path, default=HERE / "results")
     options = parser.parse_args()
     plan = read_plan(options.plan)
     there = [run for run in plan.runs if is_done(plan, run, options.results)]
@@ -155,7 +155,7 @@ def render(plan: Plan, curve: Curve, lines: Mapping[tuple[str, str], list[Point]
         [
             f"# {curve.corpus}, {plan.encoders[curve.encoder]['title']}, by {axis}",
             "",
-            "`python experiments/curves.py`; test documents, which are the same at all "
+            "`python -m experiments.curves`; test documents, which are the same at all "
             "points. Known: the share of the test entities of whose type a mention with the same "
             "last word was trained on. How the points were made: `prepare` in "
             "`experiments/corpora.py`, and `subtypes.py` beside it.",

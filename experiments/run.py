@@ -32,7 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--plan", type=Path, default=HERE / "plan.yml")
     parser.add_argument("--corpora", type=Path, required=True, help="folder of the corpora")
-    parser.add_argument("--results", type=Path, default=ROOT / "results" / "runs")
+    parser.add_argument("--results", type=Path, default=HERE / "results" / "runs")
     parser.add_argument("--work", type=Path, default=ROOT / "training" / "experiments")
     parser.add_argument("--only", default="", help="regular expression on corpus/encoder/arm/seed")
     parser.add_argument("--jobs", type=int, default=1, help="runs side by side, a thread each")

@@ -38,7 +38,7 @@ from experiments.rows import (
     title_of,
     without_dev,
 )
-from experiments.run import HERE, ROOT, is_done, result_path
+from experiments.run import HERE, is_done, result_path
 from spacy_btl.scoring.statistics import spread_over_runs
 from spacy_btl.util.text import markdown_table
 
@@ -46,8 +46,8 @@ from spacy_btl.util.text import markdown_table
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--plan", type=Path, default=HERE / "plan.yml")
-    parser.add_argument("--results", type=Path, default=ROOT / "results" / "runs")
-    parser.add_argument("--output", type=Path, default=ROOT / "results")
+    parser.add_argument("--results", type=Path, default=HERE / "results" / "runs")
+    parser.add_argument("--output", type=Path, default=HERE / "results")
     options = parser.parse_args()
     plan = read_plan(options.plan)
     there = [run for run in plan.runs if is_done(plan, run, options.results)]
@@ -79,7 +79,7 @@ def render(plan: Plan, runs: list[Run], results: Path, title: str) -> str:
         [
             f"# {title}",
             "",
-            "`python experiments/tables.py`; the runs are those of `experiments/plan.yml`.",
+            "`python -m experiments.tables`; the runs are those of `experiments/plan.yml`.",
             "",
             _best_on_dev(plan, dev),
             "",

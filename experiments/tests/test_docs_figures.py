@@ -11,9 +11,11 @@ from experiments.rows import title_of
 
 ROOT = Path(__file__).parents[2]
 
+TABLES = ROOT / "experiments" / "results"
 README = (ROOT / "README.md").read_text(encoding="utf8")
 PLAN = read_plan(ROOT / "experiments" / "plan.yml")
-METRICS = json.loads((ROOT / "metrics" / "metrics.json").read_text(encoding="utf8"))
+RUN = ROOT / "docs" / "results" / "maccrobat"
+METRICS = json.loads((RUN / "metrics.json").read_text(encoding="utf8"))
 
 EXPECTED = {
     "strict span F1, micro": "ents_f",
@@ -43,7 +45,7 @@ def rows_of(text: str) -> dict[str, list[str]]:
 def gains(page: str, other: tuple[str, str]) -> list[str]:
     """Seeds and differences of the default less another reading, as a page has them first."""
     start = [title_of(PLAN, PLAN.default), title_of(PLAN, other)]
-    text = (ROOT / "results" / f"{page}.md").read_text(encoding="utf8").split("## Gains")[1]
+    text = (TABLES / f"{page}.md").read_text(encoding="utf8").split("## Gains")[1]
     lines = [re.split(r"\s*\|\s*", line.strip("| \n")) for line in text.splitlines()]
     row = next(line for line in lines if line[:2] == start)
     # micro F1, macro F1 and accuracy have a p behind them; an interval ends with the first bracket

@@ -9,7 +9,7 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 
-from benchmarks import random_labels
+from experiments import random_labels
 
 ROOT = Path(__file__).parents[2]
 

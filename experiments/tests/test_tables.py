@@ -207,7 +207,7 @@ def test_no_record_holds_a_path_of_a_machine() -> None:
     plan = read_plan(ROOT / "experiments" / "plan.yml")
     found = 0
     for run in plan.runs:
-        path = ROOT / "results" / "runs" / f"{run.key}.json"
+        path = ROOT / "experiments" / "results" / "runs" / f"{run.key}.json"
         if path.is_file():
             found += 1
             text = path.read_text(encoding="utf8")

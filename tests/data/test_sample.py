@@ -22,7 +22,7 @@ ODD_SPACES = "\u200a\u2005\u2009\u200b"
 
 
 def load_script() -> ModuleType:
-    path = ROOT / "scripts" / "sample_to_brat.py"
+    path = ROOT / "assets" / "sample-source" / "sample_to_brat.py"
     spec = importlib.util.spec_from_file_location("sample_to_brat", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

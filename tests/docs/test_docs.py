@@ -19,12 +19,15 @@ from spacy.tokens import DocBin
 from thinc.api import Config
 from typer.testing import CliRunner
 
+import spacy_btl.cli  # noqa: F401 (adds the commands to spaCy's)
 from spacy_btl.data.docbin import PARTS
 from spacy_btl.pipeline.component import component_of
 from tests.helpers.sentences import make_examples
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+FOLDERS = ("experiments", "benchmarks")
+PAGES = [ROOT / "README.md", *DOCS, *(ROOT / name / "README.md" for name in FOLDERS)]
 # Their commands run; those of the others, which need more than a test has, are looked up.
 PAGES_RUN = ("README.md", "annotate.md", "brat.md", "companions.md", "deploying.md")
 PAGES_RUN += ("evaluation.md", "neighbors.md", "privacy.md", "security.md")
@@ -36,8 +39,9 @@ SMALLER = {
     "annotate": "--n-process 1",
 }
 BLOCKS = [
-    pytest.param(page.name, language, block, id=f"{page.name}-{i}-{language}")
+    pytest.param(name, language, block, id=f"{name}-{i}-{language}")
     for page in PAGES
+    for name in [page.relative_to(ROOT).as_posix().removeprefix("docs/")]
     for i, (language, block) in enumerate(
         re.findall(r"```(\w*)\n(.*?)```", page.read_text(encoding="utf8"), flags=re.DOTALL)
     )
@@ -171,6 +175,8 @@ def check_command(words: list[str]) -> None:
         assert len(given) >= len(required)
     elif words[0] == "python" and words[1].endswith(".py"):
         assert (ROOT / words[1]).is_file()
+    elif words[:2] == ["python", "-m"] and words[2].split(".")[0] in (*FOLDERS, "tests"):
+        assert (ROOT / words[2].replace(".", "/")).with_suffix(".py").is_file()
     else:
         assert words[0] in ("make", "pip", "python", "cd", "cat")
 
@@ -193,7 +199,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     done = subprocess.run([*build, *folders], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     pages = {page.stem for page in (tmp_path / "site" / "docs").glob("*.html")}
-    assert pages == {page.stem for page in PAGES[1:]}
+    assert pages == {page.stem for page in DOCS}
     for page in (tmp_path / "site").rglob("*.html"):
         loaded = re.findall(r"<(?:script|link|img|iframe)\b[^>]*", page.read_text(encoding="utf8"))
         assert [tag for tag in loaded if "://" in tag or '"//' in tag] == [], page.name

@@ -234,9 +234,9 @@ def test_a_long_document_is_quick_and_its_tables_are_folded():
         Neighbor("B-Dosage", i / 10, f"case-{i % 2 + 1}", 13 + i // 9, 1 / 17) for i in range(17)
     ]
     evidence = [entity(5 * i, 5 * i + 4, votes=votes) for i in range(120)]
-    start = time.perf_counter()
+    start = time.process_time()
     html = render_page(text, evidence, CORPUS)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     page = check(html)
     assert page.tags.count("details") == 120
     assert not any(tag == "details" for tag, _, _ in page.attributes)  # none has "open"

@@ -1,8 +1,8 @@
 """Feed hostile bytes to the readers of this package and count what becomes of them.
 
-    python scripts/fuzz.py --target brat --seconds 600
-    python scripts/fuzz.py --target datastore --seconds 600
-    python scripts/fuzz.py --target model --model training/model-knn --flips 1000
+    python -m tests.robustness.fuzz --target brat --seconds 600
+    python -m tests.robustness.fuzz --target datastore --seconds 600
+    python -m tests.robustness.fuzz --target model --model training/model-knn --flips 1000
 
 The first two mutate valid files, guided by coverage where atheris is installed
 (https://github.com/google/atheris), else at random. The third seals a copy of a pipeline, damages

@@ -1,7 +1,7 @@
 """Run the tests with the oldest and the newest versions that pyproject.toml admits.
 
-    python scripts/check_versions.py
-    python scripts/check_versions.py --only oldest --output versions.md
+    python .ci/check_versions.py
+    python .ci/check_versions.py --only oldest --output versions.md
 
 Makes a virtual environment for each, on the running Python (3.11 or newer): "oldest" takes every
 direct dependency at its lower bound, "newest" the newest that the ranges and pip's
@@ -27,8 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # What a version may break: registration, training, saving, the tokenizers and files of
 # transformers, shared encoders, scikit-learn's search, safetensors, the commands.
-TESTS = ("citizen", "citizen_sharing", "companions", "component", "datastore", "docbin", "encoders")
-TESTS += ("losses", "neighbors", "search", "tokenizer", "transformer")
+TESTS = ("data", "ml", "neighbors", "pipeline", "training", "integration/spacy_contract")
+TESTS += ("integration/test_companions.py",)
 
 ENVIRONMENTS = ("oldest", "newest", "medspacy")
 
@@ -75,9 +75,10 @@ def installed_versions(python: Path) -> dict[str, str]:
 
 def run_tests(python: Path) -> tuple[str, bool]:
     """What pytest says at its end, such as "200 passed", and whether all is well."""
-    files = [f"tests/test_{name}.py" for name in TESTS]
-    command = [python.with_name("pytest"), "-o", "addopts=", "--tb=short", "-p", "no:cacheprovider"]
-    done = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True)
+    places = [f"tests/{name}" for name in TESTS]
+    options = ["-o", "addopts=--import-mode=importlib", "--tb=short", "-p", "no:cacheprovider"]
+    command = [python.with_name("pytest"), *options, *places]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         print(done.stdout[-20_000:], done.stderr[-2_000:], sep="\n")
     summary = done.stdout.strip().rpartition("\n")[2].strip("= ")

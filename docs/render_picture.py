@@ -1,6 +1,6 @@
 """Render a report annotated by a trained pipeline as a picture (displaCy in a headless browser).
 
-    python scripts/render_picture.py training/model-knn assets/sample/case-01.txt docs/report.png
+    python docs/render_picture.py training/model-knn assets/sample/case-01.txt docs/report.png
 
 Needs Chromium or Chrome on the PATH (Debian: apt-get install chromium).
 """

@@ -1,6 +1,6 @@
 """Install the built pipeline into an empty virtual environment and use it with sockets blocked.
 
-    python scripts/check_wheel.py packages
+    python .ci/check_wheel.py packages
 
 Takes the newest wheel under the folder, and the wheel of spacy-btl beside it. Installing needs a
 package index; loading and annotating must not need any network. Before that the wheel is looked

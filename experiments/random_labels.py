@@ -1,6 +1,6 @@
 """Random labels on real text, to see whether training keeps the rate at which a label occurs.
 
-python benchmarks/random_labels.py corpus/train.spacy --output results/random_labels
+python -m experiments.random_labels corpus/train.spacy
 
 The question of arXiv 2409.03238: tokens of real text get random labels, ``M`` at a given rate, else
 ``O``. There is nothing to learn but the rate, so a model that keeps empirical probabilities says
@@ -48,7 +48,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path, help="DocBin whose texts are used")
     parser.add_argument(
-        "--output", type=Path, required=True, help="folder for rates.json, rates.md, rates.png"
+        "--output",
+        type=Path,
+        default=ROOT / "experiments" / "results" / "random_labels",
+        help="folder for rates.json, rates.md, rates.png [%(default)s]",
     )
     parser.add_argument("--documents", type=int, default=32)
     parser.add_argument("--rates", type=float, nargs="+", default=[0.01, 0.05, 0.1, 0.25, 0.5])
