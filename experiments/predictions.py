@@ -11,13 +11,13 @@ from spacy.language import Language
 from spacy.training import Example
 
 from experiments.documents import name_of
-from experiments.files import write_atomically
 from spacy_btl.evaluation.evaluate import read_examples
 from spacy_btl.labels.bio import labels_to_spans
 from spacy_btl.pipeline.component import BtlKnnNer, component_of
 from spacy_btl.pipeline.entities import ScoredSpans
 from spacy_btl.pipeline.tuning import Dev, Setting, best, grid
 from spacy_btl.scoring.scorer import predicted_entities
+from spacy_btl.util.files import write_file
 
 Entities = list[tuple[str, tuple[tuple[int, int], ...]]]
 Predictions = dict[str, Any]
@@ -110,4 +110,4 @@ def _by_document(examples: list[Example], found: list[ScoredSpans]) -> dict[str,
 
 def write(predictions: Predictions, path: Path) -> None:
     """Write them as JSON: no text, only labels and offsets."""
-    write_atomically(path, srsly.json_dumps(predictions).encode())
+    write_file(path, srsly.json_dumps(predictions))

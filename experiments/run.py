@@ -19,10 +19,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from experiments import corpora, predictions, systems
-from experiments.files import write_atomically
 from experiments.plan import Plan, Run, chosen, read_plan
 from experiments.record import write_record
 from spacy_btl.annotate.file_lock import locked
+from spacy_btl.util.files import write_file
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -108,7 +108,7 @@ def perform(plan: Plan, run: Run, options: argparse.Namespace) -> None:
             "peak_mib": round(systems.peak_mib()),
             "settings": settings,
         }
-        write_atomically(trained, json.dumps(spent).encode())
+        write_file(trained, json.dumps(spent))
     if not (work / "predictions.json").is_file():
         predictions.write(
             predictions.predict(systems.load(work), corpus), work / "predictions.json"

@@ -10,9 +10,7 @@ Every file is written under another name, in ``partial``, and renamed when it is
 """
 
 import json
-import os
 import shutil
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -22,6 +20,7 @@ from typing import Any
 
 from ..brat import standoff as brat
 from ..brat.conf import annotation_conf, visual_conf
+from ..util.files import replacing_file, write_file
 from .file_lock import locked
 from .outputs import SUFFIXES
 
@@ -79,14 +78,10 @@ class RunFolder:
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file, whole or not at all."""
-        target, partial = self.path / name, self._partial / uuid.uuid4().hex
+        target = self.path / name
         for folder in (target.parent, self._partial):
             folder.mkdir(parents=True, exist_ok=True)
-        with partial.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
+        write_file(target, data, build_in=self._partial)
 
     def write_shard(self, files: Iterable[tuple[str, bytes]], outcome: Outcome) -> None:
         """Write the files of a writer and, last, that the shard is done."""
@@ -119,15 +114,13 @@ class RunFolder:
     def finish(self) -> tuple[int, Counter[str], int]:
         """Gather the errors, and what brat needs; numbers of records, entities and errors."""
         records, labels, errors = 0, Counter[str](), 0
-        partial = self._partial / uuid.uuid4().hex
         self._partial.mkdir(parents=True, exist_ok=True)
-        with partial.open("x", encoding="utf-8") as file:
+        with replacing_file(self.path / "errors.jsonl", build_in=self._partial) as file:
             for outcome in self.outcomes():
                 records += outcome.records
                 labels.update(outcome.entities)
                 errors += len(outcome.errors)
-                file.writelines(f"{json.dumps(row)}\n" for row in outcome.errors)
-        partial.replace(self.path / "errors.jsonl")
+                file.writelines(f"{json.dumps(row)}\n".encode() for row in outcome.errors)
         if self._to == "brat" and records:
             every = [brat.Standoff(tuple(brat.Entity("", name, (), "") for name in labels))]
             self.write("annotations/annotation.conf", annotation_conf(every).encode("utf-8"))

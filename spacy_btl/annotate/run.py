@@ -1,7 +1,7 @@
 """Annotate many documents with a trained pipeline, shard by shard; a killed run can go on."""
 
-import hashlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +10,7 @@ from spacy.util import get_package_path, is_package
 from tqdm import tqdm
 
 from ..data.export import file_key
+from ..util.files import Content, sha256_of
 from .engines import run_shards
 from .folder import RunFolder
 from .inputs import KINDS, Fields, Source
@@ -133,11 +134,11 @@ def model_folder(model: str | Path) -> Path:
 
 
 def folder_digest(folder: Path) -> str:
-    """32 hexadecimal digits over all files of a folder."""
-    digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\t{path.stat().st_size}\n".encode())
-        with path.open("rb") as file:
-            while chunk := file.read(2**20):
-                digest.update(chunk)
-    return digest.hexdigest()
+    """Return the SHA-256 of all files of a folder and of their names."""
+
+    def contents() -> Iterator[Content]:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            yield f"{path.relative_to(folder).as_posix()}\t{path.stat().st_size}\n".encode()
+            yield path
+
+    return sha256_of(contents())

@@ -4,7 +4,6 @@ The same input gives the same shards, so that a run can go on where another one 
 names places in files and holds no text. Knows nothing of spaCy.
 """
 
-import hashlib
 import json
 import os
 import sqlite3
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ..util.files import sha256_of
 from .inputs import KINDS, RecordError, Source
 
 
@@ -82,16 +82,16 @@ def find_files(source: Path, kind: str | None = None) -> tuple[str, list[str]]:
 
 
 def fingerprint(source: Path, files: list[str]) -> str:
-    """32 hexadecimal digits over name, size and time of change (whole seconds) of the files."""
-    digest = hashlib.blake2b(digest_size=16)
+    """Return the SHA-256 of name, size and time of change (whole seconds) of the files."""
+    lines = []
     for file in files:
         try:
             stat = (source / file if file else source).stat()
             line = f"{file}\t{stat.st_size}\t{int(stat.st_mtime)}\n"
         except OSError:  # it will be set aside
             line = f"{file}\n"
-        digest.update(line.encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
+        lines.append(line.encode("utf-8", "surrogatepass"))
+    return sha256_of(lines)
 
 
 def make_shards(

@@ -10,7 +10,7 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..packaging.seal import check_seal
+from ..util.seal import check_seal
 from .folder import Outcome, RunFolder
 from .inputs import PLACES, Fields, RecordError, Row, Source
 from .outputs import make_writer

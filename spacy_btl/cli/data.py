@@ -117,12 +117,11 @@ def convert_command(
     entity read, and account.md with the sums. Documents are split so that every type with three or
     more of them stands in each part where possible.
     """
-    import srsly
-
     from ..brat.folder import other_files
     from ..data.convert import convert_folder
     from ..data.docbin import parse_shares, write_parts
     from ..data.gold import INFO_NAME
+    from ..util.files import write_file, write_json
 
     with errors_as_text():
         shares = None if no_split else parse_shares(split)
@@ -133,8 +132,8 @@ def convert_command(
             more = ", ..." if len(others) > 3 else ""
             typer.echo(f"{len(others)} other files in {brat_dir} are passed over: {names}{more}")
         out_dir.mkdir(parents=True, exist_ok=True)
-        (out_dir / "account.json").write_text(account.to_json(), encoding="utf-8")
-        (out_dir / "account.md").write_text(account.to_markdown(), encoding="utf-8")
+        write_file(out_dir / "account.json", account.to_json())
+        write_file(out_dir / "account.md", account.to_markdown())
         _show_problems(account)
         totals = account.totals()
         typer.echo(", ".join(f"{number} {what}" for what, number in totals.items()))
@@ -145,7 +144,7 @@ def convert_command(
                 "in the files; no DocBin was written"
             )
         parts = write_parts(docs, out_dir, shares, seed)
-        srsly.write_json(out_dir / "split.json", {"seed": seed, "parts": parts})
+        write_json(out_dir / "split.json", {"seed": seed, "parts": parts})
     msg.good(", ".join(f"{part} {len(names)} documents" for part, names in parts.items()))
 
 

@@ -133,6 +133,7 @@ def explain_command(
     from ..explain.page import render_page
     from ..explain.passages import corpus_document
     from ..explain.text import evidence_to_json, render_text
+    from ..util.files import write_file
 
     with errors_as_text():
         nlp, pipe = _load(model)
@@ -153,7 +154,7 @@ def explain_command(
                 labels=pipe.labels,
                 n_examples=examples,
             )
-            html.write_text(page, encoding="utf8")
+            write_file(html, page)
         if as_json:
             values = evidence_to_json(
                 doc.text, evidence, shown, n_examples=examples, heading=heading

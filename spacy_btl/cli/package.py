@@ -52,6 +52,7 @@ def card_command(
     from ..packaging.card_text import render_card
     from ..packaging.card_values import pipeline_values, read_values, split_of
     from ..packaging.size import files_of, sizes
+    from ..util.files import replacing_folder
 
     with errors_as_text():
         where, here = out_dir.resolve(), model.resolve()
@@ -84,13 +85,13 @@ def card_command(
                 "a file is none of those that evaluate, fit-knn, convert and corpus wrote: it has "
                 "another form"
             ) from error
-        if out_dir.exists():
-            if not all((out_dir / file).is_file() for file in ("meta.json", "config.cfg")):
-                raise ValueError(f"{out_dir} is there already and no pipeline; name another folder")
-            shutil.rmtree(out_dir)
-        shutil.copytree(model, out_dir)
-        (out_dir / "README.md").write_text(card, encoding="utf8")
-        srsly.write_json(out_dir / "meta.json", new_meta)
+        is_pipeline = all((out_dir / file).is_file() for file in ("meta.json", "config.cfg"))
+        if out_dir.exists() and not is_pipeline:
+            raise ValueError(f"{out_dir} is there already and no pipeline; name another folder")
+        with replacing_folder(out_dir) as new:
+            shutil.copytree(model, new, dirs_exist_ok=True)
+            (new / "README.md").write_text(card, encoding="utf8")
+            srsly.write_json(new / "meta.json", new_meta)
     if strings := facts["pipeline"]["other_strings"]:
         msg.warn(
             f"The vocabulary has {strings:,} strings that are likely words of the training texts, "

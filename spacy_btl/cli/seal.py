@@ -20,7 +20,7 @@ def seal_command(
 
     The commands that write pipelines seal them. Needed after ``spacy train`` or a change by hand.
     """
-    from ..packaging.seal import CONFIG, LEFT_OUT, SEAL, check_seals, write_seal
+    from ..util.seal import CONFIG, LEFT_OUT, SEAL, check_seals, write_seal
 
     with errors_as_text():
         if not (model / CONFIG).is_file():

@@ -9,6 +9,7 @@ from random import Random
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
+from ..util.files import write_file
 from .gold import GOLD_KEY
 
 # --- from split
@@ -140,7 +141,7 @@ def write_parts(
     out_dir.mkdir(parents=True, exist_ok=True)
     for part, members in names.items():
         docbin = DocBin(docs=[by_name[name] for name in members], store_user_data=True)
-        docbin.to_disk(out_dir / f"{part}.spacy")
+        write_file(out_dir / f"{part}.spacy", docbin.to_bytes())
     return names
 
 

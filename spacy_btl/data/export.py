@@ -19,6 +19,7 @@ from tqdm import tqdm
 from ..brat import standoff as brat
 from ..brat.conf import annotation_conf, visual_conf
 from ..brat.references import Loss, without_references
+from ..util.files import replacing_folder
 from .gold import (
     GOLD_KEY,
     INFO_NAME,
@@ -135,23 +136,19 @@ def export_docs(docs: Sequence[Doc], out_dir: Path, key: str | None = None) -> d
         },
         "rows": rows,
     }
-    for name, text, ann in files:
-        # Not with_suffix: names hold dots. Bytes: a line ending must stay as it is.
-        path = out_dir / f"{name}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text.encode("utf-8"))
-        (out_dir / f"{name}.ann").write_bytes(ann.encode("utf-8"))
-    _write_project(docs, standoffs, out_dir)
-    srsly.write_json(out_dir / REPORT_NAME, report)
+    with replacing_folder(out_dir) as new:
+        for name, text, ann in files:
+            # Not with_suffix: names hold dots. Bytes: a line ending must stay as it is.
+            path = new / f"{name}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text.encode("utf-8"))
+            (new / f"{name}.ann").write_bytes(ann.encode("utf-8"))
+        (new / "annotation.conf").write_text(annotation_conf(standoffs), encoding="utf-8")
+        (new / "visual.conf").write_text(visual_conf(standoffs), encoding="utf-8")
+        if heading := heading_of(docs):  # what reports must carry outlasts the way through brat
+            srsly.write_json(new / INFO_NAME, {"heading": heading})
+        srsly.write_json(new / REPORT_NAME, report)
     return report
-
-
-def _write_project(docs: Sequence[Doc], standoffs: Sequence[brat.Standoff], out_dir: Path) -> None:
-    out_dir.mkdir(parents=True, exist_ok=True)
-    (out_dir / "annotation.conf").write_text(annotation_conf(standoffs), encoding="utf-8")
-    (out_dir / "visual.conf").write_text(visual_conf(standoffs), encoding="utf-8")
-    if heading := heading_of(docs):  # what reports must carry outlasts the way through brat
-        srsly.write_json(out_dir / INFO_NAME, {"heading": heading})
 
 
 def _names(docs: Sequence[Doc]) -> list[str]:

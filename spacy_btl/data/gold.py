@@ -15,7 +15,6 @@ has no span). ``records`` are all other records in the order of the files; ``kin
 `brat.standoff`, the other keys are its fields.
 """
 
-import hashlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,6 +22,7 @@ from spacy.tokens import Doc
 
 from ..brat import records as brat_surface
 from ..brat import standoff as brat
+from ..util.files import sha256_of
 from .account import Fragments
 
 _KINDS: dict[str, type[brat.Record]] = {
@@ -120,4 +120,4 @@ def heading_of(docs: Iterable[Doc]) -> str:
 def document_id(doc: Doc) -> str:
     """The name that the conversion gave a document; else a digest of its text."""
     name = doc.user_data.get(GOLD_KEY, {}).get("name") or doc.user_data.get("name")
-    return str(name or hashlib.sha256(doc.text.encode("utf8", "surrogatepass")).hexdigest()[:16])
+    return str(name or sha256_of(doc.text.encode("utf8", "surrogatepass"))[:16])

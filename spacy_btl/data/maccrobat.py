@@ -5,7 +5,6 @@ Whatever the source, the result is one folder of .txt/.ann (or .a1/.a2) files, c
 they came from.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..brat.folder import scan_folder
+from ..util.files import replacing_folder, sha256_of
 from .archives import ArchiveError, unpack
 from .download import DownloadError, ask_publisher, fetch
 from .gold import INFO_NAME
@@ -118,8 +118,8 @@ def prepare_corpus(
             staging = Path(name)
             root = origin if origin.is_dir() else _unpack_corpus(origin, staging)
             root = _edition_2020(root) if kind in MACCROBAT_KINDS else root
-            info = _copy_documents(root, staging / "corpus", kind)
-            _swap(staging / "corpus", out_dir, staging / "old")
+            with replacing_folder(out_dir) as new:
+                info = _copy_documents(root, new, kind)
     except OSError as error:
         raise CorpusError(f"The corpus could not be prepared: {error}") from error
     except ArchiveError as error:
@@ -155,13 +155,12 @@ def _edition_2020(root: Path) -> Path:
 
 def _copy_documents(root: Path, target: Path, kind: str) -> CorpusInfo:
     paths, documents, unpaired = _find_pairs(root)
-    digest = hashlib.sha256()
+    lines = []
     for path in paths:
         copy = target / path
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / path, copy)
-        content = hashlib.sha256(copy.read_bytes()).digest()
-        digest.update(os.fsencode(path.as_posix()) + b"\0" + content)
+        lines.append(os.fsencode(path.as_posix()) + b"\0" + bytes.fromhex(sha256_of(copy)))
     is_sample = kind == "sample"
     unknown = SAMPLE if is_sample else dict.fromkeys(MACCROBAT, "")
     info = CorpusInfo(
@@ -169,7 +168,7 @@ def _copy_documents(root: Path, target: Path, kind: str) -> CorpusInfo:
         **(MACCROBAT if kind in MACCROBAT_KINDS else unknown),
         documents=documents,
         unpaired=unpaired,
-        sha256=digest.hexdigest(),
+        sha256=sha256_of(lines),
         bundled_sample=is_sample,
         heading=SAMPLE_HEADING if is_sample else "",
     )
@@ -193,18 +192,6 @@ def _check_replaceable(out_dir: Path) -> None:
 def _check_apart(origin: Path, out_dir: Path) -> None:
     if out_dir in (origin, *origin.parents) or origin in out_dir.parents:
         raise CorpusError(f"The source {origin} and the target {out_dir} must not overlap")
-
-
-def _swap(new: Path, out_dir: Path, old: Path) -> None:
-    if not out_dir.exists():
-        new.rename(out_dir)
-        return
-    out_dir.rename(old)
-    try:
-        new.rename(out_dir)
-    except OSError:
-        old.rename(out_dir)
-        raise
 
 
 # -- MACCROBAT -------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import srsly
 from spacy.training import Example
 
 from ..labels.calibration import cross_validated, fit_calibration
@@ -13,6 +12,7 @@ from ..labels.thresholds import KEEP_ALL, Objective, best_thresholds
 from ..pipeline.component import BtlKnnNer
 from ..pipeline.tuning import Dev, ScoredEntities, Trial, apply_setting, best, current_setting, grid
 from ..scoring.reliability import reliability_figures, render_reliability
+from ..util.files import write_file, write_json
 from ..util.text import markdown_table
 from .plots import draw_reliability, has_matplotlib
 
@@ -125,17 +125,18 @@ def write_choice(choice: DevChoice, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     text = render_choice(choice, shown=len(choice.trials))
-    (folder / "dev.md").write_text(text + "\n", encoding="utf8")
+    write_file(folder / "dev.md", text + "\n")
     rows = [
         {**t.setting._asdict(), "micro_f": t.micro_f, "macro_f": t.macro_f} for t in choice.trials
     ]
-    srsly.write_json(folder / "dev.json", rows)
+    write_json(folder / "dev.json", rows)
     picture = folder / "reliability.png"
-    picture.unlink(missing_ok=True)
     if choice.held_out is not None and has_matplotlib():
         correct = choice.entities.correct
         series = {k: reliability_figures(s, correct) for k, s in _scores(choice).items()}
-        picture.write_bytes(draw_reliability(series).png)
+        write_file(picture, draw_reliability(series).png)
+    else:
+        picture.unlink(missing_ok=True)
 
 
 def _scores(choice: DevChoice) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import srsly
 
+from ..util.files import write_file, write_json
 from .compare import render_comparison
 from .plots import PICTURES, draw_pictures, has_matplotlib
 from .report import render_report
@@ -27,15 +28,13 @@ def write_report(
     comparison: of `evaluation.compare.compare_evaluations`. Without matplotlib no pictures.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("comparison.json", *(f"{name}.png" for name in PICTURES)):
-        (folder / name).unlink(missing_ok=True)
     pictures = draw_pictures(metrics, comparison) if has_matplotlib() else {}
     for name, picture in pictures.items():
-        (folder / f"{name}.png").write_bytes(picture.png)
+        write_file(folder / f"{name}.png", picture.png)
     report = render_report(dict(metrics))
     if comparison is not None:
         report += "\n" + render_comparison(comparison)
-        srsly.write_json(folder / "comparison.json", dict(comparison))
+        write_json(folder / "comparison.json", dict(comparison))
     figures = {key: value for key, value in metrics.items() if key != "by_document"}
     page = render_html(
         figures,
@@ -45,8 +44,14 @@ def write_report(
         comparison=comparison,
         pictures=pictures,
     )
-    srsly.write_jsonl(folder / "documents.jsonl", metrics["by_document"])
-    srsly.write_json(folder / "metrics.json", figures)
-    (folder / "report.md").write_text(report, encoding="utf8")
-    (folder / "report.html").write_text(page, encoding="utf8")
+    rows = (srsly.json_dumps(row) + "\n" for row in metrics["by_document"])
+    write_file(folder / "documents.jsonl", "".join(rows))
+    write_json(folder / "metrics.json", figures)
+    write_file(folder / "report.md", report)
+    write_file(folder / "report.html", page)
+    for name in PICTURES:
+        if name not in pictures:
+            (folder / f"{name}.png").unlink(missing_ok=True)
+    if comparison is None:
+        (folder / "comparison.json").unlink(missing_ok=True)
     return report

@@ -5,7 +5,6 @@ A listener is a layer with an ``upstream_name``, as ``spacy.Tok2VecListener.v1``
 earlier in the pipeline has left with the document.
 """
 
-import hashlib
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from inspect import signature
@@ -16,6 +15,8 @@ from spacy.language import Language
 from spacy.pipeline.tok2vec import Tok2VecListener
 from spacy.tokens import Doc
 from thinc.api import Model
+
+from ..util.files import Content, sha256_of
 
 AnyModel = Model[Any, Any]
 
@@ -106,23 +107,26 @@ def weights_fingerprint(
     models outside, by the layer that stands for them (a listener): the fingerprint is that of the
     model with them in its place.
     """
-    digest = hashlib.blake2b(digest_size=16)
+    return sha256_of(_weights(model, substitutes or {}))[:32]
 
-    def add(name: str, array: Any) -> None:
+
+def _weights(model: AnyModel, substitutes: Mapping[AnyModel, AnyModel]) -> Iterator[Content]:
+    """Yield a line on each array of weights, and its bytes."""
+
+    def described(name: str, array: Any) -> tuple[Content, Content]:
         array = np.ascontiguousarray(array)
-        digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.view(np.uint8).data if array.size else b"")
+        line = f"{name} {array.dtype} {array.shape}\n".encode()
+        return line, array.reshape(-1).view(np.uint8).data
 
-    for i, node in enumerate(_walk(model, substitutes or {})):
+    for i, node in enumerate(_walk(model, substitutes)):
         for name in node.param_names:
             if node.has_param(name):
                 ops: Any = node.ops
-                add(f"{i} {name}", ops.to_numpy(node.get_param(name)))
+                yield from described(f"{i} {name}", ops.to_numpy(node.get_param(name)))
         for shim in node.shims:
             module = getattr(shim, "_model", None)
             for name, tensor in module.state_dict().items() if module is not None else ():
-                add(f"{i} {name}", tensor.detach().cpu().float().numpy())
-    return digest.hexdigest()
+                yield from described(f"{i} {name}", tensor.detach().cpu().float().numpy())
 
 
 def _walk(model: AnyModel, substitutes: Mapping[AnyModel, AnyModel]) -> Iterator[AnyModel]:

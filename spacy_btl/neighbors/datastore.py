@@ -10,7 +10,6 @@ who wrote the file.
 """
 
 import difflib
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from ..util.arrays import AnyArray, Bools1d, Float32s2d, Ints1d
+from ..util.files import sha256_of
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -33,7 +33,7 @@ VERSION = 2
 MAX_HEADER = 100_000_000
 """Bytes of a header that safetensors reads back."""
 
-_DIGEST_BYTES = hashlib.sha256().digest_size
+_DIGEST_BYTES = 32
 _EXTRA = "extra."  # before the name of an extra array in a file
 _INDEX_DTYPES: dict[str, type[np.integer]] = {
     "labels": np.int64,
@@ -286,7 +286,7 @@ class Datastore:
                 f"labels and ids of {len(self.documents):,} documents take more than "
                 f"{MAX_HEADER:,} bytes: use shorter ids"
             )
-        return hashlib.sha256(content).digest() + content
+        return bytes.fromhex(sha256_of(content)) + content
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Datastore":
@@ -346,7 +346,7 @@ def quoted(names: Sequence[str]) -> str:
 def _read(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return arrays and metadata of a file; its digest, format and version are right then."""
     content = memoryview(data)[_DIGEST_BYTES:]
-    if hashlib.sha256(content).digest() != data[:_DIGEST_BYTES]:
+    if bytes.fromhex(sha256_of(content)) != data[:_DIGEST_BYTES]:
         raise ValueError(
             f"the datastore file ({len(data):,} bytes) does not fit its checksum: it was changed "
             "or cut short, is of an earlier spacy-btl, or is another file; take it from a backup, "

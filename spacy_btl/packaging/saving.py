@@ -4,8 +4,6 @@ spaCy's vocabulary keeps every string it has met, and saves them with the pipeli
 trained on patient reports carries all their words, names among them.
 """
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +11,8 @@ import spacy
 from spacy.language import Language
 from spacy.util import load_model_from_config
 
-from .seal import check_seal, write_seal
+from ..util.files import replacing_folder, restore_folder
+from ..util.seal import check_seal, write_seal
 
 
 def save_pipeline(nlp: Language, out_dir: Path) -> None:
@@ -23,15 +22,9 @@ def save_pipeline(nlp: Language, out_dir: Path) -> None:
     ValueError where the folder holds something else.
     """
     check_target(out_dir)
-    target = out_dir.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}-", dir=target.parent) as folder:
-        part = Path(folder) / target.name
-        without_training_texts(nlp).to_disk(part)
-        write_seal(part)
-        if target.exists():
-            shutil.rmtree(target)
-        part.rename(target)
+    with replacing_folder(out_dir) as new:
+        without_training_texts(nlp).to_disk(new)
+        write_seal(new)
 
 
 def check_target(out_dir: Path) -> None:
@@ -47,6 +40,7 @@ def load_pipeline(model: Path) -> Language:
 
     ``spacy.load`` alone meets the seal after spaCy's own files, with whatever error these give.
     """
+    restore_folder(model)
     check_seal(model)
     return spacy.load(model)
 

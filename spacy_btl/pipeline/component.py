@@ -36,11 +36,11 @@ from ..ml.shared_encoder import (
 from ..ml.token_classifier import check_hidden, token_vectors
 from ..neighbors.classifier import NeighborSearch
 from ..neighbors.datastore import Datastore
-from ..packaging.seal import check_seal, remove_seal
 from ..training.class_weights import ClassWeights
 from ..training.losses import TokenLoss
 from ..util.arrays import Float32s2d, FloatsXd, IntsXd
 from ..util.checks import one_of
+from ..util.seal import check_seal, remove_seal
 from . import editing, explaining, fitting
 from .entities import ScoredSpans, set_span_extensions, write_scores
 from .readings import FlatReading, LayeredReading, Reading

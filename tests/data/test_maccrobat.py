@@ -2,6 +2,7 @@ import hashlib
 import http.server
 import io
 import json
+import shutil
 import socket
 import stat
 import threading
@@ -221,13 +222,16 @@ def test_a_failed_swap_puts_the_old_corpus_back(tmp_path, prepare, monkeypatch):
     rename = Path.rename
 
     def fail_for_the_new(self, target):
-        if self.name == "corpus":
+        if self.name.startswith(".out.new-"):
             raise PermissionError(13, "Permission denied")
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fail_for_the_new)
     with pytest.raises(CorpusError, match="Permission denied"):
         prepare(source)
+    (new,) = tmp_path.glob(".out.new-*")
+    assert documents(new) == PAIRS
+    shutil.rmtree(new)
     assert tree(tmp_path) == before
 
 

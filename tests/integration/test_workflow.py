@@ -437,16 +437,28 @@ def test_no_word_of_a_report_is_saved(
                 assert words & words_in(path.read_bytes()) == set(), path
 
 
-def test_packaging_begins_with_an_empty_folder(tmp_path: Path) -> None:
-    """Whatever a build that was cut short has left."""
-    left = tmp_path / "packages" / "en_x-1.0" / "build" / "bdist" / "neighbors"
-    left.parent.mkdir(parents=True)
-    left.write_text("cut short", encoding="utf8")
+def test_packages_are_built_beside_those_of_before(tmp_path: Path) -> None:
+    """In an empty folder, whatever a build that was cut short has left."""
+    before, left = tmp_path / "packages" / "before", tmp_path / ".packages" / "en_x" / "neighbors"
+    for path in (before, left):
+        path.parent.mkdir(parents=True)
+        path.write_text("x", encoding="utf8")
     commands = {each["name"]: each for each in srsly.read_yaml(ROOT / "project.yml")["commands"]}
-    first = shlex.split(commands["package"]["script"][0])
+    script = [shlex.split(line) for line in commands["package"]["script"]]
+    assert script[1][5] == script[2][7] == ".packages"
+
+    def run(command: list[str]) -> None:
+        subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, check=True)
+
     for _ in range(2):  # and where there is no such folder
-        subprocess.run([sys.executable, *first[1:]], cwd=tmp_path, check=True)
-        assert list(tmp_path.rglob("*")) == [tmp_path / "packages"]
+        run(script[0])
+        assert list((tmp_path / ".packages").iterdir()) == []
+        assert before.is_file()
+        (tmp_path / ".packages" / "built").write_text("x", encoding="utf8")
+        run(script[-1])
+        assert [path.name for path in tmp_path.iterdir()] == ["packages"]
+        assert [path.name for path in (tmp_path / "packages").iterdir()] == ["built"]
+        before = tmp_path / "packages" / "built"
 
 
 def test_no_sentence_of_a_report_is_in_the_wheel(

@@ -259,7 +259,7 @@ def answer(folder: Path) -> list[tuple[object, ...]]:
 
 
 def damage_model(model: Path, flips: int, cuts: int, seed: int) -> int:
-    from spacy_btl.packaging.seal import SEAL, write_seal
+    from spacy_btl.util.seal import SEAL, write_seal
 
     faulthandler.enable()
     outcomes, wrong, started = Counter[str](), 0, time.monotonic()

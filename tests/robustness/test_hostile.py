@@ -29,9 +29,9 @@ from spacy_btl.data.archives import ArchiveError, unpack
 from spacy_btl.data.export import export_docs
 from spacy_btl.ml.pretrained import load_encoder
 from spacy_btl.packaging.saving import load_pipeline, save_pipeline
-from spacy_btl.packaging.seal import LEFT_OUT, SEAL, check_seals, remove_seal
 from spacy_btl.pipeline.component import BtlKnnNer, component_of
 from spacy_btl.scoring.reliability import reliability_figures
+from spacy_btl.util.seal import LEFT_OUT, SEAL, check_seals, remove_seal
 from spacy_btl.util.text import markdown_table
 from tests.helpers.sentences import make_examples
 from tests.robustness import fuzz

@@ -7,11 +7,12 @@ this one stands for its files in the outer list, so that none is read twice.
 A seal finds damage and mix-ups. It is no signature: who can write the folder can seal it anew.
 """
 
-import hashlib
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
+
+from .files import sha256_of, write_file
 
 SEAL = "btl_seal.json"
 KIND, VERSION = "spacy-btl seal", 1
@@ -36,15 +37,17 @@ def write_seal(folder: Path) -> int:
     for inner in list(_sealed_inside(folder)):
         write_seal(inner)
     files = {
-        path.relative_to(folder).as_posix(): {"size": size, "sha256": digest}
+        path.relative_to(folder).as_posix(): {
+            "size": path.stat().st_size,
+            "sha256": sha256_of(path),
+        }
         for path in _listed(folder)
         if path.parent != folder or path.name not in LEFT_OUT
-        for size, digest in [_size_and_digest(path)]
     }
     text = json.dumps({"kind": KIND, "version": VERSION, "files": files}, indent=1)
     if len(text) > MAX_SEAL:
         raise ValueError(f"{folder} holds {len(files):,} files, too many for a pipeline")
-    (folder / SEAL).write_text(text, encoding="utf-8")
+    write_file(folder / SEAL, text)
     return len(files)
 
 
@@ -66,7 +69,7 @@ def check_seal(folder: Path, exclude: Collection[str] = ()) -> bool:
             raise ValueError(f"{path} is missing, though {SEAL} lists it: {advice}")
         if (now := path.stat().st_size) != size:
             raise ValueError(f"{path} has {now:,} bytes, but was sealed with {size:,}: {advice}")
-        if _size_and_digest(path)[1] != digest:
+        if sha256_of(path) != digest:
             raise ValueError(f"{path} has changed since it was sealed: {advice}")
     return True
 
@@ -108,14 +111,6 @@ def _visible(folder: Path) -> Iterator[Path]:
         is_passed_over = path.name.startswith(".") or path.name == SEAL
         if not is_passed_over and (path.is_file() or (path.is_dir() and not path.is_symlink())):
             yield path
-
-
-def _size_and_digest(path: Path) -> tuple[int, str]:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-        return file.tell(), digest.hexdigest()
 
 
 def _read(seal: Path) -> dict[str, tuple[int, str]]:

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spacy_btl.cli import app
-from spacy_btl.packaging.seal import (
+from spacy_btl.util.seal import (
     LEFT_OUT,
     MAX_SEAL,
     SEAL,

@@ -1,0 +1,219 @@
+"""Replace folders and files without ever being left with neither the old nor the new one.
+
+Everything new is built beside its target, on the same file system, reaches the disk, and only then
+takes the target's place. A folder cannot be replaced in one step: the old one is first renamed to
+``.NAME.old``. A process that is killed between the two renames leaves both folders complete, and
+`restore_folder` puts the old one back.
+"""
+
+import hashlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from glob import escape
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+import srsly
+
+Content: TypeAlias = bytes | bytearray | memoryview | Path
+"""Bytes, or the path of a file that contains them."""
+
+_BLOCK = 2**20
+_DAY = 24 * 60 * 60
+
+
+@contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """Yield a new, empty folder that takes the place of `target` at the end of the block.
+
+    If the block fails, the new folder is removed, and the target is as it was.
+
+    Args:
+        target: The folder to replace; it need not exist. A link to a folder stays a link.
+
+    Raises:
+        NotADirectoryError: The target is a file.
+        OSError: As in `replace_folder`.
+
+    """
+    target = Path(os.path.realpath(target))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    restore_folder(target)
+    if target.exists() and not target.is_dir():
+        raise NotADirectoryError(f"{target} is a file: name a folder")
+    new = _sibling(target, "new")
+    new.mkdir()
+    try:
+        yield new
+        _flush(new)
+    except BaseException:
+        _discard(new)
+        raise
+    replace_folder(new, target)
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Move a complete folder to the place of another one, which is removed.
+
+    What killed processes left beside the target is removed too, if it is older than a day.
+
+    Args:
+        new: The folder to move, on the file system of the target.
+        target: The folder to replace; it need not exist.
+
+    Raises:
+        OSError: The target could not be replaced. The text says where the new folder is; the target
+            is as it was, or, if even that failed, the text says where the old folder is.
+
+    """
+    restore_folder(target)
+    old = _old(target)
+    try:
+        replaces = target.exists()
+        if replaces:
+            shutil.copymode(target, new)
+            target.rename(old)
+        try:
+            new.rename(target)
+        except BaseException:
+            restore_folder(target)
+            raise
+    except OSError as error:
+        also = f" The old one is in {old}." if old.exists() else ""
+        raise OSError(
+            f"{target} could not be replaced ({error.strerror or error}). The new one is complete "
+            f"in {new}: move it by hand.{also}"
+        ) from error
+    if replaces:
+        _discard(old)
+    _discard_leftovers(target)
+
+
+def restore_folder(target: Path) -> None:
+    """Put back the old folder that a killed `replace_folder` had moved aside, if there is one.
+
+    Raises:
+        OSError: The old folder cannot be moved.
+
+    """
+    old = _old(target)
+    if not old.exists():
+        return
+    if target.exists():  # the kill came later: the new folder is in place
+        _discard(old)
+    else:
+        old.rename(target)
+
+
+@contextmanager
+def replacing_file(path: Path, *, build_in: Path | None = None) -> Iterator[BinaryIO]:
+    """Yield a new binary file that takes the place of `path` at the end of the block.
+
+    Readers find the old file until then, and after a crash. An existing path that is neither file
+    nor folder, such as a pipe, is written to directly.
+
+    Args:
+        path: The file to replace; it need not exist. A link to a file stays a link.
+        build_in: A folder on the same file system to build the file in, by default its own.
+
+    Raises:
+        OSError: The file could not be written; the old one is as it was.
+
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("wb") as file:
+            yield file
+        return
+    path = Path(os.path.realpath(path))
+    new = _sibling(path, "new") if build_in is None else build_in / secrets.token_hex(8)
+    try:
+        with new.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if path.is_file():
+            shutil.copymode(path, new)
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+    if build_in is None:
+        _discard_leftovers(path)
+
+
+def write_file(path: Path, content: bytes | str, *, build_in: Path | None = None) -> None:
+    """Write a file whole or not at all, a text as UTF-8; see `replacing_file`."""
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    with replacing_file(path, build_in=build_in) as file:
+        file.write(data)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value as JSON, whole or not at all."""
+    write_file(path, srsly.json_dumps(value, indent=2))
+
+
+def sha256_of(contents: Content | Iterable[Content]) -> str:
+    """Return the SHA-256 of bytes and files, one after the other, as 64 hexadecimal digits.
+
+    Raises:
+        OSError: A file cannot be read.
+
+    """
+    digest = hashlib.sha256()
+    if isinstance(contents, bytes | bytearray | memoryview | Path):
+        contents = (contents,)
+    for content in contents:
+        if isinstance(content, Path):
+            with content.open("rb") as file:
+                while block := file.read(_BLOCK):
+                    digest.update(block)
+        else:
+            digest.update(content)
+    return digest.hexdigest()
+
+
+def _old(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old")
+
+
+def _sibling(path: Path, kind: str) -> Path:
+    """Return a hidden name beside a path that nothing has yet."""
+    return path.with_name(f".{path.name}.{kind}-{secrets.token_hex(4)}")
+
+
+def _discard(folder: Path) -> None:
+    """Remove a folder, under another name: what is left of it must not pass for a whole one."""
+    doomed = _sibling(folder, "removed")
+    with suppress(OSError):
+        folder.rename(doomed)
+        folder = doomed
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _discard_leftovers(target: Path) -> None:
+    """Remove what killed processes left beside a target, unless somebody may still write to it."""
+    for kind in ("new", "removed"):
+        for path in target.parent.glob(f".{escape(target.name)}.{kind}-{'[0-9a-f]' * 8}"):
+            with suppress(OSError):  # another process may be doing the same
+                if time.time() - path.stat().st_ctime < _DAY:
+                    continue
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+
+
+def _flush(folder: Path) -> None:
+    """Make the files of a folder reach the disk (some file systems fail only then)."""
+    flags = os.O_RDONLY if os.name == "posix" else os.O_RDWR
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            descriptor = os.open(path, flags)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
