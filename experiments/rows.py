@@ -7,9 +7,10 @@ seeds, in the dev part of another.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from experiments.plan import Plan, Reading, Run
 from experiments.record import read_counts
@@ -120,6 +121,27 @@ def holm_by_figure(compared: Mapping[Any, Any]) -> dict[Any, np.ndarray]:
     p = np.stack([each.p for each in compared.values()])
     columns = np.stack([holm(column) for column in p.T], axis=1)
     return dict(zip(compared, columns, strict=True))
+
+
+class Spread(NamedTuple):
+    """Figures over runs that differ in their seed, each (n_figures,); sd is NaN for one run."""
+
+    mean: np.ndarray
+    sd: np.ndarray
+
+
+def spread_over_runs(values: npt.ArrayLike) -> Spread:
+    """Return mean and standard deviation (of a sample) of figures (n_runs, n_figures).
+
+    Raises:
+        ValueError: If there is no run.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if not len(values):
+        raise ValueError("no run to take a mean of")
+    mean = values.mean(axis=0)
+    sd = values.std(axis=0, ddof=1) if len(values) > 1 else np.full_like(mean, np.nan)
+    return Spread(mean, sd)
 
 
 def title_of(plan: Plan, row: Reading) -> str:

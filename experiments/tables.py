@@ -35,11 +35,11 @@ from experiments.rows import (
     holm_by_figure,
     read_rows,
     score_on_dev,
+    spread_over_runs,
     title_of,
     without_dev,
 )
 from experiments.run import HERE, is_done, result_path
-from spacy_btl.scoring.statistics import spread_over_runs
 from spacy_btl.util.text import markdown_table
 
 

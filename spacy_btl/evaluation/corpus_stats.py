@@ -16,7 +16,7 @@ from ..data.convert import count_misaligned
 from ..data.gold import GOLD_KEY, heading_of
 from ..data.placement import Offsets, choose_flat
 from ..scoring.scorer import gold_entities, predicted_entities
-from ..scoring.scores import Entity, strict_span_scores
+from ..scoring.scores import LabeledFragments, strict_span_scores
 from ..util.text import cell, markdown_table
 
 OVERLAPS = ("nested", "same span", "crossing")
@@ -25,7 +25,7 @@ TokenSpan = tuple[int, int, str]
 """Start token, end token (exclusive), label."""
 
 
-def count_overlaps(entities: Sequence[Entity]) -> Counter[str]:
+def count_overlaps(entities: Sequence[LabeledFragments]) -> Counter[str]:
     """Pairs of entities of one document that share characters, by kind (`OVERLAPS`).
 
     An entity of several fragments counts from its first start to its last end.
@@ -104,9 +104,15 @@ def corpus_stats(docs: Sequence[Doc], stock: Language) -> dict[str, Any]:
     }
 
 
-def ceilings(docs: Sequence[Doc], gold: Sequence[Sequence[Entity]]) -> dict[str, float | None]:
+def ceilings(
+    docs: Sequence[Doc], gold: Sequence[Sequence[LabeledFragments]]
+) -> dict[str, float | None]:
     """Strict micro F1 of a tagger without any error, for each scheme, against the annotation."""
-    schemes: dict[str, list[list[Entity]]] = {"flat IO": [], "flat BIO": [], "BIO per type": []}
+    schemes: dict[str, list[list[LabeledFragments]]] = {
+        "flat IO": [],
+        "flat BIO": [],
+        "BIO per type": [],
+    }
     for doc in docs:
         everything = doc.spans.get(GOLD_KEY, doc.ents)
         layers = layer_by_label([(s.start, s.end, s.label_) for s in everything])
@@ -137,7 +143,7 @@ def stats_to_markdown(stats: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _by_type(gold: Sequence[Sequence[Entity]]) -> dict[str, dict[str, int]]:
+def _by_type(gold: Sequence[Sequence[LabeledFragments]]) -> dict[str, dict[str, int]]:
     """Entities and documents of each type, most frequent first."""
     entities = Counter(label for found in gold for label, _ in found)
     documents = Counter(label for found in gold for label in {label for label, _ in found})
@@ -153,7 +159,7 @@ def _share_inside(docs: Sequence[Doc]) -> float | None:
     return round(sum(inside) / len(inside), 3) if inside else None
 
 
-def _bounds(entity: Entity) -> Offsets:
+def _bounds(entity: LabeledFragments) -> Offsets:
     _, fragments = entity
     return min(start for start, _ in fragments), max(end for _, end in fragments)
 
@@ -162,7 +168,7 @@ def _flat(doc: Doc) -> list[TokenSpan]:
     return [(ent.start, ent.end, ent.label_) for ent in doc.ents]
 
 
-def _in_characters(doc: Doc, spans: Iterable[TokenSpan]) -> list[Entity]:
+def _in_characters(doc: Doc, spans: Iterable[TokenSpan]) -> list[LabeledFragments]:
     return [
         (label, ((doc[start].idx, doc[end - 1].idx + len(doc[end - 1])),))
         for start, end, label in spans

@@ -11,10 +11,11 @@ from ..labels.calibration import cross_validated, fit_calibration
 from ..labels.thresholds import KEEP_ALL, Objective, best_thresholds
 from ..pipeline.component import BtlKnnNer
 from ..pipeline.tuning import Dev, ScoredEntities, Trial, apply_setting, best, current_setting, grid
-from ..scoring.reliability import reliability_figures, render_reliability
+from ..scoring.reliability import reliability_figures
 from ..util.files import write_file, write_json
 from ..util.text import markdown_table
 from .plots import draw_reliability, has_matplotlib
+from .reliability import render_reliability
 
 SHOWN = 12
 """Trials in the table of the terminal, the best ones; the file has all."""

@@ -20,7 +20,7 @@ from ..pipeline.component import BtlKnnNer
 from ..pipeline.entities import read_scores
 from ..scoring.matching import Match, confusion, count_kinds, count_kinds_by_type, match_entities
 from ..scoring.reliability import reliability_figures
-from ..scoring.scorer import entity_of, example_counts, gold_entities, judged_entities
+from ..scoring.scorer import ExampleEntities, entity_of, example_entities
 from ..scoring.summary import score_documents, score_intervals
 
 PACKAGES = ("spacy-btl", "spacy", "spacy-transformers", "torch", "transformers", "scikit-learn")
@@ -65,10 +65,9 @@ def evaluate(nlp: Language, examples: list[Example], *, seed: int = 0) -> dict[s
         example.predicted = doc
     seconds = time.monotonic() - start
     key = _spans_key(nlp)
-    gold = [gold_entities(example.reference, key) for example in examples]
-    predicted = [judged_entities(example, key) for example in examples]
-    counts = [example_counts(example, key) for example in examples]
-    matched = matched_documents(nlp, examples)
+    entities = [example_entities(example, key) for example in examples]
+    counts = [each.counts() for each in entities]
+    matched = _match(examples, entities)
     together = [match for document in matched for match in document.matches]
     return {
         "heading": heading_of(example.reference for example in examples),
@@ -76,12 +75,12 @@ def evaluate(nlp: Language, examples: list[Example], *, seed: int = 0) -> dict[s
         "intervals": score_intervals(counts, seed=seed),
         "errors": count_kinds(together),
         "errors_by_type": count_kinds_by_type(together),
-        "reliability": _reliability(nlp, examples),
+        "reliability": _reliability(examples, entities),
         "confusion": confusion(together),
         "documents": len(examples),
         "tokens": sum(len(example.predicted) for example in examples),
-        "gold_entities": sum(map(len, gold)),
-        "predicted_entities": sum(map(len, predicted)),
+        "gold_entities": sum(len(each.gold) for each in entities),
+        "predicted_entities": sum(len(each.judged) for each in entities),
         "seconds": round(seconds, 2),
         "updates": {
             name: pipe.state.updates for name, pipe in nlp.pipeline if isinstance(pipe, BtlKnnNer)
@@ -103,13 +102,19 @@ def evaluate(nlp: Language, examples: list[Example], *, seed: int = 0) -> dict[s
 def matched_documents(nlp: Language, examples: Sequence[Example]) -> list[MatchedDocument]:
     """The documents with their text, gold and predicted entities, after `evaluate`."""
     key = _spans_key(nlp)
+    return _match(examples, [example_entities(example, key) for example in examples])
+
+
+def _match(
+    examples: Sequence[Example], entities: Sequence[ExampleEntities]
+) -> list[MatchedDocument]:
     return [
         MatchedDocument(
             example.reference.user_data.get(GOLD_KEY, {}).get("name", ""),
             example.predicted.text,
-            match_entities(gold_entities(example.reference, key), judged_entities(example, key)),
+            match_entities(own.gold, own.judged),
         )
-        for example in examples
+        for example, own in zip(examples, entities, strict=True)
     ]
 
 
@@ -125,13 +130,13 @@ def _spans_key(nlp: Language) -> str | None:
     return next((key for key in keys if key is not None), None)
 
 
-def _reliability(nlp: Language, examples: Sequence[Example]) -> dict[str, Any]:
+def _reliability(
+    examples: Sequence[Example], entities: Sequence[ExampleEntities]
+) -> dict[str, Any]:
     """By "calibrated" and "not calibrated", as far as there are such scores."""
-    key = _spans_key(nlp)
     outcomes: dict[bool, list[tuple[float, bool]]] = {True: [], False: []}
-    for example in examples:
-        gold = set(gold_entities(example.reference, key))
-        predicted = set(judged_entities(example, key))
+    for example, own in zip(examples, entities, strict=True):
+        gold, predicted = set(own.gold), set(own.judged)
         of_entity = {}
         for group in example.predicted.spans.values():
             for span, score, calibrated in zip(*(read_scores(group) or ([], [], [])), strict=True):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from ..scoring.scores import OUTSIDE
+from ..scoring.scores import NO_LABEL
 from ..util.templates import html_table, html_text
 
 STYLE = """
@@ -36,10 +36,10 @@ def confusion_matrix(
     confusion: as of `scoring.matching.confusion`. order: types in the order wanted; others that
     occur come after them. The first row is what is spurious, the first column what was missed.
     """
-    occurring = {*confusion, *(label for row in confusion.values() for label in row)} - {OUTSIDE}
+    occurring = {*confusion, *(label for row in confusion.values() for label in row)} - {NO_LABEL}
     labels = [label for label in order if label in occurring]
     labels += sorted(occurring - set(labels))
-    keys = [OUTSIDE, *labels]
+    keys = [NO_LABEL, *labels]
     counts = [[confusion.get(gold, {}).get(found, 0) for found in keys] for gold in keys]
     return ["spurious", *labels], ["missed", *labels], counts
 
@@ -51,7 +51,7 @@ def render_confusion(confusion: Confusion, order: Sequence[str]) -> list[str]:
         (-count, gold, found)
         for gold, row in confusion.items()
         for found, count in row.items()
-        if OUTSIDE not in (gold, found) and gold != found
+        if NO_LABEL not in (gold, found) and gold != found
     )
     listed = [
         [f"{html_text(gold)} → {html_text(found)}", str(-count)]

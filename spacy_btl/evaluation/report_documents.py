@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..explain.passages import Bounds
 from ..scoring.matching import KINDS, Kind, count_kinds
-from ..scoring.scores import Entity
+from ..scoring.scores import LabeledFragments
 from ..util.templates import html_text
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ NOTES = dict(
 class Marked(NamedTuple):
     """An entity of one side with what became of it."""
 
-    entity: Entity
+    entity: LabeledFragments
     kind: Kind
 
 
@@ -68,7 +68,7 @@ def render_documents(documents: Sequence["MatchedDocument"]) -> list[str]:
     return parts
 
 
-def text_rows(text: str, entities: Iterable[Entity]) -> list[Bounds]:
+def text_rows(text: str, entities: Iterable[LabeledFragments]) -> list[Bounds]:
     """The lines of a text that have words or entities, in order; at least one.
 
     A line that an entity goes beyond is joined with the next. Ends are those of the lines, without

@@ -15,7 +15,7 @@ from spacy.tokens import Doc, Span, SpanGroup
 
 from ..labels.calibration import ScoreCalibration
 from ..scoring.scorer import entity_of
-from ..scoring.scores import Entity
+from ..scoring.scores import LabeledFragments
 from ..util.arrays import Bools1d, Floats1d
 
 
@@ -34,7 +34,7 @@ class ScoredSpans(NamedTuple):
         return [span.label_ for span in self.spans]
 
     @property
-    def entities(self) -> list[Entity]:
+    def entities(self) -> list[LabeledFragments]:
         """Type and characters of each span, as `scoring.scores` takes them."""
         return [entity_of(span) for span in self.spans]
 

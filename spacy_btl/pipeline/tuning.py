@@ -137,7 +137,7 @@ class Dev:
     def trial(self, setting: Setting) -> Trial:
         """What a setting brings here."""
         entities = [found.entities for found in self.find(setting)]
-        scores: Any = strict_span_scores(self.gold, entities)
+        scores = strict_span_scores(self.gold, entities)
         return Trial(setting, scores["ents_f"] or 0.0, scores["ents_macro_f"] or 0.0)
 
     def scored(self, setting: Setting) -> ScoredEntities:

@@ -1,44 +1,58 @@
-"""What a document contributes to every score: a few counts, as JSON values and as arrays.
+"""Counts of a document from which every score can be computed, as JSON values and as arrays.
 
-A run stores them once, and every score, its interval and its comparison with another run can be
-computed later, without the documents (`scoring.scores`, `scoring.statistics`). They hold labels
-and numbers, no text and no offset. Pure Python and arrays; an entity is (label, fragments).
+A run stores them once. Any score, its interval and its comparison with another run can be computed
+later without the documents (`scoring.scores`, `scoring.statistics`). The counts contain labels and
+numbers, no text and no offset.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import repeat
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from ..data.placement import Offsets, align_to_tokens
+from ..util.arrays import Float64s2d
 from .matching import count_matches
-from .scores import LEVELS, OUTSIDE, Entity, Floats
+from .scores import LEVELS, NO_LABEL, LabeledFragments
 
-DocumentCounts = dict[str, Any]
-"""The form that `document_counts` describes."""
 
-NONE = (0, 0, 0)
-"""The counts of a label that a document has not."""
+class DocumentCounts(TypedDict):
+    """Counts of a document, as JSON values.
+
+    Attributes:
+        spans: For each label the gold, the predicted and the strictly correct entities.
+        pairs: For each of `scoring.scores.LEVELS` the pairs, as `scoring.matching.count_matches`.
+        tokens: For each label the gold, the predicted and the correct tokens; `NO_LABEL` ("") is
+            the label of tokens in no entity.
+    """
+
+    spans: dict[str, list[int]]
+    pairs: dict[str, int]
+    tokens: dict[str, list[int]]
+
+
+NO_COUNTS = (0, 0, 0)
+"""The counts of a label that does not occur in a document."""
 
 
 def document_counts(
-    gold: Iterable[Entity], predicted: Iterable[Entity], tokens: Sequence[Offsets]
+    gold: Iterable[LabeledFragments],
+    predicted: Iterable[LabeledFragments],
+    tokens: Sequence[Offsets],
 ) -> DocumentCounts:
-    """Counts of one document, as JSON values.
+    """Return the counts of one document.
 
-    gold, predicted: what stands twice with the same label and bounds counts once.
-    tokens: characters (start, end) of the tokens that are scored, ascending and apart.
+    A token has the labels of all entities with which it shares a character, so that it may have
+    several: it counts once for each, and is correct for those that it has both in gold and in the
+    prediction. If nothing overlaps, this is the usual count of tokens. An entity that touches no
+    token counts in no token score.
 
-    Returns ``spans``: for each label the gold, the predicted and the strictly correct entities;
-    ``pairs``: as `scoring.matching.count_matches`; ``tokens``: the gold, the predicted and the
-    correct tokens of each label, ``OUTSIDE`` ("") being the label of those without any.
-
-    A token has the labels of all entities with which it shares a character, so it may have several:
-    it counts once for each, and is correct for those that it has in gold and in the prediction.
-    Where nothing overlaps, that is the usual count of tokens. What touches no token counts in no
-    token score.
+    Args:
+        gold: Gold entities; one that is given twice counts once.
+        predicted: Predicted entities, likewise.
+        tokens: Characters (start, end) of the tokens that are scored, ascending and disjoint.
 
     >>> document_counts([("Drug", ((0, 8),))], [("Drug", ((0, 5),))], [(0, 5), (6, 8), (9, 12)])
     ... # doctest: +NORMALIZE_WHITESPACE
@@ -50,14 +64,15 @@ def document_counts(
     starts, ends = [start for start, _ in tokens], [end for _, end in tokens]
     on_gold, on_predicted = _on_tokens(theirs, starts, ends), _on_tokens(ours, starts, ends)
     in_gold, in_predicted = {i for i, _ in on_gold}, {i for i, _ in on_predicted}
-    n_outside = [len(tokens) - len(i) for i in (in_gold, in_predicted, in_gold | in_predicted)]
+    n_without = [len(tokens) - len(i) for i in (in_gold, in_predicted, in_gold | in_predicted)]
+    pairs = count_matches(theirs, ours)
     return {
         "spans": _by_label(
             [label for label, _ in entities] for entities in (theirs, ours, theirs & ours)
         ),
-        "pairs": count_matches(theirs, ours)._asdict(),
+        "pairs": {level: getattr(pairs, level) for level in LEVELS},
         "tokens": {
-            OUTSIDE: n_outside,
+            NO_LABEL: n_without,
             **_by_label(
                 [label for _, label in on] for on in (on_gold, on_predicted, on_gold & on_predicted)
             ),
@@ -65,14 +80,18 @@ def document_counts(
     }
 
 
-def count_tables(*systems: Sequence[DocumentCounts]) -> tuple[list[str], list[Floats]]:
-    """Count vectors of documents, for one system or for several to be compared.
+def count_tables(*systems: Sequence[DocumentCounts]) -> tuple[list[str], list[Float64s2d]]:
+    """Return count vectors of documents, for one system or for several to be compared.
 
-    systems: the counts of the same documents, in the same order.
+    Args:
+        *systems: Counts of the same documents, in the same order, by each system.
 
-    Returns the labels that occur, sorted, and a table (n_documents, width) for each system, with
-    the columns that `scoring.scores.split_counts` tells. Raises ValueError where the documents of
-    two systems are not the same.
+    Returns:
+        The labels that occur, sorted, and for each system a table (n_documents, width), with the
+        columns that `scoring.scores.split_counts` separates.
+
+    Raises:
+        ValueError: If the documents of two systems differ in number or in their gold entities.
     """
     every = [document for documents in systems for document in documents]
     labels = sorted({label for document in every for label in document["spans"]})
@@ -91,16 +110,18 @@ def count_tables(*systems: Sequence[DocumentCounts]) -> tuple[list[str], list[Fl
     return labels, [_table(documents, labels) for documents in systems]
 
 
-def _table(documents: Sequence[DocumentCounts], labels: Sequence[str]) -> Floats:
-    classes = (OUTSIDE, *labels)
+def _table(documents: Sequence[DocumentCounts], labels: Sequence[str]) -> Float64s2d:
+    classes = (NO_LABEL, *labels)
     table = np.zeros((len(documents), 6 * len(labels) + 6))
     for row, document in zip(table, documents, strict=True):
         spans, tokens = document["spans"], document["tokens"]
         row[:] = np.concatenate(
             [
-                np.array([spans.get(label, NONE) for label in labels]).reshape(-1, 3).T.ravel(),
+                np.array([spans.get(label, NO_COUNTS) for label in labels])
+                .reshape(-1, 3)
+                .T.ravel(),
                 [document["pairs"][level] for level in LEVELS],
-                np.array([tokens.get(label, NONE) for label in classes]).T.ravel(),
+                np.array([tokens.get(label, NO_COUNTS) for label in classes]).T.ravel(),
             ]
         )
     return table
@@ -111,9 +132,9 @@ def _gold(document: DocumentCounts) -> dict[str, int]:
 
 
 def _on_tokens(
-    entities: Iterable[Entity], starts: Sequence[int], ends: Sequence[int]
+    entities: Iterable[LabeledFragments], starts: Sequence[int], ends: Sequence[int]
 ) -> set[tuple[int, str]]:
-    """Token index and label of every token that shares a character with an entity."""
+    """Return token index and label of every token that shares a character with an entity."""
     found: set[tuple[int, str]] = set()
     for label, fragments in entities:
         for start, end in fragments:
@@ -123,6 +144,6 @@ def _on_tokens(
 
 
 def _by_label(kinds: Iterable[Sequence[str]]) -> dict[str, list[int]]:
-    """Gold, predicted and correct ones of each label, sorted."""
+    """Return how often each label is in each sequence: gold, predicted, correct."""
     counts = [Counter(kind) for kind in kinds]
     return {label: [n[label] for n in counts] for label in sorted(set().union(*counts))}

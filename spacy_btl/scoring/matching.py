@@ -1,16 +1,19 @@
-"""Which predicted entity answers which gold one: looser ways to match, kinds of error, confusion.
+"""Pairs of gold and predicted entities: looser ways to match, kinds of error, confusion of types.
 
 The categories are those of SemEval 2013 task 9.1 (Segura-Bedmar et al. 2013, "SemEval-2013 Task 9:
 Extraction of Drug-Drug Interactions from Biomedical Texts"), after MUC-5 (Chinchor and Sundheim
-1993, "MUC-5 evaluation metrics"). They say what a pair of a gold and a predicted entity counts for,
-not which to pair where several overlap. Here an entity is in one pair at most, and the pairs are
-chosen so that the order in which entities are given does not matter. The package nervaluate goes
-through the predictions in their order instead, so that one of the wrong type may take the gold
-entity that a later one has the type of; its exact scores, and its type scores summed over single
-types, are those of this module on flat documents.
+1993, "MUC-5 evaluation metrics"). They define what a pair of a gold and a predicted entity counts
+for, not which entities to pair if several overlap. Here an entity is in one pair at most, and the
+pairs do not depend on the order in which entities are given.
 
-Pure Python; an entity is (label, fragments), as in `scoring.scores`, with fragments in ascending
-order. What stands twice in a document counts once.
+This is written by hand because nervaluate goes through the predictions in their order, so that one
+of the wrong type may take the gold entity whose type a later one has, and because the matching of
+`scipy.sparse.csgraph` does not say which of several largest pairings it takes. The tests compare:
+nervaluate's exact scores, and its type scores summed over single types, equal those of this module
+on flat documents.
+
+Pure Python. Fragments are in ascending order. An entity that is given twice in a document counts
+once.
 """
 
 from bisect import bisect_left, bisect_right
@@ -18,27 +21,27 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from operator import itemgetter
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
-from .scores import OUTSIDE, Entity
+from ..brat.records import Fragments
+from .scores import NO_LABEL, LabeledFragments
 
 Kind = Literal[
     "correct", "wrong type", "wrong bounds", "wrong type and bounds", "missed", "spurious"
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-Fragments = tuple[tuple[int, int], ...]
-
-Edge = tuple[int, int]
+Edge: TypeAlias = tuple[int, int]
 """Index of a gold entity, index of a predicted one."""
 
 
 class MatchCounts(NamedTuple):
-    """Pairs in one document, by the ways to match that ask for less than label and all bounds.
+    """Pairs in one document, by the ways to match that need less than label and all bounds.
 
-    exact: pairs of the same bounds, whatever the labels. partial: further pairs that share a
-    character, whatever the labels (they count for a half). type: pairs of the same label that share
-    a character.
+    Attributes:
+        exact: Pairs of the same bounds, whatever the labels.
+        partial: Further pairs that share a character, whatever the labels; they count for a half.
+        type: Pairs of the same label that share a character.
     """
 
     exact: int
@@ -47,15 +50,17 @@ class MatchCounts(NamedTuple):
 
 
 class Match(NamedTuple):
-    """A gold entity with its answer; None for the other where one of them has no partner."""
+    """A gold entity and the predicted one paired with it; None instead of a missing partner."""
 
     kind: Kind
-    gold: Entity | None
-    predicted: Entity | None
+    gold: LabeledFragments | None
+    predicted: LabeledFragments | None
 
 
-def count_matches(gold: Iterable[Entity], predicted: Iterable[Entity]) -> MatchCounts:
-    """Pairs for the exact, the partial and the type scores of one document.
+def count_matches(
+    gold: Iterable[LabeledFragments], predicted: Iterable[LabeledFragments]
+) -> MatchCounts:
+    """Return the pairs for the exact, the partial and the type scores of one document.
 
     Each is counted on the pairing that scores highest in it. Precision is ``(COR + PAR / 2) /
     predicted``, recall ``(COR + PAR / 2) / gold``: the correct pairs COR are ``exact`` in the exact
@@ -69,7 +74,7 @@ def count_matches(gold: Iterable[Entity], predicted: Iterable[Entity]) -> MatchC
     theirs, ours = _in_order(gold), _in_order(predicted)
     edges = _overlaps(theirs, ours)
     same = Counter(bounds for _, bounds in theirs) & Counter(bounds for _, bounds in ours)
-    # Same bounds first: to give such a pair up frees two halves at most. Without labels it does not
+    # Same bounds first: giving up such a pair frees two halves at most. Without labels it does not
     # matter which of several entities with these bounds is left over.
     left_gold, left_predicted = _without(theirs, same), _without(ours, same)
     rest = [(g, p) for g, p in edges if g in left_gold and p in left_predicted]
@@ -77,17 +82,19 @@ def count_matches(gold: Iterable[Entity], predicted: Iterable[Entity]) -> MatchC
     return MatchCounts(same.total(), len(most_pairs(rest)), len(most_pairs(alike)))
 
 
-def match_entities(gold: Iterable[Entity], predicted: Iterable[Entity]) -> list[Match]:
-    """What became of every gold and every predicted entity of one document.
+def match_entities(
+    gold: Iterable[LabeledFragments], predicted: Iterable[LabeledFragments]
+) -> list[Match]:
+    """Return every gold and every predicted entity of one document with its partner, if any.
 
-    Pairs are made in four steps, each among the entities that those before have left: "correct"
-    (label and all bounds), "wrong type" (all bounds), "wrong bounds" (same label, a character
-    shared), "wrong type and bounds" (a character shared). A step makes as many pairs as it can.
-    Where it has a choice, it takes the gold entities in the order of the text, and for each of them
-    the free one that shares most characters, of equals the first. What is left is "missed" or
-    "spurious".
+    Pairs are made in four steps, each among the entities that are still free: "correct" (label and
+    all bounds), "wrong type" (all bounds), "wrong bounds" (same label, a character shared), "wrong
+    type and bounds" (a character shared). A step makes as many pairs as it can. If it has a choice,
+    it takes the gold entities in the order of the text, and for each of them the free one that
+    shares most characters, of equals the first. What is left is "missed" or "spurious".
 
-    Returned in the order of the text, by the gold entity where there is one.
+    Returns:
+        Matches in the order of the text, by the gold entity if there is one.
 
     >>> match_entities([("Drug", ((0, 8),))], [("Drug", ((0, 5),)), ("Dose", ((9, 13),))])
     ... # doctest: +NORMALIZE_WHITESPACE
@@ -113,13 +120,13 @@ def match_entities(gold: Iterable[Entity], predicted: Iterable[Entity]) -> list[
 
 
 def count_kinds(matches: Iterable[Match]) -> dict[Kind, int]:
-    """Matches of each kind, all of `KINDS` in their order."""
+    """Return the number of matches of each kind, all of `KINDS` in their order."""
     counts = Counter(match.kind for match in matches)
     return {kind: counts[kind] for kind in KINDS}
 
 
 def count_kinds_by_type(matches: Iterable[Match]) -> dict[str, dict[Kind, int]]:
-    """`count_kinds` of each type, sorted: of the gold entity, or of the spurious one."""
+    """Return `count_kinds` of each type, sorted; the type is that of the gold entity if any."""
     by_type: dict[str, list[Match]] = {}
     for match in matches:
         entity = match.gold or match.predicted
@@ -129,11 +136,11 @@ def count_kinds_by_type(matches: Iterable[Match]) -> dict[str, dict[Kind, int]]:
 
 
 def confusion(matches: Iterable[Match]) -> dict[str, dict[str, int]]:
-    """How often gold entities of a type (outer keys) were answered by each type (inner keys).
+    """Return how often gold entities of a type (outer keys) are paired with each type (inner keys).
 
-    `OUTSIDE` stands for the missing partner of what was missed (inner) or is spurious (outer).
-    Pairs of the right type are counted whatever their bounds. Types are sorted, `OUTSIDE` is the
-    first; what does not occur has no key.
+    `NO_LABEL` is the key for the missing partner of a missed (inner) or a spurious entity (outer).
+    Pairs of the right type are counted whatever their bounds. Types are sorted, `NO_LABEL` first; a
+    pair of types that does not occur has no key.
 
     >>> found = [("Dose", ((0, 8),)), ("Dose", ((9, 11),))]
     >>> confusion(match_entities([("Drug", ((0, 8),))], found))
@@ -141,8 +148,8 @@ def confusion(matches: Iterable[Match]) -> dict[str, dict[str, int]]:
     """
     counts = Counter(
         (
-            match.gold[0] if match.gold else OUTSIDE,
-            match.predicted[0] if match.predicted else OUTSIDE,
+            match.gold[0] if match.gold else NO_LABEL,
+            match.predicted[0] if match.predicted else NO_LABEL,
         )
         for match in matches
     )
@@ -153,11 +160,13 @@ def confusion(matches: Iterable[Match]) -> dict[str, dict[str, int]]:
 
 
 def most_pairs(edges: Iterable[Edge]) -> dict[int, int]:
-    """As many of these edges as can be taken without any index twice on its side.
+    """Return as many of these edges as can be taken without any index twice on its side.
 
-    The edges are tried in their order, and given up only where that makes room for one more: the
-    augmenting paths of Berge 1957 ("Two theorems in graph theory"), the shortest first. Returns the
-    chosen edges, from gold to predicted.
+    The edges are tried in their order, and given up only if that makes room for one more: the
+    augmenting paths of Berge 1957 ("Two theorems in graph theory"), the shortest first.
+
+    Returns:
+        The chosen edges, from gold to predicted.
     """
     candidates: dict[int, list[int]] = {}
     for g, p in edges:
@@ -167,7 +176,7 @@ def most_pairs(edges: Iterable[Edge]) -> dict[int, int]:
     for first in candidates:
         reached_from: dict[int, int] = {}
         waiting = [first]
-        for g in waiting:  # grows as it is gone through
+        for g in waiting:  # grows during the loop
             new = [p for p in candidates[g] if p not in reached_from]
             reached_from.update(dict.fromkeys(new, g))
             if free := [p for p in new if p not in taken_by]:
@@ -180,7 +189,7 @@ def most_pairs(edges: Iterable[Edge]) -> dict[int, int]:
 def _take(
     p: int, reached_from: dict[int, int], partner: dict[int, int], taken_by: dict[int, int]
 ) -> None:
-    """Give a free ``p`` to the one it was reached from, what that had to the one before, and on."""
+    """Pair a free ``p`` with the ``g`` that led to it, the old partner of that ``g``, and so on."""
     given: int | None = p
     while given is not None:
         g = reached_from[given]
@@ -190,10 +199,13 @@ def _take(
         given = before
 
 
-def _overlaps(gold: Sequence[Entity], predicted: Sequence[Entity]) -> list[Edge]:
-    """Pairs that share a character, of entities in the order of the text.
+def _overlaps(
+    gold: Sequence[LabeledFragments], predicted: Sequence[LabeledFragments]
+) -> list[Edge]:
+    """Return pairs that share a character, of entities in the order of the text.
 
-    In the order of the gold entities, for each of them those first that share most characters.
+    They are in the order of the gold entities, for each of them by falling number of shared
+    characters.
     """
     starts = [fragments[0][0] for _, fragments in predicted]
     reach = list(accumulate((_end(fragments) for _, fragments in predicted), max))
@@ -217,23 +229,23 @@ def _end(fragments: Fragments) -> int:
     return max(fragments, key=itemgetter(1))[1]
 
 
-_place: Callable[[Entity], tuple[Fragments, str]] = itemgetter(1, 0)
-"""What entities are ordered by: their bounds, then the label."""
+_place: Callable[[LabeledFragments], tuple[Fragments, str]] = itemgetter(1, 0)
+"""The sort key of entities: their bounds, then the label."""
 
 
-def _in_order(entities: Iterable[Entity]) -> list[Entity]:
-    """Each entity once, in the order of the text."""
+def _in_order(entities: Iterable[LabeledFragments]) -> list[LabeledFragments]:
+    """Return each entity once, in the order of the text."""
     return sorted(set(entities), key=_place)
 
 
-def _first_place(match: Match) -> tuple[Any, ...]:
+def _first_place(match: Match) -> tuple[Fragments, str, bool]:
     entity = match.gold or match.predicted
     assert entity is not None
     return (*_place(entity), match.gold is None)
 
 
-def _without(entities: Iterable[Entity], bounds: Counter[Fragments]) -> set[int]:
-    """Indices that are left when as many entities as counted are taken away for each bounds."""
+def _without(entities: Iterable[LabeledFragments], bounds: Counter[Fragments]) -> set[int]:
+    """Return the indices of what is left without as many entities of each bounds as counted."""
     to_take = bounds.copy()
     left = set()
     for i, (_, fragments) in enumerate(entities):

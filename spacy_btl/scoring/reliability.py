@@ -1,27 +1,55 @@
-"""How far scores can be taken as probabilities: tables and calibration error.
+"""Whether scores are probabilities: shares of correct entities by score, and calibration error.
 
-Bins hold about equally many entities, because votes of few neighbours pile up on few values and
-would leave most bins of equal width empty. Equal scores share a bin, so there can be fewer bins
-than asked for, and the outcome does not depend on the order. Intervals take entities as
-independent; those of one document are not quite, so they are a little short. Pure arrays.
+Bins contain about equally many entities, because votes of few neighbors have few values and would
+leave most bins of equal width empty. Equal scores share a bin, so that there can be fewer bins than
+requested, and the result does not depend on the order. Intervals treat entities as independent;
+those of one document are not quite, so the intervals are a little short. Arrays only.
+
+The bins are made by hand because `sklearn.calibration.calibration_curve` separates equal scores,
+and has neither counts nor intervals.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
-from ..util.text import markdown_table
+from ..util.arrays import Bools1d, Float64s1d, Ints1d
 
-Ints1d = npt.NDArray[np.int64]
-Floats1d = npt.NDArray[np.float64]
-Bools1d = npt.NDArray[np.bool_]
-Interval = tuple[float, float]
+Interval: TypeAlias = tuple[float, float]
 
-Z_95 = 1.959964
-"""Two-sided 95 % quantile of the normal distribution."""
+
+class ReliabilityBin(TypedDict):
+    """A `ReliabilityRow` as JSON values."""
+
+    low: float
+    high: float
+    mean_score: float
+    fraction_correct: float
+    interval: list[float]
+    n_entities: int
+
+
+class ReliabilityFigures(TypedDict, total=False):
+    """Figures of scores as JSON values; without entities there are none.
+
+    Attributes:
+        entities: Number of entities.
+        error: `expected_calibration_error`.
+        chance: `error_by_chance`.
+        brier: Mean squared difference of score and outcome (Brier 1950).
+        bins: From low to high scores.
+        histogram: Entities in 20 equal steps of the score.
+    """
+
+    entities: int
+    error: float
+    chance: float
+    brier: float
+    bins: list[ReliabilityBin]
+    histogram: list[int]
 
 
 class ReliabilityRow(NamedTuple):
@@ -47,27 +75,32 @@ class TypeReliability(NamedTuple):
 
 
 def wilson_interval(correct: int, count: int) -> Interval:
-    """95 % interval of a share of ``correct`` in ``count``; (0, 1) where there is none.
+    """Return the 95 % interval of the share of ``correct`` in ``count``; (0, 1) if count is 0.
 
     Wilson 1927 ("Probable inference, the law of succession, and statistical inference").
     """
+    from scipy.stats import binomtest
+
     if not count:
         return 0.0, 1.0
-    share, z2 = correct / count, Z_95**2 / count
-    middle = (share + z2 / 2) / (1 + z2)
-    half = math.sqrt(share * (1 - share) * z2 + z2**2 / 4) / (1 + z2)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    low, high = binomtest(correct, count).proportion_ci(method="wilson")
+    return float(low), float(high)
 
 
 def reliability_table(
     scores: npt.ArrayLike, correct: npt.ArrayLike, n_bins: int = 10
 ) -> list[ReliabilityRow]:
-    """Rows from the lowest to the highest scores; none where there is no entity.
+    """Return bins from the lowest to the highest scores; none without entities.
 
-    scores, correct: (n,) scores in [0, 1], and whether an annotator has marked exactly this entity.
-    Raises ValueError where they do not fit each other, a score is out of range or there is no bin.
+    Args:
+        scores: (n,), in [0, 1].
+        correct: (n,), whether exactly this entity is in the gold annotation.
+        n_bins: Number of bins at most.
+
+    Raises:
+        ValueError: If the lengths differ, a score is out of range, or ``n_bins`` is below 1.
     """
-    s, c = checked(scores, correct)
+    s, c = _checked(scores, correct)
     rows = []
     for where in _bins(s, n_bins):
         n, n_correct = len(where), int(c[where].sum())
@@ -82,11 +115,21 @@ def reliability_table(
 def expected_calibration_error(
     scores: npt.ArrayLike, correct: npt.ArrayLike, n_bins: int = 10
 ) -> float:
-    """Mean distance of mean score and share correct over the bins, weighted by entities.
+    """Return the mean distance of mean score and share correct over the bins, by entities.
 
-    Not a number where there is no entity. Naeini et al. 2015 ("Obtaining well calibrated
-    probabilities using Bayesian binning"). Even perfect scores do not reach 0 on a sample: see
-    `error_by_chance`. Errors as `reliability_table`.
+    Naeini et al. 2015 ("Obtaining well calibrated probabilities using Bayesian binning"). Even
+    perfect scores do not reach 0 on a sample: see `error_by_chance`.
+
+    Args:
+        scores: As in `reliability_table`.
+        correct: As there.
+        n_bins: As there.
+
+    Returns:
+        The error; NaN without entities.
+
+    Raises:
+        ValueError: As `reliability_table`.
     """
     rows = reliability_table(scores, correct, n_bins)
     if not rows:
@@ -96,12 +139,21 @@ def expected_calibration_error(
 
 
 def error_by_chance(scores: npt.ArrayLike, n_bins: int = 10) -> float:
-    """What `expected_calibration_error` would come to if these scores were true probabilities.
+    """Return the `expected_calibration_error` to expect if the scores were true probabilities.
 
-    Each bin's number of correct ones is taken as normal around the sum of its scores. Not a number
-    where there is no entity.
+    The number of correct entities in a bin is treated as normal around the sum of its scores.
+
+    Args:
+        scores: As in `reliability_table`.
+        n_bins: As there.
+
+    Returns:
+        The error; NaN without entities.
+
+    Raises:
+        ValueError: If a score is out of range, or ``n_bins`` is below 1.
     """
-    s, _ = checked(scores, np.zeros(np.shape(scores), dtype=bool))
+    s, _ = _checked(scores, np.zeros(np.shape(scores), dtype=bool))
     if not len(s):
         return math.nan
     deviations = [math.sqrt(float((s[where] * (1 - s[where])).sum())) for where in _bins(s, n_bins)]
@@ -116,11 +168,19 @@ def reliability_by_type(
     min_count: int = 30,
     n_bins: int = 10,
 ) -> dict[str, TypeReliability]:
-    """Figures of the types with at least ``min_count`` entities, the most frequent first.
+    """Return the figures of the frequent types, the most frequent first.
 
-    A bin gets no fewer than about 15 entities: a type with less has fewer than ``n_bins`` bins.
+    Args:
+        scores: As in `reliability_table`.
+        types: (n,), of the entities.
+        correct: As in `reliability_table`.
+        min_count: Entities of a type at least.
+        n_bins: Bins at most; none gets fewer than about 15 entities.
+
+    Raises:
+        ValueError: If the lengths differ, or a score is out of range.
     """
-    s, c = checked(scores, correct)
+    s, c = _checked(scores, correct)
     if len(types) != len(s):
         raise ValueError(f"{len(s)} scores and {len(types)} types do not fit")
     names = np.asarray(types, dtype=str)
@@ -145,95 +205,59 @@ def reliability_by_type(
 
 def reliability_figures(
     scores: npt.ArrayLike, correct: npt.ArrayLike, n_bins: int = 10
-) -> dict[str, Any]:
-    """All that a picture and a text on these scores need, as JSON values; {} without entities.
+) -> ReliabilityFigures:
+    """Return all that a picture and a text on these scores need; {} without entities.
 
-    ``entities``, ``error`` (`expected_calibration_error`), ``chance`` (`error_by_chance`),
-    ``brier``, ``bins`` (`ReliabilityRow`, by name) and ``histogram`` (entities in 20 equal steps of
-    the score). Errors as `reliability_table`.
+    Args:
+        scores: As in `reliability_table`.
+        correct: As there.
+        n_bins: As there.
+
+    Raises:
+        ValueError: As `reliability_table`.
     """
-    s, c = checked(scores, correct)
+    s, c = _checked(scores, correct)
     if not len(s):
         return {}
-    rows = [row._asdict() for row in reliability_table(s, c, n_bins)]
+    bins: list[ReliabilityBin] = [
+        {
+            "low": row.low,
+            "high": row.high,
+            "mean_score": row.mean_score,
+            "fraction_correct": row.fraction_correct,
+            "interval": list(row.interval),
+            "n_entities": row.n_entities,
+        }
+        for row in reliability_table(s, c, n_bins)
+    ]
     return {
         "entities": len(s),
         "error": expected_calibration_error(s, c, n_bins),
         "chance": error_by_chance(s, n_bins),
         "brier": float(((s - c) ** 2).mean()),
-        "bins": [row | {"interval": list(row["interval"])} for row in rows],
+        "bins": bins,
         "histogram": np.histogram(s, bins=20, range=(0, 1))[0].tolist(),
     }
 
 
-def render_reliability(
-    series: Mapping[str, npt.ArrayLike],
-    types: Sequence[str],
-    correct: npt.ArrayLike,
-    *,
-    min_count: int = 30,
-    n_bins: int = 10,
-) -> str:
-    """Markdown: errors of each kind of score, the bins of each, and the last kind by type.
-
-    series: name ("raw", "calibrated", ...) to scores (n,) of the same entities.
-    """
-    summary, tables = [], []
-    for name, scores in series.items():
-        s, c = checked(scores, correct)
-        squared = float(((s - c) ** 2).mean()) if len(s) else math.nan
-        error, chance = expected_calibration_error(s, c, n_bins), error_by_chance(s, n_bins)
-        summary.append([name, f"{error:.3f}", f"{chance:.3f}", f"{squared:.3f}"])
-        rows = [
-            [
-                f"{row.low:.3f} to {row.high:.3f}",
-                str(row.n_entities),
-                f"{row.mean_score:.3f}",
-                f"{row.fraction_correct:.3f}",
-                _to_text(row.interval),
-            ]
-            for row in reliability_table(s, c, n_bins)
-        ]
-        header = [f"{name} score", "entities", "mean score", "correct", "95 % interval"]
-        tables += ["", *markdown_table(header, rows)]
-    header = ["score", "calibration error", "due to chance", "Brier score"]
-    lines = [*markdown_table(header, summary), *tables]
-    for name, scores in list(series.items())[-1:]:
-        by_type = reliability_by_type(scores, types, correct, min_count=min_count, n_bins=n_bins)
-        header = ["type", "entities", f"mean {name} score", "correct", "95 % interval"]
-        header += ["calibration error", "due to chance"]
-        rows = []
-        for label, t in by_type.items():
-            figures = [f"{value:.3f}" for value in (t.mean_score, t.fraction_correct)]
-            errors = [f"{value:.3f}" for value in (t.error, t.chance)]
-            rows.append([label, str(t.n_entities), *figures, _to_text(t.interval), *errors])
-        lines += ["", f"Types with at least {min_count} predicted entities:", ""]
-        lines += markdown_table(header, rows)
-    return "\n".join(lines) + "\n"
-
-
-def checked(scores: npt.ArrayLike, correct: npt.ArrayLike) -> tuple[Floats1d, Bools1d]:
-    """Both as arrays (n,); ValueError where they do not fit or a score is out of range."""
+def _checked(scores: npt.ArrayLike, correct: npt.ArrayLike) -> tuple[Float64s1d, Bools1d]:
+    """Return both as arrays (n,); raise ValueError if lengths differ or a score is out of range."""
     s, c = np.asarray(scores, dtype=np.float64), np.asarray(correct, dtype=bool)
     if s.ndim != 1 or s.shape != c.shape:
         raise ValueError(f"scores {s.shape} and outcomes {c.shape} do not fit")
-    if not ((s >= 0) & (s <= 1)).all():  # not a number fails, too
+    if not ((s >= 0) & (s <= 1)).all():  # NaN fails, too
         raise ValueError("scores must lie between 0 and 1")
     return s, c
 
 
-def _bins(s: Floats1d, n_bins: int) -> list[Ints1d]:
-    """Indices of the entities in each bin that has any, from low to high scores."""
+def _bins(s: Float64s1d, n_bins: int) -> list[Ints1d]:
+    """Return the indices of the entities in each bin that has any, from low to high scores."""
     if n_bins < 1:
         raise ValueError(f"{n_bins} bins give no table")
     if not len(s):
         return []
-    # The bin follows from the rank, equal scores in the middle of theirs, so they stay together.
+    # The rank determines the bin. Equal scores all have the middle of their ranks: one bin.
     ordered = np.sort(s)
     twice_rank = np.searchsorted(ordered, s, "left") + np.searchsorted(ordered, s, "right")
     of_entity = twice_rank * n_bins // (2 * len(s))
     return [np.flatnonzero(of_entity == b) for b in np.unique(of_entity)]
-
-
-def _to_text(interval: Interval) -> str:
-    return f"{interval[0]:.3f} to {interval[1]:.3f}"

@@ -1,70 +1,79 @@
-"""How sure a score is, and whether one system is better than another: resampling of documents.
+"""Intervals of scores, and tests of whether one system is better, by resampling documents.
 
 A document is a vector of counts, and a score a function of summed vectors, so that one sum over
-drawn documents serves every score. Documents are what is drawn, because the entities of one are not
-independent. Pure arrays:
+drawn documents serves every score. Documents are drawn because the entities of one document are not
+independent.
 
-counts: (n_documents, width), as `scoring.counts.count_tables` gives; the tables of several seeds
-    of one system may be added first.
+This is written by hand because `scipy.stats.bootstrap` and `permutation_test` resample one
+statistic at a time: here one matrix product serves all scores, and a draw in which a score is not
+defined is left out of that score alone. The tests compare both on scores that are always defined.
+
+Arrays only:
+
+counts: (n_documents, width), as `scoring.counts.count_tables` returns them; the tables of several
+    seeds of one system may be added first.
 score: from summed counts (n, width) to figures (n, n_figures), such as
-    `scoring.scores.figure_array`. Not a number where a figure is not defined.
+    `scoring.scores.figure_array`; NaN where a figure is not defined.
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Score = Callable[[Floats], Floats]
+from ..util.arrays import Float64s1d, Float64s2d
+
+Score: TypeAlias = Callable[[Float64s2d], Float64s2d]
 
 BLOCK = 1000
 """Draws that are held at once."""
 
 
 class Comparison(NamedTuple):
-    """One system less the other, each (n_figures,).
+    """One system minus the other, each (n_figures,).
 
-    low, high: interval of the difference. effect: the difference in standard deviations of what
-    single documents contribute to it (`standardized_difference`). p: of the paired permutation
-    test, not corrected for several comparisons (`holm`).
+    Attributes:
+        difference: On all documents.
+        low: Lower end of its interval.
+        high: Upper end.
+        effect: The difference in standard deviations of what single documents contribute
+            (`standardized_difference`).
+        p: Of the paired permutation test, not corrected for several comparisons (`holm`).
     """
 
-    difference: Floats
-    low: Floats
-    high: Floats
-    effect: Floats
-    p: Floats
-
-
-class Spread(NamedTuple):
-    """Over runs that differ in their seed, each (n_figures,): sd is not a number for one run."""
-
-    mean: Floats
-    sd: Floats
-    low: Floats
-    high: Floats
-    n_runs: int
+    difference: Float64s1d
+    low: Float64s1d
+    high: Float64s1d
+    effect: Float64s1d
+    p: Float64s1d
 
 
 def bootstrap_intervals(
-    counts: Floats, score: Score, *, samples: int = 1000, level: float = 0.95, seed: int = 0
-) -> Floats:
-    """Percentile intervals (n_figures, 2), documents drawn with replacement.
+    counts: Float64s2d, score: Score, *, samples: int = 1000, level: float = 0.95, seed: int = 0
+) -> Float64s2d:
+    """Return percentile intervals of documents drawn with replacement.
 
-    Efron 1979 ("Bootstrap methods: another look at the jackknife"). samples, level: number of
-    draws, share of them inside of the interval.
+    The bootstrap is that of Efron 1979 ("Bootstrap methods: another look at the jackknife"). A draw
+    in which a figure is not defined takes no part in its interval.
 
-    A draw in which a figure is not defined takes no part in its interval; a figure that no draw
-    defines has none, which is not a number.
+    A type without gold takes no part in a macro mean. Macro means are therefore higher the fewer
+    documents there are, in the sample and more so in the draws, and their intervals contain the
+    macro mean over many documents less often than the level says. Differences of two systems on the
+    same documents suffer less.
 
-    A type without gold takes no part in a macro mean. So macro means run higher the fewer documents
-    there are, in the sample and more so in the draws, and the interval of one holds the macro mean
-    over many documents less often than the level says. Differences of two systems on the same
-    documents suffer less.
+    Args:
+        counts: (n_documents, width).
+        score: See the module.
+        samples: Number of draws.
+        level: Share of the draws inside the interval.
+        seed: Of the draws.
 
-    Raises ValueError where there is no document or no draw, or for a level that is no share.
+    Returns:
+        (n_figures, 2); NaN for a figure that no draw defines.
+
+    Raises:
+        ValueError: If there is no document or no draw, or the level is not between 0 and 1.
     """
     if samples < 1 or not 0 < level < 1:
         raise ValueError(f"{samples} samples at the level {level} give no interval")
@@ -85,19 +94,30 @@ def bootstrap_intervals(
 
 
 def paired_permutation_test(
-    first: Floats, second: Floats, score: Score, *, samples: int = 10_000, seed: int = 0
-) -> Floats:
-    """Two-sided p-values (n_figures,): how often swapped documents differ by as much.
+    first: Float64s2d, second: Float64s2d, score: Score, *, samples: int = 10_000, seed: int = 0
+) -> Float64s1d:
+    """Return two-sided p-values: how often swapped documents differ by as much.
 
-    first, second: counts of the same documents for two systems. Under the null hypothesis any
-    document's counts could as well have been those of the other system (approximate randomization,
-    Noreen 1989; for F scores Yeh 2000, "More accurate tests for the statistical significance of
-    result differences"). All ``2 ** n_documents`` ways to swap are gone through where these are no
-    more than ``samples``. Else that many are drawn, and p is ``(1 + as great) / (1 + samples)``, as
-    the outcome seen is one of them (Phipson and Smyth 2010, "Permutation p-values should never be
-    zero"). Differences that are equal but for rounding count as equal.
+    Under the null hypothesis any document's counts could as well have been those of the other
+    system (approximate randomization, Noreen 1989; for F scores Yeh 2000, "More accurate tests for
+    the statistical significance of result differences"). If there are no more than ``samples`` ways
+    to swap (``2 ** n_documents``), all are tried. Otherwise that many are drawn, and p is
+    ``(1 + as great) / (1 + samples)``, because the observed outcome is one of them (Phipson and
+    Smyth 2010, "Permutation p-values should never be zero"). Differences that are equal except for
+    rounding count as equal.
 
-    Not a number where a figure is not defined. Errors as `compare`.
+    Args:
+        first: (n_documents, width), counts of one system.
+        second: Those of the other system, of the same documents in the same order.
+        score: See the module.
+        samples: Ways to swap that are tried at most.
+        seed: Of the draws.
+
+    Returns:
+        (n_figures,); NaN where a figure is not defined.
+
+    Raises:
+        ValueError: If the shapes differ or there is no document.
     """
     n = _at_least_one(first, second)
     every = 2**n <= samples
@@ -120,14 +140,25 @@ def paired_permutation_test(
     return np.where(np.isnan(observed), np.nan, p)
 
 
-def standardized_difference(first: Floats, second: Floats, score: Score) -> Floats:
-    """Difference over the standard deviation of what single documents contribute, (n_figures,).
+def standardized_difference(first: Float64s2d, second: Float64s2d, score: Score) -> Float64s1d:
+    """Return the difference over the standard deviation of what single documents contribute.
 
     The contributions are the pseudo-values of the jackknife (Tukey 1958): ``n * d - (n - 1) * d_i``
     with the difference ``d`` on all documents and ``d_i`` on all but one. For a score that is a
     mean over documents they are the paired differences, and this is Cohen's d for paired samples
-    (Cohen 1988, d_z). Not a number with fewer than two documents, where the contributions
-    do not differ, or for a figure that is not defined without one of the documents.
+    (Cohen 1988, d_z).
+
+    Args:
+        first: (n_documents, width), counts of one system.
+        second: Those of the other system, of the same documents in the same order.
+        score: See the module.
+
+    Returns:
+        (n_figures,); NaN with fewer than two documents, where the contributions do not differ, or
+        for a figure that is not defined without one of the documents.
+
+    Raises:
+        ValueError: If the shapes differ or there is no document.
     """
     n = _at_least_one(first, second)
     both = np.hstack([first, second])
@@ -138,25 +169,32 @@ def standardized_difference(first: Floats, second: Floats, score: Score) -> Floa
     pseudo = n * whole - (n - 1) * difference(both.sum(axis=0) - both)
     deviation = pseudo.std(axis=0, ddof=1)
     varies = deviation > 1e-12 * n  # more than by rounding
-    effect: Floats = np.divide(whole, deviation, out=np.full_like(whole, np.nan), where=varies)
+    effect: Float64s1d = np.divide(whole, deviation, out=np.full_like(whole, np.nan), where=varies)
     return effect
 
 
 def compare(
-    first: Floats,
-    second: Floats,
+    first: Float64s2d,
+    second: Float64s2d,
     score: Score,
     *,
     samples: int = 10_000,
     level: float = 0.95,
     seed: int = 0,
 ) -> Comparison:
-    """All that tells how much ``first`` is better than ``second``, and how sure that is.
+    """Return how much better ``first`` is than ``second``, and how certain that is.
 
-    first, second: (n_documents, width) counts of the same documents, in the same order. samples: of
-    the bootstrap, in which both systems are drawn together, and of the permutation test.
+    Args:
+        first: (n_documents, width), counts of one system.
+        second: Those of the other system, of the same documents in the same order.
+        score: See the module.
+        samples: Of the bootstrap, which draws both systems together, and of the permutation test.
+        level: Of the interval.
+        seed: Of both.
 
-    Raises ValueError where the shapes differ or there is no document.
+    Raises:
+        ValueError: If the shapes differ, there is no document, or ``samples`` or ``level`` give no
+            interval.
     """
     _at_least_one(first, second)
     both, difference = np.hstack([first, second]), _difference_of(score)
@@ -170,12 +208,13 @@ def compare(
     )
 
 
-def holm(p_values: npt.ArrayLike) -> Floats:
-    """p-values (n,) of several comparisons, adjusted so that they may be read one by one.
+def holm(p_values: npt.ArrayLike) -> Float64s1d:
+    """Return p-values (n,) of several comparisons, adjusted so that each can be read by itself.
 
     The step-down procedure of Holm 1979 ("A simple sequentially rejective multiple test
-    procedure"): the i-th smallest times ``n - i + 1``, at least the one before, at most 1. What is
-    not a number stays so and is not counted.
+    procedure"): the i-th smallest times ``n - i + 1``, at least the previous one, at most 1. NaN
+    stays NaN and is not counted. statsmodels has the same, but is a large dependency for five
+    lines.
     """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]
@@ -185,31 +224,18 @@ def holm(p_values: npt.ArrayLike) -> Floats:
     return adjusted
 
 
-def spread_over_runs(values: npt.ArrayLike) -> Spread:
-    """Mean, standard deviation (of a sample), least and greatest of figures (n_runs, n_figures).
-
-    Raises ValueError without any run.
-    """
-    values = np.asarray(values, dtype=np.float64)
-    if not len(values):
-        raise ValueError("no run to take a mean of")
-    mean = values.mean(axis=0)
-    sd = values.std(axis=0, ddof=1) if len(values) > 1 else np.full_like(mean, np.nan)
-    return Spread(mean, sd, values.min(axis=0), values.max(axis=0), len(values))
-
-
 def _difference_of(score: Score) -> Score:
-    """Score of the first half of the columns less that of the second."""
+    """Return the score of the first half of the columns minus that of the second."""
 
-    def difference(sums: Floats) -> Floats:
+    def difference(sums: Float64s2d) -> Float64s2d:
         first, second = np.split(sums, 2, axis=1)
         return score(first) - score(second)
 
     return difference
 
 
-def _at_least_one(*tables: Floats) -> int:
-    """Number of documents, the same for all tables."""
+def _at_least_one(*tables: Float64s2d) -> int:
+    """Return the number of documents, the same for all tables; raise ValueError without any."""
     if any(table.shape != tables[0].shape for table in tables):
         raise ValueError(
             f"counts of {' and '.join(str(table.shape) for table in tables)} documents and columns "

@@ -20,6 +20,7 @@ Float32s2d: TypeAlias = npt.NDArray[np.float32]
 Float64s1d: TypeAlias = npt.NDArray[np.float64]
 Float64s2d: TypeAlias = npt.NDArray[np.float64]
 Float64s3d: TypeAlias = npt.NDArray[np.float64]
+Float64sXd: TypeAlias = npt.NDArray[np.float64]
 
 Ints1d: TypeAlias = npt.NDArray[np.int64]
 Ints2d: TypeAlias = npt.NDArray[np.int64]
@@ -27,6 +28,7 @@ IntsXd: TypeAlias = npt.NDArray[np.int64]
 
 Bools1d: TypeAlias = npt.NDArray[np.bool_]
 Bools2d: TypeAlias = npt.NDArray[np.bool_]
+BoolsXd: TypeAlias = npt.NDArray[np.bool_]
 
 Bytes1d: TypeAlias = npt.NDArray[np.uint8]
 

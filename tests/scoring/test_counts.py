@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import spacy_btl.scoring.counts
 from spacy_btl.scoring.counts import count_tables, document_counts
-from spacy_btl.scoring.scores import OUTSIDE, corpus_scores, split_counts, strict_span_scores
+from spacy_btl.scoring.scores import NO_LABEL, corpus_scores, split_counts, strict_span_scores
 
 TOKENS = [(0, 3), (4, 7), (8, 9), (9, 12), (15, 20)]
 
@@ -31,9 +31,9 @@ def labels_of(token, entities):
 
 
 def literal_token_counts(gold, predicted, tokens):
-    counts = {OUTSIDE: [0, 0, 0]}
+    counts = {NO_LABEL: [0, 0, 0]}
     for token in tokens:
-        sides = [labels_of(token, gold) or {OUTSIDE}, labels_of(token, predicted) or {OUTSIDE}]
+        sides = [labels_of(token, gold) or {NO_LABEL}, labels_of(token, predicted) or {NO_LABEL}]
         for i, side in enumerate([*sides, sides[0] & sides[1]]):
             for label in side:
                 counts.setdefault(label, [0, 0, 0])[i] += 1

@@ -10,7 +10,8 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_btl.data.gold import GOLD_KEY
-from spacy_btl.scoring.scorer import example_counts, score_ner, scored_tokens
+from spacy_btl.scoring import scorer
+from spacy_btl.scoring.scorer import example_entities, score_ner
 from spacy_btl.scoring.scores import FIGURES
 
 NLP = spacy.blank("en")
@@ -71,8 +72,8 @@ def test_all_right():
 )
 def test_gold_is_the_annotation_as_it_was(gold, tokens):
     predicted = doc_of(("Drug", *DRUG))
-    counts = example_counts(Example(predicted, annotated(doc_of(("Drug", *DRUG)), *gold)))
-    assert counts["tokens"] == tokens
+    example = Example(predicted, annotated(doc_of(("Drug", *DRUG)), *gold))
+    assert example_entities(example).counts()["tokens"] == tokens
 
 
 def test_a_repeated_conversion_is_not_perfect_at_any_level():
@@ -110,7 +111,7 @@ def test_other_tokens_in_the_reference(words):
 def test_spans_that_overlap_on_both_sides():
     reference = with_spans("sc", ("Drug", *DRUG), ("History", *DRUG), ("Plan", 17, 31))
     predicted = with_spans("sc", ("Drug", *DRUG), ("Plan", 17, 31))
-    counts = example_counts(Example(predicted, reference), "sc")
+    counts = example_entities(Example(predicted, reference), "sc").counts()
     assert counts["spans"] == {"Drug": [1, 1, 1], "History": [1, 0, 0], "Plan": [1, 1, 1]}
     assert counts["tokens"] == {
         "": [5, 5, 5],
@@ -125,7 +126,7 @@ def test_spans_that_overlap_on_both_sides():
 
 def test_white_space_is_no_token():
     doc = doc_of(text="She  took\n\nwarfarin ")
-    assert scored_tokens(Example(doc, doc)) == [(0, 3), (5, 9), (11, 19)]
+    assert example_entities(Example(doc, doc)).tokens == [(0, 3), (5, 9), (11, 19)]
 
 
 def test_what_is_not_annotated_is_left_out():
@@ -134,12 +135,12 @@ def test_what_is_not_annotated_is_left_out():
     reference.set_ents([drug], missing=[she], default="outside")
     predicted = doc_of(("Drug", *SHE), ("Drug", *DRUG))
     example = Example(predicted, reference)
-    assert len(scored_tokens(example)) == len(predicted) - 1
-    assert example_counts(example)["tokens"] == {"": [5, 5, 5], "Drug": [1, 1, 1]}
+    assert len(example_entities(example).tokens) == len(predicted) - 1
+    assert example_entities(example).counts()["tokens"] == {"": [5, 5, 5], "Drug": [1, 1, 1]}
     # Spans and original annotations are complete.
-    assert len(scored_tokens(example, "sc")) == len(predicted)
+    assert len(example_entities(example, "sc").tokens) == len(predicted)
     annotated(reference, ("Drug", DRUG))
-    assert example_counts(example)["tokens"] == {"": [6, 5, 5], "Drug": [1, 2, 1]}
+    assert example_entities(example).counts()["tokens"] == {"": [6, 5, 5], "Drug": [1, 2, 1]}
 
 
 @pytest.mark.parametrize(
@@ -163,11 +164,24 @@ def test_entities_where_nothing_is_annotated_count_neither_way(unknown, predicte
         default="outside",
     )
     example = Example(doc_of(*(("Drug", *at) for at in predicted)), reference)
-    assert example_counts(example)["spans"] == spans
+    assert example_entities(example).counts()["spans"] == spans
     ours, stock = score_ner([example]), get_ner_prf([example])
     assert [ours[key] or 0.0 for key in ("ents_p", "ents_r", "ents_f")] == [
         stock[key] for key in ("ents_p", "ents_r", "ents_f")
     ]
+
+
+def test_entities_of_an_example_are_computed_once(monkeypatch):
+    calls = []
+    for name in ("unannotated", "predicted_entities", "gold_entities"):
+        function = getattr(scorer, name)
+        monkeypatch.setattr(
+            scorer,
+            name,
+            lambda *args, name=name, function=function: calls.append(name) or function(*args),
+        )
+    score_ner([Example(doc_of(("Drug", *DRUG)), annotated(doc_of(), ("Drug", DRUG)))])
+    assert sorted(calls) == ["gold_entities", "predicted_entities", "unannotated"]
 
 
 def test_annotated_tokens_of_such_an_entity_still_count():
@@ -175,7 +189,7 @@ def test_annotated_tokens_of_such_an_entity_still_count():
     drug, dose = reference.char_span(*DRUG, "Drug"), reference.char_span(*DOSE)
     reference.set_ents([drug], missing=[dose], default="outside")
     predicted = doc_of(("Drug", 11, 25))  # "mg of warfarin"
-    counts = example_counts(Example(predicted, reference))["tokens"]
+    counts = example_entities(Example(predicted, reference)).counts()["tokens"]
     assert counts == {"": [4, 3, 3], "Drug": [1, 2, 1]}
 
 
@@ -215,5 +229,5 @@ def test_tokens_as_spacy_aligns_them_where_nothing_overlaps(seed):
         Counter(predicted),
         Counter(g for g, p in zip(gold, predicted, strict=True) if g == p),
     )
-    counts = example_counts(example)["tokens"]
+    counts = example_entities(example).counts()["tokens"]
     assert counts == {label: [n[label] for n in plain] for label in {"", *plain[0], *plain[1]}}

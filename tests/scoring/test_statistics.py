@@ -13,7 +13,6 @@ from spacy_btl.scoring.statistics import (
     compare,
     holm,
     paired_permutation_test,
-    spread_over_runs,
     standardized_difference,
 )
 
@@ -274,19 +273,3 @@ def test_holm_rejects_what_its_steps_reject(p):
                 break
             rejected.add(i)
         assert set(np.flatnonzero(holm(p) <= level)) == rejected
-
-
-def test_spread_over_runs():
-    spread = spread_over_runs([[0.5, 0.2], [0.6, 0.2], [0.7, 0.2]])
-    np.testing.assert_allclose(spread.mean, [0.6, 0.2])
-    np.testing.assert_allclose(spread.sd, [0.1, 0], atol=1e-12)
-    assert (spread.low.tolist(), spread.high.tolist()) == ([0.5, 0.2], [0.7, 0.2])
-    assert spread.n_runs == 3
-
-
-def test_spread_of_one_run_and_of_none():
-    spread = spread_over_runs([[0.5]])
-    assert spread.mean.tolist() == [0.5]
-    assert np.isnan(spread.sd).all()
-    with pytest.raises(ValueError, match="no run"):
-        spread_over_runs([])
