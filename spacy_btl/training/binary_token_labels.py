@@ -1,339 +1,217 @@
-"""Token-level losses as Thinc losses: all labels at once (ATL) and Binary Token Labels (BTL).
+"""Binary Token Labels (BTL), the default loss, in closed form and in one pass.
 
-`training.losses` says what logits and labels are. Columns belong to the entity types in the
-way of ``scheme``: "bio" (two columns a type, as in `labels.bio`) or "io" (one).
-
-BTL (Rehman, Zhang, Yang 2024, arXiv 2409.03238) copies each batch once for each entity type; a
-copy holds its own type beside ``O``. The copies share their input and so their logits: with ``T_k``
-the targets of copy ``k`` and ``w_k`` its class weights, the loss is the sum over the copies of one
-weighted cross-entropy each,
+BTL (Rehman, Zhang, Yang 2024, arXiv 2409.03238) copies each batch once for each entity type; a copy
+knows its own type and ``O`` only. All copies share the logits of one forward pass. With the targets
+``T_k`` of copy ``k``, its class weights ``w_k`` and its divisor ``D_k``, the loss is the sum over
+the copies of one weighted cross-entropy each,
 
     L = sum_k  1/D_k  sum_n  w_k[T_k(n)] * -log softmax_k(x_n)[T_k(n)],
 
-and both the sum and its gradient have a closed form in one pass's logits. No copy is ever made.
+where ``softmax_k`` runs over ``O`` and the two columns of type ``k`` (see `labels.bio`). The sum
+and its gradient are functions of these softmaxes, so that no copy is ever made: this costs about as
+much as plain cross-entropy, which autograd over K copies would not. A copy whose type has no token
+in the batch is left out. Other readings of the paper are in `training.paper`.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from ..labels.bio import MISSING, OUTSIDE
+from ..labels.layers import BEGIN, INSIDE
+from ..util.arrays import XpArray
 from ..util.checks import at_least_0, one_of
-from .losses import (
-    Array,
-    Reduction,
-    TokenLoss,
-    array_module,
-    cross_entropy,
-    divisor,
-    softmax,
-)
-from .paper import seen_over_copies, without_prior
-
-# --- from losses_layers
-
-
-def layer_log_softmax(logits: Array, n_types: int) -> Array:
-    """Log-softmax of each type's columns beside ``O``; shape (n_tokens, n_types, 1 + columns)."""
-    xp = array_module(logits)
-    width = (logits.shape[1] - 1) // max(n_types, 1)
-    own = logits[:, 1:].reshape(len(logits), n_types, width)
-    outside = xp.broadcast_to(logits[:, :1, None], (len(logits), n_types, 1))
-    values = xp.concatenate((outside, own), axis=2)
-    values -= values.max(axis=2, keepdims=True)
-    return values - xp.log(xp.exp(values).sum(axis=2, keepdims=True))
-
-
-def layered_loss(
-    logits: Array,
-    layers: Array,
-    weights: Array,
-    *,
-    mask_others: bool,
-    keep_absent: bool,
-    reduction: Reduction,
-) -> tuple[Array, float]:
-    """Gradient (n_tokens, n_labels) with respect to the logits, and loss, summed over the copies.
-
-    weights: (n_labels,) class weights.
-    mask_others: a token that is ``O`` in a copy, but in an entity of another type, is left out of
-        the copy. keep_absent: types without an entity here have a copy all the same.
-    Raises ValueError for a layer label that is none.
-    """
-    xp = array_module(logits)
-    n_types = layers.shape[1]
-    width = (logits.shape[1] - 1) // max(n_types, 1)
-    if layers.size and not MISSING <= int(layers.min()) <= int(layers.max()) <= width:
-        raise ValueError(f"layer labels must lie between {MISSING} and {width}")
-    is_told = layers != MISSING
-    if mask_others:
-        is_told &= (layers != OUTSIDE) | ~(layers > OUTSIDE).any(axis=1, keepdims=True)
-    targets = xp.maximum(layers, OUTSIDE)
-    of_copy = xp.concatenate(
-        (xp.full((n_types, 1), weights[OUTSIDE]), weights[1:].reshape(n_types, width)), axis=1
-    )
-    scale = of_copy[xp.arange(n_types), targets] * is_told
-    made = (layers > OUTSIDE).any(axis=0) | keep_absent
-    scale *= made / divisor(reduction, scale.sum(axis=0), is_told.sum(axis=0))
-    scale = scale.astype(logits.dtype)
-    log_p = layer_log_softmax(logits, n_types)
-    loss = -(scale * xp.take_along_axis(log_p, targets[:, :, None], axis=2)[:, :, 0]).sum()
-    d_copies = xp.exp(log_p) * scale[:, :, None]
-    d_copies -= (targets[:, :, None] == xp.arange(1 + width)) * scale[:, :, None]
-    gradient = xp.empty_like(logits)
-    gradient[:, 0] = d_copies[:, :, 0].sum(axis=1)
-    gradient[:, 1:] = d_copies[:, :, 1:].reshape(len(logits), n_types * width)
-    return gradient, float(loss)
-
-
-# --- from losses
-
-
-OtherClasses = Literal["outside", "mask"]
-Softmax = Literal["all", "pair"]
-Scheme = Literal["bio", "io"]
+from .losses import Reduction, TokenLoss, array_module, divisor, softmax
 
 BLOCK = 2**16
-"""Logits that pairs are made of at a time on a CPU; they and what is made of them fit its cache."""
+"""Logits to work on at a time on a CPU: these and what is computed from them fit its cache."""
 
 
 class BinaryTokenLabels(TokenLoss):
-    """Binary Token Labels: the sum of one weighted cross-entropy for each copy, in one pass.
+    """The sum of one weighted cross-entropy for each entity type, each against ``O`` alone.
 
-    other_classes: in the copy of one type, tokens of other types count as ``O`` ("outside") or are
-        left out ("mask").
-    softmax: all columns compete in a copy ("all"), or only the copy's own and ``O`` ("pair").
-    absent_classes: make no copy for types without a token in the batch ("skip"), or make it all
-        the same ("keep").
-    reduction: divide each copy by the sum of its weights ("weights"), by its number of tokens
-        ("mean"), or by nothing ("sum").
-    scheme: how columns belong to types, "bio" or "io".
-    copies_from: who makes the copies: this loss, of every batch, or `training.paper`, whose
-        batches are one copy each. Only the reading of "all" differs.
-    tau: logit adjustment of every copy, see `TokenLoss`: 0 or more, and 0 under "all", where all
-        copies but one tell a token ``O`` and the shares of the labels are no prior.
-
-    ``seen``, kept with the model, is what `probabilities` needs under "all": for the tokens seen of
-    each label their number, the sum of what they counted for in the copy of their own type, and the
-    sum of what they counted for as ``O``; (3, n_labels), None before the first.
+    Attributes:
+        reduction: What each copy is divided by: the sum of the class weights of its tokens
+            ("weights"), their number ("mean"), or nothing ("sum").
+        tau: Logit adjustment of every copy, see `TokenLoss`.
     """
 
-    kept: ClassVar = {**TokenLoss.kept, "seen": "float64", "label_counts": "float64"}
+    has_layers = True
 
-    def __init__(
-        self,
-        *,
-        other_classes: OtherClasses = "outside",
-        softmax: Softmax = "pair",
-        absent_classes: Literal["skip", "keep"] = "skip",
-        reduction: Reduction = "weights",
-        scheme: Scheme = "bio",
-        copies_from: Literal["loss", "batcher"] = "loss",
-        tau: float = 0.0,
-    ) -> None:
-        self.other_classes = one_of("other_classes", other_classes, ("outside", "mask"))
-        self.softmax = one_of("softmax", softmax, ("all", "pair"))
-        self.absent_classes = one_of("absent_classes", absent_classes, ("skip", "keep"))
-        self.reduction = one_of("reduction", reduction, ("weights", "mean", "sum"))
-        self.scheme = one_of("scheme", scheme, ("bio", "io"))
-        self.copies_from = one_of("copies_from", copies_from, ("loss", "batcher"))
+    def __init__(self, *, reduction: Reduction = "weights", tau: float = 0.0) -> None:
+        self.reduction: Reduction = one_of("reduction", reduction, ("weights", "mean", "sum"))
         self.tau = at_least_0("tau", tau)
-        if tau and softmax == "all":
-            raise ValueError('tau needs softmax = "pair"')
-        self.seen: Array | None = None
-        self.label_counts: Array | None = None
 
-    @property
-    def has_layers(self) -> bool:
-        """Whether entities of unlike types may overlap: every type competes with ``O`` alone."""
-        return bool(self.softmax == "pair" and self.scheme == "bio")
+    def __call__(
+        self, guesses: XpArray, truths: XpArray, lengths: Sequence[int] | None = None
+    ) -> tuple[XpArray, float]:
+        """Return the gradient with respect to the logits, and the loss.
 
-    def __call__(self, guesses: Array, truths: Array, lengths: Any = None) -> tuple[Array, float]:
-        """Gradient (n_tokens, n_labels) with respect to the logits, and loss.
+        Args:
+            guesses: Logits (n_tokens, 1 + 2 * n_types).
+            truths: Labels (n_tokens,), or layer labels (n_tokens, n_types) as in `labels.layers`.
+            lengths: Not needed.
 
-        truths: labels (n_tokens,), or where `has_layers` layer labels (n_tokens, n_types) as
-            `training.binary_token_labels` has them. Raises ValueError where they do not fit.
+        Returns:
+            Gradient (n_tokens, 1 + 2 * n_types) and loss, both 0 if no token has a label.
+
+        Raises:
+            ValueError: If shapes, labels or class weights do not fit the logits.
         """
         if truths.ndim != 2:
             return super().__call__(guesses, truths)
-        n_types, _ = self._columns(guesses)
-        if not self.has_layers or truths.shape != (len(guesses), n_types):
-            raise ValueError(
-                f"logits {guesses.shape} and labels {truths.shape} do not fit (labels of "
-                'overlapping entities need softmax = "pair", scheme = "bio" and a column a type)'
-            )
+        xp, n_types = array_module(guesses), _n_types(guesses)
+        if truths.shape != (len(guesses), n_types):
+            raise ValueError(f"logits {guesses.shape} and layer labels {truths.shape} do not fit")
+        if truths.size and not MISSING <= int(truths.min()) <= int(truths.max()) <= INSIDE:
+            raise ValueError(f"layer labels must lie between {MISSING} and {INSIDE}")
         if self._counted_anew() is not None:
             raise ValueError(
                 'with overlapping entities class weights are counted on "training", or not at all'
             )
-        return layered_loss(
-            self._with_prior(guesses),
-            truths,
-            self._weights(guesses, truths),
-            mask_others=self.other_classes == "mask",
-            keep_absent=self.absent_classes == "keep",
-            reduction=self.reduction,
-        )
+        counts = xp.stack([(truths == label).sum(axis=0) for label in (OUTSIDE, BEGIN, INSIDE)], 1)
+        logits, weights = self._with_prior(guesses), self._weights(guesses, truths)
+        gradient, loss = self._sum_of_copies(logits, truths, counts, weights)
+        return gradient, float(loss)
 
-    def layer_probabilities(self, logits: Array) -> Array:
-        """Probabilities (n_tokens, n_types, 3) of ``O``, begin and inside in each type's layer."""
-        n_types, _ = self._columns(logits)
+    def probabilities(self, logits: XpArray, lengths: Sequence[int] | None = None) -> XpArray:
+        """Return the label probabilities (n_tokens, n_labels) that the logits represent.
+
+        For true probabilities ``q`` and class weights ``w``, the loss is least where
+
+            p(c) / p(O) = w_c q(c) / (w_O (1 - q(type of c)))
+
+        in the softmax of each type. Its columns keep their ``p(c)``, and ``O`` gets the rest of the
+        probability. The class weights stay in, as in `AllTokenLabels`. The odds of a type come out
+        about ``1 / s`` times too high, where ``s`` is the share of all tokens that are in batches
+        with this type: its copy is left out of all other batches.
+
+        With ``tau`` these odds are multiplied by the shares' ``(s_O / s_c) ** tau``. Types raised
+        like that may have more than 1 together, which would leave ``O`` nothing; so their odds
+        compete in the softmax of all columns.
+
+        Args:
+            logits: Logits (n_tokens, n_labels).
+            lengths: Not needed.
+        """
+        return softmax(logits) if self.tau else pair_probabilities(logits)
+
+    def layer_probabilities(self, logits: XpArray) -> XpArray:
+        """Return the probabilities (n_tokens, n_types, 3) of ``O``, begin and inside by type."""
         xp = array_module(logits)
-        return xp.exp(layer_log_softmax(logits, n_types))
+        parts, total, log_total = _exp_pairs(logits)
+        return xp.stack([xp.exp(-log_total), *(part / total for part in parts)], axis=2)
 
-    def probabilities(self, logits: Array, lengths: Any = None) -> Array:
-        """Label probabilities (n_tokens, n_labels), with the prior of the copies taken out.
+    def _compute(
+        self, logits: XpArray, labels: XpArray, weights: XpArray
+    ) -> tuple[XpArray, XpArray]:
+        xp = array_module(logits)
+        own = xp.bincount(labels, minlength=logits.shape[1])[1:].reshape(_n_types(logits), 2)
+        others = len(labels) - own.sum(axis=1)  # tokens that are O in the copy of a type
+        counts = xp.concatenate((others[:, None], own), axis=1)
+        return self._sum_of_copies(logits, labels, counts, weights)
 
-        The optimum of the expected loss for true probabilities ``q``, and what is made of it:
+    def _sum_of_copies(
+        self, logits: XpArray, labels: XpArray, counts: XpArray, weights: XpArray
+    ) -> tuple[XpArray, XpArray]:
+        """Return gradient and loss, block by block.
 
-        "pair", "outside", with class weights ``w``:
-            ``p(c) / p(O) = w_c q(c) / (w_O (1 - q(type of c)))`` in the softmax of each type. Its
-            columns keep their ``p(c)``; ``O`` gets what the types leave over.
-        "pair", "mask": ``p(c) / p(O) = w_c q(c) / (w_O q(O))``, the softmax of all columns.
-        "pair" with ``tau``: these odds, times the shares' ``(s_O / s_c) ** tau``, in the softmax of
-            all columns: types raised like that may have more than 1 together, which would leave
-            ``O`` nothing.
-        "all": a token of type c is told ``O`` by all copies but its own, hence
-            ``p(c) / p(O) = a_c q(c) / sum_y b_y q(y)`` with ``a_y`` and ``b_y`` what a token of
-            label y counts for on average in the copy of its own type and as ``O``. Both are known
-            from training (``seen``), so this is solved for ``q``.
-
-        So "all" gives ``q`` for any class weights and divisors; "pair" leaves the class weights in,
-        as `AllTokenLabels` does. "skip" shows a copy only batches with its type: in "pair" the odds
-        of a type come out about ``1 / s`` times too high, ``s`` the share of all tokens that stand
-        in batches holding the type.
+        Args:
+            logits: (n_tokens, n_labels)
+            labels: (n_tokens,) all known, or layer labels (n_tokens, n_types).
+            counts: (n_types, 3) tokens that are ``O``, begin and inside in the copy of each type.
+            weights: (n_labels,) class weights.
         """
         xp = array_module(logits)
-        if self.softmax == "all":
-            seen = self.seen
-            if self.copies_from == "batcher" and seen is not None and self.label_counts is not None:
-                seen = seen_over_copies(seen, self.label_counts, self.other_classes == "mask")
-            return softmax(logits) if seen is None else without_prior(logits, seen)
-        if self.other_classes == "mask" or self.tau:
-            return softmax(logits)
-        _, width = self._columns(logits)
-        result = xp.empty_like(logits)
-        parts, total, _ = _exp_pairs(logits, width)
-        for i, part in enumerate(parts):
-            result[:, 1 + i :: width] = part / total
-        result[:, 0] = xp.maximum(1.0 - result[:, 1:].sum(axis=1), 0.0)
-        result /= result.sum(axis=1, keepdims=True)
-        return result
-
-    def prepare(self, counts: Array, names: Sequence[str]) -> None:
-        """As `TokenLoss.prepare`; what was ``seen`` belongs to other data and is dropped."""
-        super().prepare(counts, names)
-        self.seen = None
-        self.label_counts = np.asarray(counts, dtype="float64")
-
-    def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
-        xp = array_module(logits)
-        n_types, width = self._columns(logits)
-        counts = xp.bincount(labels, minlength=logits.shape[1])
-        own = counts[1:].reshape(n_types, width)
-        n_own = own.sum(axis=1)
-        # Tokens that copy k tells O.
-        others = counts[0] + (self.other_classes == "outside") * (counts[1:].sum() - n_own)
-        weighting = self._counted_anew()
-        if weighting is not None and weighting.counted_on == "copy":
-            of_copy = weighting.from_counts(xp.concatenate((others[:, None], own), axis=1))
-            outside_weight, own_weight = of_copy[:, 0], of_copy[:, 1:]
-        else:
-            outside_weight, own_weight = weights[OUTSIDE], weights[1:].reshape(own.shape)
-        weighted = (own * own_weight).sum(axis=1) + others * outside_weight
-        made = (n_own > 0) | (self.absent_classes == "keep")
-        per_copy = made / divisor(self.reduction, weighted, n_own + others)
-        # What a token counts for: in the copy of its own type by its label, as O by the copy.
-        own_scale = xp.zeros(len(counts), dtype=logits.dtype)
-        own_scale[1:] = (per_copy[:, None] * own_weight).ravel()
-        outside_scale = (per_copy * outside_weight).astype(logits.dtype)
-        if self.softmax == "pair":
-            gradient, loss = xp.empty_like(logits), 0.0
-            for rows in _blocks(logits):
-                gradient[rows], of_block = self._pair(
-                    logits[rows], labels[rows], own_scale, outside_scale
-                )
-                loss = loss + of_block
-            return gradient, loss
-        as_outside = xp.zeros_like(own_scale) + outside_scale.sum()
-        as_outside[1:] -= xp.repeat(outside_scale, width)
-        if self.other_classes == "mask":
-            as_outside[1:] = 0.0
-        self._see(counts, own_scale, as_outside)
-        return cross_entropy(
-            logits, (labels, own_scale[labels]), (xp.zeros_like(labels), as_outside[labels])
-        )
-
-    def _pair(
-        self, logits: Array, labels: Array, own_scale: Array, outside_scale: Array
-    ) -> tuple[Array, Array]:
-        """As `_compute`, for "pair": a copy's own columns compete with ``O`` alone.
-
-        own_scale: (n_labels,) what a token counts for in the copy of its own type.
-        outside_scale: (n_types,) what it counts for in a copy that tells it ``O``.
-        """
-        xp = array_module(logits)
-        _, width = self._columns(logits)
-        entities = xp.flatnonzero(labels)
-        columns = labels[entities]
-        own_copy = (entities, (columns - 1) // width)
-        own = own_scale[columns]
-        parts, total, log_total = _exp_pairs(logits, width)
-        told = xp.ones(len(logits), dtype=logits.dtype)  # O by the copies of other types
-        if self.other_classes == "mask":
-            told[entities] = 0.0
-        chosen = logits[entities, columns] - logits[entities, 0]
-        loss = (own * (log_total[own_copy] - chosen)).sum()
-        log_total[own_copy] = 0.0
-        loss += told @ (log_total @ outside_scale)
-        scale = told[:, None] * outside_scale
-        scale[own_copy] = own
-        scale /= total
-        gradient = xp.empty_like(logits)
-        for i, part in enumerate(parts):
-            gradient[:, 1 + i :: width] = part * scale
-        gradient[entities, columns] -= own
-        gradient[:, 0] = -gradient[:, 1:].sum(axis=1)  # the gradient of each softmax sums to 0
+        own, n_own = weights[1:].reshape(len(counts), 2), counts[:, BEGIN:].sum(axis=1)
+        weighted = (counts[:, BEGIN:] * own).sum(axis=1) + counts[:, OUTSIDE] * weights[OUTSIDE]
+        per_copy = (n_own > 0) / divisor(self.reduction, weighted, n_own + counts[:, OUTSIDE])
+        scales = xp.empty(counts.shape, dtype=logits.dtype)
+        scales[:, OUTSIDE] = per_copy * weights[OUTSIDE]
+        scales[:, BEGIN:] = per_copy[:, None] * own
+        gradient, loss = xp.empty_like(logits), 0.0
+        for rows in _blocks(logits):
+            gradient[rows], of_block = _against_outside(logits[rows], labels[rows], scales)
+            loss = loss + of_block
         return gradient, loss
 
-    def _see(self, counts: Array, own_scale: Array, as_outside: Array) -> None:
-        """Add a batch to ``seen``; all (n_labels,)."""
-        n = counts.astype("float64")
-        batch = array_module(n).stack((n, n * own_scale, n * as_outside))
-        batch = batch.get() if hasattr(batch, "get") else batch  # cupy to numpy
-        self.seen = batch if self.seen is None else self.seen + batch
 
-    def _columns(self, logits: Array) -> tuple[int, int]:
-        """Number of types, and of columns a type; ValueError where the logits have others."""
-        width = 2 if self.scheme == "bio" else 1
-        n_types, rest = divmod(logits.shape[1] - 1, width)
-        if rest:
-            raise ValueError(f'{logits.shape[1]} columns do not fit the scheme "{self.scheme}"')
-        return n_types, width
+def pair_probabilities(logits: XpArray) -> XpArray:
+    """Return label probabilities (n_tokens, n_labels) from the softmax of each type with ``O``.
 
-
-def _blocks(logits: Array) -> list[slice]:
-    """Rows that are worked on at a time: few enough for a CPU's cache, all of them on a GPU."""
-    n_tokens, n_labels = logits.shape
-    size = max(BLOCK // n_labels, 1) if isinstance(logits, np.ndarray) else n_tokens
-    return [slice(start, start + size) for start in range(0, n_tokens, size)]
+    The columns of a type keep their share, and ``O`` gets the rest.
+    """
+    xp = array_module(logits)
+    result = xp.empty_like(logits)
+    parts, total, _ = _exp_pairs(logits)
+    for i, part in enumerate(parts):
+        result[:, 1 + i :: 2] = part / total
+    result[:, OUTSIDE] = xp.maximum(1.0 - result[:, 1:].sum(axis=1), 0.0)
+    result /= result.sum(axis=1, keepdims=True)
+    return result
 
 
-def _exp_pairs(logits: Array, width: int) -> tuple[list[Array], Array, Array]:
-    """The softmax of each type's columns beside ``O``, in parts of shape (n_tokens, n_types) each.
+def _against_outside(logits: XpArray, labels: XpArray, scales: XpArray) -> tuple[XpArray, XpArray]:
+    """Return gradient (n_tokens, n_labels) and loss, summed over the copies.
 
-    Exponentials of the types' first columns, second columns and so on, shifted so that none
+    Args:
+        logits: (n_tokens, n_labels)
+        labels: (n_tokens,) all known, or layer labels (n_tokens, n_types).
+        scales: (n_types, 3) weight of a token in a copy that knows it as ``O``, begin or inside.
+    """
+    xp = array_module(logits)
+    scale = xp.empty((len(logits), len(scales)), dtype=logits.dtype)
+    scale[:] = scales[:, OUTSIDE]
+    if labels.ndim == 1:
+        tokens = xp.flatnonzero(labels)
+        columns = labels[tokens]
+        types = (columns - 1) // 2
+    else:
+        scale[labels == MISSING] = 0.0
+        tokens, types = xp.nonzero(labels > OUTSIDE)
+        columns = 2 * types + labels[tokens, types]
+    own = scales[types, columns - 2 * types]
+    scale[tokens, types] = own
+    parts, total, log_total = _exp_pairs(logits)
+    chosen = logits[tokens, columns] - logits[tokens, OUTSIDE]
+    loss = xp.vdot(scale, log_total) - own @ chosen
+    scale /= total
+    gradient = xp.empty_like(logits)
+    for i, part in enumerate(parts):
+        gradient[:, 1 + i :: 2] = part * scale
+    gradient[tokens, columns] -= own
+    gradient[:, OUTSIDE] = -gradient[:, 1:].sum(axis=1)  # that of each softmax sums to 0
+    return gradient, loss
+
+
+def _exp_pairs(logits: XpArray) -> tuple[tuple[XpArray, XpArray], XpArray, XpArray]:
+    """Return the parts of each type's softmax with ``O``; all have shape (n_tokens, n_types).
+
+    These are the exponentials of the begin and of the inside columns, shifted so that none
     overflows; their sum with that of ``O``; and ``-log`` of the share of ``O`` in it.
     """
     xp = array_module(logits)
-    parts = [logits[:, 1 + i :: width] - logits[:, :1] for i in range(width)]
-    top = xp.maximum(parts[0], 0.0)
-    for part in parts[1:]:
-        xp.maximum(top, part, out=top)
+    begin, inside = logits[:, 1::2] - logits[:, :1], logits[:, 2::2] - logits[:, :1]
+    top = xp.maximum(begin, 0.0)
+    xp.maximum(top, inside, out=top)
     total = xp.exp(-top)
-    for part in parts:
+    for part in (begin, inside):
         part -= top
         xp.exp(part, out=part)
         total += part
-    return parts, total, top + xp.log(total)
+    return (begin, inside), total, top + xp.log(total)
+
+
+def _n_types(logits: XpArray) -> int:
+    """Return the number of entity types; raise ValueError if the columns are not those of BIO."""
+    n_types, rest = divmod(logits.shape[1] - 1, 2)
+    if rest:
+        raise ValueError(f"a BIO head has 1 + 2 * n_types columns, not {logits.shape[1]}")
+    return int(n_types)
+
+
+def _blocks(logits: XpArray) -> list[slice]:
+    """Return the rows to work on at a time: few enough for a CPU's cache, all of them on a GPU."""
+    n_tokens, n_labels = logits.shape
+    size = max(BLOCK // n_labels, 1) if isinstance(logits, np.ndarray) else n_tokens
+    return [slice(start, start + size) for start in range(0, n_tokens, size)]

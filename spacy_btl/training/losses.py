@@ -1,56 +1,74 @@
-"""What all token-level losses share: their form, class weights, and the softmax cross-entropy.
+"""The base class of the token-level losses, cross-entropy (ATL) and logit adjustment.
 
-Arrays in, arrays out. Logits have shape (n_tokens, n_labels), labels shape (n_tokens,); a token
-whose label is `MISSING` takes no part. Column 0 is ``O``.
+A loss takes logits (n_tokens, n_labels) and gold labels (n_tokens,), arrays of numpy or cupy, and
+returns the gradient with respect to the logits together with the loss. Column 0 is ``O``; a token
+whose label is `MISSING` takes no part. The gradients are closed forms written by hand: they cost a
+few passes over the logits, and a copy to torch and back would cost as much again.
 """
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 from thinc import util
 from thinc.loss import Loss
 
 from ..labels.bio import MISSING
+from ..util.arrays import Float32s1d, Float64s1d, Ints1d, XpArray
 from ..util.checks import at_least_0, one_of
 from .class_weights import ClassWeights
 
-Array = Any
-"""An array of numpy or of cupy."""
-
 Reduction = Literal["weights", "mean", "sum"]
+"""Divisor of a sum over tokens: the sum of their class weights, their number, or 1."""
+
+UpdateRule: TypeAlias = Callable[..., tuple[XpArray, XpArray]]
+"""A Thinc optimizer, or a function of a key, weights and their gradient in its place."""
 
 
-class TokenLoss(Loss[Array, Array, Array, float]):
-    """Class weights, the reading of logits, one pass for both results.
+class TokenLoss(Loss[XpArray, XpArray, XpArray, float]):
+    """A loss over token labels, with class weights and logit adjustment.
 
-    weighting: how class weights come from token counts; None for no weights.
-    class_weights: (n_labels,) weight of each column, where these are fixed; set by `prepare`, and
-        kept with the model.
-    tau: 0 or more. In training, ``tau`` times the log of each label's share of the training tokens
-        is added to its logit, a label without any counted as if it had one (logit adjustment:
-        Menon et al. 2021, arXiv 2007.07314, eq. 10). Where that makes the logits fit, those without
-        it stand for the true probabilities over the shares to the power of ``tau``.
-    log_prior: (n_labels,) log of the shares; set by `prepare`, kept with the model.
-    kept: the attributes that belong to the model, arrays or None, with their types.
+    Attributes:
+        has_layers: Whether entities of different types may overlap. If so, labels may have a layer
+            for each type (n_tokens, n_types), see `labels.layers`, and `layer_probabilities` works.
+        counts_copies: Whether class weights may be counted on "copy".
+        kept: Names of the attributes that are saved with the model (arrays or None), and their
+            element types.
+        weighting: How class weights follow from token counts; None for no weights. Set by the
+            component.
+        class_weights: (n_labels,) weights of the columns, where these are fixed. Set by `prepare`.
+        tau: Strength of logit adjustment, 0 or more (Menon et al. 2021, arXiv 2007.07314, eq. 10).
+            In training, ``tau`` times the log of each label's share of the training tokens is added
+            to its logit; a label without tokens counts as if it had one. The logits without it then
+            represent the true probabilities divided by the shares to the power of ``tau``.
+        log_prior: (n_labels,) logs of these shares. Set by `prepare`.
     """
 
-    kept: ClassVar[dict[str, str]] = {"class_weights": "float32", "log_prior": "float64"}
+    has_layers: bool = False
+    counts_copies: ClassVar[bool] = False
+    kept: ClassVar[Mapping[str, str]] = {"class_weights": "float32", "log_prior": "float64"}
     weighting: ClassWeights | None = None
-    class_weights: Array | None = None
+    class_weights: Float32s1d | None = None
     tau: float = 0.0
-    log_prior: Array | None = None
+    log_prior: Float64s1d | None = None
 
-    has_layers = False
+    def __call__(
+        self, guesses: XpArray, truths: XpArray, lengths: Sequence[int] | None = None
+    ) -> tuple[XpArray, float]:
+        """Return the gradient with respect to the logits, and the loss.
 
-    def finish_update(self, sgd: Any) -> None:
-        """Do nothing."""
+        Args:
+            guesses: Logits (n_tokens, n_labels).
+            truths: Labels (n_tokens,).
+            lengths: Number of tokens of each document, in order; None for one document. Only a loss
+                over label sequences needs it.
 
-    def __call__(self, guesses: Array, truths: Array, lengths: Any = None) -> tuple[Array, float]:
-        """Gradient (n_tokens, n_labels) with respect to the logits, and loss.
+        Returns:
+            Gradient (n_tokens, n_labels) and loss, both 0 if no token has a label.
 
-        Both are 0 where no token has a label. Raises ValueError where shapes, labels or class
-        weights do not fit the logits.
+        Raises:
+            ValueError: If shapes, labels or class weights do not fit the logits.
         """
         xp = array_module(guesses)
         labels = xp.asarray(truths)
@@ -67,64 +85,111 @@ class TokenLoss(Loss[Array, Array, Array, float]):
             gradient[rows], loss = self._compute(logits[rows], labels[rows], weights)
         return gradient, float(loss)
 
-    def get_grad(self, guesses: Array, truths: Array) -> Array:
-        """Gradient (n_tokens, n_labels) of the loss with respect to the logits."""
+    def get_grad(self, guesses: XpArray, truths: XpArray) -> XpArray:
+        """Return the gradient (n_tokens, n_labels) with respect to the logits."""
         return self(guesses, truths)[0]
 
-    def get_loss(self, guesses: Array, truths: Array) -> float:
-        """Loss, as a float."""
+    def get_loss(self, guesses: XpArray, truths: XpArray) -> float:
+        """Return the loss."""
         return self(guesses, truths)[1]
 
-    def prepare(self, counts: Array, names: Sequence[str]) -> None:
-        """Take what belongs to the loss from the training data, before the first batch.
+    def probabilities(self, logits: XpArray, lengths: Sequence[int] | None = None) -> XpArray:
+        """Return the label probabilities (n_tokens, n_labels) that the logits represent.
 
-        counts: (n_labels,) tokens of each column; names: of the columns. Raises ValueError where a
-        table of class weights does not fit the names.
+        Args:
+            logits: Logits (n_tokens, n_labels).
+            lengths: As in a call of the loss.
         """
+        raise NotImplementedError
+
+    def layer_probabilities(self, logits: XpArray) -> XpArray:
+        """Return the probabilities (n_tokens, n_types, 3) of ``O``, begin and inside by type.
+
+        Raises:
+            TypeError: If the loss has no layers.
+        """
+        raise TypeError(
+            f"{type(self).__name__} has one label for each token and no layer for each type: "
+            "check has_layers first"
+        )
+
+    def prepare(self, counts: Ints1d, names: Sequence[str]) -> None:
+        """Take class weights and prior from the training data, before the first batch.
+
+        Args:
+            counts: (n_labels,) number of tokens of each column.
+            names: Names of the columns.
+
+        Raises:
+            ValueError: If a table of class weights does not fit the names, or if the weights are
+                to be counted on copies that this loss does not make.
+        """
+        weighting = self.weighting
+        if weighting is not None and weighting.counted_on == "copy" and not self.counts_copies:
+            raise ValueError(
+                f'class weights are counted on "copy", but {type(self).__name__} makes no copies: '
+                'count them on "training" or "batch", or use spacy-btl.PaperBinaryTokenLabels.v1'
+            )
         self.class_weights = None
-        if self.weighting is not None and self.weighting.is_fixed:
-            self.class_weights = self.weighting.from_counts(counts, names).astype("float32")
+        if weighting is not None and weighting.is_fixed:
+            self.class_weights = weighting.from_counts(counts, names).astype("float32")
         n = np.maximum(np.asarray(counts, dtype="float64"), 1.0)
         self.log_prior = np.log(n / n.sum()) if self.tau else None
 
-    def probabilities(self, logits: Array, lengths: Any = None) -> Array:
-        """Label probabilities (n_tokens, n_labels) that these logits stand for, rows sum to 1."""
-        raise NotImplementedError
+    def finish_update(self, sgd: UpdateRule) -> None:
+        """Update the loss's own parameters by the gradients since the last time, if it has any."""
 
-    def get_state(self) -> dict[str, Any]:
-        """What was learned from the data and belongs to the model, as JSON-serializable values."""
-        return {name: to_texts(getattr(self, name)) for name in self.kept}
+    def get_state(self) -> dict[str, object]:
+        """Return what was learned from the data, as plain values for JSON."""
+        arrays = {name: getattr(self, name) for name in self.kept}
+        return {k: None if v is None else np.asarray(v).tolist() for k, v in arrays.items()}
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Take over what `get_state` gave; KeyError where a part is missing."""
+    def set_state(self, state: Mapping[str, object]) -> None:
+        """Restore what `get_state` returned.
+
+        Raises:
+            KeyError: If a part is missing.
+        """
         for name, dtype in self.kept.items():
-            texts = state[name]
-            setattr(self, name, None if texts is None else np.asarray(texts, dtype=dtype))
+            value = state[name]
+            setattr(self, name, None if value is None else np.asarray(value, dtype=dtype))
 
-    def _with_prior(self, logits: Array) -> Array:
-        """What the loss is computed of: the logits (n_tokens, n_labels), with ``tau`` their prior.
+    def _with_prior(self, logits: XpArray) -> XpArray:
+        """Return the logits (n_tokens, n_labels) that the loss is computed on.
 
-        Raises ValueError where there is none, or one of another number of labels.
+        Raises:
+            ValueError: If ``tau`` needs a prior, and there is none or one of other labels.
         """
         if not self.tau:
             return logits
         if self.log_prior is None:
             raise ValueError(
-                "logit adjustment needs the token counts of the training data first: nlp.initialize"
+                "logit adjustment needs the token counts of the training data: "
+                "call nlp.initialize before nlp.update"
             )
         if len(self.log_prior) != logits.shape[1]:
             raise ValueError(f"{logits.shape[1]} labels, but a prior of {len(self.log_prior)}")
         shift = array_module(logits).asarray(self.tau * self.log_prior, dtype=logits.dtype)
         return logits + shift
 
-    def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
-        """As `__call__`, for one labelled token at least; weights (n_labels,)."""
+    def _compute(
+        self, logits: XpArray, labels: XpArray, weights: XpArray
+    ) -> tuple[XpArray, XpArray]:
+        """Return gradient and loss as `__call__` does, of at least one token, all with labels.
+
+        Args:
+            logits: (n_tokens, n_labels)
+            labels: (n_tokens,)
+            weights: (n_labels,) class weights.
+        """
         raise NotImplementedError
 
-    def _weights(self, logits: Array, labels: Array) -> Array:
-        """Class weights (n_labels,), of the module and type of the logits.
+    def _weights(self, logits: XpArray, labels: XpArray) -> XpArray:
+        """Return the class weights (n_labels,), of the module and type of the logits.
 
-        labels: the known ones of the batch.
+        Args:
+            logits: (n_tokens, n_labels)
+            labels: (n_known,) the labels that are known in the batch.
         """
         xp, n_labels = array_module(logits), logits.shape[1]
         if self.class_weights is not None:
@@ -138,7 +203,7 @@ class TokenLoss(Loss[Array, Array, Array, float]):
         return weighting.from_counts(counts).astype(logits.dtype)
 
     def _counted_anew(self) -> ClassWeights | None:
-        """How the class weights come from the counts of each batch; None where they are fixed."""
+        """Return how class weights follow from the counts of a batch; None where they are fixed."""
         if self.class_weights is not None or self.weighting is None or self.weighting.is_fixed:
             return None
         return self.weighting
@@ -147,38 +212,62 @@ class TokenLoss(Loss[Array, Array, Array, float]):
 class SoftmaxLoss(TokenLoss):
     """A loss on the softmax of all columns.
 
-    reduction: divide the sum over the tokens by the sum of their class weights ("weights"), by
-        their number ("mean"), or by nothing ("sum").
+    Attributes:
+        reduction: What the sum over the tokens is divided by: the sum of their class weights
+            ("weights"), their number ("mean"), or nothing ("sum").
     """
 
     def __init__(self, *, reduction: Reduction = "weights") -> None:
-        self.reduction = one_of("reduction", reduction, ("weights", "mean", "sum"))
+        self.reduction: Reduction = one_of("reduction", reduction, ("weights", "mean", "sum"))
 
-    def probabilities(self, logits: Array, lengths: Any = None) -> Array:
-        """Label probabilities (n_tokens, n_labels): the softmax of the logits."""
+    def probabilities(self, logits: XpArray, lengths: Sequence[int] | None = None) -> XpArray:
+        """Return the softmax of the logits (n_tokens, n_labels)."""
         return softmax(logits)
 
-    def _scale(self, labels: Array, weights: Array) -> Array:
-        """What each token counts for (n_tokens,): its class weight, divided as ``reduction`` says.
+    def _scale(self, labels: XpArray, weights: XpArray) -> XpArray:
+        """Return the weight of each token in the loss (n_tokens,), divided by the divisor.
 
-        weights: (n_labels,)
+        Args:
+            labels: (n_tokens,)
+            weights: (n_labels,) class weights.
         """
         scale = weights[labels]
         return scale / divisor(self.reduction, scale.sum(), len(labels))
 
 
-def array_module(array: Array) -> Any:
-    """The module that the array belongs to: numpy or cupy."""
-    return util.get_array_module(array)  # type: ignore[no-untyped-call]
+class AllTokenLabels(SoftmaxLoss):
+    """Weighted cross-entropy over all columns at once, the usual way to train token labels (ATL).
+
+    Class weights stay in the `probabilities`: for true probabilities ``q`` the optimum is
+    ``p(c) ~ w_c q(c)``.
+    """
+
+    def _compute(
+        self, logits: XpArray, labels: XpArray, weights: XpArray
+    ) -> tuple[XpArray, XpArray]:
+        return cross_entropy(logits, labels, self._scale(labels, weights))
 
 
-def to_texts(array: Array | None) -> list[Any] | None:
-    """Numbers as (nested) lists of texts: spaCy's JSON writer drops what is below 1e-10."""
-    return None if array is None else np.asarray(array).astype(str).tolist()
+class LogitAdjustment(AllTokenLabels):
+    """Cross-entropy of the logits plus ``tau`` times the log prior, see `TokenLoss`.
+
+    With ``tau`` 1 the argmax of the logits minimizes the mean error over the labels instead of that
+    over the tokens; 0 is plain cross-entropy. Class weights by frequency would correct twice.
+    """
+
+    def __init__(self, *, tau: float = 1.0, reduction: Reduction = "weights") -> None:
+        super().__init__(reduction=reduction)
+        self.tau = at_least_0("tau", tau)
 
 
-def check_labels(logits: Array, labels: Array) -> None:
-    """Raise ValueError where labels (n_tokens,) do not fit logits (n_tokens, n_labels)."""
+def array_module(array: XpArray) -> ModuleType:
+    """Return the module of the array, numpy or cupy."""
+    module: ModuleType = util.get_array_module(array)  # type: ignore[no-untyped-call]
+    return module
+
+
+def check_labels(logits: XpArray, labels: XpArray) -> None:
+    """Raise ValueError if labels (n_tokens,) do not fit logits (n_tokens, n_labels)."""
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
         raise ValueError(f"logits {logits.shape} and labels {labels.shape} do not fit")
     last = logits.shape[1] - 1
@@ -186,14 +275,20 @@ def check_labels(logits: Array, labels: Array) -> None:
         raise ValueError(f"labels must lie between {MISSING} and {last}")
 
 
-def divisor(reduction: Reduction, weights: Array, tokens: Array) -> Array:
-    """What a sum over tokens is divided by; 1 where there is nothing to divide."""
+def divisor(reduction: Reduction, weights: XpArray, tokens: XpArray) -> XpArray:
+    """Return what a sum over tokens is divided by, 1 where that would be 0.
+
+    Args:
+        reduction: Which of them.
+        weights: Sum of the class weights of the tokens.
+        tokens: Number of the tokens.
+    """
     chosen = {"weights": weights, "mean": tokens, "sum": 1}[reduction]
     return chosen + (chosen == 0)
 
 
-def softmax(logits: Array) -> Array:
-    """Rows (n_tokens, n_labels) that sum to 1."""
+def softmax(logits: XpArray) -> XpArray:
+    """Return the softmax of each row (n_tokens, n_labels)."""
     xp = array_module(logits)
     result = logits - logits.max(axis=1, keepdims=True)
     xp.exp(result, out=result)
@@ -201,11 +296,15 @@ def softmax(logits: Array) -> Array:
     return result
 
 
-def cross_entropy(logits: Array, *parts: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Gradient and loss ``sum_n scale[n] * -log softmax(x_n)[target[n]]``, summed over the parts.
+def cross_entropy(logits: XpArray, targets: XpArray, scale: XpArray) -> tuple[XpArray, XpArray]:
+    """Return the gradient and the loss ``sum_n scale[n] * -log softmax(x_n)[target[n]]``.
 
-    parts: targets and scales, (n_tokens,) each. They share one softmax, and no other array of the
-    size of the logits is made than the gradient.
+    No other array of the size of the logits is made than the gradient.
+
+    Args:
+        logits: ``x``, (n_tokens, n_labels)
+        targets: (n_tokens,) columns.
+        scale: (n_tokens,)
     """
     xp = array_module(logits)
     rows = xp.arange(len(logits))
@@ -213,33 +312,7 @@ def cross_entropy(logits: Array, *parts: tuple[Array, Array]) -> tuple[Array, Ar
     gradient = logits - top[:, None]
     xp.exp(gradient, out=gradient)
     total = gradient.sum(axis=1)
-    log_total = xp.log(total)
-    gradient *= (sum(scale for _, scale in parts) / total)[:, None]
-    loss = 0.0
-    for targets, scale in parts:
-        loss = loss + (scale * (log_total - (logits[rows, targets] - top))).sum()
-        gradient[rows, targets] -= scale
+    loss = (scale * (xp.log(total) - (logits[rows, targets] - top))).sum()
+    gradient *= (scale / total)[:, None]
+    gradient[rows, targets] -= scale
     return gradient, loss
-
-
-class AllTokenLabels(SoftmaxLoss):
-    """Weighted cross-entropy over all columns at once, the usual way to train token labels (ATL).
-
-    `probabilities` leaves the class weights in: the optimum is ``p(c) ~ w_c q(c)`` for true
-    probabilities ``q``.
-    """
-
-    def _compute(self, logits: Array, labels: Array, weights: Array) -> tuple[Array, Array]:
-        return cross_entropy(logits, (labels, self._scale(labels, weights)))
-
-
-class LogitAdjustment(AllTokenLabels):
-    """Cross-entropy of ``x + tau log prior``, as `TokenLoss` says.
-
-    For tau 1 the argmax of ``x`` has the least mean error over the labels rather than over the
-    tokens. 0 is the cross-entropy. Class weights of frequency beside it correct twice.
-    """
-
-    def __init__(self, *, tau: float = 1.0, reduction: Reduction = "weights") -> None:
-        super().__init__(reduction=reduction)
-        self.tau = at_least_0("tau", tau)

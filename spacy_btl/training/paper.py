@@ -1,33 +1,164 @@
-"""The copies of Binary Token Labels as batches of their own: the method to the letter.
+"""Binary Token Labels to the letter of their paper (arXiv 2409.03238), and what it leaves open.
 
-`BinaryTokenLabels` sums the copies of a batch into one optimizer step. Here each
-copy is a batch, and so a step of its own under a plain ``spacy train``: with K entity classes in a
-batch, K forward passes and K updates. The losses that learn from such a copy what the summed loss
-takes from it are `AllTokenLabels` (all columns compete: ``softmax = "all"``) and
-`BinaryTokenLabels` with ``softmax = "pair"`` and ``absent_classes = "skip"``, which finds one class
-present and so makes exactly one copy.
+The paper copies each batch once for each class, and does not say which columns compete in a copy,
+what becomes of tokens of other classes, or whether a class without a token gets a copy.
+`PaperBinaryTokenLabels` offers each reading; it computes one copy after another, on the logits of
+one forward pass. With the batcher ``spacy-btl.OneClassBatches.v1`` each copy is a batch, and so a
+forward pass and an optimizer step of its own, as the paper says. `training.binary_token_labels` is
+the reading that serves best, in closed form.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 from spacy.tokens import Span
 from spacy.training import Example
 from spacy.training.batchers import configure_minibatch_by_words
+from thinc.api import to_numpy
 
-from ..labels.bio import OUTSIDE
-from .losses import Array, array_module, softmax
+from ..labels.bio import OUTSIDE, column_types
+from ..util.arrays import Float64s1d, Float64s2d, Ints1d, XpArray
+from ..util.checks import one_of
+from .binary_token_labels import pair_probabilities
+from .losses import Reduction, TokenLoss, array_module, cross_entropy, divisor, softmax
 
-# --- from losses_prior
+Batcher: TypeAlias = Callable[[Iterable[Example]], Iterable[list[Example]]]
+Classes = Literal["present", "all"]
+OtherClasses = Literal["outside", "mask"]
 
 
-def without_prior(logits: Array, seen: Array) -> Array:
-    """The probabilities ``q`` (n_tokens, n_labels).
+class PaperBinaryTokenLabels(TokenLoss):
+    """The sum of one weighted cross-entropy for each copy of the batch.
 
-    seen: (3, n_labels) for the tokens trained on of each label their number, the sum of what they
-    counted for in the copy of their own type, and the sum of what they counted for as ``O``.
+    Attributes:
+        other_classes: In the copy of a class, tokens of other classes count as ``O`` ("outside") or
+            are left out ("mask").
+        softmax: In a copy, all columns compete ("all"), or only its own and ``O`` ("pair").
+        absent_classes: Classes without a token in the batch get no copy ("skip"), or one of nothing
+            but ``O`` ("keep").
+        reduction: What each copy is divided by: the sum of the class weights of its tokens
+            ("weights"), their number ("mean"), or nothing ("sum").
+        copies_from: The copies are made by this loss from every batch ("loss"), or every batch is
+            one copy already ("batcher"). Only the reading of "all" differs.
+        seen: (3, n_labels) of the tokens of each label trained on so far: their number, the sum of
+            their weights in the copies of their own class, and the sum of their weights as ``O``.
+            None before the first batch; for "all" only.
+        label_counts: (n_labels,) tokens of each label in the training data, set by `prepare`.
+    """
+
+    counts_copies = True
+    kept: ClassVar[Mapping[str, str]] = {
+        **TokenLoss.kept,
+        "seen": "float64",
+        "label_counts": "float64",
+    }
+
+    def __init__(
+        self,
+        *,
+        other_classes: OtherClasses = "outside",
+        softmax: Literal["all", "pair"] = "all",
+        absent_classes: Literal["skip", "keep"] = "skip",
+        reduction: Reduction = "weights",
+        copies_from: Literal["loss", "batcher"] = "loss",
+    ) -> None:
+        self.other_classes = one_of("other_classes", other_classes, ("outside", "mask"))
+        self.softmax = one_of("softmax", softmax, ("all", "pair"))
+        self.absent_classes = one_of("absent_classes", absent_classes, ("skip", "keep"))
+        self.reduction: Reduction = one_of("reduction", reduction, ("weights", "mean", "sum"))
+        self.copies_from = one_of("copies_from", copies_from, ("loss", "batcher"))
+        self.seen: Float64s2d | None = None
+        self.label_counts: Float64s1d | None = None
+
+    def probabilities(self, logits: XpArray, lengths: Sequence[int] | None = None) -> XpArray:
+        """Return the label probabilities (n_tokens, n_labels), without the prior of the copies.
+
+        For true probabilities ``q`` and class weights ``w`` the loss is least where
+
+        - "all": ``p(c) / p(O) = a_c q(c) / sum_y b_y q(y)``, with ``a_y`` and ``b_y`` the mean
+          weight of a token of label ``y`` in the copy of its own class and as ``O``: all copies but
+          one call a token of an entity ``O``. Both are known from training (`seen`), and the
+          equation is solved for ``q``, which takes class weights and divisors out as well.
+        - "pair" and "outside": ``p(c) / p(O) = w_c q(c) / (w_O (1 - q(class of c)))`` in the
+          softmax of each class, read as by `BinaryTokenLabels`.
+        - "pair" and "mask": ``p(c) / p(O) = w_c q(c) / (w_O q(O))``, the softmax of all columns.
+
+        With "pair" and "skip" the odds of a class come out about ``1 / s`` times too high, where
+        ``s`` is the share of all tokens that are in batches with this class.
+
+        Args:
+            logits: Logits (n_tokens, n_labels).
+            lengths: Not needed.
+        """
+        if self.softmax == "pair" and self.other_classes == "outside":
+            return pair_probabilities(logits)
+        if self.softmax == "pair" or self.seen is None:
+            return softmax(logits)
+        seen = self.seen
+        if self.copies_from == "batcher" and self.label_counts is not None:
+            seen = seen_over_copies(seen, self.label_counts, self.other_classes == "mask")
+        return without_prior(logits, seen)
+
+    def prepare(self, counts: Ints1d, names: Sequence[str]) -> None:
+        """Take weights and counts from the training data, and forget what was `seen` before."""
+        super().prepare(counts, names)
+        self.seen = None
+        self.label_counts = np.asarray(counts, dtype="float64")
+
+    def _compute(
+        self, logits: XpArray, labels: XpArray, weights: XpArray
+    ) -> tuple[XpArray, XpArray]:
+        xp, n_labels = array_module(logits), logits.shape[1]
+        gradient, loss = xp.zeros_like(logits), 0.0
+        seen = xp.zeros((3, n_labels))
+        seen[0] = xp.bincount(labels, minlength=n_labels)
+        types = xp.asarray(column_types(n_labels))
+        for kind in range(n_labels // 2):
+            is_own = types[labels] == kind
+            if self.absent_classes == "skip" and not is_own.any():
+                continue
+            takes_part = is_own | (labels == OUTSIDE) | (self.other_classes == "outside")
+            rows = xp.flatnonzero(takes_part)
+            targets = xp.where(is_own, labels, OUTSIDE)[rows]
+            scale = self._scale(targets, weights)
+            columns = xp.arange(n_labels)
+            if self.softmax == "pair":
+                columns = xp.asarray([OUTSIDE, 1 + 2 * kind, 2 + 2 * kind])
+            places = xp.searchsorted(columns, targets)
+            at = (rows[:, None], columns)
+            of_copy, part = cross_entropy(logits[at], places, scale)
+            gradient[at] += of_copy
+            loss = loss + part
+            for i, mask in ((1, is_own[rows]), (2, ~is_own[rows])):
+                seen[i] += xp.bincount(labels[rows], scale * mask, minlength=n_labels)
+        if self.softmax == "all":
+            batch = to_numpy(seen)  # type: ignore[no-untyped-call]
+            self.seen = batch if self.seen is None else self.seen + batch
+        return gradient, loss
+
+    def _scale(self, targets: XpArray, weights: XpArray) -> XpArray:
+        """Return the weight of each token in one copy (n_tokens,), divided by the divisor.
+
+        Args:
+            targets: (n_tokens,) labels in this copy.
+            weights: (n_labels,) class weights, which "copy" replaces by those of this copy.
+        """
+        weighting = self._counted_anew()
+        if weighting is not None and weighting.counted_on == "copy":
+            counts = array_module(targets).bincount(targets, minlength=len(weights))
+            weights = weighting.from_counts(counts).astype(weights.dtype)
+        scale = weights[targets]
+        return scale / divisor(self.reduction, scale.sum(), len(targets))
+
+
+def without_prior(logits: XpArray, seen: Float64s2d) -> XpArray:
+    """Return the probabilities ``q`` (n_tokens, n_labels), see `PaperBinaryTokenLabels`.
+
+    Args:
+        logits: (n_tokens, n_labels)
+        seen: (3, n_labels) as `PaperBinaryTokenLabels` keeps it.
     """
     xp = array_module(logits)
     result = softmax(logits)
@@ -39,41 +170,36 @@ def without_prior(logits: Array, seen: Array) -> Array:
     b = np.where(tokens > 0, as_outside / n, as_outside.sum() / tokens.sum())
     least = 1e-6 * max(a.max(), b.max())  # a label may weigh nothing
     log_a = xp.asarray(np.log(np.maximum(a, least) / max(b[0], least)), dtype=logits.dtype)
-    b_of_type = xp.asarray(b[1:] / max(b[0], least), dtype=logits.dtype)
+    b_of_entities = xp.asarray(b[1:] / max(b[0], least), dtype=logits.dtype)
     # With Z = sum_y b_y q(y) / b_O: q(c) = Z r_c, and q(O) = Z (1 - sum_c b_c / b_O r_c).
     log_r = logits[:, 1:] - logits[:, :1] - log_a[1:]
     result[:, 1:] = xp.exp(xp.clip(log_r, -60.0, 60.0))
-    result[:, 0] = xp.maximum(1.0 - result[:, 1:] @ b_of_type, 0.0)
+    result[:, 0] = xp.maximum(1.0 - result[:, 1:] @ b_of_entities, 0.0)
     result /= result.sum(axis=1, keepdims=True)
     return result
 
 
-def seen_over_copies(seen: Array, label_counts: Array, mask_others: bool) -> Array:
-    """What was ``seen`` if every batch was one copy, put together to what all copies showed.
+def seen_over_copies(seen: Float64s2d, label_counts: Float64s1d, mask_others: bool) -> Float64s2d:
+    """Return what was seen in all copies together (3, n_labels), if every batch was one copy.
 
-    A token that a copy calls ``O`` may be of any type. Each token of the data is shown about as
+    A token that a copy calls ``O`` may be of any class. Each token of the data is shown about as
     often as any other, so a label with ``n`` of ``N`` tokens was shown ``n / N`` of all times, and
     as ``O`` whenever it was not shown as itself.
 
-    seen: as in `without_prior`. label_counts: (n_labels,) tokens of each label in the data.
-    mask_others: a copy shows no token of another type at all.
+    Args:
+        seen: (3, n_labels) as `PaperBinaryTokenLabels` keeps it.
+        label_counts: (n_labels,) tokens of each label in the data.
+        mask_others: Whether a copy leaves the tokens of other classes out.
     """
     tokens, own, as_outside = seen
     shown = label_counts / max(label_counts.sum(), 1.0) * tokens.sum()
-    told_outside = np.maximum(shown - tokens, 0.0)
+    shown_as_outside = np.maximum(shown - tokens, 0.0)
     if mask_others:
-        told_outside[:] = 0.0
+        shown_as_outside[:] = 0.0
         shown[OUTSIDE] = tokens[OUTSIDE]
-    told_outside[OUTSIDE] = shown[OUTSIDE]
+    shown_as_outside[OUTSIDE] = shown[OUTSIDE]
     per_token = as_outside[OUTSIDE] / max(tokens[OUTSIDE], 1.0)
-    return np.stack((label_counts, own, told_outside * per_token))
-
-
-# --- from batcher
-
-Batcher = Callable[[Iterable[Example]], Iterable[list[Example]]]
-Classes = Literal["present", "all"]
-OtherClasses = Literal["outside", "mask"]
+    return np.stack((label_counts, own, shown_as_outside * per_token))
 
 
 def make_one_class_batches(
@@ -83,30 +209,29 @@ def make_one_class_batches(
     other_classes: OtherClasses = "outside",
     labels: list[str] | None = None,
 ) -> Batcher:
-    """The registered form ``spacy-btl.OneClassBatches.v1``, for ``[training.batcher]``.
-
-    batcher: makes the batches that are copied, any of spaCy's; None for batches of about 500
-        words.
-    classes: a copy for each class in the batch ("present"; a batch without an entity gives none),
-        or for each of all classes ("all"; a copy of a class that the batch has not is all ``O``,
-        from which `AllTokenLabels` learns and `BinaryTokenLabels` with "skip" does not).
-    other_classes: in a copy, tokens of other classes are ``O`` ("outside") or without a label
-        ("mask"; spaCy takes white space without a label for ``O`` even so).
-    labels: all classes, in the order of their copies; None for those of the data, sorted.
+    """Return a batcher whose batches are copies with one class each, for ``[training.batcher]``.
 
     Sizes are those of the batches before they are copied.
+
+    Args:
+        batcher: Makes the batches that are copied; any of spaCy's. None for about 500 words each.
+        classes: A copy for each class in the batch ("present"; a batch without an entity gives
+            none), or for each class ("all"; in the copy of a class that the batch does not have,
+            everything is ``O``).
+        other_classes: In a copy, tokens of other classes are ``O`` ("outside"), or have no label
+            ("mask"; spaCy takes white space without a label for ``O`` even so).
+        labels: All classes, in the order of their copies; None for those of the data, sorted.
+
+    Raises:
+        ValueError: If a setting is unknown.
     """
-    if classes not in ("present", "all"):
-        raise ValueError(f'classes is "{classes}", but must be present or all')
-    if other_classes not in ("outside", "mask"):
-        raise ValueError(f'other_classes is "{other_classes}", but must be outside or mask')
     if batcher is None:
         batcher = configure_minibatch_by_words(size=500, tolerance=0.5, discard_oversize=False)
     return partial(
         one_class_batches,
         batcher=batcher,
-        classes=classes,
-        other_classes=other_classes,
+        classes=one_of("classes", classes, ("present", "all")),
+        other_classes=one_of("other_classes", other_classes, ("outside", "mask")),
         labels=labels,
     )
 
@@ -119,17 +244,26 @@ def one_class_batches(
     other_classes: OtherClasses,
     labels: Sequence[str] | None,
 ) -> Iterator[list[Example]]:
-    """Each batch once for each class, its copies one after another in the order of the labels.
+    """Yield the copies of each batch, one for each class, in the order of the labels.
 
-    The examples themselves stay as they are; a copy shares no document with them or with another
-    copy. Raises ValueError for an entity whose label is none of ``labels``, where "all" meets a
-    stream without ``labels``, and where no example has an entity (training would never end).
+    The examples are not changed, and no two copies share a document.
+
+    Args:
+        examples: The training data.
+        batcher: As for `make_one_class_batches`, like all that follows.
+        classes: "present" or "all".
+        other_classes: "outside" or "mask".
+        labels: All classes.
+
+    Raises:
+        ValueError: If an entity has another label than ``labels``, if "all" meets a stream without
+            ``labels``, or if no example has an entity (training would never end).
     """
     if classes == "all" and labels is None:
         if not isinstance(examples, Sequence):
             raise ValueError(
-                'classes = "all" needs to know the labels, and a stream (max_epochs = -1) does not '
-                "tell them beforehand: set the labels of the batcher"
+                'classes = "all" needs all labels, which a stream (max_epochs = -1) does not have '
+                "at its start: set the labels of the batcher"
             )
         labels = sorted({label for eg in examples for label in _labels(eg.get_aligned_ner())})
     is_empty, is_copied = True, False
@@ -154,16 +288,20 @@ def one_class_batches(
 
 
 def _labels(tags: Iterable[str | None]) -> set[str]:
-    """Entity classes in aligned tags such as ``U-Dosage``."""
+    """Return the entity classes in aligned tags such as ``U-Dosage``."""
     return {tag[2:] for tag in tags if tag not in (None, "O", "-")}
 
 
 def _one_class(
     example: Example, tags: Sequence[str | None], label: str, other_classes: OtherClasses
 ) -> Example:
-    """A copy of the example whose gold holds the entities of one class only.
+    """Return a copy of the example whose gold has the entities of one class only.
 
-    tags: the aligned gold labels on the tokens of the prediction.
+    Args:
+        example: The example to copy.
+        tags: The aligned gold labels on the tokens of the prediction.
+        label: The class.
+        other_classes: As for `make_one_class_batches`.
     """
     reference = example.reference.copy()
     tokens = example.alignment.y2x
@@ -171,7 +309,7 @@ def _one_class(
     missing: list[Span] = []
     for ent in reference.ents:
         if ent.label_ != label:
-            # What does not fit the tokens of the prediction has no label there, and keeps none.
+            # An entity that does not fit the tokens of the prediction has no label there.
             fits = all(tags[i] is not None for i in tokens[ent.start : ent.end])
             (outside if fits and other_classes == "outside" else missing).append(ent)
     reference.set_ents([], outside=outside, missing=missing, default="unmodified")

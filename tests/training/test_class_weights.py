@@ -137,7 +137,6 @@ def test_is_fixed(scheme, counted_on, is_fixed):
         (None, {"O": 1, "B-Age": 1, "I-Age": 1}),
         (ClassWeights(), {"O": 0.2, "B-Age": 0.9, "I-Age": 0.9}),
         (ClassWeights(counted_on="batch"), None),
-        (ClassWeights(counted_on="copy"), None),
     ],
 )
 def test_label_weights(weighting, weights):
@@ -201,13 +200,18 @@ def test_component_takes_a_table():
         initialized(weights_config(scheme="table", table={"Dosage": 1.0}))
 
 
-@pytest.mark.parametrize("counted_on", ["batch", "copy"])
-@pytest.mark.parametrize("softmax", ["pair", "all"])
-def test_component_with_weights_of_each_batch(counted_on, softmax):
-    loss = {"@losses": "spacy-btl.BinaryTokenLabels.v1", "softmax": softmax}
-    nlp, pipe, optimizer, examples = initialized(
-        {"loss": loss, **weights_config(counted_on=counted_on)}
-    )
+@pytest.mark.parametrize(
+    ("loss", "counted_on"),
+    [
+        ("spacy-btl.BinaryTokenLabels.v1", "batch"),
+        ("spacy-btl.AllTokenLabels.v1", "batch"),
+        ("spacy-btl.PaperBinaryTokenLabels.v1", "batch"),
+        ("spacy-btl.PaperBinaryTokenLabels.v1", "copy"),
+    ],
+)
+def test_component_with_weights_of_each_batch(loss, counted_on):
+    config = {"loss": {"@losses": loss}, **weights_config(counted_on=counted_on)}
+    nlp, pipe, optimizer, examples = initialized(config)
     assert pipe.loss.class_weights is None
     assert label_weights(pipe) is None
     before, after = {}, {}
@@ -216,3 +220,8 @@ def test_component_with_weights_of_each_batch(counted_on, softmax):
         after = {}
         nlp.update(examples, losses=after, sgd=optimizer)
     assert after["btl_knn_ner"] < before["btl_knn_ner"]
+
+
+def test_component_refuses_weights_of_copies_that_are_not_made():
+    with pytest.raises(ValueError, match="BinaryTokenLabels makes no copies"):
+        initialized(weights_config(counted_on="copy"))

@@ -1,11 +1,13 @@
 """The CRF, against the enumeration of all label sequences and against finite differences."""
 
 import itertools
+import json
 from typing import Any
 
 import numpy as np
 import pytest
 import spacy
+import torch
 from spacy.language import Language
 from spacy.util import fix_random_seed
 from thinc.api import SGD, Adam
@@ -29,7 +31,8 @@ def enumerate_paths(
     loss: CrfLoss, logits: np.ndarray, gold: list[int] | None = None
 ) -> list[tuple[tuple[int, ...], float]]:
     """All well-formed sequences that agree with the gold labels, each with exp of its score."""
-    transitions, start = loss.parameters["transitions"], loss.parameters["start"]
+    transitions, start = loss.transitions, loss.start
+    assert transitions is not None and start is not None
     paths = []
     for path in itertools.product(range(logits.shape[1]), repeat=len(logits)):
         if not is_well_formed(path):
@@ -44,10 +47,8 @@ def enumerate_paths(
 
 def make_loss(seed: int = 0, **settings: Any) -> CrfLoss:
     rng, loss = np.random.default_rng(seed), CrfLoss(**settings)
-    loss.parameters = {
-        "transitions": rng.normal(size=(COLUMNS, COLUMNS)).astype(np.float32),
-        "start": rng.normal(size=COLUMNS).astype(np.float32),
-    }
+    loss.transitions = rng.normal(size=(COLUMNS, COLUMNS)).astype(np.float32)
+    loss.start = rng.normal(size=COLUMNS).astype(np.float32)
     return loss
 
 
@@ -114,9 +115,9 @@ def test_documents_stand_alone() -> None:
 @pytest.mark.parametrize("reduction", ["weights", "mean", "sum"])
 def test_gradient_against_finite_differences(what: str, reduction: Any) -> None:
     loss, logits = make_loss(reduction=reduction), make_logits(sum(LENGTHS)).astype(np.float64)
-    changed = logits if what == "logits" else loss.parameters[what].astype(np.float64)
+    changed = logits if what == "logits" else getattr(loss, what).astype(np.float64)
     if what != "logits":
-        loss.parameters[what] = changed
+        setattr(loss, what, changed)
     expected = np.zeros_like(changed)
     for at in np.ndindex(changed.shape):
         kept, sides = changed[at], []
@@ -198,26 +199,92 @@ def test_other_refusals() -> None:
         make_loss().probabilities(np.zeros((2, 3)))
 
 
-def test_parameters_follow_the_optimizer_and_gather_over_batches() -> None:
-    """One step of plain gradient descent after two calls takes both gradients."""
-    loss, logits = make_loss(reduction="sum", rate_factor=3.0), make_logits(2)
-    before = {name: array.copy() for name, array in loss.parameters.items()}
-    expected = {name: np.zeros_like(array) for name, array in before.items()}
-    for gold in ([1, 2], [0, 3]):
+PARAMETERS = ("transitions", "start")
+
+
+def summed_gradients(logits: np.ndarray, golds: tuple[list[int], ...]) -> dict[str, np.ndarray]:
+    """The gradients of the parameters, of each gold sequence on its own."""
+    found: dict[str, Any] = dict.fromkeys(PARAMETERS, 0.0)
+    for gold in golds:
         single = make_loss(reduction="sum")
         single(logits, np.array(gold))
+        for name in PARAMETERS:
+            found[name] = found[name] + single._gradients[name]
+    return found
+
+
+def descend(key: tuple[int, str], weights: Any, gradient: Any) -> tuple[Any, Any]:
+    """Plain gradient descent, as a function that knows no factor of its rate."""
+    return weights - 0.1 * gradient, gradient * 0
+
+
+def descend_in_place(key: tuple[int, str], weights: Any, gradient: Any) -> tuple[Any, Any]:
+    """As thinc's optimizer does."""
+    weights -= 0.1 * gradient
+    return weights, gradient
+
+
+@pytest.mark.parametrize("sgd", [SGD(0.1), descend, descend_in_place])
+def test_parameters_follow_any_optimizer_and_gather_over_batches(sgd: Any) -> None:
+    """One step of plain gradient descent after two calls takes both gradients."""
+    loss, logits = make_loss(reduction="sum", rate_factor=3.0), make_logits(2)
+    before = {name: getattr(loss, name).copy() for name in PARAMETERS}
+    golds = ([1, 2], [0, 3])
+    for gold in golds:
         loss(logits, np.array(gold))
-        for name in expected:
-            expected[name] += single._gradients[name]
-    loss.finish_update(SGD(0.1))
-    for name, array in loss.parameters.items():
-        np.testing.assert_allclose(array, before[name] - 0.3 * expected[name], atol=1e-6)
-    adam = Adam(0.1)
-    loss(logits, np.array([0, 0]))
+    loss.finish_update(sgd)
+    for name, gradient in summed_gradients(logits, golds).items():
+        np.testing.assert_allclose(getattr(loss, name), before[name] - 0.3 * gradient, atol=1e-6)
+
+
+def test_nothing_new_to_learn_from_is_no_step_not_even_by_momentum() -> None:
+    loss, adam = make_loss(), Adam(0.1)
+    loss(make_logits(2), np.array([0, 0]))
     loss.finish_update(adam)
-    after = loss.parameters["start"].copy()
-    loss.finish_update(adam)  # nothing new to learn from: no step, not even by momentum
-    np.testing.assert_array_equal(loss.parameters["start"], after)
+    after = [getattr(loss, name).copy() for name in PARAMETERS]
+    loss.finish_update(adam)
+    for name, array in zip(PARAMETERS, after, strict=True):
+        np.testing.assert_array_equal(getattr(loss, name), array)
+
+
+def test_a_function_that_only_keeps_gradients_changes_nothing_yet() -> None:
+    """As ``nlp.rehearse`` passes; the optimizer then works on the arrays that were handed over."""
+    loss, kept = make_loss(reduction="sum"), {}
+
+    def keep(key: Any, weights: Any, gradient: Any) -> tuple[Any, Any]:
+        kept[key[1]] = weights, gradient
+        return weights, gradient
+
+    loss(make_logits(2), np.array([1, 2]))
+    expected = summed_gradients(make_logits(2), ([1, 2],))
+    loss.finish_update(keep)
+    for name in PARAMETERS:
+        np.testing.assert_array_equal(getattr(loss, name), getattr(make_loss(), name))
+        np.testing.assert_array_equal(kept[name][1], expected[name])
+        assert kept[name][0] is getattr(loss, name)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_gradients_are_made_whatever_mode_the_program_is_in(mode: Any) -> None:
+    loss, logits, gold = make_loss(), make_logits(4), np.array([1, 2, 0, 3])
+    (d_expected, expected), read = loss(logits, gold), loss.probabilities(logits)
+    with mode():
+        gradient, value = loss(logits, gold)
+        np.testing.assert_array_equal(loss.probabilities(logits), read)
+    np.testing.assert_array_equal(gradient, d_expected)
+    assert value == expected
+
+
+def test_parameters_come_back_to_the_last_bit() -> None:
+    loss, logits = make_loss(), make_logits(3)
+    copy = CrfLoss()
+    copy.set_state(json.loads(json.dumps(loss.get_state())))
+    for name in PARAMETERS:
+        np.testing.assert_array_equal(getattr(copy, name), getattr(loss, name))
+        assert getattr(copy, name).dtype == np.float32
+    np.testing.assert_array_equal(copy.probabilities(logits), loss.probabilities(logits))
+    copy.set_state(CrfLoss().get_state())
+    assert copy.transitions is None
 
 
 def test_other_data_begin_anew() -> None:
@@ -244,11 +311,11 @@ def test_component_learns_transitions_and_round_trips() -> None:
     texts = [text for text, _ in SENTENCES]
     assert [entities(nlp(text)) for text in texts] == expected
     pipe: Any = nlp.get_pipe("btl_knn_ner")
-    assert pipe.loss.parameters["transitions"].any()
+    assert pipe.loss.transitions.any()
     other = make_pipeline().from_bytes(nlp.to_bytes())
     copy: Any = other.get_pipe("btl_knn_ner")
-    for name, array in pipe.loss.parameters.items():
-        np.testing.assert_array_equal(array, copy.loss.parameters[name])
+    for name in PARAMETERS:
+        np.testing.assert_array_equal(getattr(pipe.loss, name), getattr(copy.loss, name))
     docs = [nlp.make_doc(text) for text in (*texts, "", " ")]
     for ours, theirs in zip(pipe.predict(docs), copy.predict(docs), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -261,7 +328,7 @@ def test_component_reads_each_document_alone() -> None:
     pipe: Any = nlp.get_pipe("btl_knn_ner")
     pipe.loss.reduction = "sum"
     rng = np.random.default_rng(0)
-    pipe.loss.parameters = {"transitions": rng.normal(size=(7, 7)), "start": rng.normal(size=7)}
+    pipe.loss.transitions, pipe.loss.start = rng.normal(size=(7, 7)), rng.normal(size=7)
     examples = make_examples(nlp)
     docs = [example.predicted for example in examples]
     logits = pipe.model.predict(docs)
@@ -272,6 +339,30 @@ def test_component_reads_each_document_alone() -> None:
         np.testing.assert_allclose(pipe.predict(docs)[i], pipe.predict([docs[i]])[0], atol=1e-6)
         total -= loss
     assert total == pytest.approx(0, abs=1e-5)
+
+
+def test_component_is_rehearsed_without_a_step_of_its_transitions() -> None:
+    """Gradients that were gathered before belong to the next update, and none is counted."""
+    fix_random_seed(0)
+    nlp = make_pipeline()
+    examples = make_examples(nlp)
+    optimizer = nlp.initialize(lambda: examples)
+    nlp.update(examples, sgd=optimizer)
+    pipe: Any = nlp.get_pipe("btl_knn_ner")
+    resumed = nlp.resume_training()
+    nlp.update(examples, sgd=False)  # type: ignore[arg-type]
+    before = [getattr(pipe.loss, name).copy() for name in PARAMETERS]
+    gathered = pipe.loss._gradients["transitions"].copy()
+    updates = pipe.state.updates
+    assert gathered.any()
+    nlp.rehearse(examples, sgd=resumed)
+    for name, array in zip(PARAMETERS, before, strict=True):
+        np.testing.assert_array_equal(getattr(pipe.loss, name), array)
+    np.testing.assert_array_equal(pipe.loss._gradients["transitions"], gathered)
+    assert pipe.state.updates == updates
+    pipe.finish_update(resumed)
+    assert (pipe.loss.transitions != before[0]).any()
+    assert pipe.state.updates == updates + 1
 
 
 def test_component_refuses_class_weights() -> None:

@@ -24,8 +24,7 @@ Make = Callable[[float], TokenLoss]
 
 MADE: dict[str, tuple[Make, np.ndarray]] = {
     "cross-entropy": (lambda tau: LogitAdjustment(tau=tau), LABELS),
-    "BTL outside": (lambda tau: BinaryTokenLabels(tau=tau), LABELS),
-    "BTL mask": (lambda tau: BinaryTokenLabels(tau=tau, other_classes="mask"), LABELS),
+    "BTL": (lambda tau: BinaryTokenLabels(tau=tau), LABELS),
     "BTL layers": (lambda tau: BinaryTokenLabels(tau=tau), LAYERS),
     "CRF": (lambda tau: CrfLoss(tau=tau), LABELS),
 }
@@ -72,16 +71,16 @@ def test_at_the_optimum_the_prior_is_taken_out(name: str, tau: float) -> None:
     labels = np.repeat(np.arange(5), np.round(10 * q).astype(int))
     loss = prepared(make(tau))
     if isinstance(loss, CrfLoss):  # each token a document, so that its transitions play no part
-        loss.parameters = {"transitions": np.zeros((5, 5)), "start": np.zeros(5)}
+        loss.transitions, loss.start = np.zeros((5, 5)), np.zeros(5)
 
     def of_row(x: np.ndarray) -> tuple[float, np.ndarray]:
-        lengths = {"lengths": [1] * len(labels)} if isinstance(loss, CrfLoss) else {}
-        gradient, value = loss(np.repeat(x[None], len(labels), axis=0), labels, **lengths)
+        rows, lengths = np.repeat(x[None], len(labels), axis=0), [1] * len(labels)
+        gradient, value = loss(rows, labels, lengths=lengths)
         return value, gradient.sum(axis=0)
 
     found = minimize(of_row, np.zeros(5), jac=True, method="L-BFGS-B", bounds=[(-15, 15)] * 5)
     (p,) = loss.probabilities(found.x[None])
-    rest = 1 - q if name == "BTL outside" else np.full(5, q[0])  # what a type is told apart from
+    rest = 1 - q if name == "BTL" else np.full(5, q[0])  # what a type is told apart from
     odds = q / rest * np.exp(tau * (LOG_PRIOR[0] - LOG_PRIOR))
     for column in (1, 3):
         assert p[column] / p[0] == pytest.approx(odds[column], rel=1e-2)
@@ -133,8 +132,3 @@ def test_0_is_the_cross_entropy() -> None:
 def test_out_of_range(kind: Any, tau: float) -> None:
     with pytest.raises(ValueError, match=f"tau is {tau}, but must be 0 or more"):
         kind(tau=tau)
-
-
-def test_all_columns_have_another_prior() -> None:
-    with pytest.raises(ValueError, match='tau needs softmax = "pair"'):
-        BinaryTokenLabels(softmax="all", tau=0.5)

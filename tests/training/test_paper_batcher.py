@@ -132,8 +132,8 @@ def test_the_default_batch_is_about_500_words() -> None:
 @pytest.mark.parametrize(
     ("settings", "data", "match"),
     [
-        ({"classes": "some"}, ["A"], 'classes is "some", but must be present or all'),
-        ({"other_classes": "none"}, ["A"], 'other_classes is "none", but must be outside or mask'),
+        ({"classes": "some"}, ["A"], "classes is 'some', but must be one of present, all"),
+        ({"other_classes": "no"}, ["A"], "other_classes is 'no', but must be one of outside, mask"),
         ({"labels": ["A"]}, ["ABC"], "labels of the batcher are A, but the data have B, C too"),
         ({"classes": "all"}, iter(["A"]), "set the labels of the batcher"),
         ({}, ["OO", "?"], "no example has an entity"),
@@ -165,7 +165,7 @@ def test_pickles_and_resolves_from_a_config() -> None:
 
 # What the copies teach, beside the summed loss on the same weights.
 
-SUMMED = {"@losses": "spacy-btl.BinaryTokenLabels.v1", "absent_classes": "skip"}
+SUMMED = {"@losses": "spacy-btl.PaperBinaryTokenLabels.v1", "softmax": "pair"}
 LITERAL = {
     "pair": SUMMED,
     "all": {"@losses": "spacy-btl.AllTokenLabels.v1"},

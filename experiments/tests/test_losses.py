@@ -9,10 +9,10 @@ import srsly
 import torch
 from hypothesis import given, settings
 from scipy.optimize import minimize
+from spacy_btl.training.rivals import DiceLoss, FocalLoss, MajorityOrMinority
 
 from spacy_btl.labels.bio import MISSING
 from spacy_btl.training.losses import AllTokenLabels, LogitAdjustment
-from spacy_btl.training.rivals import DiceLoss, FocalLoss, MajorityOrMinority
 from tests.helpers.sentences import make_examples
 from tests.training.test_losses import HAND_MADE, REDUCTIONS, WEIGHTS, batches
 
