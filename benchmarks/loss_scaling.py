@@ -28,8 +28,8 @@ import numpy as np
 import torch
 from transformers import AutoModel, BertConfig, BertModel
 
-from spacy_btl.training.binary_token_labels import BinaryTokenLabels, TokenLoss
-from spacy_btl.training.losses import AllTokenLabels
+from spacy_btl.training.binary_token_labels import BinaryTokenLabels
+from spacy_btl.training.losses import AllTokenLabels, TokenLoss
 
 Loss = Callable[[np.ndarray, np.ndarray], Any]
 LENGTH = 128  # pieces in a row
@@ -39,8 +39,7 @@ SHARE_OF_ENTITIES = 0.3
 def fused_losses() -> dict[str, TokenLoss]:
     return {
         "ATL": AllTokenLabels(),
-        "BTL pair": BinaryTokenLabels(softmax="pair"),
-        "BTL all": BinaryTokenLabels(softmax="all"),
+        "BTL": BinaryTokenLabels(),
     }
 
 
@@ -102,7 +101,7 @@ class Step:
 
     def for_each_copy(self) -> None:
         """A step for each type, in which it stands alone beside O."""
-        loss = BinaryTokenLabels(softmax="pair")
+        loss = BinaryTokenLabels()
         for columns, targets in copies(self.labels):
             self(loss, columns[targets])
 

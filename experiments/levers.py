@@ -16,6 +16,8 @@ from spacy.training import Example
 from thinc.api import LayerNorm, Linear, Model, Relu, chain, expand_window, residual, with_array
 from thinc.types import Floats2d
 
+from experiments import losses, training_log  # noqa: F401 (register their names)
+
 Words = list[tuple[str, bool]]
 """Words, and whether a space follows."""
 

@@ -106,6 +106,10 @@ def pipeline_config(
         log=str(work / "log.jsonl"),
     )
     config["system"]["seed"] = seed
+    config["training"]["logger"] = {
+        "@loggers": "experiments.TrainingLog.v1",
+        "path": "${paths.log}",
+    }
     for name, value in settings.items():
         *sections, last = name.split(".")
         place = config

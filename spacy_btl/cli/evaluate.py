@@ -18,9 +18,6 @@ def evaluate_command(
     train: Annotated[
         Path | None, typer.Option(help="DocBin trained on: shows how frequent a type was there")
     ] = None,
-    log: Annotated[
-        Path | None, typer.Option(help="Log of the training, for its time and updates")
-    ] = None,
     compare: Annotated[
         Path | None, typer.Option(help="Other pipeline, to be compared on the same documents")
     ] = None,
@@ -41,7 +38,6 @@ def evaluate_command(
     PNG; and documents.jsonl with the counts of each document, from which all scores can be made
     again. They hold names of documents and counts, and no text, except with --documents.
     """
-    import srsly
     from spacy.cli._util import setup_gpu
 
     from ..evaluation.compare import compare_evaluations
@@ -52,12 +48,10 @@ def evaluate_command(
     setup_gpu(gpu_id, silent=False)
     comparison = None
     with errors_as_text():
-        last = list(srsly.read_jsonl(log))[-1:] if log else []
-        spent = {key: row.get(key) for row in last for key in ("updates", "epoch", "seconds")}
         output.mkdir(parents=True, exist_ok=True)  # before the work, should that fail
         nlp = load_pipeline(model)
         examples = read_examples(data, nlp)
-        metrics = evaluate(nlp, examples) | {"training": spent}
+        metrics = evaluate(nlp, examples)
         metrics["train_counts"] = label_counts(train, nlp) if train else {}
         shown = matched_documents(nlp, examples) if documents else None
         if compare is not None:

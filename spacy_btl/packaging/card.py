@@ -66,7 +66,6 @@ def card_facts(
         "intervals": metrics["intervals"],
         "dev": _choice(trials, pipeline["vote"]),
         "updates": metrics["updates"],
-        "training": metrics.get("training", {}),
         "machine": metrics["machine"],
         "versions": metrics["versions"],
         "size": dict(size),

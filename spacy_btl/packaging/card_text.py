@@ -169,9 +169,6 @@ def _decision_lines(facts: Mapping[str, Any]) -> list[str]:
         least = ", ".join(f"{label} {value:.3g}" for label, value in pipeline["thresholds"].items())
         lines.append(f"Entities of lower score are left out: {least}")
     lines += [f"Updates behind the weights of {k}: {v:,}" for k, v in facts["updates"].items()]
-    if run := facts["training"]:
-        minutes = f"{run['seconds'] / 60:.0f} minutes" if run.get("seconds") else NOT_STATED
-        lines.append(f"Whole training: {run['updates']:,} updates, {minutes}")
     lines.append(f"Seed of the training: {pipeline['seed']}")
     return lines
 

@@ -99,7 +99,8 @@ class CrfLoss(TokenLoss):
                     "no well-formed sequence agrees with the labels: an I- stands alone"
                 )
             loss = scale * (log_z - log_z_gold)
-            d_x, *steps = torch.autograd.grad(loss, [x, transitions, start])
+            leaves = [x, transitions, start]
+            d_x, *steps = torch.autograd.grad(loss, leaves, materialize_grads=True)
         for name, step in zip(("transitions", "start"), steps, strict=True):
             gradient = step.numpy().astype(np.float32)
             if getattr(self, name) is None:

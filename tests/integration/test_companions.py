@@ -214,14 +214,14 @@ class TestLoggers:
         assert rows[-1]["scores"]["ents_macro_f"] == 100.0
 
     def test_a_chain(self, model: Path, tmp_path: Path) -> None:
-        """spacy-loggers comes with spaCy: several loggers, one of them ours."""
+        """spacy-loggers comes with spaCy: several loggers at once."""
         path = tmp_path / "log.jsonl"
         lookup = {"@loggers": "spacy.LookupLogger.v1", "patterns": ["ents_macro_f"]}
-        ours = {"@loggers": "spacy-btl.TrainingLogger.v1", "path": str(path)}
-        chain = {"@loggers": "spacy.ChainLogger.v1", "logger1": lookup, "logger2": ours}
+        console = {"@loggers": "spacy.ConsoleLogger.v3", "output_file": str(path)}
+        chain = {"@loggers": "spacy.ChainLogger.v1", "logger1": lookup, "logger2": console}
         shown = self.train(model, chain)
         assert shown.count("other_scores.ents_macro_f -> ") == 2
-        assert [row["updates"] for row in srsly.read_jsonl(path)] == [1, 3]
+        assert [row["step"] for row in srsly.read_jsonl(path)] == [0, 2]
 
 
 @pytest.mark.parametrize("store_user_data", [False, True])

@@ -219,8 +219,8 @@ def made(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
     console.btl("add-examples", folder / "removed", data / "dev.spacy", folder / "added")
     console.btl("documents", fitted)
 
-    log = ("--log", folder / "training" / "log.jsonl", "--train", data / "train.spacy")
-    console.btl("evaluate", fitted, data / "test.spacy", "--output", folder / "metrics", *log)
+    options = ("--output", folder / "metrics", "--train", data / "train.spacy")
+    console.btl("evaluate", fitted, data / "test.spacy", *options)
     (data / "neutral.txt").write_text("She had chest pain, fever and 5 mg of it.", encoding="utf8")
     (folder / "explained").mkdir()
     page = ("--html", folder / "explained" / "page.html")

@@ -1,11 +1,11 @@
 """``tau``: any loss that takes it is that loss of logits to which the prior is added."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-import srsly
 from scipy.optimize import minimize
 
 from spacy_btl.labels.bio import MISSING
@@ -104,7 +104,7 @@ def test_the_prior_is_kept_with_the_model(made: tuple[Make, np.ndarray]) -> None
     make, gold = made
     loss = prepared(make(0.5))
     copy = make(0.5)
-    copy.set_state(srsly.json_loads(srsly.json_dumps(loss.get_state())))
+    copy.set_state(json.loads(json.dumps(loss.get_state())))
     for ours, theirs in zip(loss(make_logits(), gold), copy(make_logits(), gold), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     assert prepared(make(0.0)).get_state()["log_prior"] is None

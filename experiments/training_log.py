@@ -1,4 +1,7 @@
-"""A training logger that shows what spaCy's shows and keeps updates, times and scores in a file."""
+"""A training logger that shows spaCy's table and keeps updates, times and scores in a file.
+
+spaCy's own log has neither times nor the figures without a weight in ``score_weights``.
+"""
 
 import json
 import sys
@@ -7,36 +10,36 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+import spacy
 from spacy.language import Language
 from spacy.training.loggers import console_logger
 
 Log = Callable[[dict[str, Any] | None], None]
 
 
-def make_training_logger(
-    path: str | None = None, progress_bar: bool = False
+@spacy.registry.loggers("experiments.TrainingLog.v1")
+def make_training_log(
+    path: str,
 ) -> Callable[[Language, IO[str], IO[str]], tuple[Log, Callable[[], None]]]:
-    """The registered form ``spacy-btl.TrainingLogger.v1``.
+    """Return a logger for ``[training.logger]``.
 
-    path: file that gets one JSON line for each evaluation on dev: ``updates`` of the weights so
-        far, ``epoch``, ``seconds`` since the start, ``loss`` by component, ``score`` (what chooses
-        the checkpoint) and all single figures of the scorer; None for no file. Written anew.
-    progress_bar: show the steps until the next evaluation.
+    Args:
+        path: File that gets one JSON line for each evaluation on dev: ``updates`` of the weights so
+            far, ``epoch``, ``seconds`` since the start, ``loss`` by component, ``score`` (by which
+            the checkpoint is chosen) and all single figures of the scorer. Written anew.
     """
-    setup_console = console_logger(progress_bar=progress_bar)
+    setup_console = console_logger()
 
     def setup(
         nlp: Language, stdout: IO[str] = sys.stdout, stderr: IO[str] = sys.stderr
     ) -> tuple[Log, Callable[[], None]]:
         log_console, finalize_console = setup_console(nlp, stdout, stderr)
         start = time.monotonic()
-        if path is not None:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            Path(path).write_text("", encoding="utf8")
+        Path(path).write_text("", encoding="utf8")
 
         def log(info: dict[str, Any] | None) -> None:
             log_console(info)
-            if info is None or info.get("score") is None or path is None:
+            if info is None or info.get("score") is None:
                 return
             row = {
                 "updates": info["step"] + 1,  # spaCy counts steps from 0
