@@ -4,9 +4,8 @@
 
 One training step is a forward and a backward pass of encoder and head and the loss, without the
 optimizer. Side by side, in turns, on the same pieces: all labels at once (ATL); Binary Token Labels
-in one pass, with pairs or with all columns competing; and the same copies really made, each with a
-loss of its own, on one encoder pass ("K losses") and, for few types, with an encoder pass each ("K
-passes"). Copies are made of pairs, the cheaper kind, one for each type in the batch.
+in one pass; and the same copies really made, each with a loss of its own, on one encoder pass ("K
+losses") and, for few types, with an encoder pass each ("K passes"), one for each type in the batch.
 
 Then the loss alone: its time, the memory that it takes beside the logits at its peak, and the ratio
 of the steps that follows from it, the step of ATL with this loss in the place of its own. On a busy
@@ -72,7 +71,7 @@ def copies(labels: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def losses_of_copies(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
-    """What `BinaryTokenLabels` with pairs gives, from copies that are made one by one."""
+    """What `BinaryTokenLabels` gives, from copies that are made one by one."""
     gradient, total, one = np.zeros_like(logits), 0.0, AllTokenLabels()
     for columns, targets in copies(labels):
         d_copy, loss = one(np.ascontiguousarray(logits[:, columns]), targets)

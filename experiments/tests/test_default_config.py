@@ -37,12 +37,14 @@ PLAN = read_plan(ROOT / "experiments" / "plan.yml")
 
 
 @pytest.mark.parametrize("name", [name for name, arm in PLAN.arms.items() if "config" in arm])
-def test_batcher_and_optimizer_of_every_arm_are_whole(name: str, tmp_path: Path) -> None:
+def test_batcher_optimizer_and_loss_of_every_arm_are_whole(name: str, tmp_path: Path) -> None:
     run = next(run for run in PLAN.runs if run.arm == name)
     settings = PLAN.settings(run)
     config = systems.pipeline_config(PLAN.arms[name], settings, tmp_path, 0, tmp_path)
     config = config.interpolate()
-    blocks = {key: config["training"][key] for key in ("batcher", "optimizer")}
+    blocks = {key: config["training"][key] for key in ("batcher", "optimizer", "logger")}
+    if "btl_knn_ner" in config["components"]:
+        blocks["loss"] = config["components"]["btl_knn_ner"]["loss"]
     assert all(map(callable, registry.resolve(blocks).values()))
     assert config["training"]["max_steps"] == settings["training.max_steps"]
 

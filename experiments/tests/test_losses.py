@@ -1,20 +1,20 @@
-"""The rival losses, against their formulas written out in torch."""
+"""The losses of the experiments, against their formulas written out one token at a time."""
 
+import json
 from copy import deepcopy
 
 import numpy as np
 import pytest
 import spacy
-import srsly
 import torch
 from hypothesis import given, settings
 from scipy.optimize import minimize
-from spacy_btl.training.rivals import DiceLoss, FocalLoss, MajorityOrMinority
 
+from experiments.losses import DiceLoss, FocalLoss, MajorityOrMinority
 from spacy_btl.labels.bio import MISSING
 from spacy_btl.training.losses import AllTokenLabels, LogitAdjustment
+from tests.helpers.losses import HAND_MADE, REDUCTIONS, WEIGHTS, batches
 from tests.helpers.sentences import make_examples
-from tests.training.test_losses import HAND_MADE, REDUCTIONS, WEIGHTS, batches
 
 COUNTS = [50, 10, 0, 3, 1]  # of the training data; the third label has no token
 
@@ -137,7 +137,7 @@ def test_equals_the_formula(rival, weights):
 
 
 @settings(max_examples=100, deadline=None)
-@given(batch=batches("io"))
+@given(batch=batches())
 def test_without_its_own_setting_it_is_the_cross_entropy(batch):
     logits, labels, weights = batch
     rivals = [FocalLoss(gamma=0), MajorityOrMinority(trade_off=1), LogitAdjustment(tau=0)]
@@ -190,6 +190,15 @@ def test_single_precision_keeps_the_gradient_of_sure_tokens(rival, margin):
     assert gradient == pytest.approx(d_expected, rel=1e-3, abs=1e-3 * abs(d_expected).max() + 1e-6)
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_gradients_are_made_whatever_mode_the_program_is_in(rival, mode):
+    _, loss = rival
+    logits, labels = np.random.default_rng(6).normal(size=(4, 5)), np.array([0, 1, 2, 3])
+    expected = loss(logits, labels)[0]
+    with mode():
+        assert (loss(logits, labels)[0] == expected).all()
+
+
 @pytest.mark.parametrize("n_tokens", [0, 1, 3])
 def test_nothing_labelled_is_no_loss(rival, n_tokens):
     _, loss = rival
@@ -219,7 +228,7 @@ def test_state_round_trip(rival):
     loss.class_weights = np.array(WEIGHTS["complement"], dtype=np.float32)
     settings = {k: v for k, v in vars(loss).items() if k not in ("class_weights", "log_prior")}
     copy = type(loss)(**settings)
-    copy.set_state(srsly.json_loads(srsly.json_dumps(loss.get_state())))
+    copy.set_state(json.loads(json.dumps(loss.get_state())))
     logits = np.random.default_rng(5).normal(size=(4, 5)).astype(np.float32)
     ours, theirs = loss(logits, np.arange(4)), copy(logits, np.arange(4))
     assert (ours[0] == theirs[0]).all()
@@ -260,10 +269,17 @@ def test_settings_out_of_range(kind, options, message):
 
 
 @pytest.mark.parametrize(
-    "name", ["FocalLoss", "DiceLoss", "MajorityOrMinority", "LogitAdjustment", "AllTokenLabels"]
+    "name",
+    [
+        "spacy-btl-experiments.FocalLoss.v1",
+        "spacy-btl-experiments.DiceLoss.v1",
+        "spacy-btl-experiments.MajorityOrMinority.v1",
+        "spacy-btl.LogitAdjustment.v1",
+        "spacy-btl.AllTokenLabels.v1",
+    ],
 )
 def test_trains_in_the_component(name):
-    config = {"loss": {"@losses": f"spacy-btl.{name}.v1"}, "class_weights": None}
+    config = {"loss": {"@losses": name}, "class_weights": None}
     nlp = spacy.blank("en")
     pipe = nlp.add_pipe("btl_knn_ner", config=config)
     examples = make_examples(nlp)
