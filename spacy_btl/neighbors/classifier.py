@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..util.arrays import Float32s2d, Floats2d, Ints1d, Ints2d
-from ..util.checks import above_0, at_least, one_of
+from ..util.checks import above_0, one_of, whole_number
 from .brute import BruteSearch, KeySearch
 from .datastore import Datastore
 from .pruned import PrunedSearch
@@ -142,7 +142,7 @@ class KNearestNeighbors:
         temperature: float = 1.0,
         search: SearchKind = "auto",
     ) -> None:
-        self.n_neighbors = at_least("n_neighbors", n_neighbors, 1)
+        self.n_neighbors = whole_number("n_neighbors", n_neighbors, 1)
         self.metric: Metric = one_of("metric", metric, get_args(Metric))
         self.votes: Votes = one_of("votes", votes, get_args(Votes))
         self.temperature = above_0("temperature", temperature)
