@@ -28,7 +28,7 @@ from ..util.files import sha256_of
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 VERSION = 2
-"""Of the file's format. Version 1 was not a digest followed by a safetensors file."""
+"""Of the file's format. In version 1 the digest was inside the safetensors file."""
 
 MAX_HEADER = 100_000_000
 """Bytes of a header that safetensors reads back."""
@@ -65,9 +65,9 @@ class Datastore:
         documents: Ids of the documents that have keys, each once, in order of first appearance.
         document_of_key: (n_keys,), indices into ``documents``.
         offsets: (n_keys,), where each token starts, in characters from the document's start.
-        fingerprint: Identifies the weights that made the keys; not interpreted here.
-        key_kind: What the keys are ("logits", "hidden"); not interpreted here.
-        extras: Further arrays that belong to the labels, by name; not interpreted here.
+        fingerprint: Identifies the weights that made the keys.
+        key_kind: What the keys are ("logits", "hidden").
+        extras: Further arrays that belong to the labels, by name; the store only keeps them.
 
     Raises:
         ValueError: If the fields do not fit each other, a key is not finite, an index is out of
