@@ -37,7 +37,16 @@ from tests.helpers.sentences import make_examples
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "experiments"
 
-HASH = {"@architectures": "spacy-btl.HashEmbedTransformer.v1"}
+HASH = {
+    "@architectures": "spacy.HashEmbedCNN.v2",
+    "width": 96,
+    "depth": 4,
+    "embed_size": 2000,
+    "window_size": 1,
+    "maxout_pieces": 3,
+    "subword_features": True,
+    "pretrained_vectors": None,
+}
 
 PLAN = {
     "corpora": {"sample": {"folder": "sample"}},

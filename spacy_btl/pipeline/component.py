@@ -51,7 +51,16 @@ KeyKind = Literal["logits", "hidden"]
 DEFAULT_CONFIG: dict[str, Any] = {
     "model": {
         "@architectures": "spacy-btl.TokenClassifier.v1",
-        "tok2vec": {"@architectures": "spacy-btl.HashEmbedTransformer.v1"},
+        "tok2vec": {
+            "@architectures": "spacy.HashEmbedCNN.v2",
+            "width": 96,
+            "depth": 4,
+            "embed_size": 2000,
+            "window_size": 1,
+            "maxout_pieces": 3,
+            "subword_features": True,
+            "pretrained_vectors": None,
+        },
     },
     "loss": {"@losses": "spacy-btl.BinaryTokenLabels.v1"},
     "class_weights": {"@misc": "spacy-btl.class_weights.v1"},

@@ -192,7 +192,7 @@ class TestLoggers:
         config = Config(nlp.config).copy()
         dev = {"@readers": "spacy.Corpus.v1", "path": str(model.with_name("dev.spacy"))}
         config["corpora"] = {"train": dev, "dev": dev}
-        config["training"] |= {"max_steps": 3, "eval_frequency": 2, "logger": logger}
+        config["training"] |= {"max_steps": 31, "eval_frequency": 30, "logger": logger}
         shown = io.StringIO()
         train(init_nlp(config), stdout=shown)
         return shown.getvalue()
@@ -203,14 +203,14 @@ class TestLoggers:
         *_, header, _, first, last = (line.split() for line in shown.splitlines() if line.strip())
         columns = ["ENTS_F", "ENTS_MACRO_F", "ENTS_P", "ENTS_R", "TOKEN_MACRO_R", "SCORE"]
         assert header[-6:] == columns
-        assert (first[1], last[1]) == ("0", "2")
+        assert (first[1], last[1]) == ("0", "30")
         assert last[-6:] == [*["100.00"] * 5, "1.00"]
 
     def test_console_file(self, model: Path, tmp_path: Path) -> None:
         path = tmp_path / "log.jsonl"
         self.train(model, {"@loggers": "spacy.ConsoleLogger.v3", "output_file": str(path)})
         rows = list(srsly.read_jsonl(path))
-        assert [row["step"] for row in rows] == [0, 2]
+        assert [row["step"] for row in rows] == [0, 30]
         assert rows[-1]["scores"]["ents_macro_f"] == 100.0
 
     def test_a_chain(self, model: Path, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ class TestLoggers:
         chain = {"@loggers": "spacy.ChainLogger.v1", "logger1": lookup, "logger2": console}
         shown = self.train(model, chain)
         assert shown.count("other_scores.ents_macro_f -> ") == 2
-        assert [row["step"] for row in srsly.read_jsonl(path)] == [0, 2]
+        assert [row["step"] for row in srsly.read_jsonl(path)] == [0, 30]
 
 
 @pytest.mark.parametrize("store_user_data", [False, True])

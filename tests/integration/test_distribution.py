@@ -31,7 +31,7 @@ def test_the_component_alone_brings_no_transformers() -> None:
     """spaCy loads the factory in every process; the encoders come when a pipeline asks for one."""
     code = (
         "import sys, spacy_btl.pipeline.component; "
-        "heavy = ('spacy_btl.ml.transformer', 'spacy_btl.ml.hash_transformer', 'sklearn'); "
+        "heavy = ('spacy_btl.ml.transformer', 'transformers', 'sklearn'); "
         "print([m for m in heavy if m in sys.modules])"
     )
     output = subprocess.run(

@@ -166,6 +166,16 @@ def test_pickles_and_resolves_from_a_config() -> None:
 # What the copies teach, beside the summed loss on the same weights.
 
 SUMMED = {"@losses": "spacy-btl.PaperBinaryTokenLabels.v1", "softmax": "pair"}
+ENCODER = {
+    "@architectures": "spacy.HashEmbedCNN.v2",
+    "width": 16,
+    "depth": 1,
+    "embed_size": 500,
+    "window_size": 1,
+    "maxout_pieces": 3,
+    "subword_features": True,
+    "pretrained_vectors": None,
+}
 LITERAL = {
     "pair": SUMMED,
     "all": {"@losses": "spacy-btl.AllTokenLabels.v1"},
@@ -176,7 +186,7 @@ def make_pipeline(loss: dict[str, Any], *, counted_on: str = "training") -> Lang
     """A pipeline without dropout: the copies must see the same vectors."""
     fix_random_seed(0)
     nlp = spacy.blank("en")
-    tok2vec = {"@architectures": "spacy-btl.HashEmbedTransformer.v1", "dropout": 0.0, "width": 32}
+    tok2vec = {**ENCODER, "width": 32}
     model = {"@architectures": "spacy-btl.TokenClassifier.v1", "tok2vec": tok2vec}
     config = {"model": model, "loss": loss, "class_weights": {"counted_on": counted_on}}
     nlp.add_pipe("btl_knn_ner", config=config)
@@ -267,10 +277,14 @@ factory = "btl_knn_ner"
 @architectures = "spacy-btl.TokenClassifier.v1"
 
 [components.btl_knn_ner.model.tok2vec]
-@architectures = "spacy-btl.HashEmbedTransformer.v1"
+@architectures = "spacy.HashEmbedCNN.v2"
 width = 16
 depth = 1
-n_heads = 1
+embed_size = 500
+window_size = 1
+maxout_pieces = 3
+subword_features = true
+pretrained_vectors = null
 
 [corpora]
 
