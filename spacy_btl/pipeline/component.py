@@ -359,10 +359,17 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         off = ops.flatten(logits) - ops.flatten(self._rehearsal_model.predict(docs))
         backprop(ops.unflatten(off / len(off), [len(doc) for doc in docs]))
         if sgd is not None:
-            # spaCy applies the gradients later, when torch has set its own to 0: hand over copies.
             apply: Any = sgd
-            copied: Any = lambda key, weights, grad: apply(key, weights, grad.copy())  # noqa: E731
-            self.model.finish_update(copied)
+
+            def hand_over(key: Any, weights: Any, gradient: Any) -> Any:
+                # nlp.rehearse applies the gradients later, when torch has set its own to 0: it
+                # gets a copy. Those of Thinc's layers are set to 0 by the optimizer only, which
+                # does not see them here; otherwise the next step would be taken along their sum.
+                copy = gradient.copy()
+                gradient.fill(0)
+                return apply(key, weights, copy)
+
+            self.model.finish_update(cast(Any, hand_over))
         losses[self.name] = losses.get(self.name, 0.0) + float((off**2).sum()) / (2 * len(off))
         return losses
 
