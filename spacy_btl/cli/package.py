@@ -116,7 +116,7 @@ def round_weights_command(
     result. Weights are float32 in memory and in training as before.
     """
     from ..evaluation.evaluate import evaluate, read_examples
-    from ..ml.half_precision import round_encoder
+    from ..ml.weights import round_encoder
     from ..packaging.size import files_of, sizes
     from ..pipeline.component import component_of
     from ..util.text import markdown_table

@@ -1,49 +1,53 @@
-"""Encoders that a component shares with others: a listener in its model stands for one of them.
+"""Encoders that a component shares with others, and the listeners that take their output.
 
 A listener is a layer with an ``upstream_name``, as ``spacy.Tok2VecListener.v1`` and
-``spacy-transformers.TransformerListener.v1`` make it: it takes the token vectors that a component
+``spacy-transformers.TransformerListener.v1`` make it. It takes the token vectors that a component
 earlier in the pipeline has left with the document.
 """
 
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from inspect import signature
-from typing import Any
 
-import numpy as np
 from spacy.language import Language
 from spacy.pipeline.tok2vec import Tok2VecListener
 from spacy.tokens import Doc
-from thinc.api import Model
 
-from ..util.files import Content, sha256_of
-
-AnyModel = Model[Any, Any]
+from .weights import AnyModel
 
 
 class PipelineReference:
-    """The pipeline that a component belongs to, as long as it lives; a copy refers to none."""
+    """A weak reference to the pipeline that a component belongs to; a copy refers to none."""
 
     def __init__(self, nlp: Language | None = None) -> None:
-        self._get = (lambda: None) if nlp is None else weakref.ref(nlp)
+        self._get: Callable[[], Language | None] = _no_pipeline if nlp is None else weakref.ref(nlp)
 
     def __call__(self) -> Language | None:
-        """The pipeline, or None."""
+        """Return the pipeline, or None if there is none or it is gone."""
         return self._get()
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type["PipelineReference"], tuple[()]]:
         return PipelineReference, ()
 
 
+def _no_pipeline() -> None:
+    """Return no pipeline."""
+
+
 def has_listener(model: AnyModel) -> bool:
-    """Whether the model takes the token vectors of a shared encoder."""
+    """Return whether the model takes the token vectors of a shared encoder."""
     return bool(_listeners(model))
 
 
 def check_read(model: AnyModel, docs: Iterable[Doc], name: str) -> None:
     """Raise ValueError for a document with tokens that a shared encoder has not read.
 
-    name: of the component that the model belongs to. Listeners would give zeros for the document.
+    Listeners would return zeros for the document.
+
+    Args:
+        model: The model of a component.
+        docs: Documents to predict.
+        name: Name of the component.
     """
     for listener in _listeners(model):
         for doc in docs:
@@ -54,8 +58,8 @@ def check_read(model: AnyModel, docs: Iterable[Doc], name: str) -> None:
             if len(doc) and not is_read:
                 raise ValueError(
                     f'"{name}" takes the token vectors of a shared encoder '
-                    f'({listener.name} to "{_upstream_name(listener)}"), which has not read this '
-                    f'document; let it run before "{name}" (to fit neighbours from Python: '
+                    f"({_described(listener)}), which has not read this document; let it run "
+                    f'before "{name}" (to fit neighbors from Python: '
                     "spacy_btl.pipeline.fitting.examples_for)"
                 )
 
@@ -63,10 +67,18 @@ def check_read(model: AnyModel, docs: Iterable[Doc], name: str) -> None:
 def shared_encoders(
     nlp: Language | None, model: AnyModel, name: str
 ) -> dict[AnyModel, AnyModel] | None:
-    """By each listener of a model the layer that ``nlp.replace_listeners`` would copy for it.
+    """Return, for each listener of a model, the layer that ``nlp.replace_listeners`` would copy.
 
-    name: of the component that the model belongs to. None where there are listeners, but no
-    pipeline. Raises ValueError where the pipeline lacks such an encoder.
+    Args:
+        nlp: The pipeline in which the encoders are looked up.
+        model: The model of a component.
+        name: Name of the component.
+
+    Returns:
+        Encoders by listener; None if there are listeners, but no pipeline.
+
+    Raises:
+        ValueError: If the pipeline has no such encoder.
     """
     found = _listeners(model)
     if nlp is None:
@@ -75,10 +87,12 @@ def shared_encoders(
 
 
 def _listeners(model: AnyModel) -> list[AnyModel]:
+    """Return the layers of a model that are listeners."""
     return [node for node in model.walk() if hasattr(node, "upstream_name")]
 
 
 def _shared_encoder(nlp: Language, listener: AnyModel, name: str) -> AnyModel:
+    """Return the encoder that a listener takes its vectors from, as `shared_encoders` does."""
     for _, proc in nlp.pipeline:
         if listener in getattr(proc, "listeners", ()):
             encoder: AnyModel = proc.model  # type: ignore[attr-defined]
@@ -87,54 +101,13 @@ def _shared_encoder(nlp: Language, listener: AnyModel, name: str) -> AnyModel:
                 encoder = wrap(encoder)
             return encoder
     raise ValueError(
-        f'"{name}" takes the token vectors of a shared encoder ({listener.name} to '
-        f'"{_upstream_name(listener)}"), which the pipeline does not have; bring it along before '
-        "the component (nlp.add_pipe(..., source=...)), or give the component a copy of its own "
-        "where it comes from (nlp.replace_listeners)"
+        f'"{name}" takes the token vectors of a shared encoder ({_described(listener)}), which the '
+        "pipeline does not have; bring it along before the component (nlp.add_pipe(..., "
+        "source=...)), or give the component a copy of its own where it comes from "
+        "(nlp.replace_listeners)"
     )
 
 
-def _upstream_name(listener: Any) -> str:
-    return str(listener.upstream_name)
-
-
-def weights_fingerprint(
-    model: AnyModel, substitutes: Mapping[AnyModel, AnyModel] | None = None
-) -> str:
-    """32 hexadecimal digits over all weights of a model, on whatever device they lie.
-
-    Covers the parameters of every layer and of the torch modules that layers wrap. substitutes:
-    models outside, by the layer that stands for them (a listener): the fingerprint is that of the
-    model with them in its place.
-    """
-    return sha256_of(_weights(model, substitutes or {}))[:32]
-
-
-def _weights(model: AnyModel, substitutes: Mapping[AnyModel, AnyModel]) -> Iterator[Content]:
-    """Yield a line on each array of weights, and its bytes."""
-
-    def described(name: str, array: Any) -> tuple[Content, Content]:
-        array = np.ascontiguousarray(array)
-        line = f"{name} {array.dtype} {array.shape}\n".encode()
-        return line, array.reshape(-1).view(np.uint8).data
-
-    for i, node in enumerate(_walk(model, substitutes)):
-        for name in node.param_names:
-            if node.has_param(name):
-                ops: Any = node.ops
-                yield from described(f"{i} {name}", ops.to_numpy(node.get_param(name)))
-        for shim in node.shims:
-            module = getattr(shim, "_model", None)
-            for name, tensor in module.state_dict().items() if module is not None else ():
-                yield from described(f"{i} {name}", tensor.detach().cpu().float().numpy())
-
-
-def _walk(model: AnyModel, substitutes: Mapping[AnyModel, AnyModel]) -> Iterator[AnyModel]:
-    """All layers in the order of ``model.walk()``, breadth first, with substitutes in place."""
-    queue, seen = [model], set()
-    for each in queue:
-        node = substitutes.get(each, each)
-        if id(node) not in seen:
-            seen.add(id(node))
-            queue.extend(node.layers)
-            yield node
+def _described(listener: AnyModel) -> str:
+    """Return the name of a listener and of the component that it listens to."""
+    return f'{listener.name} to "{getattr(listener, "upstream_name", "")}"'

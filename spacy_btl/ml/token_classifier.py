@@ -1,7 +1,7 @@
-"""The model of the component: any tok2vec, then one linear layer to logits."""
+"""The model of the component: any encoder, then one linear layer to logits."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from spacy.tokens import Doc
@@ -9,29 +9,42 @@ from thinc.api import Dropout, Linear, Model, chain, with_array
 from thinc.types import Floats2d
 
 from ..util.arrays import Float32s2d
+from ..util.checks import at_least
+
+TokenVectors: TypeAlias = list[Floats2d]
+"""One array (n_tokens, width) for each document, of numpy or of cupy."""
+TokenModel: TypeAlias = Model[list[Doc], TokenVectors]
+"""A layer from documents to token vectors: an encoder, or an encoder with its head."""
 
 
-def build_token_classifier(
-    tok2vec: Model[list[Doc], list[Floats2d]], nO: int | None = None
-) -> Model[list[Doc], list[Floats2d]]:
-    """Logits (n_tokens, n_labels) for each document.
+def build_token_classifier(tok2vec: TokenModel, nO: int | None = None) -> TokenModel:
+    """Return a model from documents to the logits of their tokens.
 
-    tok2vec: any layer from documents to one vector a token: `spacy-btl.TransformerModel.v1`,
-        `spacy-btl.HashEmbedTransformer.v1`, ``spacy.Tok2Vec.v2``, or a listener to a component
-        shared with others.
-    nO: number of labels, set at initialization where None.
+    ``[training] dropout`` applies to the token vectors before the linear layer.
 
-    ``[training] dropout`` applies to the vectors before the linear layer.
+    Args:
+        tok2vec: Any layer from documents to token vectors: `spacy-btl.TransformerModel.v1`,
+            ``spacy.HashEmbedCNN.v2``, ``spacy.Tok2Vec.v2``, or a listener to a component that
+            shares its encoder with others.
+        nO: Number of columns of the logits. The component sets it at initialization if it is None.
+
+    Returns:
+        A model whose output has shape (n_tokens, nO) for each document.
+
+    Raises:
+        ValueError: If nO is below 1.
     """
+    if nO is not None:
+        at_least("nO", nO, 1)
     linear: Model[Floats2d, Floats2d] = Linear(nO=nO)
     head = cast(Model[Floats2d, Floats2d], chain(Dropout(), linear))
-    model: Model[list[Doc], list[Floats2d]] = chain(tok2vec, with_array(head))
+    model: TokenModel = chain(tok2vec, with_array(head))
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("output_layer", linear)
     return model
 
 
-def check_hidden(model: Model[list[Doc], list[Floats2d]], name: str) -> None:
+def check_hidden(model: TokenModel, name: str) -> None:
     """Raise ValueError if a model does not expose its hidden states; ``name`` is its component."""
     if not model.has_ref("tok2vec"):
         raise ValueError(
@@ -41,7 +54,7 @@ def check_hidden(model: Model[list[Doc], list[Floats2d]], name: str) -> None:
 
 
 def token_vectors(
-    model: Model[list[Doc], list[Floats2d]], docs: Sequence[Doc], *, with_hidden: bool
+    model: TokenModel, docs: Sequence[Doc], *, with_hidden: bool
 ) -> tuple[Float32s2d, Float32s2d | None]:
     """Return the logits of all tokens and, if asked, the hidden states before the last layer.
 

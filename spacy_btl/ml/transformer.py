@@ -1,52 +1,46 @@
-"""The pretrained transformer as a Thinc layer: documents in, one vector a token out.
+"""The pretrained transformer as a Thinc layer: documents in, one vector for each token out.
 
 Word pieces are made token by token, so that a piece never spans two tokens. A token's vector is
 the mean over its pieces; a token without a piece (white space) gets a vector of zeros.
 """
 
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Literal, cast
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, cast
 
 import numpy as np
-import srsly
 import torch
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from spacy.tokens import Doc
-from spacy_transformers.data_classes import HFObjects
-from spacy_transformers.layers.hf_shim import HFShim
-from thinc.api import ArgsKwargs, Model, get_torch_default_device, torch2xp, xp2torch
-from thinc.types import Floats2d
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from thinc.api import ArgsKwargs, Model, torch2xp, xp2torch
 
-from . import forking  # noqa: F401
-from .half_precision import compact
+from ..util.checks import at_least, one_of
+from .encoder_shim import (
+    PRECISIONS,
+    EncoderBatch,
+    EncoderInputs,
+    EncoderShim,
+    Precision,
+    use_one_thread_after_fork,
+)
 from .pretrained import (
     CHOICES,
-    NO_CODE,
+    Encoder,
+    Settings,
     SpecialTokens,
-    attention_setting,
+    check_tokenizer,
     find_encoder,
-    leaves_out_space,
+    hidden_width,
     load_encoder,
     most_positions,
     special_tokens,
 )
+from .token_classifier import TokenModel, TokenVectors
 from .windows import Batch, make_batches
 
-# transformers has no types; these are all that is called of it by name.
-_load_tokenizer: Any = AutoTokenizer.from_pretrained
-_make_transformer: Any = AutoModel.from_config
-
 WIDTH_MULTIPLE = 16
-"""Batches are padded to a multiple of so many pieces. On a CPU, torch keeps a kernel for each shape
-of a product that it meets: few shapes take less memory and time (benchmarks/soak.py)."""
+"""Batches are padded to a multiple of this number of pieces. On a CPU, torch keeps a kernel for
+each shape of a product that it meets: few shapes take less memory and time (benchmarks/soak.py)."""
 
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
-InOut = tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]
+Backprop: TypeAlias = Callable[[TokenVectors], list[Doc]]
 
 
 def build_transformer_model(
@@ -57,33 +51,47 @@ def build_transformer_model(
     max_batch_pieces: int = 2048,
     precision: Precision = "auto",
     keep_vectors: bool = False,
-    tokenizer_config: dict[str, Any] | None = None,
-    transformer_config: dict[str, Any] | None = None,
-) -> Model[list[Doc], list[Floats2d]]:
-    """A pretrained transformer; output shape (n_tokens, width) a document.
+    tokenizer_config: Settings | None = None,
+    transformer_config: Settings | None = None,
+) -> TokenModel:
+    """Return a layer from documents to the token vectors of a pretrained transformer.
 
-    name: a folder, an installed distribution or a hub model, looked up when the pipeline is
-        initialized (a saved pipeline carries its weights and looks nothing up).
-    window, overlap: word pieces that the encoder sees at once, special tokens included, and those
-        that neighbouring windows share. No piece is ever left out.
-    max_batch_pieces: bound on the padded word pieces that the encoder holds at once; what suits a
-        CPU's cache is little for a GPU.
-    precision: of the encoder's matrix products; "auto" takes bfloat16 where the device multiplies
-        it natively, else float32. Weights are kept in float32 in any case.
-    keep_vectors: leave the token vectors of a prediction with the document, as ``doc.tensor``;
-        they are let go of otherwise.
-    tokenizer_config, transformer_config: further settings for ``from_pretrained``.
+    Args:
+        name: A folder, an installed distribution or a hub model, looked up when the pipeline is
+            initialized (a saved pipeline contains its weights and looks nothing up).
+        window: Word pieces that the encoder reads at once, special tokens included.
+        overlap: Word pieces that neighboring windows share. No piece is ever left out.
+        max_batch_pieces: Bound on the padded word pieces that the encoder reads at once. What suits
+            a CPU's cache is little for a GPU.
+        precision: Of the encoder's matrix products. "auto" takes bfloat16 where the device
+            multiplies it natively, else float32. "float16" is for prediction only. Weights are kept
+            in float32 in any case.
+        keep_vectors: Keep the token vectors of a prediction with the document, as ``doc.tensor``.
+        tokenizer_config: Further settings for the tokenizer's ``from_pretrained``.
+        transformer_config: Further settings for the transformer's ``from_pretrained``.
+
+    Returns:
+        A layer whose output has shape (n_tokens, width) for each document. Its width is known once
+        it is initialized.
+
+    Raises:
+        ValueError: If a setting is out of its range.
     """
-    shim = EncoderShim(
-        HFObjects(None, None, None, dict(tokenizer_config or {}), dict(transformer_config or {})),
-        precision=precision,
-    )
-    return Model(
+    one_of("precision", precision, PRECISIONS)
+    at_least("window", window, 1)
+    at_least("overlap", overlap, 0)
+    at_least("max_batch_pieces", max_batch_pieces, 1)
+    if overlap >= window:
+        raise ValueError(
+            f"overlap is {overlap}, but must be below window, which is {window}; an eighth of the "
+            "window is a good value"
+        )
+    model: TokenModel = Model(
         "btl_transformer",
         _forward,
         init=_init,
         dims={"nO": None},
-        shims=[shim],
+        shims=[EncoderShim(precision, tokenizer_config or {}, transformer_config or {})],
         attrs={
             "name": name,
             "window": window,
@@ -92,177 +100,80 @@ def build_transformer_model(
             "keep_vectors": keep_vectors,
         },
     )
+    return model
 
 
-class EncoderShim(HFShim):
-    """The transformer with its tokenizer, saved as JSON and safetensors, run in mixed precision."""
-
-    def __init__(self, hf_model: HFObjects, *, precision: Precision) -> None:
-        super().__init__(hf_model)
-        self.precision = precision
-
-    @property
-    def tokenizer(self) -> Any:
-        """The tokenizer, None before the weights are loaded."""
-        return self._hfmodel.tokenizer
-
-    def set_encoder(self, hf_model: HFObjects) -> None:
-        """Take this transformer and tokenizer.
-
-        Raises ValueError for a tokenizer that is no fast one, or that leaves out the space before
-        a word.
-        """
-        if not hf_model.tokenizer.is_fast:
-            raise ValueError(
-                f"{type(hf_model.tokenizer).__name__} does not tell which word a piece belongs to; "
-                "choose an encoder with a fast tokenizer (tokenizer.json)"
-            )
-        if leaves_out_space(hf_model.tokenizer):
-            raise ValueError(
-                f"{type(hf_model.tokenizer).__name__} takes each word for the end of a longer one; "
-                "leave add_prefix_space out of tokenizer_config, or set it to true"
-            )
-        self._hfmodel = hf_model
-        self._model = hf_model.transformer
-
-    def predict(self, inputs: ArgsKwargs) -> torch.Tensor:
-        """Token vectors (n_tokens, width), without gradient."""
-        self._model.eval()
-        with torch.no_grad():
-            return self._encode(*inputs.args)
-
-    def begin_update(self, inputs: ArgsKwargs) -> tuple[torch.Tensor, Callable[..., None]]:
-        """Token vectors (n_tokens, width) and the function that takes their gradient."""
-        self._model.train()
-        output = self._encode(*inputs.args)
-        return output, lambda gradient: torch.autograd.backward(output, gradient)
-
-    @contextmanager
-    def use_params(self, params: dict[tuple[int, str], Any]) -> Iterator[None]:
-        """Averaged weights of an optimizer in place of the last ones, for as long as it is open.
-
-        Thinc's own version looks for names that its optimizers do not give, and leaves the encoder
-        as it is while the other layers take their averages.
-        """
-        weights = dict(self._model.named_parameters()) if self._model is not None else {}
-        weights = {name: each for name, each in weights.items() if (self.id, name) in params}
-        last = {name: weight.data for name, weight in weights.items()}
-        try:
-            for name, weight in weights.items():
-                weight.data = xp2torch(params[self.id, name], device=weight.device)
-            yield
-        finally:
-            for name, weight in weights.items():
-                weight.data = last[name]
-
-    def _encode(
-        self,
-        batches: list[tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]],
-        token_of_piece: torch.Tensor,
-        n_tokens: int,
-    ) -> torch.Tensor:
-        """Run the windows, batch by batch, and pool the pieces of each token."""
-        width = self._model.config.hidden_size
-        dtype = autocast_dtype(self.precision, self.device.type)
-        sums = torch.zeros((n_tokens, width), device=self.device)
-        # One context for all batches: the weights are cast once.
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            for inputs, keep, pieces in batches:
-                vectors = self._model(**inputs).last_hidden_state[keep].float()
-                sums.index_add_(0, token_of_piece[pieces], vectors)
-        n_pieces = torch.bincount(token_of_piece, minlength=n_tokens).clamp(min=1)
-        return sums / n_pieces[:, None]
-
-    def to_bytes(self) -> bytes:
-        """Configuration, tokenizer files and weights; before initialization only the settings."""
-        hf = self._hfmodel
-        if hf.transformer is None:
-            settings = [hf._init_tokenizer_config, hf._init_transformer_config]
-            return bytes(srsly.msgpack_dumps({"settings": settings}))
-        # Where the weights once came from is a path of some machine, and of no use to a reader.
-        config = {k: v for k, v in hf.transformer.config.to_dict().items() if k != "_name_or_path"}
-        with tempfile.TemporaryDirectory() as folder:
-            # One file: not the vocabulary once more in the form of the slow tokenizer.
-            hf.tokenizer.save_pretrained(folder, legacy_format=False)
-            files = {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
-        weights = {k: compact(v) for k, v in hf.transformer.state_dict().items()}
-        message = {"config": config, "tokenizer": files, "weights": save_tensors(weights)}
-        return bytes(srsly.msgpack_dumps(message))
-
-    def from_bytes(self, bytes_data: bytes) -> "EncoderShim":
-        """Take over what `to_bytes` gave, without any look outside of it."""
-        message = srsly.msgpack_loads(bytes_data)
-        if "weights" not in message:
-            self._hfmodel = HFObjects(None, None, None, *message["settings"])
-            self._model = None
-            return self
-        with tempfile.TemporaryDirectory() as folder:
-            for file, content in message["tokenizer"].items():
-                (Path(folder) / Path(file).name).write_bytes(content)
-            tokenizer = _load_tokenizer(folder, local_files_only=True, **NO_CODE)
-        config = AutoConfig.for_model(message["config"].pop("model_type"), **message["config"])
-        transformer = _make_transformer(config, **attention_setting(), **NO_CODE)
-        transformer.load_state_dict(load_tensors(message["weights"]))
-        transformer.to(get_torch_default_device())
-        self.set_encoder(HFObjects(tokenizer, transformer, None))
-        return self
-
-
-def autocast_dtype(precision: Precision, device: str) -> torch.dtype | None:
-    """Type of the matrix products on this kind of device, None for the weights' own float32."""
-    if precision == "auto":
-        if device == "cpu":
-            native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-        else:
-            native = device == "cuda" and torch.cuda.is_bf16_supported()
-        return torch.bfloat16 if native else None
-    if precision not in ("float32", "bfloat16", "float16"):
-        raise ValueError(
-            f'precision is "{precision}", but must be auto, float32, bfloat16, float16'
-        )
-    return None if precision == "float32" else getattr(torch, precision)
-
-
-def _init(model: Model[list[Doc], list[Floats2d]], X: Any = None, Y: Any = None) -> None:
+def _init(model: TokenModel, X: object = None, Y: object = None) -> None:
+    """Load the encoder, unless the layer has one."""
     shim = _shim(model)
-    if shim.tokenizer is not None:
+    if shim.encoder is not None:
         return
-    name, hf = model.attrs["name"], shim._hfmodel
+    use_one_thread_after_fork()
+    name = model.attrs["name"]
     source = find_encoder(name)
     try:
-        loaded = load_encoder(source, hf._init_tokenizer_config, hf._init_transformer_config)
+        encoder = load_encoder(source, *shim.load_settings)
     except OSError as error:
         raise ValueError(f'the encoder "{name}" cannot be loaded ({error}); {CHOICES}') from error
-    shim.set_encoder(loaded)
-    model.set_dim("nO", loaded.transformer.config.hidden_size)
+    check_tokenizer(encoder.tokenizer)
+    _window_length(model, encoder, special_tokens(encoder.tokenizer))
+    shim.set_encoder(encoder)
+    model.set_dim("nO", hidden_width(encoder.transformer))
 
 
-def _forward(model: Model[list[Doc], list[Floats2d]], docs: list[Doc], is_train: bool) -> InOut:
+def _forward(model: TokenModel, docs: list[Doc], is_train: bool) -> tuple[TokenVectors, Backprop]:
     shim, ops = _shim(model), cast(Any, model.ops)
-    vectors, torch_backprop = shim(_convert_inputs(model, docs), is_train)
+    vectors, torch_backprop = shim(ArgsKwargs(tuple(_inputs(model, docs)), {}), is_train)
     output = ops.unflatten(torch2xp(vectors.detach(), ops=ops), [len(doc) for doc in docs])
     if model.attrs["keep_vectors"] and not is_train:
         for doc, tensor in zip(docs, output, strict=True):
             doc.tensor = ops.to_numpy(tensor)
 
-    def backprop(d_output: list[Floats2d]) -> list[Doc]:
+    def backprop(d_output: TokenVectors) -> list[Doc]:
         torch_backprop(xp2torch(ops.flatten(d_output), device=shim.device))
         return docs
 
     return output, backprop
 
 
-def _shim(model: Model[list[Doc], list[Floats2d]]) -> EncoderShim:
+def _shim(model: TokenModel) -> EncoderShim:
     return cast(EncoderShim, model.shims[0])
 
 
-def _convert_inputs(model: Model[list[Doc], list[Floats2d]], docs: Sequence[Doc]) -> ArgsKwargs:
-    """Tensors of the windows, the token that each word piece belongs to, the number of tokens."""
+def _window_length(model: TokenModel, encoder: Encoder, special: SpecialTokens) -> int:
+    """Return the most word pieces of a window, special tokens not counted.
+
+    Raises:
+        ValueError: If the overlap leaves no step between windows of this length.
+    """
+    n_special = len(special.prefix) + len(special.suffix)
+    limits = (
+        model.attrs["window"],
+        encoder.tokenizer.model_max_length,
+        most_positions(encoder.transformer),
+    )
+    length = int(min(limits)) - n_special
+    if model.attrs["overlap"] >= length:
+        raise ValueError(
+            f'overlap is {model.attrs["overlap"]}, but the encoder "{model.attrs["name"]}" reads '
+            f"{max(length, 0)} word pieces at once (window {model.attrs['window']}, "
+            f"{n_special} special tokens not counted); take a smaller overlap or a larger window"
+        )
+    return length
+
+
+def _inputs(model: TokenModel, docs: Sequence[Doc]) -> EncoderInputs:
+    """Return the windows of documents, and the token that each of their word pieces belongs to."""
     shim = _shim(model)
-    tokenizer, device = shim.tokenizer, shim.device
+    encoder = shim.encoder
+    if encoder is None:
+        raise ValueError(
+            f'the encoder "{model.attrs["name"]}" is not loaded; call nlp.initialize, or load a '
+            "trained pipeline"
+        )
     ids, token_of_piece, n_tokens = [], [], 0
     for doc in docs:
-        encoding = tokenizer(
+        encoding = encoder.tokenizer(
             [token.text for token in doc],
             is_split_into_words=True,
             add_special_tokens=False,
@@ -273,29 +184,26 @@ def _convert_inputs(model: Model[list[Doc], list[Floats2d]], docs: Sequence[Doc]
         ids.append(np.asarray(encoding["input_ids"], dtype=np.int64))
         token_of_piece.append(np.asarray(encoding.word_ids(), dtype=np.int64) + n_tokens)
         n_tokens += len(doc)
-    special = special_tokens(tokenizer)
-    limits = (model.attrs["window"], tokenizer.model_max_length, most_positions(shim._model))
+    special = special_tokens(encoder.tokenizer)
     batches = make_batches(
         ids,
-        length=int(min(limits)) - len(special.prefix) - len(special.suffix),
+        length=_window_length(model, encoder, special),
         overlap=model.attrs["overlap"],
         prefix=special.prefix,
         suffix=special.suffix,
-        pad_id=tokenizer.pad_token_id or 0,
+        pad_id=encoder.tokenizer.pad_token_id or 0,
         max_batch_pieces=model.attrs["max_batch_pieces"],
         multiple=WIDTH_MULTIPLE,
     )
     pieces = np.concatenate(token_of_piece) if token_of_piece else np.zeros(0, dtype=np.int64)
-    tensors = [_to_tensors(batch, special, device) for batch in batches]
-    return ArgsKwargs(args=(tensors, torch.from_numpy(pieces).to(device), n_tokens), kwargs={})
+    tensors = [_to_tensors(batch, special, shim.device) for batch in batches]
+    return EncoderInputs(tensors, torch.from_numpy(pieces).to(shim.device), n_tokens)
 
 
-def _to_tensors(
-    batch: Batch, special: SpecialTokens, device: torch.device
-) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
-    """What the encoder takes by name, `Batch.keep` and `Batch.pieces`."""
+def _to_tensors(batch: Batch, special: SpecialTokens, device: torch.device) -> EncoderBatch:
+    """Return a batch on a device, with token types if the special tokens have any."""
     inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-    if any((*special.prefix_types, *special.suffix_types)):  # as XLNet's; 0 goes without saying
+    if any((*special.prefix_types, *special.suffix_types)):  # as XLNet's; 0 is the default
         types = np.zeros_like(batch.input_ids)
         types[:, : len(special.prefix)] = special.prefix_types
         rows, ends = np.arange(len(types)), batch.attention_mask.sum(axis=1)
@@ -304,4 +212,4 @@ def _to_tensors(
         inputs["token_type_ids"] = types
     tensors = {name: torch.from_numpy(array).to(device) for name, array in inputs.items()}
     keep, pieces = (torch.from_numpy(array).to(device) for array in (batch.keep, batch.pieces))
-    return tensors, keep, pieces
+    return EncoderBatch(tensors, keep, pieces)

@@ -1,7 +1,7 @@
-"""Word pieces to padded windows: plain arithmetic on lengths, no model, no spaCy.
+"""Word pieces to padded windows: arithmetic on lengths, without a model and without spaCy.
 
-A document longer than a window is read in overlapping ones. Each piece takes its vector from the
-window in which it stands farthest from an inner edge, so every piece is used exactly once.
+A document longer than a window is read in overlapping windows. Each piece takes its vector from the
+window in which it is farthest from an inner edge, so every piece is used exactly once.
 """
 
 import math
@@ -10,10 +10,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Ints1d = npt.NDArray[np.int64]
-Ints2d = npt.NDArray[np.int64]
+from ..util.arrays import Bools2d, Ints1d, Ints2d
 
 
 class Window(NamedTuple):
@@ -26,23 +24,41 @@ class Window(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Padded windows, one a row.
+    """Padded windows, one in each row.
 
-    ``keep`` marks the positions whose vectors are used, row by row; ``pieces`` tells which piece
-    each of them is, counted over all documents.
+    Attributes:
+        input_ids: Ids of the word pieces and special tokens, (n_windows, width).
+        attention_mask: 1 for these, 0 for padding, (n_windows, width).
+        keep: True for the positions whose vectors are used, (n_windows, width).
+        pieces: Index of the piece at each of these positions, row by row, counted over all
+            documents, (n_kept,).
     """
 
     input_ids: Ints2d
     attention_mask: Ints2d
-    keep: npt.NDArray[np.bool_]
+    keep: Bools2d
+    pieces: Ints1d
+
+
+class _Row(NamedTuple):
+    """A window with its special tokens, the positions in it that are used, and their pieces."""
+
+    ids: Ints1d
+    keep: slice
     pieces: Ints1d
 
 
 def split_windows(n_pieces: int, length: int, overlap: int) -> list[Window]:
-    """As few windows as cover ``n_pieces``, of like size, at most ``length`` pieces each.
+    """Return the fewest windows that cover a document, all of one size.
 
-    Neighbouring windows share at least ``overlap`` pieces, half of them used from either. Raises
-    ValueError where the overlap leaves no step.
+    Args:
+        n_pieces: Number of word pieces of the document.
+        length: Most pieces of a window.
+        overlap: Least number of pieces that neighboring windows share. Half of them are used from
+            either window.
+
+    Raises:
+        ValueError: If the overlap is negative or not below the length.
     """
     if not 0 <= overlap < length:
         raise ValueError(f"an overlap of {overlap} does not fit windows of {length} word pieces")
@@ -50,7 +66,7 @@ def split_windows(n_pieces: int, length: int, overlap: int) -> list[Window]:
         return []
     n_windows = max(math.ceil((n_pieces - overlap) / (length - overlap)), 1)
     size = math.ceil((n_pieces + (n_windows - 1) * overlap) / n_windows)
-    last = n_pieces - size  # where the last window starts
+    last = n_pieces - size  # the start of the last window
     starts = [i * last // max(n_windows - 1, 1) for i in range(n_windows)]
     inner = [(start + size + following) // 2 for start, following in pairwise(starts)]
     keeps = [0, *inner, n_pieces]
@@ -71,59 +87,65 @@ def make_batches(
     max_batch_pieces: int,
     multiple: int = 1,
 ) -> list[Batch]:
-    """Windows over the word pieces of documents, packed by length.
+    """Return the windows over the word pieces of documents, packed by length.
 
-    docs: ids of the word pieces of each document, without special tokens.
-    length: most pieces of a window, special tokens not counted.
-    prefix, suffix: ids of the special tokens around a window.
-    max_batch_pieces: bound on the padded size of a batch (a longer single window stands alone).
-    multiple: of which the width of a batch is one, as far as ``length`` allows.
+    Args:
+        docs: Ids of the word pieces of each document, without special tokens.
+        length: Most pieces of a window, special tokens not counted.
+        overlap: As in `split_windows`.
+        prefix: Ids of the special tokens before a window.
+        suffix: Ids of the special tokens after a window.
+        pad_id: Id of the padding.
+        max_batch_pieces: Largest padded size of a batch. A single window may be longer: it makes a
+            batch of its own.
+        multiple: The width of a batch is a multiple of this number, unless that is more than the
+            longest window and its special tokens.
+
+    Raises:
+        ValueError: As `split_windows` does.
     """
-    first_piece = np.concatenate(([0], np.cumsum([len(doc) for doc in docs]))).astype(np.int64)
-    windows = [
-        (i, window)
-        for i, doc in enumerate(docs)
-        for window in split_windows(len(doc), length, overlap)
-    ]
-    windows.sort(key=lambda item: item[1].end - item[1].start)  # stable: ties keep their order
-    special = len(prefix) + len(suffix)
+    rows = _frame(docs, length, overlap, prefix, suffix)
+    rows.sort(key=lambda row: len(row.ids))  # stable: ties keep their order
+    longest = length + len(prefix) + len(suffix)
 
-    def padded(window: Window) -> int:
-        width = window.end - window.start + special
-        return min(math.ceil(width / multiple) * multiple, length + special)
+    def padded(row: _Row) -> int:
+        return min(math.ceil(len(row.ids) / multiple) * multiple, longest)
 
-    groups: list[list[tuple[int, Window]]] = []
-    for i, window in windows:
-        width = padded(window)
-        if not groups or (len(groups[-1]) + 1) * width > max_batch_pieces:
+    groups: list[list[_Row]] = []
+    for row in rows:
+        if not groups or (len(groups[-1]) + 1) * padded(row) > max_batch_pieces:
             groups.append([])
-        groups[-1].append((i, window))
-    return [
-        # The longest window of a group is its last.
-        _pad(docs, group, padded(group[-1][1]), first_piece, prefix, suffix, pad_id)
-        for group in groups
-    ]
+        groups[-1].append(row)
+    return [_pad(group, padded(group[-1]), pad_id) for group in groups]  # the last is the longest
 
 
-def _pad(
+def _frame(
     docs: Sequence[Ints1d],
-    group: list[tuple[int, Window]],
-    width: int,
-    first_piece: Ints1d,
+    length: int,
+    overlap: int,
     prefix: Sequence[int],
     suffix: Sequence[int],
-    pad_id: int,
-) -> Batch:
-    shape = (len(group), width)
+) -> list[_Row]:
+    """Return the windows of all documents with their special tokens, in order."""
+    before, after = np.array(prefix, dtype=np.int64), np.array(suffix, dtype=np.int64)
+    rows, first = [], 0
+    for ids in docs:
+        for start, end, keep_start, keep_end in split_windows(len(ids), length, overlap):
+            framed, shift = np.concatenate((before, ids[start:end], after)), len(before) - start
+            pieces = np.arange(first + keep_start, first + keep_end)
+            rows.append(_Row(framed, slice(keep_start + shift, keep_end + shift), pieces))
+        first += len(ids)
+    return rows
+
+
+def _pad(rows: Sequence[_Row], width: int, pad_id: int) -> Batch:
+    """Return windows as one batch, padded to a width."""
+    shape = (len(rows), width)
     input_ids = np.full(shape, pad_id, dtype=np.int64)
     attention_mask = np.zeros(shape, dtype=np.int64)
     keep = np.zeros(shape, dtype=np.bool_)
-    pieces = []
-    for row, (i, window) in enumerate(group):
-        ids = np.concatenate((prefix, docs[i][window.start : window.end], suffix))
-        input_ids[row, : len(ids)] = ids
-        attention_mask[row, : len(ids)] = 1
-        shift = len(prefix) - window.start
-        keep[row, window.keep_start + shift : window.keep_end + shift] = True
-        pieces.append(first_piece[i] + np.arange(window.keep_start, window.keep_end))
-    return Batch(input_ids, attention_mask, keep, np.concatenate(pieces))
+    for i, row in enumerate(rows):
+        input_ids[i, : len(row.ids)] = row.ids
+        attention_mask[i, : len(row.ids)] = 1
+        keep[i, row.keep] = True
+    return Batch(input_ids, attention_mask, keep, np.concatenate([row.pieces for row in rows]))

@@ -297,9 +297,9 @@ def usable_threads() -> int:
     """Return how many threads a search should take in this process: as many as torch does.
 
     torch obeys ``OMP_NUM_THREADS`` (which Ray and joblib set in their workers) and
-    ``torch.set_num_threads``, and takes one thread in a forked process (`ml.forking`). The result
-    never exceeds the CPUs that the process may use. It is 1 in a process that `multiprocessing` has
-    started, because others work beside it.
+    ``torch.set_num_threads``; a pretrained encoder sets one thread in a forked process
+    (`ml.encoder_shim`). The result never exceeds the CPUs that the process may use. It is 1 in a
+    process that `multiprocessing` has started, because others work beside it.
     """
     if multiprocessing.parent_process() is not None:
         return 1

@@ -31,9 +31,9 @@ from ..ml.shared_encoder import (
     check_read,
     has_listener,
     shared_encoders,
-    weights_fingerprint,
 )
 from ..ml.token_classifier import check_hidden, token_vectors
+from ..ml.weights import weights_fingerprint
 from ..neighbors.classifier import NeighborSearch
 from ..neighbors.datastore import Datastore
 from ..training.class_weights import ClassWeights
@@ -369,7 +369,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
                 gradient.fill(0)
                 return apply(key, weights, copy)
 
-            self.model.finish_update(cast(Any, hand_over))
+            self.model.finish_update(hand_over)  # type: ignore[arg-type]
         losses[self.name] = losses.get(self.name, 0.0) + float((off**2).sum()) / (2 * len(off))
         return losses
 

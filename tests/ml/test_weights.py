@@ -1,15 +1,25 @@
-"""Weights of 16 bits: rounded when asked for, saved without any loss."""
+"""Weights: their fingerprint, rounding to 16 bits, and loading across versions."""
 
 import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import spacy
 import torch
 from spacy.language import Language
+from thinc.api import Linear, Model, PyTorchWrapper, chain
 from torch import nn
 
-from spacy_btl.ml.half_precision import Half, compact, round_encoder, round_weights
+from spacy_btl.ml.weights import (
+    Half,
+    compact,
+    load_weights,
+    round_encoder,
+    round_weights,
+    weights_fingerprint,
+)
 from spacy_btl.pipeline.component import component_of
 from tests.helpers.sentences import make_examples
 
@@ -58,7 +68,7 @@ def test_rounding_is_to_the_nearest(precision: Half, digits: int) -> None:
 
 @pytest.mark.parametrize(
     ("value", "precision", "message"),
-    [(1e5, "float16", "take bfloat16"), (1.0, "int8", 'not to "int8"')],
+    [(1e5, "float16", "take bfloat16"), (1.0, "int8", "precision is 'int8'")],
 )
 def test_what_cannot_be_rounded_stays_as_it_is(value: float, precision: Half, message: str) -> None:
     module = nn.Linear(2, 2)
@@ -112,3 +122,103 @@ def test_a_model_without_an_encoder_of_its_own_is_told_so() -> None:
     pipe = nlp.add_pipe("btl_knn_ner", config={"model": model})
     with pytest.raises(ValueError, match="no encoder of its own"):
         round_encoder(pipe.model, "float16")  # type: ignore[attr-defined]
+
+
+def small_model() -> Model[Any, Any]:
+    layer = torch.nn.Linear(3, 2)
+    torch.nn.init.ones_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    linear = Linear(2, 2).initialize()
+    linear.set_param("W", np.eye(2, dtype="f"))
+    return chain(PyTorchWrapper(layer), linear)
+
+
+def bump_torch(model: Any) -> None:
+    with torch.no_grad():
+        model.layers[0].shims[0]._model.weight[1, 1] += 1e-6
+
+
+def bump_thinc(model: Any) -> None:
+    weights = model.layers[1].get_param("W").copy()
+    weights[0, 1] = np.float32(1e-30)
+    model.layers[1].set_param("W", weights)
+
+
+def transpose(model: Any) -> None:
+    model.layers[1].set_param("W", model.layers[1].get_param("W")[::-1].copy())
+
+
+def test_equal_weights_have_one_fingerprint() -> None:
+    first = weights_fingerprint(small_model())
+    assert first == weights_fingerprint(small_model())
+    assert len(first) == 32
+
+
+@pytest.mark.parametrize("change", [bump_torch, bump_thinc, transpose])
+def test_any_change_gives_another_fingerprint(change: Any) -> None:
+    changed = small_model()
+    change(changed)
+    assert weights_fingerprint(changed) != weights_fingerprint(small_model())
+
+
+def test_saving_and_loading_keeps_the_fingerprint() -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("btl_knn_ner")
+    nlp.initialize(lambda: make_examples(nlp))
+    other = spacy.blank("en")
+    other.add_pipe("btl_knn_ner")
+    before = weights_fingerprint(component_of(nlp).model)
+    other.from_bytes(nlp.to_bytes())
+    assert weights_fingerprint(component_of(other).model) == before
+    nlp.update(make_examples(nlp))
+    assert weights_fingerprint(component_of(nlp).model) != before
+
+
+class WithBuffer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 3)
+        self.register_buffer("scales", torch.ones(2))
+
+
+OWN = {"layer.weight": torch.zeros(3, 2), "layer.bias": torch.zeros(3), "scales": torch.zeros(2)}
+
+
+@pytest.mark.parametrize(
+    ("change", "buffers", "scale"),
+    [
+        ({}, [], 0),
+        ({"scales": None}, [], 1),  # its own stays
+        ({"positions": torch.ones(9)}, ["positions"], 0),
+    ],
+)
+def test_buffers_of_one_side_are_passed_over(
+    change: dict[str, torch.Tensor | None], buffers: list[str], scale: float
+) -> None:
+    module = WithBuffer()
+    weights = {name: each for name, each in {**OWN, **change}.items() if each is not None}
+    load_weights(module, weights, buffers)
+    assert not module.layer.weight.any()
+    assert not module.layer.bias.any()
+    assert module.get_buffer("scales").tolist() == [scale, scale]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"layer.weight": None}, "weights missing: layer.weight$"),
+        ({"layer.weight": None, "layer.bias": None}, "missing: layer.bias, layer.weight$"),
+        ({"positions": torch.ones(9)}, "weights unknown: positions$"),
+        ({"layer.bias": torch.ones(4)}, "weights of another shape: layer.bias$"),
+        ({f"more.{i}": torch.ones(1) for i in range(7)}, r"unknown: more.0, .*more.4 and 2 more$"),
+    ],
+)
+def test_weights_that_differ_are_named(
+    change: dict[str, torch.Tensor | None], message: str
+) -> None:
+    module = WithBuffer()
+    before = module.layer.weight.detach().clone()
+    weights = {name: each for name, each in {**OWN, **change}.items() if each is not None}
+    with pytest.raises(ValueError, match=message):
+        load_weights(module, weights)
+    assert torch.equal(module.layer.weight, before)

@@ -1,0 +1,231 @@
+"""The torch side of an encoder: precision, averages, saved bytes, and forked processes."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import spacy
+import srsly
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from thinc.api import Adam, Model
+
+from spacy_btl.ml.encoder_shim import autocast_dtype
+from spacy_btl.ml.transformer import build_transformer_model
+
+NLP = spacy.blank("en")
+TEXT = "He took 5 mg of aspirin daily"
+
+
+def make_model(folder: Path, precision: Any = "float32") -> Model[Any, Any]:
+    model = build_transformer_model(str(folder), precision=precision)
+    model.initialize()
+    return model
+
+
+@pytest.fixture(scope="module")
+def model(tiny_bert: Path) -> Model[Any, Any]:
+    return make_model(tiny_bert)
+
+
+def test_averaged_weights_are_those_of_the_encoder_too(tiny_bert: Path) -> None:
+    """Against averages that are kept by hand, by the optimizer's own formula."""
+    model, docs = make_model(tiny_bert), [NLP.make_doc(TEXT)]
+    optimizer = Adam(0.01, L2=0.0, use_averages=True)
+    name = "encoder.layer.1.output.dense.weight"
+    bert = model.shims[0]._model
+    average = np.zeros(bert.state_dict()[name].shape, dtype=np.float32)
+    for t in range(1, 6):
+        output, backprop = model.begin_update(docs)
+        backprop([np.ones_like(vectors) for vectors in output])
+        model.finish_update(optimizer)
+        decay = (1 + t) / (10 + t)
+        average = decay * average + (1 - decay) * bert.state_dict()[name].numpy()
+    last = {k: v.clone() for k, v in bert.state_dict().items()}
+    vectors = model.predict(docs)[0]
+    with model.use_params(optimizer.averages):
+        inside = {k: v.clone() for k, v in bert.state_dict().items()}
+        averaged = model.predict(docs)[0]
+    assert inside[name].numpy() == pytest.approx(average, abs=1e-6)
+    assert {k for k in last if not torch.equal(inside[k], last[k])} == {
+        k for k, weight in bert.named_parameters() if (model.shims[0].id, k) in optimizer.averages
+    }
+    assert np.abs(averaged - vectors).max() > 1e-3
+    assert all(torch.equal(weight, last[k]) for k, weight in bert.state_dict().items())
+    assert (model.predict(docs)[0] == vectors).all()
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "expected"),
+    [
+        ("float32", "cpu", None),
+        ("float32", "cuda", None),
+        ("bfloat16", "cpu", torch.bfloat16),
+        ("float16", "cuda", torch.float16),
+    ],
+)
+def test_precision(precision: Any, device: str, expected: Any) -> None:
+    assert autocast_dtype(precision, device) is expected
+
+
+def test_precision_that_is_none() -> None:
+    with pytest.raises(ValueError, match="precision is 'double'"):
+        autocast_dtype("double", "cpu")  # type: ignore[arg-type]
+
+
+def test_bfloat16_is_close_to_float32(tiny_bert: Path) -> None:
+    doc = NLP.make_doc(TEXT)
+    single, half = (
+        build_transformer_model(str(tiny_bert), precision=p) for p in ("float32", "bfloat16")
+    )
+    single.initialize()
+    half.initialize()
+    ours, theirs = single.predict([doc])[0], half.predict([doc])[0]
+    assert ours.dtype == theirs.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs, atol=0.1)
+    assert (ours != theirs).any()
+
+
+def test_float16_predicts_but_does_not_train(tiny_bert: Path) -> None:
+    """Without a scaled loss, small gradients would be 0 in it."""
+    model, doc = make_model(tiny_bert, "float16"), NLP.make_doc(TEXT)
+    single = make_model(tiny_bert)
+    np.testing.assert_allclose(model.predict([doc])[0], single.predict([doc])[0], atol=0.02)
+    with pytest.raises(ValueError, match=r'for prediction only.* train with "bfloat16", "float32"'):
+        model.begin_update([doc])
+
+
+def test_what_is_saved_does_not_tell_where_the_weights_came_from(
+    model: Any, tiny_bert: Path
+) -> None:
+    assert str(tiny_bert).encode() not in model.shims[0].to_bytes()
+
+
+def test_saves_before_the_weights_are_there(tiny_bert: Path) -> None:
+    model = build_transformer_model(str(tiny_bert))
+    other = build_transformer_model(str(tiny_bert)).from_bytes(model.to_bytes())
+    other.initialize()
+    assert other.get_dim("nO") == 32
+
+
+class TestOtherVersions:
+    """Saved by one version of transformers, loaded by another."""
+
+    def change(self, model: Model[Any, Any], change: Any, *, listed: bool = True) -> bytes:
+        """The bytes of the encoder after a change of its weights and the names of its buffers."""
+        message = srsly.msgpack_loads(model.shims[0].to_bytes())
+        weights, buffers = load_tensors(message["weights"]), set(message["buffers"])
+        change(weights, buffers)
+        message |= {"weights": save_tensors(weights), "buffers": sorted(buffers)}
+        if not listed:
+            del message["buffers"]
+        return bytes(srsly.msgpack_dumps(message))
+
+    def load(self, model: Model[Any, Any], data: bytes) -> Model[Any, Any]:
+        other = build_transformer_model("gone", precision="float32")
+        other.shims[0].from_bytes(data)
+        return other
+
+    @pytest.mark.parametrize(
+        ("listed", "buffer"),
+        [(True, torch.arange(64)), (True, torch.ones(8)), (False, torch.arange(64)[None])],
+    )
+    def test_a_buffer_that_went(
+        self, model: Model[Any, Any], listed: bool, buffer: torch.Tensor
+    ) -> None:
+        """As the position_ids of BERT with transformers 4.31."""
+
+        def add(weights: dict[str, torch.Tensor], buffers: set[str]) -> None:
+            weights["embeddings.position_ids"] = buffer
+            buffers.add("embeddings.position_ids")
+
+        other = self.load(model, self.change(model, add, listed=listed))
+        doc = NLP.make_doc(TEXT)
+        np.testing.assert_array_equal(other.predict([doc])[0], model.predict([doc])[0])
+
+    def test_a_buffer_that_came(
+        self, model: Model[Any, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The encoder has made its own."""
+        from transformers import BertModel
+
+        data, make = model.shims[0].to_bytes(), BertModel.__init__
+
+        def make_with_buffer(self: Any, *arguments: Any, **settings: Any) -> None:
+            make(self, *arguments, **settings)
+            self.register_buffer("scales", torch.ones(3))
+
+        monkeypatch.setattr(BertModel, "__init__", make_with_buffer)
+        other, doc = self.load(model, data), NLP.make_doc(TEXT)
+        assert other.shims[0]._model.scales.tolist() == [1, 1, 1]
+        np.testing.assert_array_equal(other.predict([doc])[0], model.predict([doc])[0])
+
+    @pytest.mark.parametrize(
+        ("old", "new", "message"),
+        [
+            ("pooler.dense.bias", None, "weights missing: pooler.dense.bias"),
+            (None, "scale.weight", "weights unknown: scale.weight"),
+            (
+                "pooler.dense.bias",
+                "pool.bias",
+                "weights missing: pooler.dense.bias; weights unknown: pool.bias",
+            ),
+        ],
+    )
+    def test_a_weight_that_differs(
+        self, model: Model[Any, Any], old: str | None, new: str | None, message: str
+    ) -> None:
+        def rename(weights: dict[str, torch.Tensor], buffers: set[str]) -> None:
+            tensor = weights.pop(old) if old else torch.ones(2)
+            if new:
+                weights[new] = tensor
+
+        with pytest.raises(ValueError, match=message) as caught:
+            self.load(model, self.change(model, rename))
+        assert "install transformers 4" in str(caught.value)
+
+
+IN_A_CHILD = """
+import os, sys, time
+import spacy, torch
+import spacy_btl.pipeline.component
+from spacy_btl.ml.transformer import build_transformer_model
+
+torch.set_num_threads(3)
+many = torch.ones(2000, 2000)
+many @ many  # starts the threads of torch, which a forked child does not have
+model = build_transformer_model(sys.argv[1])
+model.initialize()
+data, doc = model.to_bytes(), spacy.blank("en").make_doc("No fever")
+if not os.fork():
+    {work}
+    print("threads", torch.get_num_threads(), flush=True)
+    os._exit(0)
+os.wait()
+print("threads", torch.get_num_threads())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+@pytest.mark.parametrize(
+    ("work", "threads"),
+    [
+        ("pass", 3),
+        ("model.predict([doc]); many @ many", 1),  # it would wait for ever for the threads
+        ("model.from_bytes(data); many @ many", 1),
+        ("model.to_bytes(); many @ many", 1),
+        ("build_transformer_model(sys.argv[1]).initialize(); many @ many", 1),
+        ("torch.set_num_threads(2); model.predict([doc])", 1),
+    ],
+)
+def test_threads_of_a_forked_child(tiny_bert: Path, work: str, threads: int) -> None:
+    """Only in a child that uses an encoder is the number of threads another than before."""
+    code = IN_A_CHILD.format(work=work)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tiny_bert)], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.splitlines() == [f"threads {threads}", "threads 3"], done.stderr
