@@ -26,7 +26,7 @@ from experiments.corpora import VARIED
 from experiments.plan import Plan, Run, read_plan
 from experiments.rows import SHOWN, WAYS
 from experiments.run import HERE, is_done, result_path
-from spacy_btl.evaluation.plots import COLOURS, MARKS, MISSING, RC, has_matplotlib
+from spacy_btl.evaluation.plots import COLORS, MARKERS, NO_MATPLOTLIB, RC, has_matplotlib
 from spacy_btl.util.text import markdown_table
 
 NAMES = {
@@ -74,7 +74,7 @@ def main() -> int:
         if has_matplotlib():
             draw(plan, curve, lines, options.output / f"{curve.name}.png")
         else:
-            print(MISSING, file=sys.stderr)
+            print(NO_MATPLOTLIB, file=sys.stderr)
         print(page)
     return 0
 
@@ -194,8 +194,8 @@ def draw(
                 axes.plot(
                     [point["x"] for point in known],
                     [point[key] for point in known],
-                    color=COLOURS[i % len(COLOURS)],
-                    marker=MARKS[i % len(MARKS)],
+                    color=COLORS[i % len(COLORS)],
+                    marker=MARKERS[i % len(MARKERS)],
                     linestyle=styles[way],
                     label=f"{plan.arms[arm]['title']}, {WAYS[way]}",
                 )

@@ -192,8 +192,12 @@ def stats_command(
 
     from ..data.convert import blank, convert_folder
     from ..data.docbin import read_docbin
-    from ..evaluation.corpus_stats import corpus_stats, stats_to_markdown
-    from ..evaluation.pipeline_stats import pipeline_stats, pipeline_stats_to_markdown
+    from ..evaluation.corpus_stats import (
+        corpus_stats,
+        pipeline_stats,
+        pipeline_stats_to_markdown,
+        stats_to_markdown,
+    )
 
     with errors_as_text():
         if (path / "config.cfg").is_file():

@@ -42,8 +42,8 @@ def evaluate_command(
 
     from ..evaluation.compare import compare_evaluations
     from ..evaluation.evaluate import evaluate, label_counts, matched_documents, read_examples
-    from ..evaluation.plots import MISSING, has_matplotlib
-    from ..evaluation.report_files import write_report
+    from ..evaluation.plots import NO_MATPLOTLIB, has_matplotlib
+    from ..evaluation.report import write_report
 
     setup_gpu(gpu_id, silent=False)
     comparison = None
@@ -63,7 +63,7 @@ def evaluate_command(
     report = write_report(output, metrics, title=title, documents=shown, comparison=comparison)
     typer.echo(report)
     if not has_matplotlib():
-        msg.warn(MISSING)
+        msg.warn(NO_MATPLOTLIB)
     msg.good(f"metrics.json, report.md and report.html in {output}")
 
 

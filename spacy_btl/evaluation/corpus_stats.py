@@ -1,13 +1,14 @@
-"""What an annotated corpus holds, and the best score that a tagger could reach on it.
+"""Statistics of an annotated corpus and of a trained pipeline.
 
-It stands in for ``spacy debug data``, which knows the component "ner" only. Counts are of the
-annotation as it was (`scoring.scorer.gold_entities`), not of what the conversion left of it.
+Those of a corpus replace ``spacy debug data``, which knows the component "ner" only. They count the
+original annotation (`scoring.scorer.gold_entities`), not what the conversion left of it, and
+include the best score that a tagger could reach.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TypedDict
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -15,64 +16,59 @@ from spacy.tokens import Doc
 from ..data.convert import count_misaligned
 from ..data.gold import GOLD_KEY, heading_of
 from ..data.placement import Offsets, choose_flat
+from ..labels.bio import column_names
+from ..pipeline.component import BtlKnnNer
 from ..scoring.scorer import gold_entities, predicted_entities
 from ..scoring.scores import LabeledFragments, strict_span_scores
-from ..util.text import cell, markdown_table
+from ..util.templates import markdown_templates
 
-OVERLAPS = ("nested", "same span", "crossing")
+OVERLAP_KINDS = ("nested", "same span", "crossing")
 
 TokenSpan = tuple[int, int, str]
 """Start token, end token (exclusive), label."""
 
+CorpusStats = TypedDict(
+    "CorpusStats",
+    {
+        "heading": str,
+        "documents": int,
+        "tokens": int,
+        "entities": int,
+        "types": int,
+        "discontinuous": int,
+        "imbalance": dict[str, float | None],
+        "overlaps": dict[str, int],
+        "adjacent pairs of one type": int,
+        "misaligned": dict[str, int],
+        "ceiling": dict[str, float | None],
+        "by_type": dict[str, dict[str, int]],
+    },
+)
+"""The figures of a corpus, under the names that the tables show."""
 
-def count_overlaps(entities: Sequence[LabeledFragments]) -> Counter[str]:
-    """Pairs of entities of one document that share characters, by kind (`OVERLAPS`).
 
-    An entity of several fragments counts from its first start to its last end.
+class PipelineStats(TypedDict):
+    """The figures of a component ``btl_knn_ner``.
+
+    Attributes:
+        labels: Its labels.
+        updates: The optimizer steps behind its weights.
+        neighbors: The number of stored tokens.
+        weights: The class weight of each column; None where none is fixed (`label_weights`).
     """
-    bounds = sorted((_bounds(entity) for entity in entities), key=lambda b: (b[0], -b[1]))
-    counts = Counter[str]()
-    for i, (start, end) in enumerate(bounds):
-        for other_start, other_end in bounds[i + 1 :]:
-            if other_start >= end:
-                break
-            if (other_start, other_end) == (start, end):
-                counts["same span"] += 1
-            else:
-                counts["nested" if other_end <= end else "crossing"] += 1
-    return counts
+
+    labels: list[str]
+    updates: int
+    neighbors: int
+    weights: dict[str, float] | None
 
 
-def count_adjacent(spans: Iterable[TokenSpan]) -> int:
-    """Pairs of spans of one label without a token between them; spans must not overlap."""
-    return sum(a[1] == b[0] and a[2] == b[2] for a, b in pairwise(sorted(spans)))
+def corpus_stats(docs: Sequence[Doc], stock: Language) -> CorpusStats:
+    """Return all figures of converted documents, as JSON values.
 
-
-def without_borders(spans: Iterable[TokenSpan]) -> list[TokenSpan]:
-    """What is left of flat spans in a scheme without B- tags: adjacent ones of a label are one."""
-    merged: list[TokenSpan] = []
-    for start, end, label in sorted(spans):
-        if merged and merged[-1][1:] == (start, label):
-            merged[-1] = (merged[-1][0], end, label)
-        else:
-            merged.append((start, end, label))
-    return merged
-
-
-def layer_by_label(spans: Sequence[TokenSpan]) -> list[TokenSpan]:
-    """Spans that are left with a layer for each label: flat within the label, longest first."""
-    kept = []
-    for label in sorted({label for *_, label in spans}):
-        own = [span for span in spans if span[2] == label]
-        lost_to = choose_flat(own, "longest", {})
-        kept += [span for span, other in zip(own, lost_to, strict=True) if other is None]
-    return kept
-
-
-def corpus_stats(docs: Sequence[Doc], stock: Language) -> dict[str, Any]:
-    """All figures of converted documents, as JSON values.
-
-    stock: the pipeline whose tokenizer the documents' own tokens are compared with.
+    Args:
+        docs: The documents.
+        stock: A pipeline whose tokenizer the documents' own tokens are compared with.
     """
     gold = [gold_entities(doc) for doc in docs]
     misaligned = stock_misaligned = adjacent = 0
@@ -96,7 +92,7 @@ def corpus_stats(docs: Sequence[Doc], stock: Language) -> dict[str, Any]:
             "types with less than 10 entities": sum(count < 10 for count in counts),
             "tokens in an entity": _share_inside(docs),
         },
-        "overlaps": {kind: overlaps[kind] for kind in OVERLAPS},
+        "overlaps": {kind: overlaps[kind] for kind in OVERLAP_KINDS},
         "adjacent pairs of one type": adjacent,
         "misaligned": {"stock tokenizer": stock_misaligned, "this tokenizer": misaligned},
         "ceiling": ceilings(docs, gold),
@@ -104,10 +100,30 @@ def corpus_stats(docs: Sequence[Doc], stock: Language) -> dict[str, Any]:
     }
 
 
+def stats_to_markdown(stats: CorpusStats) -> str:
+    """Return the figures of a corpus as tables."""
+    figures: list[tuple[str, object]] = []
+    for key, value in stats.items():
+        if key in ("heading", "by_type"):
+            continue
+        if isinstance(value, dict):
+            figures += [(f"{key}: {name}", figure) for name, figure in value.items()]
+        else:
+            figures.append((key, value))
+    types = [(label, f["entities"], f["documents"]) for label, f in stats["by_type"].items()]
+    template = markdown_templates("spacy_btl.evaluation").get_template("corpus_stats.md.j2")
+    return template.render(heading=stats["heading"], figures=figures, types=types)
+
+
 def ceilings(
     docs: Sequence[Doc], gold: Sequence[Sequence[LabeledFragments]]
 ) -> dict[str, float | None]:
-    """Strict micro F1 of a tagger without any error, for each scheme, against the annotation."""
+    """Return the strict micro F1 of a tagger without errors for each scheme; None without gold.
+
+    Args:
+        docs: The converted documents.
+        gold: The original annotation of each of them.
+    """
     schemes: dict[str, list[list[LabeledFragments]]] = {
         "flat IO": [],
         "flat BIO": [],
@@ -126,25 +142,94 @@ def ceilings(
     }
 
 
-def stats_to_markdown(stats: dict[str, Any]) -> str:
-    """The figures as readable tables."""
-    lines = [f"**{cell(stats['heading'])}**", ""] if stats["heading"] else []
-    figures: list[tuple[str, Any]] = []
-    for key, value in stats.items():
-        if key in ("heading", "by_type"):
-            continue
-        if isinstance(value, dict):
-            figures += [(f"{key}: {name}", figure) for name, figure in value.items()]
+def count_overlaps(entities: Sequence[LabeledFragments]) -> Counter[str]:
+    """Count the pairs of entities of one document that share characters, by `OVERLAP_KINDS`.
+
+    An entity of several fragments counts from its first start to its last end.
+    """
+    bounds = sorted((_bounds(entity) for entity in entities), key=lambda b: (b[0], -b[1]))
+    counts = Counter[str]()
+    for i, (start, end) in enumerate(bounds):
+        for other_start, other_end in bounds[i + 1 :]:
+            if other_start >= end:
+                break
+            if (other_start, other_end) == (start, end):
+                counts["same span"] += 1
+            else:
+                counts["nested" if other_end <= end else "crossing"] += 1
+    return counts
+
+
+def count_adjacent(spans: Iterable[TokenSpan]) -> int:
+    """Count the pairs of spans of one label without a token between them; none must overlap."""
+    return sum(a[1] == b[0] and a[2] == b[2] for a, b in pairwise(sorted(spans)))
+
+
+def without_borders(spans: Iterable[TokenSpan]) -> list[TokenSpan]:
+    """Return flat spans as a scheme without B- tags has them: adjacent ones of a label merged."""
+    merged: list[TokenSpan] = []
+    for start, end, label in sorted(spans):
+        if merged and merged[-1][1:] == (start, label):
+            merged[-1] = (merged[-1][0], end, label)
         else:
-            figures.append((key, value))
-    lines += markdown_table(["", "number"], figures)
-    rows = [(label, f["entities"], f["documents"]) for label, f in stats["by_type"].items()]
-    lines += ["", *markdown_table(["type", "entities", "documents"], rows)]
-    return "\n".join(lines) + "\n"
+            merged.append((start, end, label))
+    return merged
+
+
+def layer_by_label(spans: Sequence[TokenSpan]) -> list[TokenSpan]:
+    """Return the spans that a layer for each label can have: flat within it, longest first."""
+    kept = []
+    for label in sorted({label for *_, label in spans}):
+        own = [span for span in spans if span[2] == label]
+        lost_to = choose_flat(own, "longest", {})
+        kept += [span for span, other in zip(own, lost_to, strict=True) if other is None]
+    return kept
+
+
+def pipeline_stats(nlp: Language) -> dict[str, PipelineStats]:
+    """Return the figures of each component ``btl_knn_ner`` by its name, as JSON values.
+
+    Raises:
+        ValueError: The pipeline has no such component.
+    """
+    pipes = [(name, pipe) for name, pipe in nlp.pipeline if isinstance(pipe, BtlKnnNer)]
+    if not pipes:
+        raise ValueError("the pipeline has no component btl_knn_ner")
+    return {
+        name: {
+            "labels": list(pipe.labels),
+            "updates": pipe.state.updates,
+            "neighbors": len(pipe.neighbors.datastore or ()),
+            "weights": label_weights(pipe),
+        }
+        for name, pipe in pipes
+    }
+
+
+def label_weights(pipe: BtlKnnNer) -> dict[str, float] | None:
+    """Return the class weight of each column by its name.
+
+    None where there is no fixed weight: it is counted on each batch or copy, or not counted yet.
+    """
+    names = column_names(pipe.labels)
+    weighting, weights = pipe.loss.weighting, pipe.loss.class_weights
+    if weights is not None:
+        return {name: float(weight) for name, weight in zip(names, weights, strict=True)}
+    return dict.fromkeys(names, 1.0) if weighting is None else None
+
+
+def pipeline_stats_to_markdown(stats: dict[str, PipelineStats]) -> str:
+    """Return the figures of a pipeline as tables."""
+    components = [
+        (name, values, [(column, f"{w:.6f}") for column, w in (values["weights"] or {}).items()])
+        for name, values in stats.items()
+    ]
+    template = markdown_templates("spacy_btl.evaluation").get_template("pipeline_stats.md.j2")
+    return template.render(components=components)
 
 
 def _by_type(gold: Sequence[Sequence[LabeledFragments]]) -> dict[str, dict[str, int]]:
-    """Entities and documents of each type, most frequent first."""
+    """Return the number of entities and documents of each type, most frequent first."""
     entities = Counter(label for found in gold for label, _ in found)
     documents = Counter(label for found in gold for label in {label for label, _ in found})
     ordered = sorted(entities, key=lambda label: (-entities[label], label))
@@ -154,7 +239,7 @@ def _by_type(gold: Sequence[Sequence[LabeledFragments]]) -> dict[str, dict[str, 
 
 
 def _share_inside(docs: Sequence[Doc]) -> float | None:
-    """Share of the tokens that are in an entity of ``doc.ents``, white space left out."""
+    """Return the share of the tokens in an entity of ``doc.ents``, without white space."""
     inside = [bool(token.ent_type) for doc in docs for token in doc if not token.is_space]
     return round(sum(inside) / len(inside), 3) if inside else None
 

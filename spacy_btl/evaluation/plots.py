@@ -1,7 +1,6 @@
 """Pictures of an evaluation, drawn with matplotlib: SVG for a page, PNG for everything else.
 
-The same values give the same bytes. Words in a picture are shown as they are: no formula comes out
-of a label.
+The same values give the same bytes. Labels are shown as they are: none becomes a formula.
 """
 
 import io
@@ -11,9 +10,10 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..scoring.reliability import ReliabilityFigures
 from ..util.text import printable
-from .report import recall_bands, types_by_support
-from .report_confusion import confusion_matrix
+from .metrics import Comparison, Metrics
+from .rows import Band, confusion_matrix, recall_bands, types_by_support
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 PICTURES = ("recall", "reliability", "confusion")
 
-MISSING = "The report has no pictures, they need matplotlib: pip install 'spacy-btl[plots]'"
+NO_MATPLOTLIB = "The report has no pictures: they need matplotlib, pip install 'spacy-btl[plots]'"
 
 INK, GRID = "#1b1f23", "#d5dbe1"
-"""Colours for which a page puts those of its light or dark look."""
+"""Colors that a page replaces by those of its light or dark look."""
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73")
-"""That colour-blind readers tell apart (Okabe and Ito 2008)."""
+COLORS = ("#0072b2", "#d55e00", "#009e73")
+"""Colors that color-blind readers can distinguish (Okabe and Ito 2008)."""
 
-MARKS = ("o", "s")
+MARKERS = ("o", "s")
 
 RC: Any = {
     "font.size": 10,
@@ -47,14 +47,14 @@ RC: Any = {
 
 
 class Picture(NamedTuple):
-    """png: on white, 200 dpi. svg: an element for a page, without anything from outside."""
+    """A picture: a PNG on white at 200 dpi, and a self-contained SVG element for a page."""
 
     png: bytes
     svg: str = ""
 
 
 class TypePoint(NamedTuple):
-    """An entity type: how often it was in training, its recall and the 95 % interval of that."""
+    """An entity type: its number in training, its recall and the 95 % interval of the recall."""
 
     label: str
     in_training: int
@@ -62,22 +62,17 @@ class TypePoint(NamedTuple):
     interval: Sequence[float]
 
 
-Band = tuple[int, int, float]
-"""Lowest and highest frequency of some types, and the mean of their recalls."""
-
-
 def has_matplotlib() -> bool:
-    """Whether pictures can be drawn here."""
+    """Return whether pictures can be drawn here."""
     return find_spec("matplotlib") is not None
 
 
-def draw_pictures(
-    metrics: Mapping[str, Any], comparison: Mapping[str, Any] | None = None
-) -> dict[str, Picture]:
-    """Those that the figures of `evaluation.evaluate` give something to draw for.
+def draw_pictures(metrics: Metrics, comparison: Comparison | None = None) -> dict[str, Picture]:
+    """Return pictures of an evaluation by name, those of `PICTURES` for which there are figures.
 
-    `PICTURES` by name; "recall" where ``train_counts`` are known. comparison: of
-    `evaluation.compare.compare_evaluations`, for the means of the second system.
+    Args:
+        metrics: The figures; "recall" needs the frequencies in training.
+        comparison: A comparison, for the mean recalls of the second system.
     """
     pictures = {}
     trained_on = metrics.get("train_counts")
@@ -88,44 +83,42 @@ def draw_pictures(
             TypePoint(label, trained_on.get(label, 0), by_type[label]["r"], interval["r"])
             for label, interval in intervals.items()
         ]
-        bands = {"mean of the types": _bands(metrics)}
+        bands = {"mean of the types": recall_bands(metrics["scores"], trained_on)}
         if comparison:
-            other = {**metrics, "scores": comparison["second_scores"]}
-            bands["mean of the types, second"] = _bands(other)
+            other = recall_bands(comparison["second_scores"], trained_on)
+            bands["mean of the types, second"] = other
         pictures["recall"] = draw_recall(points, bands)
     if metrics["reliability"]:
         pictures["reliability"] = draw_reliability(metrics["reliability"])
     if metrics["confusion"]:
-        matrix = confusion_matrix(metrics["confusion"], types_by_support(metrics))
+        order = types_by_support(metrics["scores"])
+        matrix = confusion_matrix(metrics["confusion"], order)
         pictures["confusion"] = draw_confusion(*matrix)
     return pictures
 
 
-def _bands(metrics: Mapping[str, Any]) -> list[Band]:
-    return [
-        (min(frequencies), max(frequencies), sum(recalls) / len(recalls))
-        for frequencies, recalls, _ in recall_bands(metrics)
-    ]
-
-
 def draw_recall(points: Sequence[TypePoint], bands: Mapping[str, Sequence[Band]]) -> Picture:
-    """Recall of each type over its frequency in training, on a logarithmic axis that has a 0.
+    """Draw the recall of each type over its frequency in training, on a logarithmic axis with a 0.
 
-    bands: of one system, or of two, by what their lines are called. A type is named where there is
-    room, the rare ones first.
+    A type is named where there is room, rare ones first.
+
+    Args:
+        points: The types.
+        bands: Bands of types of one or two systems, by the names in the legend.
     """
     with _figure(5.2, 4.2) as figure:
         axes = figure.add_subplot()
         x = [point.in_training for point in points]
         y = [point.recall for point in points]
         for point in points:
-            axes.plot([point.in_training] * 2, point.interval, color=COLOURS[0], alpha=0.3, lw=1)
-        axes.plot(x, y, "o", color=COLOURS[0], ms=4)
-        for (name, own), colour, style in zip(bands.items(), COLOURS[1:], "-:", strict=False):
-            for i, (low, high, mean) in enumerate(own):
+            axes.plot([point.in_training] * 2, point.interval, color=COLORS[0], alpha=0.3, lw=1)
+        axes.plot(x, y, "o", color=COLORS[0], ms=4)
+        for (name, own), color, style in zip(bands.items(), COLORS[1:], "-:", strict=False):
+            for i, band in enumerate(own):
                 label = name if not i else None
-                line: dict[str, Any] = {"color": colour, "linestyle": style, "label": label}
-                axes.plot([low * 0.9, high * 1.1], [mean] * 2, alpha=0.7, lw=2.5, zorder=1, **line)
+                line: dict[str, Any] = {"color": color, "linestyle": style, "label": label}
+                ends, mean = [band.low * 0.9, band.high * 1.1], [band.mean_recall] * 2
+                axes.plot(ends, mean, alpha=0.7, lw=2.5, zorder=1, **line)
         axes.set_xscale("symlog", linthresh=1)
         axes.set_xlim(0.6 * min(x) if min(x) else -0.3, 2 * max(*x, 1))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
@@ -139,24 +132,26 @@ def draw_recall(points: Sequence[TypePoint], bands: Mapping[str, Sequence[Band]]
         return _picture(figure, "recall", "Recall of each type over its frequency in training")
 
 
-def draw_reliability(series: Mapping[str, Mapping[str, Any]]) -> Picture:
-    """Share correct over mean score, with 95 % intervals, and below it how the scores spread.
+def draw_reliability(series: Mapping[str, ReliabilityFigures]) -> Picture:
+    """Draw the share correct over the mean score, with 95 % intervals, and a histogram below.
 
-    series: up to two kinds of score, each as `scoring.reliability.reliability_figures`. The
-    diagonal is where scores are probabilities.
+    Scores on the diagonal are probabilities.
+
+    Args:
+        series: Up to two kinds of score, by the names in the legend.
     """
     with _figure(5.2, 5.4) as figure:
         above, below = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
         above.plot([0, 1], [0, 1], "--", color=INK, alpha=0.5, lw=1)
-        for (name, figures), colour, mark in zip(series.items(), COLOURS, MARKS, strict=False):
+        for (name, figures), color, mark in zip(series.items(), COLORS, MARKERS, strict=False):
             label = f"{name}: calibration error {figures['error']:.3f}"
             rows = figures["bins"]
             x, y = [row["mean_score"] for row in rows], [row["fraction_correct"] for row in rows]
             for row, at in zip(rows, x, strict=True):
-                above.plot([at, at], row["interval"], color=colour, lw=1.5)
-            above.plot(x, y, mark, color=colour, label=printable(label))
+                above.plot([at, at], row["interval"], color=color, lw=1.5)
+            above.plot(x, y, mark, color=color, label=printable(label))
             edges = [i / 20 for i in range(21)]
-            below.stairs(figures["histogram"], edges, fill=True, color=colour, alpha=0.6)
+            below.stairs(figures["histogram"], edges, fill=True, color=color, alpha=0.6)
         above.set_ylabel("share correct")
         above.set_ylim(-0.03, 1.03)
         below.set_xlim(-0.03, 1.03)
@@ -169,10 +164,15 @@ def draw_reliability(series: Mapping[str, Mapping[str, Any]]) -> Picture:
 def draw_confusion(
     rows: Sequence[str], columns: Sequence[str], counts: Sequence[Sequence[int]]
 ) -> Picture:
-    """Gold types (rows) and what they were answered by (columns), with numbers.
+    """Draw the numbers of entities by gold type and predicted type, without an SVG.
 
-    counts: (n_rows, n_columns). A cell is as dark as its share of the row is large. No SVG: a page
-    has the table of `evaluation.report_confusion`.
+    A cell is as dark as its share of the row is large. A page has a table instead
+    (``confusion.html.j2``).
+
+    Args:
+        rows: Names of the gold types.
+        columns: Names of the predicted types.
+        counts: The numbers (n_rows, n_columns).
     """
     shares = [[count / (sum(row) or 1) for count in row] for row in counts]
     side = max(0.22 * max(len(rows), len(columns)), 2.5)
@@ -183,8 +183,8 @@ def draw_confusion(
         for i, row in enumerate(counts):
             for j, count in enumerate(row):
                 if count:
-                    colour = "white" if shares[i][j] > 0.5 else INK
-                    axes.text(j, i, str(count), ha="center", va="center", size=6, color=colour)
+                    color = "white" if shares[i][j] > 0.5 else INK
+                    axes.text(j, i, str(count), ha="center", va="center", size=6, color=color)
         names = [[printable(name) for name in both] for both in (columns, rows)]
         axes.set_xticks(range(len(columns)), names[0], rotation=90, size=7)
         axes.set_yticks(range(len(rows)), names[1], size=7)
@@ -203,11 +203,14 @@ def _name_points(
     points: Sequence[TypePoint],
     bands: Sequence[Band],
 ) -> None:
-    """Names beside points, each where it covers no name, point or band, else left out."""
+    """Write names beside points; one that would cover a name, a point or a band is left out."""
     figure.canvas.draw()  # the layout is known from here on
     to_pixels = axes.transData.transform
     places = [to_pixels((point.in_training, point.recall)) for point in points]
-    lines = [to_pixels([(low, mean), (high, mean)]).ravel() for low, high, mean in bands]
+    lines = [
+        to_pixels([(band.low, band.mean_recall), (band.high, band.mean_recall)]).ravel()
+        for band in bands
+    ]
     frame = axes.get_window_extent()
     taken: list[tuple[float, ...]] = [(x - 3, y - 3, x + 3, y + 3) for x, y in places]
     taken += [(x - 3, y - 2, end + 3, y + 2) for x, y, end, _ in lines]
@@ -240,7 +243,7 @@ def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
 
 @contextmanager
 def _figure(width: float, height: float) -> Iterator["Figure"]:
-    """An empty figure of so many inches, in our look, apart from what else uses matplotlib."""
+    """Yield an empty figure of a size in inches, without effect on other users of matplotlib."""
     import warnings
 
     from matplotlib import rc_context
@@ -248,7 +251,7 @@ def _figure(width: float, height: float) -> Iterator["Figure"]:
     from matplotlib.figure import Figure
 
     with rc_context(RC), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # a script that its font has not
+        warnings.filterwarnings("ignore", message="Glyph")  # a script that its font lacks
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
@@ -268,7 +271,7 @@ def _png(figure: "Figure") -> bytes:
 
 
 def _for_page(svg: str, name: str, title: str) -> str:
-    """The element alone, with ids and a look that fit into a page with other pictures."""
+    """Return the element alone, with ids and a look that fit into a page with other pictures."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<style.*?</style>|<metadata.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
 
@@ -276,8 +279,8 @@ def _for_page(svg: str, name: str, title: str) -> str:
         text = re.sub(r'\bid="', f'id="{name}-', tag[0])
         text = re.sub(r'(href="|url\()#', rf"\1#{name}-", text)
         text = re.sub(r"font-family: [^;\"]*(; )?", "", text)
-        for colour, variable in ((INK, "--ink"), (GRID, "--line")):
-            text = text.replace(colour, f"var({variable})")
+        for color, variable in ((INK, "--ink"), (GRID, "--line")):
+            text = text.replace(color, f"var({variable})")
         return text
 
     svg = re.sub(r"<[^>]*>", changed, svg)  # not in words, in which there is no "<"

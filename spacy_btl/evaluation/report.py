@@ -1,107 +1,158 @@
-"""Readable tables of an evaluation, in Markdown; a terminal shows them as they are."""
+"""The report on an evaluation: its figures, readable tables in Markdown and HTML, and pictures.
+
+The markup is in ``templates``. No text of a document is in any file, unless documents are given.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import ExitStack
+from pathlib import Path
 
-from ..util.text import cell, markdown_table
+import srsly
+from markupsafe import Markup
 
-FIGURE_NAMES = {
-    "ents_p": "strict span precision, micro",
-    "ents_r": "strict span recall, micro",
-    "ents_f": "strict span F1, micro",
-    "ents_macro_f": "strict span F1, macro",
-    "ents_exact_f": "exact span F1: bounds alone",
-    "ents_partial_f": "partial span F1: bounds, overlap for a half",
-    "ents_type_f": "type span F1: type and overlap",
-    "token_macro_r": "token unweighted accuracy, without O",
-    "token_macro_r_with_o": "token unweighted accuracy, with O",
-    "token_micro_f": "token F1, micro, without O",
-    "token_macro_f": "token F1, macro, without O",
-}
-"""Overall figures of a report, each with its level."""
-
-MACRO_NOTE = (
-    "The interval of a macro mean over few documents is too short: simulated on the gold "
-    "annotation of MACCROBAT, intervals that should hold the macro F1 in 95 % of the cases held "
-    "it in 73 % (16 documents), 83 % (40) and 90 % (100)."
-)
-
-BANDS = ((0, 0), (1, 9), (10, 29), (30, 99), (100, 299), (300, 999), (1000, 2**63))
-"""Lowest and highest frequency in training of the types that are taken together."""
+from ..scoring.matching import KINDS
+from ..util.files import replacing_file
+from ..util.templates import html_templates, markdown_templates
+from . import rows
+from .compare import count_changes
+from .documents import MatchedDocument, side_by_side
+from .metrics import Comparison, Evaluation, Metrics
+from .plots import PICTURES, Picture, draw_pictures, has_matplotlib
 
 
-def render_report(metrics: dict[str, Any]) -> str:
-    """The report on the figures that `evaluation.evaluate` gives."""
-    scores = metrics["scores"]
-    lines = [f"**{cell(metrics['heading'])}**", ""] if metrics["heading"] else []
-    lines += [
-        f"{metrics['documents']} documents, {metrics['tokens']:,} tokens, entities: "
-        f"{metrics['gold_entities']:,} gold, {metrics['predicted_entities']:,} predicted",
-        "",
-        *markdown_table(["figure", "value", "95 % interval"], overall_rows(metrics)),
-        "",
-    ]
-    if "ents_macro_f" in metrics["intervals"]:
-        lines += [MACRO_NOTE, ""]
-    if errors := metrics.get("errors"):
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in errors.items())
-        lines += [f"Entities, gold and predicted ones paired where they overlap: {kinds}.", ""]
-    trained_on = metrics.get("train_counts", {})
-    by_type = scores["ents_per_type"]
-    intervals = metrics["intervals"].get("ents_per_type", {})
-    rows = [
-        [
-            label,
-            *([str(trained_on.get(label, 0))] if trained_on else []),
-            str(by_type[label]["support"]),
-            str(by_type[label]["predicted"]),
-            *(f"{by_type[label][key]:.3f}" for key in "prf"),
-            spread(intervals.get(label, {}).get("f")),
-        ]
-        for label in types_by_support(metrics)
-    ]
-    header = ["type", *(["in training"] if trained_on else []), "support", "predicted"]
-    header += ["precision", "recall", "F1", "95 % interval of F1"]
-    return (
-        "\n".join([*lines, "Strict span scores by type:", "", *markdown_table(header, rows)]) + "\n"
+def write_report(
+    folder: Path,
+    evaluation: Evaluation,
+    *,
+    title: str,
+    documents: Sequence[MatchedDocument] | None = None,
+    comparison: Comparison | None = None,
+) -> str:
+    """Write all files of a report into a folder, in place of those of an earlier report.
+
+    An earlier report stays as it is until all new files are complete. Pictures need matplotlib.
+
+    Args:
+        folder: The folder, which is made if it does not exist. Other files in it stay.
+        evaluation: The figures. They go to metrics.json, those of each document to
+            documents.jsonl.
+        title: The title of report.html.
+        documents: Documents whose text is to be shown in report.html, as of `matched_documents`.
+        comparison: A comparison with another system, which goes to comparison.json.
+
+    Returns:
+        The text of report.md.
+
+    Raises:
+        OSError: The files cannot be written.
+    """
+    pictures = draw_pictures(evaluation, comparison) if has_matplotlib() else {}
+    text = render_report(evaluation, comparison)
+    page = render_html(
+        evaluation, title=title, documents=documents, comparison=comparison, pictures=pictures
+    )
+    metrics = {key: value for key, value in evaluation.items() if key != "by_document"}
+    lines = (srsly.json_dumps(row) + "\n" for row in evaluation["by_document"])
+    files = {
+        "metrics.json": _json(metrics),
+        "documents.jsonl": "".join(lines).encode(),
+        "report.md": text.encode(),
+        "report.html": page.encode(),
+        **{f"{name}.png": picture.png for name, picture in pictures.items()},
+    }
+    if comparison is not None:
+        files["comparison.json"] = _json(comparison)
+    _replace_files(folder, files)
+    for name in {"comparison.json", *(f"{name}.png" for name in PICTURES)} - set(files):
+        (folder / name).unlink(missing_ok=True)
+    return text
+
+
+def render_report(metrics: Metrics, comparison: Comparison | None = None) -> str:
+    """Return the tables of an evaluation as Markdown, which a terminal can show as it is."""
+    template = markdown_templates("spacy_btl.evaluation").get_template("report.md.j2")
+    return template.render(
+        metrics=metrics,
+        macro_note=_macro_note(metrics),
+        overall_rows=rows.overall_rows(metrics),
+        type_header=rows.type_header(metrics),
+        type_rows=[row.cells for row in rows.type_rows(metrics)],
+        comparison=comparison and _compared(comparison),
     )
 
 
-def types_by_support(metrics: Mapping[str, Any]) -> list[str]:
-    """Types that are gold or predicted, those with most gold entities first."""
-    by_type = metrics["scores"]["ents_per_type"] or {}
-    return sorted(by_type, key=lambda label: (-by_type[label]["support"], label))
+def render_html(
+    evaluation: Evaluation,
+    *,
+    title: str = "Evaluation",
+    documents: Sequence[MatchedDocument] | None = None,
+    comparison: Comparison | None = None,
+    pictures: Mapping[str, Picture] | None = None,
+) -> str:
+    """Return the report as one HTML page, to be written as UTF-8: no scripts, nothing loaded.
+
+    Args:
+        evaluation: The figures.
+        title: The title of the page.
+        documents: Documents whose text is to be shown, in the order of the evaluation.
+        comparison: A comparison whose first system is the one of ``evaluation``.
+        pictures: Pictures for the page (`evaluation.plots.draw_pictures`).
+    """
+    scores, trained_on = evaluation["scores"], evaluation.get("train_counts", {})
+    other_bands = rows.recall_bands(comparison["second_scores"], trained_on) if comparison else []
+    band_header = ["entities of a type in training", "types", "support", "mean recall"]
+    reliability = evaluation["reliability"]
+    # What matplotlib draws is markup, with the labels in it escaped by matplotlib.
+    drawn = {name: Markup(picture.svg) for name, picture in (pictures or {}).items()}
+    template = html_templates("spacy_btl.evaluation").get_template("report.html.j2")
+    return template.render(
+        title=title,
+        metrics=evaluation,
+        kinds=list(KINDS),
+        pictures=drawn,
+        macro_note=_macro_note(evaluation),
+        overall_rows=rows.overall_rows(evaluation),
+        comparison=comparison and _compared(comparison),
+        type_header=rows.type_header(evaluation),
+        type_rows=rows.type_rows(evaluation),
+        band_header=band_header + (["mean recall of the second"] if comparison else []),
+        band_rows=rows.band_rows(rows.recall_bands(scores, trained_on), other_bands),
+        error_rows=rows.error_rows(evaluation),
+        confusion_rows=rows.confusion_rows(evaluation["confusion"]),
+        matrix=rows.confusion_matrix(evaluation["confusion"], rows.types_by_support(scores)),
+        reliability_rows=rows.reliability_rows(reliability),
+        bin_rows=[row for figures in reliability.values() for row in rows.bin_rows(figures)],
+        document_rows=rows.document_rows(evaluation["by_document"]),
+        documents=None if documents is None else side_by_side(documents),
+    )
 
 
-def recall_bands(metrics: Mapping[str, Any]) -> list[tuple[list[int], list[float], int]]:
-    """For each of `BANDS` with types that have gold: their frequencies, recalls, and support."""
-    trained_on = metrics["train_counts"]
-    scores = metrics["scores"]["ents_per_type"] or {}
-    bands = []
-    for low, high in BANDS:
-        own = [
-            (trained_on.get(label, 0), figures)
-            for label, figures in sorted(scores.items())
-            if figures["support"] and low <= trained_on.get(label, 0) <= high
-        ]
-        if own:
-            support = sum(figures["support"] for _, figures in own)
-            bands.append(([n for n, _ in own], [figures["r"] for _, figures in own], support))
-    return bands
+def _macro_note(metrics: Metrics) -> str:
+    return rows.MACRO_NOTE if "ents_macro_f" in metrics["intervals"] else ""
 
 
-def overall_rows(metrics: Mapping[str, Any]) -> list[list[str]]:
-    """Name, value and interval of each overall figure in ``scores`` and ``intervals``."""
-    rows = []
-    for key, name in FIGURE_NAMES.items():
-        value = metrics["scores"].get(key)
-        interval = metrics["intervals"].get(key)
-        rows.append([name, "-" if value is None else f"{value:.3f}", spread(interval)])
-    return rows
+def _compared(comparison: Comparison) -> dict[str, object]:
+    """Return what the templates show of a comparison."""
+    better, worse = count_changes(comparison)
+    return {
+        "systems": comparison["systems"],
+        "figure_rows": rows.compared_figures(comparison),
+        "type_rows": rows.compared_types(comparison),
+        "document_rows": rows.compared_documents(comparison),
+        "better": better,
+        "worse": worse,
+    }
 
 
-def spread(interval: Sequence[float] | None) -> str:
-    """An interval in words; none where all draws gave the same, as of a type never found."""
-    if not interval or interval[0] == interval[1]:
-        return ""
-    return f"{interval[0]:.3f} to {interval[1]:.3f}"
+def _json(value: object) -> bytes:
+    return bytes(srsly.json_dumps(value, indent=2), "utf8")
+
+
+def _replace_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files beside those of the same names, and replace these when all are complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        for name, content in files.items():
+            file = stack.enter_context(replacing_file(folder / name))
+            file.write(content)
+            file.flush()  # so that a full disk is noticed before the first file is replaced

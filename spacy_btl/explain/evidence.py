@@ -1,26 +1,31 @@
-"""Why an entity was labelled: the training tokens that voted for it, gathered into examples.
+"""The votes behind an entity, gathered into training examples.
 
-Pure Python: knows nothing of spaCy, of the model or of how neighbours are found. A model holds of
-a neighbour only the id of its document and its offset; text comes from a corpus, where one is
-given. `explain.text` shows it in the terminal, `explain.page` in a browser.
+This module knows nothing of spaCy, of the model or of the neighbor search. A pipeline stores of a
+neighbor only the id of its document and its offset; text comes from a corpus, where one is given.
+`explain.text` shows the evidence in a terminal, `explain.page` in a browser.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from math import fsum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from .passages import Corpus, Passage, entity_at, find_passage, token_at
+from .passages import Corpus, LabeledBounds, Passage, entity_at, find_passage, token_at
 
 NEARBY = 10
-"""Where no annotated entity tells, neighbours of one document and type are one example if they lie
+"""Neighbors of one document and type that lie in no annotated entity are one example if they are
 at most the length of the explained entity and this many characters apart."""
 
 
 class Neighbor(NamedTuple):
     """One vote for one token: the training token ``offset`` characters into its document.
 
-    label: as in "B-Dosage" or "O". share: of the vote for the token, in [0, 1].
+    Attributes:
+        label: Its label, such as "B-Dosage" or "O".
+        distance: Its distance from the token.
+        document: The id of its document.
+        offset: The first character of the training token.
+        share: Its share of the vote for the token, in [0, 1].
     """
 
     label: str
@@ -31,7 +36,7 @@ class Neighbor(NamedTuple):
 
 
 class TokenEvidence(NamedTuple):
-    """A token of the explained text, in characters; the label chosen for it and its neighbours."""
+    """A token of the explained text, in characters, the label chosen for it, and its neighbors."""
 
     start: int
     end: int
@@ -42,7 +47,14 @@ class TokenEvidence(NamedTuple):
 class EntityEvidence(NamedTuple):
     """An entity of the explained text, in characters, with the evidence for its tokens.
 
-    neighbor_weight: what the vote of the neighbours counts for beside the model, 0 for nothing.
+    Attributes:
+        label: The entity type.
+        start: The first character.
+        end: The character after the last one.
+        score: The score of the entity, in [0, 1].
+        calibrated: Whether the score is calibrated.
+        tokens: The tokens of the entity.
+        neighbor_weight: The weight of the neighbors' vote against the model, in [0, 1].
     """
 
     label: str
@@ -55,11 +67,17 @@ class EntityEvidence(NamedTuple):
 
 
 class TrainingExample(NamedTuple):
-    """Neighbours that stand in one place of the training data and vote for one type.
+    """Neighbors from one place of the training data that vote for one type.
 
-    label: that type, or "O". offsets: of the tokens, ascending. share: of the vote for the entity.
-    distance: the smallest of its votes. votes: their number; a training token votes once for each
-    token of the entity that has it as neighbour. passage: None where no corpus shows it.
+    Attributes:
+        label: The type, or "O".
+        document: The id of the document.
+        offsets: The offsets of the training tokens, ascending.
+        share: Their share of the vote for the entity.
+        distance: The smallest distance among their votes.
+        votes: The number of votes. A training token votes once for each token of the entity that
+            has it as a neighbor.
+        passage: The sentence around them; None where no corpus contains it.
     """
 
     label: str
@@ -72,24 +90,28 @@ class TrainingExample(NamedTuple):
 
     @property
     def contradicted(self) -> bool:
-        """Whether the corpus has no entity of this type there: the model learned from another."""
+        """Whether the corpus has no entity of this type there: the neighbors are of another one."""
         if self.passage is None or self.label == "O":
             return False
         return self.passage.entity is None or self.passage.entity[2] != self.label
 
 
 class Vote(NamedTuple):
-    """What one type, or "O", got of the vote for an entity; ``votes`` counts its neighbours."""
+    """The share of one type, or of "O", in the vote for an entity, and its number of votes."""
 
     label: str
     share: float
     votes: int
 
 
-class Summary(NamedTuple):
-    """The vote for an entity, largest share first, and the examples for and against its label.
+class VoteSummary(NamedTuple):
+    """The vote for an entity, and the training examples for and against its label.
 
-    n_supporting: how many examples for the label there are, with those that are left out.
+    Attributes:
+        votes: The votes by type, largest share first.
+        supporting: Examples for the label of the entity, largest share first.
+        opposing: Examples for other labels, largest share first.
+        n_supporting: The number of examples for the label, including those that are left out.
     """
 
     votes: tuple[Vote, ...]
@@ -99,7 +121,7 @@ class Summary(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """How many of ``neighbors`` a corpus cannot show: no such document, no token at the offset."""
+    """Number of ``neighbors``, and of those without a document or a token in a corpus."""
 
     neighbors: int
     without_document: int
@@ -107,7 +129,7 @@ class Missing(NamedTuple):
 
 
 def type_of(label: str) -> str:
-    """The entity type of a BIO label; "O" stays "O"."""
+    """Return the entity type of a BIO label; "O" stays "O"."""
     return label[2:] if label[:2] in ("B-", "I-") else label
 
 
@@ -117,13 +139,20 @@ def summarize(
     *,
     n_examples: int = 5,
     n_opposing: int = 2,
-) -> Summary:
-    """The vote for an entity by type, and its examples, by share, then by distance.
+) -> VoteSummary:
+    """Return the vote for an entity by type, and its training examples.
 
-    A share is the mean over the tokens of the entity. Neighbours of one type inside the same
-    annotated entity of the corpus are one example. Where none of their type holds them (no corpus,
-    or ``O``), those of one document are that lie near each other (`NEARBY`), except that a ``B-``
-    begins a new one. At most ``n_examples`` have the entity's label, ``n_opposing`` another.
+    A share is the mean over the tokens of the entity. Neighbors of one type inside the same
+    annotated entity of the corpus are one example. Where no entity of their type contains them
+    (without a corpus, or for ``O``), neighbors of one document that lie near each other (`NEARBY`)
+    are one example, except that a ``B-`` begins a new one. Examples are sorted by share, then by
+    distance.
+
+    Args:
+        entity: The entity and its neighbors.
+        corpus: The training documents, for the passages of the examples.
+        n_examples: The largest number of examples for the label of the entity.
+        n_opposing: The largest number of examples for other labels.
     """
     neighbors = [neighbor for token in entity.tokens for neighbor in token.neighbors]
     weight = 1 / max(len(entity.tokens), 1)
@@ -137,7 +166,7 @@ def summarize(
     examples.sort(key=lambda e: (-round(e.share, 9), e.distance, e.document, e.offsets, e.label))
     supporting = [example for example in examples if example.label == entity.label]
     opposing = [example for example in examples if example.label != entity.label]
-    return Summary(
+    return VoteSummary(
         tuple(votes),
         tuple(_with_passage(example, corpus) for example in supporting[:n_examples]),
         tuple(_with_passage(example, corpus) for example in opposing[:n_opposing]),
@@ -148,25 +177,26 @@ def summarize(
 def _places(
     neighbors: Iterable[Neighbor], reach: int, corpus: Corpus | None
 ) -> list[list[Neighbor]]:
-    """Neighbours of one type in one place, by offset."""
-    inside: dict[tuple[Any, ...], list[Neighbor]] = defaultdict(list)
+    """Return groups of neighbors of one type from one place, each sorted by offset."""
+    inside: dict[tuple[str, LabeledBounds], list[Neighbor]] = defaultdict(list)
     near: list[list[Neighbor]] = []
     place: tuple[str, str] | None = None
     for neighbor in sorted(neighbors, key=lambda n: (n.document, type_of(n.label), n.offset, n)):
         kind = type_of(neighbor.label)
         document = (corpus or {}).get(neighbor.document)
-        held = entity_at(document, neighbor.offset, kind) if document else None
-        if held is not None and held[2] == kind:
-            inside[neighbor.document, held].append(neighbor)
+        entity = entity_at(document, neighbor.offset, kind) if document else None
+        if entity is not None and entity[2] == kind:
+            inside[neighbor.document, entity].append(neighbor)
             continue
-        if place != (neighbor.document, kind) or _is_elsewhere(neighbor, near[-1], reach):
+        if place != (neighbor.document, kind) or _begins_place(neighbor, near[-1], reach):
             near.append([])
             place = (neighbor.document, kind)
         near[-1].append(neighbor)
     return [*inside.values(), *near]
 
 
-def _is_elsewhere(neighbor: Neighbor, place: Sequence[Neighbor], reach: int) -> bool:
+def _begins_place(neighbor: Neighbor, place: Sequence[Neighbor], reach: int) -> bool:
+    """Return whether a neighbor begins a new place instead of belonging to the one before it."""
     begins = neighbor.label.startswith("B-") and neighbor.offset > place[-1].offset
     return begins or neighbor.offset - place[0].offset > reach
 
@@ -190,7 +220,7 @@ def _with_passage(example: TrainingExample, corpus: Corpus | None) -> TrainingEx
 
 
 def count_missing(evidence: Iterable[EntityEvidence], corpus: Corpus) -> Missing:
-    """How many neighbours of all tokens of all entities the corpus cannot show."""
+    """Count the neighbors of all tokens of all entities, and those that the corpus lacks."""
     total = without_document = without_token = 0
     for neighbor in (n for entity in evidence for token in entity.tokens for n in token.neighbors):
         document = corpus.get(neighbor.document)

@@ -1,6 +1,6 @@
-"""Places in annotated documents, shown as the sentence around them: plain values.
+"""Passages: the sentence around a place in an annotated document.
 
-All bounds are (start, end) in characters. Only `corpus_document` meets a spaCy document.
+All bounds are (start, end) in characters. Only `corpus_document` knows spaCy.
 """
 
 from bisect import bisect_right
@@ -13,19 +13,23 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc
 
 Bounds = tuple[int, int]
-LabelledBounds = tuple[int, int, str]
+LabeledBounds = tuple[int, int, str]
 
 
 class CorpusDocument(NamedTuple):
-    """A training document; bounds are ascending by start.
+    """A training document; all bounds are ascending by start.
 
-    tokens: must not overlap. entities: may overlap. sentences: must not overlap, may be empty; text
-    outside of all sentences is shown by line.
+    Attributes:
+        text: The text of the document.
+        tokens: Its tokens, which must not overlap.
+        entities: Its entities, which may overlap.
+        sentences: Its sentences, which must not overlap. Text outside of all sentences is shown by
+            line.
     """
 
     text: str
     tokens: Sequence[Bounds]
-    entities: Sequence[LabelledBounds]
+    entities: Sequence[LabeledBounds]
     sentences: Sequence[Bounds] = ()
 
 
@@ -34,9 +38,11 @@ Corpus = Mapping[str, CorpusDocument]
 
 
 def corpus_document(doc: "Doc", spans_key: str | None = None) -> CorpusDocument:
-    """The values of a spaCy document, with the entities of ``doc.ents``.
+    """Return a spaCy document as plain values, with its sentences where it has any.
 
-    spans_key: the entities of ``doc.spans[spans_key]`` instead. Sentences only where some are set.
+    Args:
+        doc: The document.
+        spans_key: Take the entities of ``doc.spans[spans_key]`` instead of ``doc.ents``.
     """
     spans = doc.ents if spans_key is None else doc.spans.get(spans_key, [])
     sentences = doc.sents if doc.has_annotation("SENT_START") else ()
@@ -51,20 +57,23 @@ def corpus_document(doc: "Doc", spans_key: str | None = None) -> CorpusDocument:
 class Passage(NamedTuple):
     """The sentence around tokens of a document; bounds count from the start of ``text``.
 
-    tokens: those of the tokens asked for that are in it. entity: the annotated entity that holds
-    the first of them, as far as it is in the passage, with its label. cut_before, cut_after:
-    whether the sentence goes on there.
+    Attributes:
+        text: The sentence, or a part of it, without control characters.
+        tokens: The requested tokens, as far as they are in the passage.
+        entity: The annotated entity around the first of them, as far as it is in the passage.
+        cut_before: Whether the sentence begins before the passage.
+        cut_after: Whether the sentence continues after the passage.
     """
 
     text: str
     tokens: tuple[Bounds, ...]
-    entity: LabelledBounds | None
+    entity: LabeledBounds | None
     cut_before: bool
     cut_after: bool
 
 
 def token_at(document: CorpusDocument, offset: int) -> Bounds | None:
-    """The token that holds this character; None where there is none."""
+    """Return the token that contains a character; None where there is none."""
     i = bisect_right(document.tokens, offset, key=lambda token: token[0]) - 1
     if i < 0:
         return None
@@ -72,10 +81,10 @@ def token_at(document: CorpusDocument, offset: int) -> Bounds | None:
     return (start, end) if offset < end <= len(document.text) else None
 
 
-def entity_at(document: CorpusDocument, offset: int, label: str) -> LabelledBounds | None:
-    """The annotated entity that holds this character; None where there is none.
+def entity_at(document: CorpusDocument, offset: int, label: str) -> LabeledBounds | None:
+    """Return the annotated entity that contains a character; None where there is none.
 
-    Of several, the longest of this label; where none has it, the shortest of all.
+    Of several entities this is the longest one with the label, or else the shortest of all.
     """
     found = [entity for entity in document.entities if entity[0] <= offset < entity[1]]
     if own := [entity for entity in found if entity[2] == label]:
@@ -86,29 +95,37 @@ def entity_at(document: CorpusDocument, offset: int, label: str) -> LabelledBoun
 def find_passage(
     document: CorpusDocument, offsets: Sequence[int], label: str, *, width: int = 160
 ) -> Passage | None:
-    """The sentence around the token at the first of these offsets.
+    """Return the sentence around the token at the first of some offsets.
 
-    label: type of the entity that is looked for there. The sentence is clipped at word borders to
-    ``width`` characters, around that entity where it fits, else around the token. None where no
-    token holds the first offset; others without one are left out.
+    The sentence is clipped at word boundaries, around the entity there if it fits, else around the
+    token.
+
+    Args:
+        document: The training document.
+        offsets: Characters in tokens. Offsets without a token are left out.
+        label: The preferred type of the entity (`entity_at`).
+        width: The largest number of characters of the passage.
+
+    Returns:
+        The passage; None where no token contains the first offset.
     """
     first = token_at(document, offsets[0])
     if first is None:
         return None
     sentence = _sentence_at(document, first)
     focus = first
-    held = entity_at(document, offsets[0], label)
-    if held is not None:
-        seen = _intersection(held[:2], sentence)
-        focus = seen if seen[1] - seen[0] <= width else first
+    annotated = entity_at(document, offsets[0], label)
+    if annotated is not None:
+        inside = _intersection(annotated[:2], sentence)
+        focus = inside if inside[1] - inside[0] <= width else first
     shown = clip(document.text, sentence, focus, width)
     tokens = {token_at(document, offset) for offset in offsets} - {None}
     bounds = sorted(_intersection(token, shown) for token in tokens if token is not None)
     start = shown[0]
     entity = None
-    if held is not None:
-        seen = _intersection(held[:2], shown)
-        entity = (seen[0] - start, seen[1] - start, held[2])
+    if annotated is not None:
+        inside = _intersection(annotated[:2], shown)
+        entity = (inside[0] - start, inside[1] - start, annotated[2])
     return Passage(
         printable(document.text[slice(*shown)]),
         tuple((left - start, right - start) for left, right in bounds if left < right),
@@ -119,10 +136,15 @@ def find_passage(
 
 
 def clip(text: str, sentence: Bounds, focus: Bounds, width: int) -> Bounds:
-    """Bounds of at most ``width`` characters of a sentence, with ``focus`` about in their middle.
+    """Return bounds of at most ``width`` characters of a sentence, with a focus in the middle.
 
-    focus: inside the sentence; it is cut only where it is longer than ``width``. The cuts fall on
-    white space, except in a word that fills all the room beside the focus.
+    The cuts fall on white space, except in a word that fills all the room beside the focus.
+
+    Args:
+        text: The text of the document.
+        sentence: The bounds to clip.
+        focus: Bounds inside the sentence. They are cut only where they are longer than ``width``.
+        width: The largest number of characters.
     """
     start, end = sentence
     if end - start <= width:
@@ -139,7 +161,7 @@ def clip(text: str, sentence: Bounds, focus: Bounds, width: int) -> Bounds:
 
 
 def _stripped(text: str, bounds: Bounds, focus: Bounds) -> Bounds:
-    """The bounds without white space at either end, as far as the focus allows."""
+    """Return the bounds without white space at either end, as far as the focus allows."""
     start, end = bounds
     while start < focus[0] and text[start].isspace():
         start += 1
@@ -149,7 +171,7 @@ def _stripped(text: str, bounds: Bounds, focus: Bounds) -> Bounds:
 
 
 def _sentence_at(document: CorpusDocument, token: Bounds) -> Bounds:
-    """The sentence, or else the line, that holds a token, without white space around it."""
+    """Return the sentence, or else the line, around a token, without outer white space."""
     text = document.text
     i = bisect_right(document.sentences, token[0], key=lambda sentence: sentence[0]) - 1
     if i >= 0 and token[1] <= document.sentences[i][1] <= len(text):

@@ -1,21 +1,21 @@
-"""The evidence for entities as text for the terminal, and as JSON values."""
+"""The evidence for entities as text for a terminal, and as JSON values."""
 
 import textwrap
 from collections.abc import Sequence
 from math import fsum
-from typing import Any
 
 from ..util.text import printable
-from .evidence import EntityEvidence, Summary, TrainingExample, count_missing, summarize
+from .evidence import EntityEvidence, TrainingExample, VoteSummary, count_missing, summarize
 from .passages import Corpus, Passage
 
 DISTANCE_AND_SHARE = (
-    "Distance: 0 is alike, comparable within one model. Share: part of the entity's vote."
+    "Distance: 0 means identical; comparable within one model only. Share: part of the vote for "
+    "the entity."
 )
 
 
 def corpus_notes(evidence: Sequence[EntityEvidence], corpus: Corpus | None) -> list[str]:
-    """What a reader must know of the text of the training examples; empty where all is shown."""
+    """Return sentences on training examples without text; none where all have their text."""
     if not evidence:
         return []
     if corpus is None:
@@ -24,63 +24,69 @@ def corpus_notes(evidence: Sequence[EntityEvidence], corpus: Corpus | None) -> l
     notes = []
     if without_document:
         notes.append(
-            f"{without_document} of {total} neighbours are from documents that are not in this "
+            f"{without_document} of {total} neighbors are from documents that are not in this "
             "corpus; they are shown by document and offset only."
         )
     if without_token:
         notes.append(
-            f"{without_token} of {total} neighbours have no token at their offset in this corpus: "
-            "it is not the one that the neighbours were fitted on."
+            f"{without_token} of {total} neighbors have no token at their offset in this corpus: "
+            "it is not the one that the neighbors were fitted on."
         )
     return notes
 
 
 def percent(share: float) -> str:
-    """A share in whole percent; "<1 %" for one that is small but not zero. The space is hard."""
+    """Return a share in whole percent with a hard space; "<1 %" if it is small but not zero."""
     return "<1\xa0%" if 0 < share < 0.005 else f"{100 * share:.0f}\xa0%"
 
 
 def describe_score(entity: EntityEvidence) -> str:
-    """The score with two decimals, and whether it is calibrated."""
+    """Return the score with two decimals, and whether it is calibrated."""
     return f"score {entity.score:.2f} ({'calibrated' if entity.calibrated else 'uncalibrated'})"
 
 
-def describe_support(label: str, summary: Summary, neighbor_weight: float = 1.0) -> str:
-    """The sentence above the supporting examples; it claims no more than their vote has done."""
+def describe_support(label: str, summary: VoteSummary, neighbor_weight: float = 1.0) -> str:
+    """Return the sentence above the supporting examples, which claims no more than their vote did.
+
+    Args:
+        label: The label of the entity.
+        summary: The vote for the entity.
+        neighbor_weight: As in `EntityEvidence`.
+    """
     if not summary.votes:
-        return "The model decided without neighbours."
+        return "The model decided without neighbors."
     if not summary.n_supporting:
-        return f"No neighbour is {label}."
+        return f"No neighbor is {label}."
     count = len(summary.supporting)
-    held = percent(fsum(example.share for example in summary.supporting))
+    share = percent(fsum(example.share for example in summary.supporting))
     these = "this training example" if count == 1 else f"these {count} training examples"
     if not neighbor_weight:
-        return f"Labelled {label} by the model alone; next to it are {these} ({held} of the vote)"
+        return f"Labeled {label} by the model alone; next to it are {these} ({share} of the vote)"
     if neighbor_weight < 1:
-        own = f"which counts for {percent(neighbor_weight)}, the model for the rest"
-        return f"Labelled {label} because of {these} ({held} of the vote, {own})"
-    return f"Labelled {label} because of {these} ({held} of the vote)"
+        weights = f"which counts for {percent(neighbor_weight)}, the model for the rest"
+        return f"Labeled {label} because of {these} ({share} of the vote, {weights})"
+    return f"Labeled {label} because of {these} ({share} of the vote)"
 
 
-def describe_rest(label: str, summary: Summary) -> str:
-    """The sentence below the supporting examples, on those left out; "" where there are none."""
+def describe_rest(label: str, summary: VoteSummary) -> str:
+    """Return the line on the supporting examples that are left out; "" where there are none."""
     rest = summary.n_supporting - len(summary.supporting)
     if not rest:
         return ""
     total = fsum(vote.share for vote in summary.votes if vote.label == label)
-    held = percent(max(total - fsum(example.share for example in summary.supporting), 0.0))
-    return f"and {rest} more for {label} ({held} of the vote)"
+    share = percent(max(total - fsum(example.share for example in summary.supporting), 0.0))
+    return f"and {rest} more for {label} ({share} of the vote)"
 
 
-def describe_votes(summary: Summary) -> str:
-    """The vote by type, as in "34 votes: Dosage 82 % (28), O 18 % (6)"."""
+def describe_votes(summary: VoteSummary) -> str:
+    """Return the vote by type, as in "34 votes: Dosage 82 % (28), O 18 % (6)"."""
     total = sum(vote.votes for vote in summary.votes)
     parts = [f"{vote.label} {percent(vote.share)} ({vote.votes})" for vote in summary.votes]
     return f"{total} votes: {', '.join(parts)}" if parts else ""
 
 
 def describe_example(example: TrainingExample) -> str:
-    """Where a training example is, and how it voted."""
+    """Return the vote and the place of a training example in one line."""
     offset, label = example.offsets[0], example.label
     line = (
         f"{label}, share {percent(example.share)}, distance {example.distance:.3g}, "
@@ -90,7 +96,7 @@ def describe_example(example: TrainingExample) -> str:
 
 
 def mark_passage(passage: Passage | None) -> str:
-    """The sentence with ``[[`` and ``]]`` around its entity, or its tokens where it has none."""
+    """Return the sentence with ``[[`` and ``]]`` around its entity, or else around its tokens."""
     if passage is None:
         return ""
     marks = [passage.entity[:2]] if passage.entity else passage.tokens
@@ -111,11 +117,18 @@ def render_text(
     width: int = 88,
     heading: str = "",
 ) -> str:
-    """The evidence for the terminal, in lines of at most ``width`` columns; ends with a newline.
+    """Return the evidence for a terminal; it ends with a newline.
 
-    text: the explained one. heading: what a report on the corpus must carry. ``[[`` and ``]]`` mark
-    the annotated entity of a training example, or its tokens where it is in none. Without a corpus
-    no training text is shown.
+    ``[[`` and ``]]`` mark the annotated entity of a training example, or its tokens where they are
+    in none.
+
+    Args:
+        text: The explained text.
+        evidence: Its entities.
+        corpus: The training documents. Without them no training text is shown.
+        n_examples: The largest number of training examples for an entity.
+        width: The largest number of columns of a line.
+        heading: The heading that a report on the corpus must carry.
     """
 
     def wrap(line: str, indent: int = 0, hanging: int = 0) -> list[str]:
@@ -130,7 +143,9 @@ def render_text(
     lines = wrap(heading)
     lines += wrap(DISTANCE_AND_SHARE if evidence else "No entity was found.")
     if evidence and corpus:
-        lines += wrap("[[ ]] mark the entity of a training sentence, or the neighbours in none.")
+        lines += wrap(
+            "[[ ]] mark the entity in a training sentence, or the neighbors if there is none."
+        )
     for note in corpus_notes(evidence, corpus):
         lines += wrap(note)
     for entity in evidence:
@@ -153,10 +168,15 @@ def evidence_to_json(
     *,
     n_examples: int = 5,
     heading: str = "",
-) -> dict[str, Any]:
-    """The evidence as JSON values: summary and examples of each entity, and all neighbours.
+) -> dict[str, object]:
+    """Return the evidence as JSON values: the examples for each entity, and all neighbors.
 
-    text, heading: as `render_text` has them. ``missing`` is None without a corpus.
+    Args:
+        text: The explained text.
+        evidence: Its entities.
+        corpus: The training documents. Without them ``missing`` is None.
+        n_examples: The largest number of training examples for an entity.
+        heading: The heading that a report on the corpus must carry.
     """
     return {
         "heading": heading,
@@ -168,7 +188,7 @@ def evidence_to_json(
     }
 
 
-def _entity_to_json(text: str, entity: EntityEvidence, summary: Summary) -> dict[str, Any]:
+def _entity_to_json(text: str, entity: EntityEvidence, summary: VoteSummary) -> dict[str, object]:
     return {
         "label": entity.label,
         "start": int(entity.start),
@@ -203,7 +223,7 @@ def _entity_to_json(text: str, entity: EntityEvidence, summary: Summary) -> dict
     }
 
 
-def _example_to_json(example: TrainingExample) -> dict[str, Any]:
+def _example_to_json(example: TrainingExample) -> dict[str, object]:
     passage = example.passage
     value = {**example._asdict(), "offsets": list(example.offsets)}
     if passage is not None:

@@ -7,7 +7,7 @@ itself, from ``meta.json``, before the README.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..evaluation.report import MACRO_NOTE, overall_rows
+from ..evaluation.rows import MACRO_NOTE, overall_rows
 from ..util.text import cell, markdown_table
 
 NOT_STATED = "not stated"

@@ -1,89 +1,85 @@
-"""What our HTML pages share: their look, and that foreign words in them stay words.
+"""Jinja2 environments in which every expression is made safe, for HTML pages and for Markdown.
 
-Texts, labels and names are untrusted: `html_text` stands between them and the page, and a content
-security policy forbids scripts and requests besides. No page loads anything.
+Texts, labels and names come from outside. In a template they need no filter: the value of an
+expression is escaped, and its control characters are replaced, unless a template made it. HTML
+pages carry a content security policy besides, which forbids scripts and requests.
+
+The templates of a room are the files in its folder ``templates``; those of this room hold what all
+pages share: their layout (`page.html.j2`), their look (`page.css`) and their tables.
 """
 
 from collections.abc import Iterable, Sequence
-from html import escape
+from functools import cache
+from typing import Any
 
-from .text import printable
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-STYLE = """
-:root { color-scheme: light dark; --ground: #fff; --ink: #1b1f23; --faint: #57606a;
-  --line: #d5dbe1; --card: #f6f8fa; --link: #0550ae; --light: 86%; --full: 78%; --grey: #d0d7de; }
-@media (prefers-color-scheme: dark) {
-  :root { --ground: #14181d; --ink: #e8ecf0; --faint: #a3adb8; --line: #363e48; --card: #1c2128;
-    --link: #7cb8ff; --light: 27%; --full: 45%; --grey: #4a535e; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 58rem; background: var(--ground);
-  color: var(--ink); font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Helvetica, Arial,
-  sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .75rem; }
-h2 { font-size: 1.2rem; margin: 2.25rem 0 .75rem; }
-h3 { font-size: 1.05rem; line-height: 1.9; margin: 0; }
-p { margin: .5rem 0; }
-a { color: var(--link); }
-:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; border-radius: 2px; }
-.faint { color: var(--faint); font-size: .875rem; }
-.text { white-space: pre-wrap; unicode-bidi: plaintext; line-height: 2.25; }
-.entity, mark { color: inherit; background: var(--plain, hsl(var(--hue) var(--full) var(--light)));
-  text-decoration: none; border-radius: .35em; padding: .22em .45em; unicode-bidi: isolate;
-  -webkit-box-decoration-break: clone; box-decoration-break: clone; }
-.label { font-size: .75em; font-weight: 700; margin-inline-start: .2em; unicode-bidi: isolate; }
-.scroll { overflow-x: auto; }
-summary { cursor: pointer; color: var(--link); font-size: .875rem; padding: .25rem 0; }
-table { border-collapse: collapse; font-size: .8125rem; width: 100%; overflow-wrap: normal; }
-th, td { text-align: start; vertical-align: top; padding: .15rem .6rem .15rem 0;
-  border-bottom: 1px solid var(--line); }
-.n { text-align: end; font-variant-numeric: tabular-nums; white-space: nowrap; }
-@media print { body { max-width: none; padding: 0; font-size: 10pt; }
-  h2, h3 { break-after: avoid; } .text, h3 { line-height: 1.9; }
-  .entity, mark { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
-"""
-
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+from .text import cell, markdown_table, printable
 
 
-def html_text(text: object) -> str:
-    """Words for a page, in an element or a quoted attribute, without controls."""
-    return escape(printable(str(text)))
+class Markdown(str):
+    """Text that is Markdown already, which is not escaped again."""
 
 
-def html_page(title: str, style: str, parts: Iterable[str]) -> str:
-    """A complete page, to be written as UTF-8.
+@cache
+def html_templates(room: str) -> Environment:
+    """Return the HTML templates of a room.
 
-    style: rules after those of `STYLE`. parts: HTML below the title, safe as it is.
+    The filter ``lines`` keeps the line breaks of a text, which else become spaces; ``thousands``
+    separates the digits of a number by commas.
+
+    Args:
+        room: The package with the folder ``templates``, such as ``spacy_btl.explain``.
     """
-    return "\n".join(
-        [
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{html_text(title)}</title>\n<style>{STYLE}{style}</style>\n</head>\n<body>",
-            f"<main>\n<h1>{html_text(title)}</h1>",
-            *parts,
-            "</main>\n</body>\n</html>\n",
-        ]
-    )
+    environment = Environment(autoescape=True, finalize=_printable_value, **_options(room))
+    environment.filters |= {"lines": _lines, "thousands": _thousands}
+    return environment
 
 
-def html_table(name: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table that scrolls by itself: the first column names its row, the others are figures.
+@cache
+def markdown_templates(room: str) -> Environment:
+    """Return the Markdown templates of a room.
 
-    name: for those who do not see it. header: words. rows: HTML, safe as it is.
+    The function ``table(header, rows)`` returns a table, and ``thousands`` is a filter as in
+    `html_templates`. Macros and ``set`` blocks must not be used: their output would be escaped once
+    more.
+
+    Args:
+        room: As in `html_templates`.
     """
-    head = "".join(
-        f'<th scope="col" class="{"n" if i else "name"}">{html_text(word)}</th>'
-        for i, word in enumerate(header)
-    )
-    lines = [
-        f'<tr><th scope="row">{first}</th>'
-        + "".join(f'<td class="n">{cell}</td>' for cell in others)
-        + "</tr>"
-        for first, *others in rows
-    ]
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{html_text(name)}"><table>\n'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody></table></div>"
-    )
+    environment = Environment(autoescape=False, finalize=_markdown_value, **_options(room))
+    environment.filters["thousands"] = _thousands
+    environment.globals["table"] = _table
+    return environment
+
+
+def _options(room: str) -> dict[str, Any]:
+    return {
+        "loader": ChoiceLoader([PackageLoader(room), PackageLoader(__package__)]),
+        "undefined": StrictUndefined,
+        "trim_blocks": True,
+        "lstrip_blocks": True,
+        "keep_trailing_newline": True,
+    }
+
+
+def _printable_value(value: object) -> str:
+    """Return a value for a page without control characters; Jinja2 escapes it after this."""
+    return value if isinstance(value, Markup) else printable(str(value))
+
+
+def _markdown_value(value: object) -> str:
+    return value if isinstance(value, Markdown) else cell(value)
+
+
+def _lines(text: str) -> Markup:
+    return Markup("\n").join(map(printable, text.split("\n")))
+
+
+def _thousands(number: int) -> str:
+    return f"{number:,}"
+
+
+def _table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> Markdown:
+    return Markdown("\n".join(markdown_table(header, rows)))

@@ -10,12 +10,12 @@ from spacy.cli._util import app as spacy_app
 from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
-from spacy_btl.evaluation import plots as report_plots
-from tests.evaluation.test_report_html import check
+from spacy_btl.evaluation import plots
+from tests.helpers.html_pages import check_report
 from tests.helpers.sentences import make_examples
 
 FILES = ["documents.jsonl", "metrics.json", "report.html", "report.md"]
-PICTURES = [f"{name}.png" for name in report_plots.PICTURES]
+PICTURES = [f"{name}.png" for name in plots.PICTURES]
 
 
 def run(*arguments):
@@ -65,7 +65,7 @@ def test_files_and_no_text(stage, tmp_path):
     printed, files = evaluate(stage, tmp_path, "--train", stage / "test.spacy")
     assert files == sorted([*FILES, *PICTURES])
     assert (tmp_path / "report.md").read_text(encoding="utf8") in printed
-    page = check((tmp_path / "report.html").read_text(encoding="utf8"))
+    page = check_report((tmp_path / "report.html").read_text(encoding="utf8"))
     assert page.text("h1") == "Evaluation of model on test.spacy"
     assert "Made up" in page.text("p", **{"class": "warning"})
     assert page.tags.count("svg") == 2
@@ -78,8 +78,8 @@ def test_files_and_no_text(stage, tmp_path):
 
 def test_with_documents(stage, tmp_path):
     evaluate(stage, tmp_path, "--documents")
-    page = check((tmp_path / "report.html").read_text(encoding="utf8"))
-    assert "holds the text" in page.text("p", **{"class": "warning"})
+    page = check_report((tmp_path / "report.html").read_text(encoding="utf8"))
+    assert "contains the text" in page.text("p", **{"class": "warning"})
     assert words_of_the_documents(stage) <= set(re.findall(r"\w+", page.text("table")))
     assert "aspirin" not in (tmp_path / "metrics.json").read_text(encoding="utf8")
     evaluate(stage, tmp_path)
@@ -96,7 +96,7 @@ def test_comparison(stage, tmp_path):
     assert row["first"] == pytest.approx(metrics["scores"]["ents_f"])
     assert row["second"] < row["first"]
     assert f"| {row['difference']:+.3f} |" in re.sub(" +", " ", printed)
-    page = check((tmp_path / "report.html").read_text(encoding="utf8"))
+    page = check_report((tmp_path / "report.html").read_text(encoding="utf8"))
     assert "Comparison" in page.text("h2")
     _, files = evaluate(stage, tmp_path)  # nothing of an earlier run stays
     assert "comparison.json" not in files
@@ -108,7 +108,7 @@ def test_without_matplotlib(stage, tmp_path, monkeypatch):
     printed, files = evaluate(stage, tmp_path, "--train", stage / "test.spacy")
     assert files == FILES
     assert "pip install 'spacy-btl[plots]'" in " ".join(printed.split())
-    page = check((tmp_path / "report.html").read_text(encoding="utf8"))
+    page = check_report((tmp_path / "report.html").read_text(encoding="utf8"))
     assert "svg" not in page.tags
     assert "mean recall" in page.text("thead")
 

@@ -1,14 +1,12 @@
-"""What an evaluation tells, and the report on it."""
+"""The figures of an evaluation."""
 
 import json
-import re
 
 import pytest
 import spacy
 from spacy.training import Example
 
 from spacy_btl.evaluation.evaluate import evaluate
-from spacy_btl.evaluation.report import render_report
 from spacy_btl.scoring.matching import KINDS
 from spacy_btl.scoring.summary import score_documents, score_intervals
 
@@ -75,23 +73,6 @@ def test_counts_by_document_make_the_scores_again(metrics):
     assert rows[3]["errors"] == dict(zip(KINDS, (0, 0, 0, 0, 0, 1), strict=True))
 
 
-def test_report(metrics):
-    report = render_report(metrics)
-    assert "exact span F1: bounds alone" in report
-    assert (
-        "1 correct, 1 wrong type, 1 wrong bounds, 1 wrong type and bounds, 1 missed, 1 spurious."
-        in report
-    )
-    low, high = metrics["intervals"]["ents_per_type"]["Drug"]["f"]
-    (row,) = (line for line in report.splitlines() if line.startswith("| Drug"))
-    assert row.endswith(f"{low:.3f} to {high:.3f} |")
-    assert "| Food" in report
-    assert "in training" not in report
-    report = re.sub(" +", " ", render_report({**metrics, "train_counts": {"Drug": 7}}))
-    assert "| Drug | 7 | 1 | 4 |" in report
-    assert "| Food | 0 | 1 | 0 |" in report
-
-
 def test_what_is_not_annotated_counts_nowhere():
     """In scores, errors, confusion and counts alike."""
     nlp = spacy.blank("en")
@@ -105,11 +86,25 @@ def test_what_is_not_annotated_counts_nowhere():
     assert (metrics["gold_entities"], metrics["predicted_entities"]) == (1, 1)
 
 
-def test_report_without_gold():
+@pytest.mark.parametrize(("progress", "is_shown"), [(None, False), (False, False), (True, True)])
+def test_the_progress_bar_can_be_turned_off(capsys, progress, is_shown):
+    """By default it is shown in a terminal only, which a test is not."""
     nlp = spacy.blank("en")
-    metrics = evaluate(nlp, [Example(nlp.make_doc("No"), nlp.make_doc("No"))])
-    assert metrics["scores"]["ents_f"] is None
-    assert metrics["intervals"] == {}
-    report = re.sub(" +", " ", render_report(metrics))
-    assert "| strict span F1, micro | - | |" in report
-    assert "| token unweighted accuracy, with O | - | |" in report
+    evaluate(nlp, [Example(nlp.make_doc("No"), nlp.make_doc("No"))], progress=progress)
+    assert ("predict" in capsys.readouterr().err) is is_shown
+
+
+def test_the_distribution_need_not_be_installed(monkeypatch):
+    """As for a checkout that is on the path: what is not installed has no version."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    def missing(name):
+        if name == "spacy-btl":
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setitem(evaluate.__globals__, "version", missing)
+    nlp = spacy.blank("en")
+    versions = evaluate(nlp, [Example(nlp.make_doc("No"), nlp.make_doc("No"))])["versions"]
+    assert "spacy-btl" not in versions
+    assert versions["spacy"] == version("spacy")

@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 
 from spacy_btl.evaluation.plots import TypePoint, draw_confusion, draw_recall, draw_reliability
+from spacy_btl.evaluation.rows import Band
 from spacy_btl.scoring.reliability import reliability_figures
 from spacy_btl.util.text import printable
 
 pytest.importorskip("matplotlib")
 
 POINTS = [TypePoint(f"Type {i}", 3**i - 1, i / 7, (0, 1)) for i in range(8)]
-BANDS = {"mean": [(0, 0, 0.0), (2, 8, 0.2), (26, 2186, 0.7)], "of another": [(0, 8, 0.5)]}
+BANDS = {
+    "mean": [Band(0, 0, [0.0], 1), Band(2, 8, [0.1, 0.3], 2), Band(26, 2186, [0.7], 5)],
+    "of another": [Band(0, 8, [0.5], 3)],
+}
 
 
 def tree(picture):

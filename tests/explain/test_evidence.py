@@ -64,7 +64,7 @@ def vote(label, document, offset, distance=1.0, share=0.25):
 
 
 def entity(*tokens, label="Dosage", start=9, end=13):
-    """Evidence for "5 mg", each token with these neighbours."""
+    """Evidence for "5 mg", each token with these neighbors."""
     bounds = [(start, start + 1), (start + 2, end)]
     evidence = [
         TokenEvidence(*bounds[min(i, 1)], f"{'BI'[i > 0]}-{label}", tuple(neighbors))
@@ -89,7 +89,7 @@ def test_type_of(label, kind):
     [
         ([], []),
         ([("B-Dosage", "a", 5)], [("a", (5,))]),
-        # The same token, as neighbour of two tokens.
+        # The same token, as neighbor of two tokens.
         ([("B-Dosage", "a", 5), ("B-Dosage", "a", 5)], [("a", (5,))]),
         ([("B-Dosage", "a", 5), ("I-Dosage", "a", 7)], [("a", (5, 7))]),
         ([("I-Dosage", "a", 7), ("B-Dosage", "a", 5)], [("a", (5, 7))]),
@@ -128,10 +128,10 @@ LONG = CorpusDocument(
         # One annotated entity is one example however long it is, two are two however near.
         ([("B-Dosage", "a", 0), ("I-Dosage", "a", 100)], [(0, 100)]),
         ([("I-Dosage", "a", 100), ("I-Dosage", "a", 200)], [(100,), (200,)]),
-        # Nested ones: that of the neighbour's own type.
+        # Nested ones: that of the neighbor's own type.
         ([("B-Date", "a", 202), ("I-Date", "a", 204)], [(202, 204)]),
         ([("B-Time", "a", 202), ("I-Date", "a", 204)], [(202,), (204,)]),
-        # None of the neighbour's type there, and no such document: near ones.
+        # None of the neighbor's type there, and no such document: near ones.
         ([("O", "a", 200), ("O", "a", 202)], [(200, 202)]),
         ([("I-Age", "a", 200), ("I-Age", "a", 202)], [(200, 202)]),
         ([("B-Dosage", "z", 0), ("I-Dosage", "z", 100)], [(0,), (100,)]),
@@ -393,7 +393,7 @@ def test_missing_is_counted(votes, missing):
     assert count_missing(evidence, CORPUS) == Missing(*missing)
     notes = corpus_notes(evidence, CORPUS)
     assert len(notes) == (missing[1] > 0) + (missing[2] > 0)
-    assert all(re.match(rf"\d+ of {missing[0]} neighbours", note) for note in notes)
+    assert all(re.match(rf"\d+ of {missing[0]} neighbors", note) for note in notes)
     rendered = render_text(EXPLAINED, evidence, CORPUS)
     assert all(note.split()[0] in rendered for note in notes)
     assert all(f"{name} at {offset}" in rendered for name, offset in votes)
@@ -410,15 +410,15 @@ def test_percent(share, text):
 @pytest.mark.parametrize(
     ("weight", "support"),
     [
-        (1.0, "Labelled Dosage because of this training example (10 % of the vote)"),
+        (1.0, "Labeled Dosage because of this training example (10 % of the vote)"),
         (
             0.5,
-            "Labelled Dosage because of this training example (10 % of the vote, which counts for "
+            "Labeled Dosage because of this training example (10 % of the vote, which counts for "
             "50 %, the model for the rest)",
         ),
         (
             0.0,
-            "Labelled Dosage by the model alone; next to it are this training example "
+            "Labeled Dosage by the model alone; next to it are this training example "
             "(10 % of the vote)",
         ),
     ],
@@ -434,13 +434,13 @@ def test_claims_no_more_than_the_vote_has_done(weight, support):
 @pytest.mark.parametrize(
     ("count", "n_examples", "support", "rest"),
     [
-        (0, 5, "No neighbour is Dosage.", ""),
-        (1, 5, "Labelled Dosage because of this training example (10 % of the vote)", ""),
-        (3, 5, "Labelled Dosage because of these 3 training examples (30 % of the vote)", ""),
+        (0, 5, "No neighbor is Dosage.", ""),
+        (1, 5, "Labeled Dosage because of this training example (10 % of the vote)", ""),
+        (3, 5, "Labeled Dosage because of these 3 training examples (30 % of the vote)", ""),
         (
             7,
             5,
-            "Labelled Dosage because of these 5 training examples (50 % of the vote)",
+            "Labeled Dosage because of these 5 training examples (50 % of the vote)",
             "and 2 more for Dosage (20 % of the vote)",
         ),
     ],
@@ -454,14 +454,15 @@ def test_sentences_about_examples(count, n_examples, support, rest):
 
 RENDERED = """\
 A heading
-Distance: 0 is alike, comparable within one model. Share: part of the entity's vote.
-[[ ]] mark the entity of a training sentence, or the neighbours in none.
-1 of 4 neighbours are from documents that are not in this corpus; they are shown by
+Distance: 0 means identical; comparable within one model only. Share: part of the vote
+for the entity.
+[[ ]] mark the entity in a training sentence, or the neighbors if there is none.
+1 of 4 neighbors are from documents that are not in this corpus; they are shown by
 document and offset only.
 
 5 mg | Dosage | score 0.75 (calibrated), offset 9
   4 votes: Dosage 75 % (3), O 25 % (1)
-  Labelled Dosage because of these 3 training examples (75 % of the vote)
+  Labeled Dosage because of these 3 training examples (75 % of the vote)
   - Dosage, share 25 %, distance 0.5, 1 vote, case-2 at 23
     Methotrexate [[15 mg]] weekly was begun.
   - Dosage, share 25 %, distance 1, 1 vote, case-1 at 13
@@ -503,9 +504,9 @@ def test_no_training_text_without_a_corpus():
     ("evidence", "line"),
     [
         ([], "No entity was found."),
-        ([entity([])], "The model decided without neighbours."),
-        ([entity()], "The model decided without neighbours."),
-        ([entity([vote("O", "a", 0)])], "No neighbour is Dosage."),
+        ([entity([])], "The model decided without neighbors."),
+        ([entity()], "The model decided without neighbors."),
+        ([entity([vote("O", "a", 0)])], "No neighbor is Dosage."),
         ([entity(FOUR)._replace(calibrated=False)], "score 0.75 (uncalibrated)"),
     ],
 )

@@ -66,15 +66,14 @@ def test_page():
     assert page.text("a", "entity") == "5 mg\xa0Dosage"
     assert page.text("div", "text", without="label").replace("\xa0", "") == TEXT
     assert "score 0.75 (calibrated)" in page.text("section")
-    assert (
-        "Labelled Dosage because of these 3 training examples (75\xa0% of the vote)"
-        in page.text("p", "why")
+    assert "Labeled Dosage because of these 3 training examples (75\xa0% of the vote)" in page.text(
+        "p", "why"
     )
     assert "He was given 300 mg\xa0Dosage of aspirin daily." in page.text("ol")
     assert page.text("ol").count("distance") == 3
     assert "He was given 300 mg" in page.text("ul", "others")
     assert page.text("ul", "votes") == "Dosage 75\xa0% (3 votes)O 25\xa0% (1 vote)"
-    assert "1 of 4 neighbours are from documents that are not in this corpus" in page.text("main")
+    assert "1 of 4 neighbors are from documents that are not in this corpus" in page.text("main")
     assert page.text("b") == "300" + "15" + "given"
     assert page.tags.count("tr") == 1 + 1 + len(VOTES)
 
@@ -192,8 +191,8 @@ def test_no_training_text_without_a_corpus():
 @pytest.mark.parametrize(
     ("votes", "sentence"),
     [
-        ([], "The model decided without neighbours."),
-        ([Neighbor("O", 1.0, "case-1", 7, 1.0)], "No neighbour is Dosage."),
+        ([], "The model decided without neighbors."),
+        ([Neighbor("O", 1.0, "case-1", 7, 1.0)], "No neighbor is Dosage."),
         ([Neighbor("B-Dosage", 1.0, "case-1", 999, 1.0)], "have no token at their offset"),
         ([Neighbor("B-Dosage", 1.0, "case-1", 7, 1.0)], "this corpus has no Dosage there"),
     ],
@@ -203,7 +202,7 @@ def test_odd_evidence_is_said(votes, sentence):
     assert sentence in page.text("main")
 
 
-def test_colours_are_those_of_the_labels_of_the_model():
+def test_colors_are_those_of_the_labels_of_the_model():
     def hues(html):
         return re.findall(r'class="entity" id="t\d+" href="#e\d+" style="([^"]+)"', html)
 

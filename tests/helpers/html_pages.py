@@ -1,5 +1,6 @@
 """A parser for the tests of HTML pages."""
 
+import re
 from html.parser import HTMLParser
 
 VOID = {"meta", "br"}
@@ -45,3 +46,28 @@ class Page(HTMLParser):
             )
             and not any(without and a.get("class") == without for _, a in path)
         )
+
+
+REPORT_STYLE = r"--share:\d+%|left:[\d.]+%(;width:[\d.]+%)?"
+
+
+def check_report(html):
+    """A page that is well-formed, loads nothing, and in which no word has become markup."""
+    page = Page(html)
+    ids = page.values("id")
+    assert len(ids) == len(set(ids))
+    references = page.values("href") + page.values("xlink:href")
+    assert all(value.startswith("#") for value in references)
+    assert {value[1:] for value in references} <= set(ids)
+    allowed = "html head meta title style body main h1 h2 h3 p div span b i br mark nav a table "
+    allowed += "thead tbody tr th td details summary strong"
+    drawn = "svg g path defs use text clippath rect"
+    assert set(page.tags) <= {*allowed.split(), *drawn.split()}
+    assert page.tags.count("style") == 1
+    outside = [value for tag, name, value in page.attributes if name == "style" and tag in "tdib"]
+    assert all(re.fullmatch(REPORT_STYLE, value) for value in outside)
+    assert not any(name.startswith("on") or name == "src" for _, name, _ in page.attributes)
+    assert "default-src 'none'" in html
+    assert not re.search(r"url\((?!#)|@import|<script|<link", html)
+    html.encode("utf8")
+    return page

@@ -1,8 +1,10 @@
 """What an installed package gives: a fast import, types, registered names."""
 
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from importlib import metadata
 from pathlib import Path
 
@@ -62,3 +64,23 @@ def test_every_module_has_its_place_in_the_layout() -> None:
     told = set(re.findall(r"`(\w+)`", layout))
     modules = {path.stem for path in (ROOT / "spacy_btl").glob("*.py")} - {"__init__"}
     assert modules - told == set()
+
+
+def test_the_wheel_contains_all_files_of_the_package(tmp_path: Path) -> None:
+    """Also those that are no modules: templates, styles and the marker of types."""
+    pytest.importorskip("setuptools", minversion="77")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "spacy_btl", tmp_path / "spacy_btl", ignore=ignored)
+    code = "from setuptools.build_meta import build_wheel; build_wheel('dist')"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    files = {
+        path.relative_to(tmp_path).as_posix()
+        for path in (tmp_path / "spacy_btl").rglob("*")
+        if path.is_file()
+    }
+    assert sum(name.endswith(".j2") for name in files) > 5
+    with zipfile.ZipFile(wheel) as content:
+        assert files <= set(content.namelist())

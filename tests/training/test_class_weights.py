@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import spacy
 
-from spacy_btl.evaluation.pipeline_stats import label_weights
+from spacy_btl.evaluation.corpus_stats import label_weights
 from spacy_btl.training.class_weights import ClassWeights
 from spacy_btl.training.losses import AllTokenLabels
 from tests.helpers.sentences import make_examples
