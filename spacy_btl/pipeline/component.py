@@ -20,7 +20,7 @@ from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
-from thinc.api import Model, Optimizer, set_dropout_rate
+from thinc.api import Model, Optimizer
 from thinc.types import Floats2d
 
 from ..explain.evidence import EntityEvidence
@@ -36,6 +36,7 @@ from ..ml.token_classifier import check_hidden, token_vectors
 from ..ml.weights import weights_fingerprint
 from ..neighbors.classifier import NeighborSearch
 from ..neighbors.datastore import Datastore
+from ..training import rehearsal
 from ..training.class_weights import ClassWeights
 from ..training.losses import TokenLoss
 from ..util.arrays import Float32s2d, FloatsXd, IntsXd
@@ -353,24 +354,8 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
                 "leaves it out"
             )
         self._drop_neighbors()
-        set_dropout_rate(self.model, drop)
-        logits, backprop = self.model.begin_update(docs)
-        ops: Any = self.model.ops
-        off = ops.flatten(logits) - ops.flatten(self._rehearsal_model.predict(docs))
-        backprop(ops.unflatten(off / len(off), [len(doc) for doc in docs]))
-        if sgd is not None:
-            apply: Any = sgd
-
-            def hand_over(key: Any, weights: Any, gradient: Any) -> Any:
-                # nlp.rehearse applies the gradients later, when torch has set its own to 0: it
-                # gets a copy. Those of Thinc's layers are set to 0 by the optimizer only, which
-                # does not see them here; otherwise the next step would be taken along their sum.
-                copy = gradient.copy()
-                gradient.fill(0)
-                return apply(key, weights, copy)
-
-            self.model.finish_update(hand_over)  # type: ignore[arg-type]
-        losses[self.name] = losses.get(self.name, 0.0) + float((off**2).sum()) / (2 * len(off))
+        loss = rehearsal.rehearse(self.model, self._rehearsal_model, docs, dropout=drop, sgd=sgd)
+        losses[self.name] = losses.get(self.name, 0.0) + loss
         return losses
 
     # Initialization
