@@ -15,7 +15,7 @@ from spacy.tokens import Doc
 from transformers import get_linear_schedule_with_warmup
 
 from experiments.documents import name_of, read_docs
-from spacy_btl.ml.transformer import autocast_dtype
+from spacy_btl.ml.encoder_shim import autocast_dtype
 from spacy_btl.scoring.scorer import gold_entities
 from spacy_btl.scoring.scores import strict_span_scores
 
