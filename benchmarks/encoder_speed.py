@@ -32,8 +32,8 @@ from spacy.training import Example
 from thinc.api import Adam
 from transformers import AutoModel
 
-from spacy_btl.ml.pretrained import find_encoder
 from spacy_btl.ml.encoder_shim import autocast_dtype
+from spacy_btl.ml.pretrained import find_encoder
 from spacy_btl.ml.windows import make_batches
 
 STOCK_SPANS = {"@span_getters": "spacy-transformers.strided_spans.v1", "window": 128, "stride": 96}
