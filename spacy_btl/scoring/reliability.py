@@ -5,8 +5,8 @@ leave most bins of equal width empty. Equal scores share a bin, so that there ca
 requested, and the result does not depend on the order. Intervals treat entities as independent;
 those of one document are not quite, so the intervals are a little short. Arrays only.
 
-The bins are made by hand because `sklearn.calibration.calibration_curve` separates equal scores,
-and has neither counts nor intervals.
+The bins are made by hand because `sklearn.calibration.calibration_curve` does not return how many
+entities a bin has, which intervals and errors need.
 """
 
 import math
