@@ -81,8 +81,8 @@ def made_up(n_keys: int = 70_000, n_queries: int = 8_000, n_labels: int = 83) ->
     axes = np.linalg.qr(rng.normal(size=(n_labels, n_labels)))[0]
     scales = 6 / np.arange(1, n_labels + 1) ** 0.7
     of = rng.choice(n_clusters, n, p=rng.dirichlet(np.ones(n_clusters)))
-    centres = rng.normal(size=(n_clusters, n_labels)) * scales
-    vectors = (centres[of] + 0.35 * rng.normal(size=(n, n_labels)) * scales) @ axes
+    centers = rng.normal(size=(n_clusters, n_labels)) * scales
+    vectors = (centers[of] + 0.35 * rng.normal(size=(n, n_labels)) * scales) @ axes
     label_of = np.where(rng.random(n_clusters) < 0.5, 0, rng.integers(0, n_labels, n_clusters))
     labels = np.where(rng.random(n) < 0.01, rng.integers(0, n_labels, n), label_of[of])
     vectors = vectors.astype(np.float32)

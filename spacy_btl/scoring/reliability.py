@@ -131,11 +131,14 @@ def expected_calibration_error(
     Raises:
         ValueError: As `reliability_table`.
     """
-    rows = reliability_table(scores, correct, n_bins)
-    if not rows:
+    s, c = _checked(scores, correct)
+    if not len(s):
         return math.nan
-    total = sum(row.n_entities for row in rows)
-    return sum(row.n_entities * abs(row.mean_score - row.fraction_correct) for row in rows) / total
+    distances = [
+        len(where) * abs(float(s[where].mean()) - int(c[where].sum()) / len(where))
+        for where in _bins(s, n_bins)
+    ]
+    return sum(distances) / len(s)
 
 
 def error_by_chance(scores: npt.ArrayLike, n_bins: int = 10) -> float:

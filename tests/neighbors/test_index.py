@@ -20,7 +20,7 @@ HAS_FORK = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True)
-def threads_again() -> Iterator[None]:
+def restored_threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
@@ -45,7 +45,7 @@ def test_one_in_a_worker_process(monkeypatch: pytest.MonkeyPatch) -> None:
     assert usable_threads() == 1
 
 
-def _tell(search: PrunedSearch, result: Any) -> None:
+def _put_n_threads(search: PrunedSearch, result: Any) -> None:
     result.put(search.n_threads)
 
 
@@ -75,7 +75,7 @@ def test_an_index_built_before_the_fork(monkeypatch: pytest.MonkeyPatch) -> None
     assert PrunedSearch(keys, search.labels, 1, n_threads=3).n_threads == 3
     context = multiprocessing.get_context("fork")
     result = context.Queue()
-    process = context.Process(target=_tell, args=(search, result))
+    process = context.Process(target=_put_n_threads, args=(search, result))
     process.start()
     assert result.get(timeout=30) == 1
     process.join()
