@@ -2,16 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from experiments.plan import Plan, Run
 from experiments.rows import SHOWN, WAYS, Rows, figures, read_rows
+from experiments.store import Store
 from spacy_btl.util.text import markdown_table
 
 
-def render_choice(plan: Plan, runs: Sequence[Run], results: Path) -> str:
+def render_choice(plan: Plan, runs: Sequence[Run], store: Store) -> str:
     """The page: arms that were run on every corpus, with the same encoder, as they are read best.
 
     Empty where there is no such arm, or no seed that all of them have on some corpus.
@@ -25,7 +25,7 @@ def render_choice(plan: Plan, runs: Sequence[Run], results: Path) -> str:
     found: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
     header = ["arm", "read by"]
     for name in corpora:
-        dev, _ = read_rows([r for r in runs if r.corpus == name and r.arm in arms], results)
+        dev, _ = read_rows([r for r in runs if r.corpus == name and r.arm in arms], store)
         rows: Rows = {row: dev[row] for row in dev if row[1] in ("model", "chosen")}
         common = sorted(set.intersection(*map(set, rows.values()))) if rows else []
         if not common:

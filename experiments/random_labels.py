@@ -25,6 +25,7 @@ from spacy.training import Example
 from spacy.util import load_config, load_model_from_config, minibatch, registry
 from thinc.api import fix_random_seed
 
+from experiments.curves import save_picture
 from spacy_btl.pipeline.component import BtlKnnNer, component_of
 
 ROOT = Path(__file__).parents[1]
@@ -65,20 +66,38 @@ def main() -> None:
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / "rates.json"
-    rows = json.loads(path.read_text(encoding="utf8")) if path.is_file() else []
     names = ("documents", "types", "epochs", "encoder", "learn_rate", "batch", "seed")
     made_with = {name: getattr(options, name) for name in names}
-    if any(row["made_with"] != made_with for row in rows):
+    found, rows = read_rates(path) if path.is_file() else (made_with, [])
+    if found != made_with:
         parser.error(f"{path} was made with other options; name another folder")
     done = {(row["arm"], row["rate"]) for row in rows}
     for rate in options.rates:
         for arm in options.arms:
             if (arm, rate) not in done:
-                rows += [row | {"made_with": made_with} for row in study(arm, rate, options)]
-                path.write_text(json.dumps(rows, indent=0) + "\n", encoding="utf8")
+                rows += study(arm, rate, options)
+                write_rates(path, made_with, rows)
                 print(render(rows[-1:]), flush=True)
     draw(rows, options.output / "rates.png")
     (options.output / "rates.md").write_text(render(selected(rows)) + "\n", encoding="utf8")
+
+
+def write_rates(path: Path, made_with: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """Write the options, the names of the columns and, a line each, the rows."""
+    lines = [
+        json.dumps([round(v, 6) if isinstance(v, float) else v for v in row.values()])
+        for row in rows
+    ]
+    head = f'{{"made_with": {json.dumps(made_with)},\n"columns": {json.dumps(list(rows[0]))},\n'
+    text = head + '"rows": [\n' + ",\n".join(lines) + "\n]}\n"
+    path.write_text(text, encoding="utf8")
+
+
+def read_rates(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the options and the rows that `write_rates` has written."""
+    content = json.loads(path.read_text(encoding="utf8"))
+    rows = [dict(zip(content["columns"], row, strict=True)) for row in content["rows"]]
+    return content["made_with"], rows
 
 
 def study(arm: str, rate: float, options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -213,7 +232,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         column[-1].set_xlabel("epoch")
     panels[0, 0].legend(fontsize=7)
     figure.tight_layout()
-    figure.savefig(path, dpi=120, metadata={"Software": None})
+    save_picture(figure, path)
 
 
 if __name__ == "__main__":

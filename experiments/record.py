@@ -1,7 +1,5 @@
-"""What is kept of a run: a readable summary, and the counts of each document behind its scores."""
+"""Score a run, and add it to the store: a summary, and the counts of each document."""
 
-import gzip
-import json
 import os
 import platform
 from collections.abc import Iterable
@@ -14,6 +12,7 @@ from spacy.tokens import Doc
 
 from experiments.documents import name_of, read_docs
 from experiments.plan import Plan, Run
+from experiments.store import Store
 from experiments.subtypes import endings
 from spacy_btl.evaluation.evaluate import PACKAGES
 from spacy_btl.ml.pretrained import find_encoder
@@ -25,11 +24,8 @@ PARTS = ("dev", "test")
 SHOWN = ("ents_f", "ents_macro_f", "ents_p", "ents_r", "token_macro_r", "token_macro_f")
 
 
-def write_record(plan: Plan, run: Run, corpus: Path, work: Path, path: Path) -> None:
-    """Score the predictions in ``work`` and write the run to ``path`` and `counts_path`.
-
-    The summary comes last and appears whole: where it stands, the run is done.
-    """
+def write_record(plan: Plan, run: Run, corpus: Path, work: Path, store: Store) -> None:
+    """Score the predictions in ``work`` and add the run to the store."""
     found = srsly.read_json(work / "predictions.json")
     counts = {part: _counts(corpus / f"{part}.spacy", found[part]) for part in PARTS}
     log = list(srsly.read_jsonl(work / "log.jsonl"))
@@ -55,13 +51,7 @@ def write_record(plan: Plan, run: Run, corpus: Path, work: Path, path: Path) -> 
         "machine": {"cpus": os.cpu_count(), "processor": platform.machine()},
         "versions": {name: version(name) for name in PACKAGES},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # No time stamp: the same counts are the same file.
-    data = gzip.compress(json.dumps(counts).encode(), mtime=0)
-    counts_path(path).write_bytes(data)
-    part_file = path.with_suffix(".part")
-    part_file.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf8")
-    part_file.replace(path)
+    store.add(run, summary, counts)
 
 
 def _training(corpus: Path) -> dict[str, float]:
@@ -92,17 +82,6 @@ def _config(plan: Plan, run: Run, corpus: Path, work: Path) -> list[str]:
     for folder, name in folders.items():
         text = text.replace(folder, name)
     return text.splitlines()
-
-
-def counts_path(path: Path) -> Path:
-    """The file beside a summary with ``{part: {way: {document: counts}}}``, JSON under gzip."""
-    return path.with_suffix(".counts.json.gz")
-
-
-def read_counts(path: Path, part: str) -> dict[str, dict[str, DocumentCounts]]:
-    """Counts of each document by the way of reading, of the run whose summary is ``path``."""
-    values: dict[str, Any] = json.loads(gzip.decompress(counts_path(path).read_bytes()))
-    return dict(values[part])
 
 
 def _counts(data: Path, ways: dict[str, Any]) -> dict[str, dict[str, DocumentCounts]]:

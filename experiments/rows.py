@@ -6,15 +6,13 @@ seeds, in the dev part of another.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from experiments.plan import Plan, Reading, Run
-from experiments.record import read_counts
-from experiments.run import result_path
+from experiments.store import Store
 from spacy_btl.scoring.counts import count_tables
 from spacy_btl.scoring.scores import FIGURES, figure_array
 from spacy_btl.scoring.statistics import compare, holm
@@ -41,12 +39,12 @@ Rows = dict[Reading, dict[int, dict[str, Any]]]
 """By arm and way, then by seed: the counts of each document by its name."""
 
 
-def read_rows(runs: Iterable[Run], results: Path) -> tuple[Rows, Rows]:
+def read_rows(runs: Iterable[Run], store: Store) -> tuple[Rows, Rows]:
     """Those of dev and of test."""
     parts: dict[str, Rows] = {"dev": defaultdict(dict), "test": defaultdict(dict)}
     for run in runs:
         for part, rows in parts.items():
-            for way, documents in read_counts(result_path(results, run), part).items():
+            for way, documents in store.counts(run, part).items():
                 rows[run.arm, way][run.seed] = documents
     dev, test = (dict(rows) for rows in parts.values())
     add_chosen(dev, test)

@@ -2,10 +2,10 @@
 
 python -m experiments.run --corpora ../shared/corpora --jobs 2
 
-A killed run starts anew. Settings are those of the plan; what changes elsewhere (an arm's
-configuration file, a corpus) is not noticed: delete the record and the work folder, which keeps
-splits, models and predictions. Each run writes one JSON file below the results: its configuration,
-seed, updates, time, the scores on dev while it trained, and the figures of each document.
+A killed run starts anew. Settings are those of the plan; a change elsewhere (in an arm's
+configuration file, in a corpus) is not noticed: delete the work folder, which keeps splits, models
+and predictions, and run with ``--again``. The store (`store.py`) keeps of a run its configuration,
+seed, updates, time, the scores on dev while it trained, and the counts of each document.
 """
 
 import argparse
@@ -18,10 +18,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from filelock import FileLock
+
 from experiments import corpora, predictions, systems
 from experiments.plan import Plan, Run, chosen, read_plan
 from experiments.record import write_record
-from spacy_btl.annotate.file_lock import locked
+from experiments.store import Store
 from spacy_btl.util.files import write_file
 
 HERE = Path(__file__).parent
@@ -39,11 +41,13 @@ def main() -> int:
     parser.add_argument(
         "--list", action="store_true", help="show what is there and what is missing"
     )
+    parser.add_argument("--again", action="store_true", help="also what is there")
     parser.add_argument("--one", action="store_true", help="run the first, in this process")
     options = parser.parse_args()
     plan = read_plan(options.plan)
     runs = chosen(plan.runs, options.only)
-    missing = [run for run in runs if not is_done(plan, run, options.results)]
+    store = Store(options.results)
+    missing = [run for run in runs if options.again or not is_done(plan, run, store)]
     if options.list:
         for run in runs:
             print("missing" if run in missing else "done   ", run.key)
@@ -52,7 +56,7 @@ def main() -> int:
         for run in missing[:1]:
             lock = options.work / f"{run.key}.lock"
             lock.parent.mkdir(parents=True, exist_ok=True)
-            with locked(lock):  # against the same run twice at a time
+            with FileLock(lock, timeout=0):  # against the same run twice at a time
                 perform(plan, run, options)
         return 0
     with ThreadPoolExecutor(options.jobs) as pool:
@@ -63,21 +67,17 @@ def main() -> int:
     return bool(failed)
 
 
-def result_path(results: Path, run: Run) -> Path:
-    """Where the record of a run is kept."""
-    return results / f"{run.key}.json"
-
-
-def is_done(plan: Plan, run: Run, results: Path) -> bool:
-    """Whether there is a record of the run, with the settings that the plan has now."""
-    path = result_path(results, run)
-    return path.is_file() and json.loads(path.read_text())["settings"] == plan.settings(run)
+def is_done(plan: Plan, run: Run, store: Store) -> bool:
+    """Return whether the run is in the store, with the settings that the plan has now."""
+    summary = store.summary(run)
+    return summary is not None and summary["settings"] == plan.settings(run)
 
 
 def spawn(run: Run, options: argparse.Namespace) -> bool:
     """Perform one run in a process of its own; whether it came to its end."""
     print(f"{time.strftime('%H:%M:%S')} {run.key}", flush=True)
     command = [sys.executable, "-m", "experiments.run", "--one"]
+    command += ["--again"] if options.again else []
     command += ["--only", f"^{re.escape(run.key)}$"]
     for name in ("plan", "corpora", "results", "work"):
         command += [f"--{name}", str(getattr(options, name))]
@@ -113,7 +113,7 @@ def perform(plan: Plan, run: Run, options: argparse.Namespace) -> None:
         predictions.write(
             predictions.predict(systems.load(work), corpus), work / "predictions.json"
         )
-    write_record(plan, run, corpus, work, result_path(options.results, run))
+    write_record(plan, run, corpus, work, Store(options.results))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import srsly
 from scipy.stats import t as student_t
 
 from experiments.bands import render_bands
@@ -39,7 +38,8 @@ from experiments.rows import (
     title_of,
     without_dev,
 )
-from experiments.run import HERE, is_done, result_path
+from experiments.run import HERE, is_done
+from experiments.store import Store
 from spacy_btl.util.text import markdown_table
 
 
@@ -50,31 +50,32 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=HERE / "results")
     options = parser.parse_args()
     plan = read_plan(options.plan)
-    there = [run for run in plan.runs if is_done(plan, run, options.results)]
+    store = Store(options.results)
+    there = [run for run in plan.runs if is_done(plan, run, store)]
     by_setting: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in there:
         if any(key in plan.corpora[run.corpus] for key in VARIED):
             continue  # see curves.py
         by_setting[run.corpus, run.encoder].append(run)
     for (corpus, encoder), runs in by_setting.items():
-        text = render(plan, runs, options.results, f"{corpus}, {plan.encoders[encoder]['title']}")
+        text = render(plan, runs, store, f"{corpus}, {plan.encoders[encoder]['title']}")
         path = options.output / f"{corpus}-{encoder}.md"
         path.write_text(text, encoding="utf8")
         print(text)
     first = next(iter(plan.encoders))
     whole = [run for (_, encoder), runs in by_setting.items() if encoder == first for run in runs]
     several = len({run.corpus for run in whole}) > 1
-    if several and (text := render_choice(plan, whole, options.results)):
+    if several and (text := render_choice(plan, whole, store)):
         (options.output / "choice.md").write_text(text, encoding="utf8")
         print(text)
     return 0
 
 
-def render(plan: Plan, runs: list[Run], results: Path, title: str) -> str:
+def render(plan: Plan, runs: list[Run], store: Store, title: str) -> str:
     """The page of one corpus with one encoder."""
     runs = sorted(runs, key=lambda run: (list(plan.arms).index(run.arm), run.seed))
-    summaries = {run: srsly.read_json(result_path(results, run)) for run in runs}
-    dev, test = read_rows(runs, results)
+    summaries = {run: store.summary(run) for run in runs}
+    dev, test = read_rows(runs, store)
     return "\n".join(
         [
             f"# {title}",

@@ -1,7 +1,6 @@
 """The study of random labels: what is labelled, what is read, and that it goes on where it was."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -70,7 +69,7 @@ def test_a_study_goes_on_where_it_was(
         call += ["--encoder", str(tiny_bert), "--types", "2", "--arms", "ATL", "BTL pair"]
         monkeypatch.setattr(sys, "argv", ["random_labels.py", *call, *options])
         random_labels.main()
-        return json.loads((tmp_path / "rates.json").read_text(encoding="utf8"))
+        return random_labels.read_rates(tmp_path / "rates.json")[1]
 
     monkeypatch.setattr(random_labels, "study", study)
     rows = run("--rates", "0.5")

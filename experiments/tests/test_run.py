@@ -17,6 +17,7 @@ import pytest
 import spacy
 import srsly
 import torch
+from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin
@@ -27,9 +28,8 @@ from experiments.curves import base_of, curves, seconds_per_update
 from experiments.huggingface_ner import first_pieces, to_entities
 from experiments.peers import shuffled_batches
 from experiments.plan import Plan, Run, chosen, read_plan
-from experiments.record import read_counts
+from experiments.store import Store
 from experiments.subtypes import endings, make_types
-from spacy_btl.annotate.file_lock import locked
 from spacy_btl.pipeline.component import component_of
 from spacy_btl.scoring.scorer import gold_entities
 from tests.helpers.sentences import make_examples
@@ -111,6 +111,12 @@ def options(folder: Path) -> list[str]:
         *("--plan", str(folder / "plan.yml"), "--corpora", str(folder / "corpora")),
         *("--results", str(folder / "runs"), "--work", str(folder / "work")),
     ]
+
+
+def summary_of(folder: Path, run: Run) -> dict:
+    summary = Store(folder / "runs").summary(run)
+    assert summary is not None
+    return summary
 
 
 def test_the_plan_of_the_project_can_be_read() -> None:
@@ -264,7 +270,8 @@ def test_more_types_than_endings_are_an_error() -> None:
 
 
 def test_a_record_says_all_of_its_run(folder: Path) -> None:
-    record = srsly.read_json(folder / "runs/sample/hash/btl/0.json")
+    run = Run("sample", "hash", "btl", 0)
+    record = summary_of(folder, run)
     assert record["run"]["title"] == "BTL"
     assert record["updates"] == 5  # spaCy stops after the evaluation at the last step
     assert [row["updates"] for row in record["on_dev_while_training"]] == [1, 3, 5]
@@ -278,19 +285,20 @@ def test_a_record_says_all_of_its_run(folder: Path) -> None:
     assert set(record["seconds_per_1000_words"]) == {"model", "neighbors"}
     assert min(record["seconds_per_1000_words"].values()) > 0
     assert set(record["scores"]["test"]) == {"argmax", "model", "neighbors", "mixed"}
-    counts = read_counts(folder / "runs/sample/hash/btl/0.json", "test")
+    counts = Store(folder / "runs").counts(run, "test")
     assert len(counts["model"]) == record["documents"]["test"] == 4
 
 
 def test_only_what_is_missing_is_run(folder: Path) -> None:
-    before = (folder / "runs/sample/hash/atl/0.json").stat().st_mtime_ns
+    trained = folder / "work/sample/hash/atl/0/trained.json"
+    before = trained.stat().st_mtime_ns
     listed = call("run", *options(folder), "--list").stdout.splitlines()
     assert [line.split() for line in listed if line.startswith("missing")] == [
         ["missing", "sample/hash/btl/1"]
     ]
     assert call("run", *options(folder)).returncode == 0
-    assert (folder / "runs/sample/hash/btl/1.json").is_file()
-    assert (folder / "runs/sample/hash/atl/0.json").stat().st_mtime_ns == before
+    assert summary_of(folder, Run("sample", "hash", "btl", 1))
+    assert trained.stat().st_mtime_ns == before
 
 
 def test_a_run_whose_settings_changed_is_run_again(folder: Path, tmp_path: Path) -> None:
@@ -304,7 +312,7 @@ def test_a_run_whose_settings_changed_is_run_again(folder: Path, tmp_path: Path)
     ]
     only = ["--only", "btl/0"]
     assert call("run", *options(tmp_path / "all"), *only).returncode == 0
-    record = srsly.read_json(tmp_path / "all" / "runs/sample/hash/btl/0.json")
+    record = summary_of(tmp_path / "all", Run("sample", "hash", "btl", 0))
     assert [row["updates"] for row in record["on_dev_while_training"]] == [1, 3]
 
 
@@ -316,7 +324,7 @@ def test_a_run_that_fails_is_told(folder: Path, tmp_path: Path) -> None:
     result = call("run", *options(tmp_path))
     assert result.returncode == 1
     assert "failed: sample/hash/odd/0" in result.stderr
-    assert not list((tmp_path / "runs").rglob("*.json"))
+    assert not list((tmp_path / "runs").glob("*.xz"))
 
 
 def test_a_run_is_not_performed_twice_at_a_time(folder: Path, tmp_path: Path) -> None:
@@ -325,11 +333,11 @@ def test_a_run_is_not_performed_twice_at_a_time(folder: Path, tmp_path: Path) ->
     (tmp_path / "corpora").symlink_to(folder / "corpora")
     lock = tmp_path / "work/sample/hash/atl/0.lock"
     lock.parent.mkdir(parents=True)
-    with locked(lock):
+    with FileLock(lock):
         result = call("run", *options(tmp_path))
     assert result.returncode == 1
-    assert "the lock is held" in result.stderr
-    assert not list((tmp_path / "runs").rglob("*.json"))
+    assert "could not be acquired" in result.stderr
+    assert not list((tmp_path / "runs").glob("*.xz"))
 
 
 def test_the_tables_compare_with_the_first_arm(folder: Path) -> None:
@@ -354,15 +362,12 @@ def test_the_curves_of_a_corpus(folder: Path, tmp_path: Path) -> None:
     plan = {**PLAN, "corpora": {**PLAN["corpora"], "small": small}}
     plan["runs"] = [{**PLAN["runs"][0], "corpora": ["sample", "small"]}]
     srsly.write_yaml(tmp_path / "plan.yml", plan)
-    for key in ("sample/hash/atl/0", "sample/hash/btl/0", "small/hash/btl/0"):
-        source = key.replace("small", "sample")
-        record = srsly.read_json(folder / f"runs/{source}.json")
-        if key.startswith("small"):
+    for corpus, arm in (("sample", "atl"), ("sample", "btl"), ("small", "btl")):
+        record = summary_of(folder, Run("sample", "hash", arm, 0))
+        if corpus == "small":
             record["training"]["documents"] = 4
             record["scores"]["test"]["mixed"]["ents_f"] = 0.125
-        path = tmp_path / f"runs/{key}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        srsly.write_json(path, record)
+        Store(tmp_path / "runs").add(Run(corpus, "hash", arm, 0), record, {})
     result = call(
         "curves",
         *("--plan", str(tmp_path / "plan.yml"), "--results", str(tmp_path / "runs")),
@@ -573,7 +578,8 @@ def test_spacys_own_recognizer_trains_and_predicts(
     result = call("run", *options(tmp_path))
     printed = [path.read_text(encoding="utf8") for path in tmp_path.rglob("output.txt")]
     assert result.returncode == 0, (result.stderr, printed)
-    record = srsly.read_json(tmp_path / "runs/sample/tiny/spacy-ner/0.json")
+    run = Run("sample", "tiny", "spacy-ner", 0)
+    record = summary_of(tmp_path, run)
     assert record["updates"] == 3
     assert list(record["scores"]["test"]) == ["model"]
-    assert len(read_counts(tmp_path / "runs/sample/tiny/spacy-ner/0.json", "test")["model"]) == 4
+    assert len(Store(tmp_path / "runs").counts(run, "test")["model"]) == 4

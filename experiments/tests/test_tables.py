@@ -1,15 +1,14 @@
 """The figures in the tables of the experiments, on made-up counts, and what a record holds."""
 
-import gzip
 import json
 from pathlib import Path
 
 import pytest
-import srsly
 
 from experiments import bands, choice, record, tables
 from experiments import rows as counted
 from experiments.plan import Plan, Run, read_plan
+from experiments.store import Store
 from spacy_btl.scoring.counts import document_counts
 from spacy_btl.scoring.statistics import holm
 
@@ -42,15 +41,12 @@ def page(tmp_path: Path) -> list[list[str]]:
     """The cells of each line of the tables."""
     runs = [Run("c", "e", arm, seed) for arm, seeds in ARMS.items() for seed in seeds]
     for run in runs:
-        path = tmp_path / f"{run.key}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
         ways = {"model": counts_of(*ARMS[run.arm][run.seed])}
         on_dev = {"model": {name: each for name, each in ways["model"].items() if name == "d5"}}
         if run.seed:  # of other documents than those of any test part
             on_dev["model"] = {"e0": ways["model"]["d0"]}
-        data = gzip.compress(json.dumps({"dev": on_dev, "test": ways}).encode())
-        record.counts_path(path).write_bytes(data)
-        srsly.write_json(path, {"on_dev_while_training": [], "seconds": 60.0})
+        summary = {"on_dev_while_training": [], "seconds": 60.0}
+        Store(tmp_path).add(run, summary, {"dev": on_dev, "test": ways})
     arms = {arm: {"title": arm.upper()} for arm in ARMS}
     arms["peer"]["kind"] = "script"
     arms["more"]["reference"] = "btl"
@@ -65,7 +61,7 @@ def page(tmp_path: Path) -> list[list[str]]:
         [("atl", "model"), ("btl", "model")],
         [(("more", "model"), ("atl", "model")), (("none", "model"), ("atl", "model"))],
     )
-    lines = tables.render(plan, runs, tmp_path, "c").splitlines()
+    lines = tables.render(plan, runs, Store(tmp_path), "c").splitlines()
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
 
 
@@ -120,14 +116,11 @@ def test_what_the_default_is_chosen_by(tmp_path: Path) -> None:
         for arm, seeds in arms.items():
             for seed, found in seeds.items():
                 runs.append(Run(corpus, "e", arm, seed))
-                path = tmp_path / f"{runs[-1].key}.json"
-                path.parent.mkdir(parents=True, exist_ok=True)
                 ways = {"model": counts_of(*found)}
-                data = gzip.compress(json.dumps({"dev": ways, "test": {}}).encode())
-                record.counts_path(path).write_bytes(data)
+                Store(tmp_path).add(runs[-1], {}, {"dev": ways, "test": {}})
     titles = {arm: {"title": arm.upper()} for arm in ("peer", "atl", "btl")}
     plan = Plan({}, {}, {}, titles, runs, ("btl", "model"), [], [])
-    page = choice.render_choice(plan, runs, tmp_path).splitlines()
+    page = choice.render_choice(plan, runs, Store(tmp_path)).splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page if "|" in line]
     assert cells[0][2:4] == ["c, seeds 0", "d, seeds 0, 1"]
     assert [row[0] for row in cells[2:]] == ["BTL", "ATL"]
@@ -141,7 +134,7 @@ def test_no_default_is_chosen_without_an_arm_on_all_corpora(tmp_path: Path) -> N
     runs = [Run("c", "e", "atl", 0), Run("d", "e", "btl", 0)]
     titles = {arm: {"title": arm.upper()} for arm in ("atl", "btl")}
     plan = Plan({}, {}, {}, titles, runs, ("btl", "model"), [], [])
-    assert choice.render_choice(plan, runs, tmp_path) == ""
+    assert choice.render_choice(plan, runs, Store(tmp_path)) == ""
 
 
 def test_differences_over_seeds() -> None:
@@ -204,15 +197,12 @@ def test_a_record_names_the_encoder_of_its_arm(
 
 
 def test_no_record_holds_a_path_of_a_machine() -> None:
-    plan = read_plan(ROOT / "experiments" / "plan.yml")
-    found = 0
-    for run in plan.runs:
-        path = ROOT / "experiments" / "results" / "runs" / f"{run.key}.json"
-        if path.is_file():
-            found += 1
-            text = path.read_text(encoding="utf8")
-            assert not [word for word in text.split('"') if word.startswith(("/", "~"))], path
-    assert found
+    store = Store(ROOT / "experiments" / "results" / "runs")
+    runs = read_plan(ROOT / "experiments" / "plan.yml").runs
+    texts = [json.dumps(summary) for run in runs if (summary := store.summary(run))]
+    words = [word for text in texts for word in text.replace('\\"', '"').split('"')]
+    assert len(words) > 1000
+    assert [word for word in words if word.startswith(("/", "~"))] == []
 
 
 def test_dev_chooses_the_way_of_each_seed() -> None:
