@@ -15,7 +15,8 @@ test: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pytest -n auto --dist worksteal
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m sphinx -q -W --keep-going -c docs -d build/doctrees . build/docs
