@@ -14,13 +14,20 @@ import sys
 import tempfile
 import venv
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from spacy_btl.packaging.card_text import render_card
-from spacy_btl.packaging.size import sizes, stored_twice
+from spacy_btl.packaging.card import render_card
+from spacy_btl.packaging.size import File, pieces, sizes
 from spacy_btl.util.text import markdown_table
 
 TEXT = "She took 5 mg of warfarin daily for chest pain, and her temperature was 38.2 °C."
+
+LEAST = 16 * 1024
+"""Bytes from which equal content is a duplicate: small tensors, such as biases, are often equal."""
+
+VOCABULARIES = ("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model")
+"""Files of tokenizers whose content is in tokenizer.json too."""
 
 CODE = """
 import socket
@@ -37,10 +44,31 @@ nlp = spacy.load({name!r})
 docs = list(nlp.pipe([{text!r}, ""]))
 print([(ent.text, ent.label_) for ent in docs[0].ents])
 pipe = nlp.get_pipe("btl_knn_ner")
-print(len(pipe.labels), "labels, neighbours fitted:", pipe.has_neighbors)
+print(len(pipe.labels), "labels, neighbors fitted:", pipe.has_neighbors)
 assert pipe.has_neighbors == {neighbors!r}
 assert nlp.meta["model_card"]["name"] == {name!r}
 """
+
+
+def stored_twice(files: Iterable[File]) -> list[tuple[str, ...]]:
+    """Return the names of content that is stored more than once.
+
+    These are pieces of the same content, vocabularies of a tokenizer beside its tokenizer.json, and
+    more than one store of strings.
+    """
+    groups: dict[bytes, list[str]] = {}
+    names = []
+    for name, data in pieces(files):
+        names.append(name)
+        if len(data) >= LEAST:
+            groups.setdefault(data, []).append(name)
+    found = [tuple(group) for group in groups.values() if len(group) > 1]
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        if file in VOCABULARIES and f"{folder}/tokenizer.json" in names:
+            found.append((f"{folder}/tokenizer.json", name))
+    strings = tuple(name for name in names if name.endswith("vocab/strings.json"))
+    return [*found, strings] if len(strings) > 1 else found
 
 
 def check_content(path: Path) -> dict[str, int]:
@@ -86,7 +114,7 @@ def main() -> None:
         install = [python, "-m", "pip", "install", "--quiet", "--find-links", options.packages]
         subprocess.run([*install, "-c", options.constraints, wheels[-1]], check=True)
         name = wheels[-1].name.split("-")[0]
-        code = CODE.format(name=name, text=TEXT, neighbors=parts["neighbours"] > 0)
+        code = CODE.format(name=name, text=TEXT, neighbors=parts["neighbors"] > 0)
         subprocess.run([python, "-c", code], check=True, cwd=folder)
     print(f"{wheels[-1].name} loads and annotates without a network")
 

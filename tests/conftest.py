@@ -5,6 +5,7 @@ import spacy
 import torch
 from spacy.util import fix_random_seed
 
+import spacy_btl.cli  # noqa: F401  adds the commands to spaCy's, as python -m spacy does
 from tests.helpers.encoders import tiny_bert
 from tests.helpers.sentences import make_examples
 

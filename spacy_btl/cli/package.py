@@ -34,64 +34,32 @@ def card_command(
         Path | None, typer.Option(help="dev.json that fit-knn wrote into the folder --report")
     ] = None,
     data_title: Annotated[str, typer.Option(help="Name of the data")] = "",
-    data_license: Annotated[str, typer.Option(help="Licence of the data")] = "",
-    license: Annotated[str, typer.Option("--license", help="Licence of the pipeline")] = "",
+    data_license: Annotated[str, typer.Option(help="License of the data")] = "",
+    license: Annotated[str, typer.Option("--license", help="License of the pipeline")] = "",
     name: Annotated[str, typer.Option(help="Name of the package, without the language")] = "",
     version: Annotated[str, typer.Option(help="Version of the package")] = "",
 ) -> None:
     """Write a copy of a pipeline with its model card: README.md, and the same facts in meta.json.
 
     spacy package takes both into the wheel. What is not known is "not stated". No text of any
-    document stands in the card.
+    document is in the card.
     """
-    import shutil
-
-    import srsly
-
-    from ..packaging.card import card_facts, card_meta
-    from ..packaging.card_text import render_card
-    from ..packaging.card_values import pipeline_values, read_values, split_of
-    from ..packaging.size import files_of, sizes
-    from ..util.files import replacing_folder
+    from ..packaging.card import make_card
 
     with errors_as_text():
-        where, here = out_dir.resolve(), model.resolve()
-        if here in (where, *where.parents) or where in here.parents:
-            raise ValueError(f"{out_dir} is the pipeline itself, or in it, or around it")
-        nlp = load_pipeline(model)
-        meta = read_values(model / "meta.json")
-        meta |= {key: value for key, value in (("name", name), ("version", version)) if value}
-        given = {"title": data_title, "licence": data_license}
-        try:
-            facts = card_facts(
-                meta=meta,
-                license=license or meta["license"],
-                metrics=read_values(metrics),
-                source=read_values(source) | {key: value for key, value in given.items() if value},
-                account=read_values(account),
-                split=read_values(split_of(account)),
-                trials=read_values(dev) or [],
-                pipeline=pipeline_values(nlp),
-                size=sizes(files_of(model)),
-            )
-            card, new_meta = render_card(facts), card_meta(meta, facts)
-        except KeyError as error:
-            raise ValueError(
-                f"nothing in the files tells {error}; give those that evaluate, fit-knn, convert "
-                "and corpus wrote"
-            ) from error
-        except (TypeError, AttributeError) as error:
-            raise ValueError(
-                "a file is none of those that evaluate, fit-knn, convert and corpus wrote: it has "
-                "another form"
-            ) from error
-        is_pipeline = all((out_dir / file).is_file() for file in ("meta.json", "config.cfg"))
-        if out_dir.exists() and not is_pipeline:
-            raise ValueError(f"{out_dir} is there already and no pipeline; name another folder")
-        with replacing_folder(out_dir) as new:
-            shutil.copytree(model, new, dirs_exist_ok=True)
-            (new / "README.md").write_text(card, encoding="utf8")
-            srsly.write_json(new / "meta.json", new_meta)
+        facts = make_card(
+            model,
+            out_dir,
+            metrics=metrics,
+            account=account,
+            source=source,
+            dev=dev,
+            data_title=data_title,
+            data_license=data_license,
+            license=license,
+            name=name,
+            version=version,
+        )
     if strings := facts["pipeline"]["other_strings"]:
         msg.warn(
             f"The vocabulary has {strings:,} strings that are likely words of the training texts, "

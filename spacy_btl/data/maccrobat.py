@@ -27,10 +27,10 @@ SAMPLE_HEADING = "bundled sample: scores say nothing about MACCROBAT"
 MACCROBAT = {
     "title": "MACCROBAT2020",
     "doi": "10.6084/m9.figshare.9764942.v2",
-    "licence": "CC BY 4.0",
+    "license": "CC BY 4.0",
     "citation": "Caufield et al. 2018, Sci Data 5:180258",
 }
-SAMPLE = {"title": "bundled sample of spacy-btl", "doi": "", "licence": "MIT", "citation": ""}
+SAMPLE = {"title": "bundled sample of spacy-btl", "doi": "", "license": "MIT", "citation": ""}
 MACCROBAT_KINDS = ("assets", "zip", "download")
 ANNOTATION_SUFFIXES = (".ann", ".a1", ".a2")
 DOCUMENT_SUFFIXES = (".txt", *ANNOTATION_SUFFIXES)
@@ -53,7 +53,7 @@ class CorpusInfo:
     source: str
     title: str
     doi: str
-    licence: str
+    license: str
     citation: str
     documents: int
     unpaired: int

@@ -1,123 +1,201 @@
-"""The facts of a model card, as JSON values; `packaging.card_text` makes Markdown of them.
+"""The model card of a pipeline as Markdown, written with a copy of the pipeline.
 
-Plain values in, plain values out.
+The markup is in ``templates/card.md.j2``. The card has no YAML front matter: spacy-huggingface-hub,
+which pushes a wheel to a model hub, writes that itself, from ``meta.json``, before the README.
 """
 
-from collections.abc import Mapping, Sequence
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from .card_text import LEVEL, NOT_STATED, description
+import srsly
+
+from ..evaluation.rows import MACRO_NOTE, overall_rows
+from ..pipeline.component import component_of
+from ..util.files import replacing_folder
+from ..util.templates import markdown_templates
+from ..util.text import printable
+from .card_facts import CardFacts, card_facts, pipeline_facts
+from .saving import load_pipeline
+from .size import files_of, sizes
+
+NOT_STATED = "not stated"
+
+FEW = 10
+"""Entities in the test part below which the scores of a type say next to nothing."""
 
 
-def card_facts(
+def make_card(
+    model: Path,
+    out_dir: Path,
     *,
-    meta: Mapping[str, Any],
-    license: str,
-    metrics: Mapping[str, Any],
-    source: Mapping[str, Any],
-    account: Mapping[str, Any],
-    split: Mapping[str, Any],
-    trials: Sequence[Mapping[str, Any]],
-    pipeline: Mapping[str, Any],
-    size: Mapping[str, int],
-) -> dict[str, Any]:
-    """What the card tells, as JSON values. Where a value is unknown its mapping is empty.
+    metrics: Path,
+    account: Path | None = None,
+    source: Path | None = None,
+    dev: Path | None = None,
+    data_title: str = "",
+    data_license: str = "",
+    license: str = "",
+    name: str = "",
+    version: str = "",
+) -> CardFacts:
+    """Write a copy of a pipeline with its model card, as README.md and in meta.json.
 
-    meta: of the pipeline. license: of the pipeline. metrics: what ``evaluate`` wrote. source: the
-    ``corpus.json`` of the corpus. account, split: what ``convert`` wrote. trials: the settings that
-    ``fit-knn`` tried on dev. pipeline: ``labels``, ``settings`` (texts by name), ``vote`` (the
-    keys of a trial), ``decision``, ``calibrated``, ``thresholds``, ``seed``, ``neighbors``,
-    ``neighbor_documents`` and ``other_strings``, such as words of the training texts (counts).
-    size: bytes by part.
+    A file or an option that is not given makes its facts "not stated". No text of a document is in
+    the card.
+
+    Args:
+        model: The pipeline.
+        out_dir: The folder for the copy. A pipeline that is there is replaced as a whole.
+        metrics: The metrics.json of an evaluation.
+        account: The account.json of a conversion; the split.json beside it is read too.
+        source: The corpus.json of a corpus.
+        dev: The dev.json of a choice of settings.
+        data_title: The name of the data.
+        data_license: The license of the data.
+        license: The license of the pipeline, by default the one in its meta.json.
+        name: The name of the package without the language, by default the one in meta.json.
+        version: The version of the package, by default the one in meta.json.
+
+    Returns:
+        The facts of the card.
+
+    Raises:
+        ValueError: A file has another form, the pipeline does not have one component
+            ``btl_knn_ner``, or the folder contains something else or is the pipeline itself.
+        OSError: A file cannot be read or written.
     """
-    by_type = metrics["scores"]["ents_per_type"] or {}
-    trained_on = metrics.get("train_counts", {})
-    parts = split.get("parts", {})
-    facts = {
-        "name": f"{meta['lang']}_{meta['name']}",
-        "version": meta["version"],
-        "language": meta["lang"],
-        "license": license,
-        "heading": metrics["heading"],
-        "data": {
-            **{key: source.get(key, "") for key in ("title", "licence", "citation", "doi")},
-            "documents": {name: len(names) for name, names in parts.items()},
-            "split_seed": split.get("seed"),
-            "entities": account.get("totals", {}),
-            "policies": {
-                key: value
-                for key, value in account.get("settings", {}).items()
-                if key in ("overlap", "discontinuous", "alignment")
-            },
-        },
-        "labels": {
-            label: {
-                "train": trained_on.get(label, 0) if trained_on else None,
-                "test": by_type.get(label, {}).get("support", 0),
-            }
-            for label in pipeline["labels"]
-        },
-        "test": {
-            key: metrics[key]
-            for key in ("documents", "tokens", "gold_entities", "predicted_entities")
-        },
-        "level": LEVEL,
-        "scores": {**metrics["scores"], "ents_per_type": by_type},
-        "intervals": metrics["intervals"],
-        "dev": _choice(trials, pipeline["vote"]),
-        "updates": metrics["updates"],
-        "machine": metrics["machine"],
-        "versions": metrics["versions"],
-        "size": dict(size),
-        "pipeline": {key: value for key, value in pipeline.items() if key != "labels"},
-    }
-    rounded: dict[str, Any] = _rounded(facts)
-    return rounded
+    _check_target(model, out_dir)
+    pipeline = load_pipeline(model)
+    given_source = {"title": data_title, "license": data_license}
+    given_meta = {"license": license, "name": name, "version": version}
+    try:
+        meta = {**_read_json(model / "meta.json"), **_without_empty(given_meta)}
+        facts = card_facts(
+            meta=meta,
+            metrics=_read_json(metrics),
+            source={**_read_json(source), **_without_empty(given_source)},
+            account=_read_json(account),
+            split=_read_json(_split_of(account)),
+            trials=_read_json(dev) or [],
+            labels=component_of(pipeline).labels,
+            pipeline=pipeline_facts(pipeline),
+            size=sizes(files_of(model)),
+        )
+        text, new_meta = render_card(facts), card_meta(meta, facts)
+    except KeyError as error:
+        raise ValueError(
+            f"none of the files has {error}: give those that evaluate, fit-knn, convert and corpus "
+            "wrote"
+        ) from error
+    except (TypeError, AttributeError) as error:
+        raise ValueError(
+            "a file has another form than those that evaluate, fit-knn, convert and corpus write"
+        ) from error
+    with replacing_folder(out_dir) as new:
+        shutil.copytree(model, new, dirs_exist_ok=True)
+        (new / "README.md").write_text(text, encoding="utf8")
+        srsly.write_json(new / "meta.json", new_meta)
+    return facts
 
 
-def card_meta(meta: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The pipeline's meta with the facts, under the keys that spaCy has for them and in full.
+def render_card(facts: CardFacts) -> str:
+    """Return the card as Markdown."""
+    template = markdown_templates("spacy_btl.packaging").get_template("card.md.j2")
+    size = facts["size"]
+    return template.render(
+        **facts,
+        description=description(facts),
+        few=FEW,
+        limits=_limits(facts),
+        not_stated=NOT_STATED,
+        overall_rows=overall_rows({"scores": facts["scores"], "intervals": facts["intervals"]}),
+        macro_note=MACRO_NOTE if "ents_macro_f" in facts["intervals"] else "",
+        label_rows=_label_rows(facts),
+        size_rows=[(part, f"{n:,}") for part, n in {**size, "all": sum(size.values())}.items()],
+    )
 
-    ``performance`` holds the scores of the test part from now on, those of dev before.
+
+def card_meta(meta: Mapping[str, Any], facts: CardFacts) -> dict[str, Any]:
+    """Return the meta of a pipeline with the facts, under spaCy's keys for them and in full.
+
+    From then on ``performance`` has the scores of the test part, before those of dev.
     """
     data = facts["data"]
     author, url = data["citation"], f"https://doi.org/{data['doi']}" if data["doi"] else ""
-    sources = [{"name": data["title"] or NOT_STATED, "author": author, "url": url}]
-    if data["licence"]:
-        sources[0]["license"] = data["licence"]
+    source = {"name": data["title"] or NOT_STATED, "author": author, "url": url}
     return {
         **meta,
-        "description": meta.get("description") or description(facts),
+        "description": meta.get("description") or printable(description(facts)),
         "license": facts["license"],
-        "sources": sources,
+        "sources": [source | _without_empty({"license": data["license"]})],
         "performance": dict(facts["scores"]),
         "model_card": dict(facts),
     }
 
 
-def _choice(trials: Sequence[Mapping[str, Any]], vote: Mapping[str, Any]) -> dict[str, Any]:
-    """How many settings were tried on dev; the figures of this one, and of the model alone.
+def description(facts: CardFacts) -> str:
+    """Return a sentence on the pipeline."""
+    data = facts["data"]["title"] or "annotated reports"
+    return (
+        f"Clinical named entity recognition, {len(facts['labels'])} types of entities, trained on "
+        f"{data} with spacy-btl."
+    )
 
-    vote: the setting of the pipeline, with the keys of a trial. The first trial is the model alone.
-    """
-    own = [trial for trial in trials if vote.items() <= trial.items()]
-    if not vote["neighbor_weight"]:
-        own = list(trials[:1])
-    if not own:
-        return {}
+
+def _check_target(model: Path, out_dir: Path) -> None:
+    """Raise ValueError where a copy of the pipeline would replace something else."""
+    target, source = out_dir.resolve(), model.resolve()
+    if source in (target, *target.parents) or target in source.parents:
+        raise ValueError(f"{out_dir} is the pipeline itself, or in it, or around it")
+    is_pipeline = all((out_dir / file).is_file() for file in ("meta.json", "config.cfg"))
+    if out_dir.exists() and not is_pipeline:
+        raise ValueError(f"{out_dir} exists and is not a pipeline: name another folder")
+
+
+def _limits(facts: CardFacts) -> dict[str, list[str]]:
+    """Return the labels with few or no entities in the test part, and those never correct."""
+    support = {label: counts["test"] for label, counts in facts["labels"].items()}
+    by_type = facts["scores"]["ents_per_type"]
     return {
-        "settings": len(trials),
-        "micro_f": own[0]["micro_f"],
-        "macro_f": own[0]["macro_f"],
-        "alone_micro_f": trials[0]["micro_f"],
-        "alone_macro_f": trials[0]["macro_f"],
+        "few": [label for label in support if 0 < support[label] < FEW],
+        "without_test": [label for label in support if not support[label]],
+        "never_correct": [lb for lb in support if support[lb] and not by_type[lb]["f"]],
     }
 
 
-def _rounded(value: Any) -> Any:
-    """With 6 digits behind the point, which every writer and reader of JSON on the way keeps."""
-    if isinstance(value, float):
-        return round(value, 6)
-    if isinstance(value, Mapping):
-        return {key: _rounded(inner) for key, inner in value.items()}
-    return [_rounded(inner) for inner in value] if isinstance(value, list | tuple) else value
+def _label_rows(facts: CardFacts) -> list[list[str]]:
+    by_type = facts["scores"]["ents_per_type"]
+    rows = []
+    for label, counts in sorted(facts["labels"].items(), key=lambda it: (-it[1]["test"], it[0])):
+        figures = by_type.get(label)
+        shown = [f"{figures[key]:.3f}" for key in "prf"] if figures else ["-"] * 3
+        trained = "-" if counts["train"] is None else f"{counts['train']:,}"
+        rows.append([label, trained, f"{counts['test']:,}", *shown])
+    return rows
+
+
+def _read_json(path: Path | None) -> Any:
+    """Return the content of a JSON file, numbers to the last digit; {} without a file.
+
+    Raises:
+        ValueError: The file is not JSON. The error has its name, and nothing of its content.
+    """
+    if path is None:
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf8"))
+    except ValueError:
+        raise ValueError(f"{path} is not a JSON file") from None
+
+
+def _split_of(account: Path | None) -> Path | None:
+    """Return the split.json beside an account, where there is one."""
+    path = account.parent / "split.json" if account else None
+    return path if path and path.is_file() else None
+
+
+def _without_empty(values: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in values.items() if value}

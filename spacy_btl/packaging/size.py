@@ -1,7 +1,7 @@
-"""What a saved pipeline consists of: its size by part, and what stands in it twice.
+"""The size of a saved pipeline by part.
 
-Works on the files of a folder or of a wheel alike, and looks into those that hold others (the
-messages that models are saved as, and the tensors in them).
+The functions take the files of a folder or of a wheel, and look into files that contain others: the
+messages that models are saved as, and the tensors in them.
 """
 
 import json
@@ -9,49 +9,45 @@ import re
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import srsly
 
-File = tuple[str, bytes]
-"""Name with its folders, "/" between them, and content."""
-
-LEAST = 16 * 1024
-"""Bytes from which equal content is a double: biases and norms are often equal by nature."""
+File: TypeAlias = tuple[str, bytes]
+"""The name with its folders, "/" between them, and the content."""
 
 PARTS = {
     "tokenizer": r"/tokenizer(/|$)",
     "encoder": r"/shims/",
     "head": r"/params/",
-    "neighbours": r"/neighbors$",
+    "neighbors": r"/neighbors$",
     "vocabulary": r"/vocab/",
 }
-"""Parts, each by a pattern of its names, of which the first decides; what fits none is "rest"."""
+"""Patterns of the names of each part; the first that matches decides, without one it is "rest".
 
-VOCABULARIES = ("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model")
-"""Files of tokenizers that hold again what tokenizer.json holds."""
+The layers of an encoder of spaCy's own count as part of the head."""
 
 
 def files_of(folder: Path) -> Iterator[File]:
-    """All files of a folder, by their names in it."""
+    """Yield all files of a folder with their names in it."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             yield f"/{path.relative_to(folder).as_posix()}", path.read_bytes()
 
 
 def pieces(files: Iterable[File]) -> Iterator[File]:
-    """The files, or the pieces they consist of, where these have names of their own."""
+    """Yield the files, or the pieces in them where these have names of their own."""
     for name, data in files:
         yield from _pieces(name, data)
 
 
 def sizes(files: Iterable[File]) -> dict[str, int]:
-    """Bytes of each part; those that the pieces do not account for count as "rest"."""
+    """Return the bytes of each part of `PARTS`, and of the "rest", which includes the headers."""
     counts = dict.fromkeys([*PARTS, "rest"], 0)
     for file in files:
         inner = 0
-        for name, data in _pieces(*file):
+        for name, data in pieces([file]):
             part = next((part for part, at in PARTS.items() if re.search(at, name)), "rest")
             counts[part] += len(data)
             inner += len(data)
@@ -59,28 +55,7 @@ def sizes(files: Iterable[File]) -> dict[str, int]:
     return counts
 
 
-def stored_twice(files: Iterable[File]) -> list[tuple[str, ...]]:
-    """Names of what stands there more than once.
-
-    Pieces of the same content, vocabularies of a tokenizer beside its tokenizer.json, and more than
-    one store of strings.
-    """
-    groups: dict[bytes, list[str]] = {}
-    names = []
-    for name, data in pieces(files):
-        names.append(name)
-        if len(data) >= LEAST:
-            groups.setdefault(data, []).append(name)
-    found = [tuple(group) for group in groups.values() if len(group) > 1]
-    for name in names:
-        folder, _, file = name.rpartition("/")
-        if file in VOCABULARIES and f"{folder}/tokenizer.json" in names:
-            found.append((f"{folder}/tokenizer.json", name))
-    strings = tuple(name for name in names if name.endswith("vocab/strings.json"))
-    return [*found, strings] if len(strings) > 1 else found
-
-
-def _pieces(name: str, value: Any) -> Iterator[File]:
+def _pieces(name: str, value: object) -> Iterator[File]:
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _pieces(f"{name}/{key}", inner)
@@ -97,8 +72,8 @@ def _pieces(name: str, value: Any) -> Iterator[File]:
             yield from _pieces(name, message)
 
 
-def _message(name: str, data: bytes) -> dict[str, Any] | None:
-    """The parts of a saved model, or of the encoder in it; None for anything else."""
+def _message(name: str, data: bytes) -> dict[str, object] | None:
+    """Return the parts of a saved model, or of the encoder in it; None for anything else."""
     if not re.search(r"/model(/|$)", name):
         return None
     if (tensors := _tensors(data)) is not None:
@@ -110,8 +85,11 @@ def _message(name: str, data: bytes) -> dict[str, Any] | None:
     return message if isinstance(message, dict) else None
 
 
-def _tensors(data: bytes) -> dict[str, Any] | None:
-    """The bytes of each tensor of a safetensors file (format: huggingface/safetensors)."""
+def _tensors(data: bytes) -> dict[str, object] | None:
+    """Return the bytes of each tensor of a safetensors file; None for anything else.
+
+    The format is documented at https://github.com/huggingface/safetensors.
+    """
     if len(data) < 8 or data[8:9] != b"{":
         return None
     (length,) = struct.unpack_from("<Q", data)

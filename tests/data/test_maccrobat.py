@@ -126,7 +126,7 @@ def test_bytes_and_provenance(tmp_path, prepare, monkeypatch):
     monkeypatch.chdir(tmp_path)
     info = prepare("in")  # counts from the current directory
     assert documents(tmp_path / "out") == PAIRS
-    assert (info.source, info.title, info.doi, info.licence, info.citation) == ("folder", *[""] * 4)
+    assert (info.source, info.title, info.doi, info.license, info.citation) == ("folder", *[""] * 4)
     assert (info.documents, info.bundled_sample, info.heading) == (2, False, "")
     assert read_info(tmp_path / "out") == info
 
@@ -270,7 +270,7 @@ def test_maccrobat_is_the_same_wherever_it_is_found(tmp_path, prepare, held, kin
     assert (info.source, info.documents, info.bundled_sample) == (kind, 2, False)
     assert info.title == "MACCROBAT2020"
     assert info.doi == "10.6084/m9.figshare.9764942.v2"
-    assert info.licence == "CC BY 4.0"
+    assert info.license == "CC BY 4.0"
     assert "180258" in info.citation
     assert info.sha256 == prepare(write(tmp_path / "in", PAIRS), out="out2").sha256
 
@@ -653,7 +653,7 @@ def test_the_sample_says_loudly_what_it_is(tmp_path, prepare, capsys):
     info = prepare(sample="allow")
     assert documents(tmp_path / "out") == PAIRS
     assert (info.source, info.bundled_sample, info.heading) == ("sample", True, SAMPLE_HEADING)
-    assert (info.doi, info.licence, info.citation) == ("", "MIT", "")
+    assert (info.doi, info.license, info.citation) == ("", "MIT", "")
     assert info.title == "bundled sample of spacy-btl"
     assert SAMPLE_HEADING == "bundled sample: scores say nothing about MACCROBAT"
     out, err = capsys.readouterr()

@@ -304,7 +304,11 @@ class TestShipping:
 
     @pytest.mark.parametrize(
         ("content", "told"),
-        [("[]", "has another form"), ('"x"', "has another form"), ("{}", "tells 'scores'")],
+        [
+            ("[]", "has another form"),
+            ('"x"', "has another form"),
+            ("{}", "none of the files has 'scores'"),
+        ],
     )
     def test_a_file_of_another_form_is_told(
         self, fitted: Path, tmp_path: Path, content: str, told: str
@@ -316,7 +320,7 @@ class TestShipping:
         assert "Traceback" not in output
         assert not (tmp_path / "card").exists()
 
-    @pytest.mark.parametrize("what", ["the pipeline itself", "there already and no pipeline"])
+    @pytest.mark.parametrize("what", ["the pipeline itself", "exists and is not a pipeline"])
     def test_a_folder_of_something_else_is_not_replaced(
         self, fitted: Path, tmp_path: Path, what: str
     ) -> None:

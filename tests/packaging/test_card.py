@@ -1,4 +1,4 @@
-"""The model card: what stands in it, and what a push to a hub makes of it."""
+"""The model card: its facts, its text, and the page that a push to a hub makes of it."""
 
 import copy
 import json
@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import spacy
 import srsly
 
-from spacy_btl.packaging.card import card_facts, card_meta
-from spacy_btl.packaging.card_text import render_card
+from spacy_btl.packaging.card import card_meta, make_card, render_card
+from spacy_btl.packaging.card_facts import CardFacts, card_facts
 
 SCORES = {
     "ents_p": 0.6,
@@ -40,14 +41,13 @@ INPUT: dict[str, Any] = {
         "lang": "en",
         "name": "test_btl",
         "version": "1.2.3",
-        "license": "",
+        "license": "MIT",
         "description": "",
     },
-    "license": "MIT",
     "metrics": METRICS,
     "source": {
         "title": "MACCROBAT2020",
-        "licence": "CC BY 4.0",
+        "license": "CC BY 4.0",
         "citation": "Caufield et al. 2018",
         "doi": "10.1/x",
     },
@@ -60,8 +60,8 @@ INPUT: dict[str, Any] = {
         {"n_neighbors": 17, "neighbor_weight": 0.0, "micro_f": 0.575, "macro_f": 0.455},
         {"n_neighbors": 5, "neighbor_weight": 0.5, "micro_f": 0.585, "macro_f": 0.465},
     ],
+    "labels": ["Age", "Drug", "Mass"],
     "pipeline": {
-        "labels": ["Age", "Drug", "Mass"],
         "settings": {
             "loss": "spacy-btl.BinaryTokenLabels.v1",
             "model.tok2vec.name": "some-encoder",
@@ -79,7 +79,7 @@ INPUT: dict[str, Any] = {
 }
 
 
-def facts(**changes: Any) -> dict[str, Any]:
+def facts(**changes: Any) -> CardFacts:
     return card_facts(**{**copy.deepcopy(INPUT), **changes})
 
 
@@ -91,10 +91,10 @@ def card(**changes: Any) -> str:
     "told",
     [
         'spacy.load("en_test_btl")',
-        "no medical device",
+        "not a medical device",
         "Data: MACCROBAT2020 (Caufield et al. 2018, doi:10.1/x)",
-        "Licence of the data: CC BY 4.0",
-        "Licence of this pipeline: MIT",
+        "License of the data: CC BY 4.0",
+        "License of this pipeline: MIT",
         "Split by document: 128 train, 16 dev, 16 test (seed 7)",
         "20,216, of which the conversion left 20,000 kept, 100 moved, 116 flattened, 0 dropped",
         "Rules of the conversion: overlap rarest",
@@ -106,14 +106,14 @@ def card(**changes: Any) -> str:
         "| Mass | 1 | 0 | - | - | - |",
         "say next to nothing: Age.",
         "nothing is known: Mass.",
-        "Never found rightly in the test part: Age.",
+        "No correct prediction in the test part: Age.",
         "spacy-btl.BinaryTokenLabels.v1",
         "some-encoder",
-        "decides on the labels: neighbor_weight 0.5, n_neighbors 5",
+        "Labels are decided by: neighbor_weight 0.5, n_neighbors 5",
         "2 settings were compared on dev",
         "they are 0.585 and 0.465, with the model alone 0.575 and 0.455",
         "calibrated on dev",
-        "Updates behind the weights of btl_knn_ner: 2,201",
+        "Updates of the weights of btl_knn_ner: 2,201",
         "Seed of the training: 3",
         "No text of the training documents is stored",
         "69,798 vectors of training tokens",
@@ -129,8 +129,8 @@ def test_what_is_known_is_told(told: str) -> None:
     ("changes", "told"),
     [
         ({"source": {}}, "Data: not stated"),
-        ({"source": {}}, "Licence of the data: not stated"),
-        ({"license": ""}, "Licence of this pipeline: not stated"),
+        ({"source": {}}, "License of the data: not stated"),
+        ({"meta": {**INPUT["meta"], "license": ""}}, "License of this pipeline: not stated"),
         ({"split": {}}, "Split: not stated"),
         ({"metrics": {**METRICS, "train_counts": {}}}, "| Drug | - | 12 |"),
         ({"metrics": {**METRICS, "train_counts": {"Age": 4}}}, "| Drug | 0 | 12 |"),
@@ -208,3 +208,86 @@ def test_spacy_takes_meta_with_a_card() -> None:
     from spacy.schemas import ModelMetaSchema, validate
 
     assert validate(ModelMetaSchema, card_meta(INPUT["meta"], facts())) == []
+
+
+# -- written with a copy of the pipeline -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model(trained: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("btl_knn_ner")
+    nlp.from_bytes(trained)
+    folder: Path = tmp_path_factory.mktemp("card") / "model"
+    nlp.to_disk(folder)
+    return folder
+
+
+@pytest.fixture
+def metrics(tmp_path: Path) -> Path:
+    srsly.write_json(tmp_path / "metrics.json", METRICS)
+    return tmp_path / "metrics.json"
+
+
+def test_the_copy_has_the_card(model: Path, metrics: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in model.rglob("*") if path.is_file()}
+    (tmp_path / "corpus").mkdir()
+    srsly.write_json(tmp_path / "corpus" / "account.json", INPUT["account"])
+    srsly.write_json(tmp_path / "corpus" / "split.json", INPUT["split"])
+    made = make_card(
+        model,
+        tmp_path / "out",
+        metrics=metrics,
+        account=tmp_path / "corpus" / "account.json",
+        data_title="My data",
+        data_license="CC0",
+        license="MIT",
+        name="mine",
+        version="2.0",
+    )
+    assert (made["name"], made["version"], made["license"]) == ("en_mine", "2.0", "MIT")
+    assert (made["data"]["title"], made["data"]["license"]) == ("My data", "CC0")
+    assert made["data"]["documents"] == {"train": 128, "dev": 16, "test": 16}
+    assert made["size"]["head"] > 1000
+    text = (tmp_path / "out" / "README.md").read_text(encoding="utf8")
+    assert text == render_card(made)
+    meta = json.loads((tmp_path / "out" / "meta.json").read_bytes())
+    assert (meta["model_card"], meta["name"]) == (made, "mine")
+    assert spacy.load(tmp_path / "out").pipe_names == ["btl_knn_ner"]
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", "another form"),
+        ('"x"', "another form"),
+        ("{}", "none of the files has 'scores'"),
+        ("{", "metrics.json is not a JSON file"),
+    ],
+)
+def test_a_file_of_another_form(model: Path, tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        make_card(model, tmp_path / "out", metrics=tmp_path / "metrics.json")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [("model", "is the pipeline itself"), ("model/vocab", "or in it"), (".", "or around it")],
+)
+def test_the_pipeline_itself_is_no_target(
+    model: Path, metrics: Path, where: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_card(model, model.parent / where, metrics=metrics)
+    spacy.load(model)
+
+
+def test_a_folder_of_something_else_stays(model: Path, metrics: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "meta.json").write_text("{}")
+    with pytest.raises(ValueError, match="exists and is not a pipeline"):
+        make_card(model, tmp_path / "out", metrics=metrics)
+    assert (tmp_path / "out" / "meta.json").read_text() == "{}"

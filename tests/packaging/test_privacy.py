@@ -32,7 +32,7 @@ from spacy.cli.train import train
 from spacy.strings import hash_string
 from typer.testing import CliRunner
 
-from spacy_btl.packaging.card_values import pipeline_values
+from spacy_btl.packaging.card_facts import pipeline_facts
 from spacy_btl.packaging.saving import without_training_texts
 
 ROOT = Path(__file__).parents[2]
@@ -355,9 +355,9 @@ def test_a_pipeline_saved_as_spacy_does_it_would_hold_it(made: Path, tmp_path: P
     nlp((made / "data" / "brat" / "case-0.txt").read_text(encoding="utf8"))
     nlp.to_disk(tmp_path)
     assert leaks((tmp_path / "vocab" / "strings.json").read_bytes())
-    assert pipeline_values(spacy.load(tmp_path))["other_strings"] > 10  # and its card says so
+    assert pipeline_facts(spacy.load(tmp_path))["other_strings"] > 10  # and its card says so
     without_training_texts(nlp).to_disk(tmp_path)
-    assert pipeline_values(spacy.load(tmp_path))["other_strings"] == 0
+    assert pipeline_facts(spacy.load(tmp_path))["other_strings"] == 0
     assert not leaks((tmp_path / "vocab" / "strings.json").read_bytes())
 
 

@@ -1,0 +1,284 @@
+"""The facts of a model card: plain values, from a pipeline and from the files of its making."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from spacy.language import Language
+
+from ..evaluation.metrics import Machine, Metrics
+from ..pipeline.component import component_of
+from ..pipeline.tuning import current_setting
+from ..scoring.scores import Scores
+from ..scoring.summary import Intervals
+from .saving import without_training_texts
+
+LEVEL = (
+    "Span scores are strict: label and all bounds must agree with the annotation as it was before "
+    "conversion. Micro counts entities, macro is the mean over the types. Token scores count "
+    "tokens. Intervals are 95 %, by bootstrap over documents."
+)
+
+
+class DataFacts(TypedDict):
+    """Facts on the annotated documents; empty values where they are not known.
+
+    Attributes:
+        title: The name of the data.
+        license: The license of the data.
+        citation: The publication to cite.
+        doi: The DOI of the data.
+        documents: Number of documents of each part of the split.
+        split_seed: The seed of the split.
+        entities: Number of entities: "input", and those that the conversion kept, moved, ...
+        policies: The rules of the conversion.
+    """
+
+    title: str
+    license: str
+    citation: str
+    doi: str
+    documents: dict[str, int]
+    split_seed: int | None
+    entities: dict[str, int]
+    policies: dict[str, str]
+
+
+class LabelFacts(TypedDict):
+    """Number of entities of a type in training (None if not known) and in the test part."""
+
+    train: int | None
+    test: int
+
+
+class TestFacts(TypedDict):
+    """The size of the test part."""
+
+    documents: int
+    tokens: int
+    gold_entities: int
+    predicted_entities: int
+
+
+class DevFacts(TypedDict, total=False):
+    """Number of settings that were tried on dev, and scores of this one and of the model alone."""
+
+    settings: int
+    micro_f: float
+    macro_f: float
+    alone_micro_f: float
+    alone_macro_f: float
+
+
+class PipelineFacts(TypedDict):
+    """Facts on the pipeline itself.
+
+    Attributes:
+        settings: Settings of the component, as text.
+        vote: How neighbors vote: the keys of a trial.
+        decision: The settings that decide on the labels, as text.
+        calibrated: Whether the scores of entities are calibrated.
+        thresholds: The least score of entities, by label.
+        seed: The seed of the training.
+        neighbors: Number of stored tokens.
+        neighbor_documents: Number of documents that they come from.
+        other_strings: Number of other strings in the vocabulary, such as words of training texts.
+    """
+
+    settings: dict[str, str]
+    vote: dict[str, Any]
+    decision: str
+    calibrated: bool
+    thresholds: dict[str, float]
+    seed: int
+    neighbors: int
+    neighbor_documents: int
+    other_strings: int
+
+
+class CardFacts(TypedDict):
+    """The facts of a model card, as JSON values.
+
+    Attributes:
+        name: The name of the package, with the language.
+        version: The version of the package.
+        language: The language of the pipeline.
+        license: The license of the pipeline.
+        heading: The heading that a report on the data must carry.
+        data: The annotated documents.
+        labels: Entities in training and in the test part, by label.
+        test: The size of the test part.
+        level: An explanation of the scores.
+        scores: Scores on the test part.
+        intervals: Their intervals.
+        dev: The choice of the settings on dev.
+        updates: Number of updates of the weights, by component.
+        machine: The machine of the evaluation.
+        versions: Versions of packages at the evaluation.
+        size: Bytes by part.
+        pipeline: The pipeline itself.
+    """
+
+    name: str
+    version: str
+    language: str
+    license: str
+    heading: str
+    data: DataFacts
+    labels: dict[str, LabelFacts]
+    test: TestFacts
+    level: str
+    scores: Scores
+    intervals: Intervals
+    dev: DevFacts
+    updates: dict[str, int]
+    machine: Machine
+    versions: dict[str, str]
+    size: dict[str, int]
+    pipeline: PipelineFacts
+
+
+def card_facts(
+    *,
+    meta: Mapping[str, Any],
+    metrics: Metrics,
+    source: Mapping[str, str],
+    account: Mapping[str, Any],
+    split: Mapping[str, Any],
+    trials: Sequence[Mapping[str, Any]],
+    labels: Sequence[str],
+    pipeline: PipelineFacts,
+    size: Mapping[str, int],
+) -> CardFacts:
+    """Return the facts of a card. Mappings are empty where their facts are not known.
+
+    Args:
+        meta: The meta of the pipeline.
+        metrics: The figures of an evaluation.
+        source: The corpus.json of the corpus.
+        account: The account of the conversion.
+        split: The split of the conversion.
+        trials: The settings that were tried on dev, the first with the model alone.
+        labels: The labels of the component.
+        pipeline: The facts of `pipeline_facts`.
+        size: Bytes by part.
+
+    Raises:
+        KeyError: A mapping that is not empty lacks a value.
+    """
+    by_type = metrics["scores"]["ents_per_type"] or {}
+    trained_on = metrics.get("train_counts")
+    parts = split.get("parts", {})
+    policies = account.get("settings", {})
+    facts: CardFacts = {
+        "name": f"{meta['lang']}_{meta['name']}",
+        "version": meta["version"],
+        "language": meta["lang"],
+        "license": meta["license"],
+        "heading": metrics["heading"],
+        "data": {
+            "title": source.get("title", ""),
+            "license": source.get("license", ""),
+            "citation": source.get("citation", ""),
+            "doi": source.get("doi", ""),
+            "documents": {name: len(names) for name, names in parts.items()},
+            "split_seed": split.get("seed"),
+            "entities": account.get("totals", {}),
+            "policies": {
+                key: policies[key]
+                for key in ("overlap", "discontinuous", "alignment")
+                if key in policies
+            },
+        },
+        "labels": {
+            label: {
+                "train": trained_on.get(label, 0) if trained_on else None,
+                "test": by_type.get(label, {}).get("support", 0),
+            }
+            for label in labels
+        },
+        "test": {
+            "documents": metrics["documents"],
+            "tokens": metrics["tokens"],
+            "gold_entities": metrics["gold_entities"],
+            "predicted_entities": metrics["predicted_entities"],
+        },
+        "level": LEVEL,
+        "scores": {**metrics["scores"], "ents_per_type": by_type},
+        "intervals": metrics["intervals"],
+        "dev": _choice(trials, pipeline["vote"]),
+        "updates": metrics["updates"],
+        "machine": metrics["machine"],
+        "versions": metrics["versions"],
+        "size": dict(size),
+        "pipeline": pipeline,
+    }
+    rounded: CardFacts = _rounded(facts)
+    return rounded
+
+
+def pipeline_facts(nlp: Language) -> PipelineFacts:
+    """Return the facts on a pipeline that was just loaded.
+
+    Raises:
+        ValueError: It does not have one component ``btl_knn_ner``.
+    """
+    pipe = component_of(nlp)
+    config = nlp.config.interpolate()
+    store = pipe.neighbors.datastore
+    own = {k: v for k, v in config["components"][pipe.name].items() if k != "thresholds"}
+    return {
+        "settings": dict(sorted(_flat(own).items())),
+        "vote": current_setting(pipe)._asdict(),
+        "decision": pipe.decision,
+        "calibrated": pipe.calibration is not None,
+        "thresholds": dict(pipe.thresholds),
+        "seed": config["training"]["seed"],
+        "neighbors": len(store) if store is not None else 0,
+        "neighbor_documents": len(store.documents) if store is not None else 0,
+        "other_strings": len(
+            set(nlp.vocab.strings) - set(without_training_texts(nlp).vocab.strings)
+        ),
+    }
+
+
+def _choice(trials: Sequence[Mapping[str, Any]], vote: Mapping[str, Any]) -> DevFacts:
+    """Return the scores on dev of a setting (``vote``) and of the first trial, the model alone."""
+    own = [trial for trial in trials if vote.items() <= trial.items()]
+    if not vote["neighbor_weight"]:
+        own = list(trials[:1])
+    if not own:
+        return {}
+    return {
+        "settings": len(trials),
+        "micro_f": own[0]["micro_f"],
+        "macro_f": own[0]["macro_f"],
+        "alone_micro_f": trials[0]["micro_f"],
+        "alone_macro_f": trials[0]["macro_f"],
+    }
+
+
+def _rounded(value: Any) -> Any:
+    """Return JSON values with 6 decimals, which every writer and reader of JSON keeps."""
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, Mapping):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    return [_rounded(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return settings by their names with dots, a registered function by the name of its block.
+
+    Of a path on the machine of the training only the last part is kept.
+    """
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        if key.startswith("@"):
+            flat[prefix.rstrip(".")] = str(value)
+        elif isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            is_path = isinstance(value, str) and Path(value).is_absolute()
+            flat[prefix + key] = Path(value).name if is_path else str(value)
+    return flat
