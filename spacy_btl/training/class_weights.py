@@ -1,58 +1,56 @@
-"""Class weights: what a token counts for in the loss, by its label."""
+"""Class weights: the weight of a token in the loss, by its label."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from thinc import util
 
+from ..util.arrays import Float64s1d, XpArray
 from ..util.checks import at_least_0, one_of
 
-Array = Any
-"""An array of numpy or of cupy."""
-
-Scheme = Literal["complement", "none", "inverse_frequency", "effective_number", "table"]
+WeightScheme = Literal["complement", "none", "inverse_frequency", "effective_number", "table"]
 CountedOn = Literal["training", "batch", "copy"]
 
 
 class ClassWeights:
-    """Weights of the labels, from how many tokens have each. ``N_c`` of ``N`` tokens have label c.
+    """Weights of the labels, from the number of tokens that have each of them.
 
-    scheme: "complement": ``1 - N_c / N`` (Rehman, Zhang, Yang 2024, arXiv 2409.03238).
-        "none": 1.
-        "inverse_frequency": proportional to ``N_c ** -power``.
-        "effective_number": proportional to ``(1 - beta) / (1 - beta ** N_c)`` (Cui et al. 2019,
-        arXiv 1901.05555): no weights for beta 0, the inverse frequency for beta towards 1.
-        "table": as ``table`` says, whatever the counts.
-    power: of "inverse_frequency", 0 or more; 0.5 for the square root.
-    beta: of "effective_number", from 0 to below 1.
-    table: weight, 0 or more, of each label: a column ("O", "B-Age") or an entity type ("Age", for
-        its columns that are not given themselves).
-    counted_on: the training data, once ("training"); each batch ("batch"); each copy that Binary
-        Token Labels make of a batch ("copy"), which holds its own type, all else that takes part
-        being ``O``: each copy then has its own weight of ``O``. Other losses make no copies and
-        take "copy" for "batch".
+    ``N_c`` of ``N`` tokens have label ``c``. The two proportional schemes are scaled to a mean of 1
+    over the counted tokens. A label without a token weighs 1 under "complement", and as much as one
+    with a single token under the proportional schemes.
 
-    The two proportional schemes are scaled to a mean of 1 over the counted tokens. A label without
-    a token weighs 1 under "complement"; the proportional schemes give it the weight of a label with
-    one token.
+    Args:
+        scheme: "complement": ``1 - N_c / N`` (Rehman, Zhang, Yang 2024, arXiv 2409.03238).
+            "none": 1.
+            "inverse_frequency": proportional to ``N_c ** -power``.
+            "effective_number": proportional to ``(1 - beta) / (1 - beta ** N_c)`` (Cui et al. 2019,
+            arXiv 1901.05555): no weights for beta 0, the inverse frequency for beta towards 1.
+            "table": from ``table``, whatever the counts are.
+        power: For "inverse_frequency", 0 or more; 0.5 for the square root.
+        beta: For "effective_number", from 0 to below 1.
+        table: Weight, 0 or more, of each label: of a column ("O", "B-Age") or of an entity type
+            ("Age", for its columns that are not in the table themselves).
+        counted_on: What the tokens are counted on: the training data, once ("training"); each batch
+            ("batch"); or each copy that Binary Token Labels make of a batch ("copy"). A copy knows
+            its own type, and everything else in it is ``O``, so that each copy has its own weight
+            of ``O``. Only `training.paper.PaperBinaryTokenLabels` makes copies.
 
-    Raises ValueError for a setting out of its range, and for a table without its scheme or the
-    other way round.
+    Raises:
+        ValueError: If a setting is out of its range, or if there is a table without the scheme
+            "table" or the other way round.
     """
 
     def __init__(
         self,
         *,
-        scheme: Scheme = "complement",
+        scheme: WeightScheme = "complement",
         power: float = 1.0,
         beta: float = 0.999,
         table: Mapping[str, float] | None = None,
         counted_on: CountedOn = "training",
     ) -> None:
         schemes = ("complement", "none", "inverse_frequency", "effective_number", "table")
-        if counted_on not in ("training", "batch", "copy"):
-            raise ValueError(f"counted_on is {counted_on!r}, but must be training, batch or copy")
         if not 0 <= beta < 1:
             raise ValueError(f"beta is {beta}, but must be at least 0 and below 1")
         if (scheme == "table") != (table is not None):
@@ -60,23 +58,27 @@ class ClassWeights:
         for name, weight in (table or {}).items():
             if not 0 <= weight < float("inf"):
                 raise ValueError(f'the class weight of "{name}" is {weight}, but must be 0 or more')
-        self.scheme = one_of("scheme", scheme, schemes)
+        self.scheme: WeightScheme = one_of("scheme", scheme, schemes)
         self.power = at_least_0("power", power)
         self.beta = beta
         self.table = table
-        self.counted_on = counted_on
+        self.counted_on: CountedOn = one_of("counted_on", counted_on, ("training", "batch", "copy"))
 
     @property
     def is_fixed(self) -> bool:
-        """Whether one array of weights, taken from the training data, serves for all batches."""
+        """Whether one array of weights, made from the training data, serves for all batches."""
         return self.counted_on == "training" or self.scheme in ("none", "table")
 
-    def from_counts(self, counts: Array, names: Sequence[str] = ()) -> Array:
-        """Weights (..., n_labels), float64, of token counts (..., n_labels) by label.
+    def from_counts(self, counts: XpArray, names: Sequence[str] = ()) -> XpArray:
+        """Return the weights (..., n_labels), float64.
 
-        Labels lie on the last axis; other axes are corpora of their own. names: of the labels,
-        needed for a table alone. Raises ValueError for a name of the table that no label has, and
-        for a label that the table leaves out.
+        Args:
+            counts: (..., n_labels) number of tokens by label, which is the last axis; each row of
+                other axes is counted on its own.
+            names: Names of the labels, which only a table needs.
+
+        Raises:
+            ValueError: If the table has a name that no label has, or leaves a label out.
         """
         xp = util.get_array_module(counts)  # type: ignore[no-untyped-call]
         n = xp.asarray(counts, dtype="float64")
@@ -96,13 +98,13 @@ class ClassWeights:
         return weights * xp.where(weighted > 0, total / xp.where(weighted > 0, weighted, 1.0), 1.0)
 
 
-def _looked_up(table: Mapping[str, float], names: Sequence[str]) -> np.ndarray[Any, Any]:
-    """Weights (n_labels,) of a table; a column's own name goes before that of its type."""
+def _looked_up(table: Mapping[str, float], names: Sequence[str]) -> Float64s1d:
+    """Return the weights (n_labels,) of a table; the name of a column precedes that of its type."""
     types = [name.partition("-")[2] or name for name in names]
     if unknown := set(table) - set(names) - set(types):
         raise ValueError(
-            f"the table of class weights names {', '.join(sorted(unknown))}, "
-            f"which is none of the labels: {', '.join(names)}"
+            f"the table of class weights has {', '.join(sorted(unknown))}, "
+            f"which is not among the labels: {', '.join(names)}"
         )
     keys = [name if name in table else kind for name, kind in zip(names, types, strict=True)]
     if missing := [name for name, key in zip(names, keys, strict=True) if key not in table]:

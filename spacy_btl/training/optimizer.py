@@ -1,37 +1,75 @@
-"""Adam with a rate for each layer: the lower a layer of a pretrained encoder, the less it changes.
+"""Adam with a learning rate for each layer: the lower a layer of an encoder, the less it changes.
 
-What a pretrained encoder knows of words in general lies in its lower layers, and a few hundred
-documents should not wash it out; the new linear layer above it knows nothing yet (discriminative
-fine-tuning: Howard, Ruder 2018, arXiv 1801.06146).
+The lower layers of a pretrained encoder know about words in general, and a few hundred documents
+should not wash that out; the new linear layer above it knows nothing yet (discriminative
+fine-tuning: Howard, Ruder 2018, arXiv 1801.06146). Thinc's optimizer is one function of all arrays
+of weights, and its ``lr_scale`` the only means to give them different rates.
 """
 
 import re
-from typing import Any
 
 from thinc.api import Optimizer
 from thinc.types import FloatsXd, Generator
 
-from ..util.checks import above_0
+from ..util.checks import above_0, at_least_0
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|block)\.(\d+)\.")
 
 
 class AdamByLayer(Optimizer):
-    """Adam whose steps are scaled by the place of the weights in the model; see `rate_factor`."""
+    """Adam with steps scaled by the place of the weights in the model, see `rate_factor`.
+
+    Args:
+        learn_rate: Of the encoder's top layer; a number or a schedule.
+        layer_decay: Factor for each layer further down, above 0 and at most 1; 1 for equal rates.
+        head_factor: Factor for the layers outside a pretrained encoder, above 0.
+        beta1: This and all further settings are those of ``Adam.v1``.
+        beta2: See there.
+        eps: See there.
+        L2: See there.
+        L2_is_weight_decay: See there.
+        grad_clip: See there.
+        use_averages: See there.
+
+    Raises:
+        ValueError: If a setting is out of its range.
+    """
 
     __slots__ = ["depths", "head_factor", "layer_decay"]
 
     def __init__(
         self,
-        learn_rate: float | Generator,
         *,
-        layer_decay: float,
-        head_factor: float,
-        **settings: Any,
+        learn_rate: float | Generator,
+        layer_decay: float = 0.87,
+        head_factor: float = 4.0,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        L2: float = 0.01,
+        L2_is_weight_decay: bool = True,
+        grad_clip: float = 1.0,
+        use_averages: bool = False,
     ) -> None:
-        super().__init__(learn_rate, **settings)
+        if not 0 < layer_decay <= 1:
+            raise ValueError(f"layer_decay is {layer_decay}, but must be above 0 and at most 1")
+        for name, beta in (("beta1", beta1), ("beta2", beta2)):
+            if not 0 < beta < 1:  # with 0, Thinc's optimizer would not be Adam
+                raise ValueError(f"{name} is {beta}, but must be above 0 and below 1")
+        if isinstance(learn_rate, int | float):
+            above_0("learn_rate", learn_rate)
+        super().__init__(
+            learn_rate,
+            beta1=beta1,
+            beta2=beta2,
+            eps=above_0("eps", eps),
+            L2=at_least_0("L2", L2),
+            L2_is_weight_decay=L2_is_weight_decay,
+            grad_clip=at_least_0("grad_clip", grad_clip),
+            use_averages=use_averages,
+        )
         self.layer_decay = layer_decay
-        self.head_factor = head_factor
+        self.head_factor = above_0("head_factor", head_factor)
         self.depths: dict[int, int] = {}
 
     def __call__(
@@ -42,10 +80,17 @@ class AdamByLayer(Optimizer):
         *,
         lr_scale: float = 1.0,
     ) -> tuple[FloatsXd, FloatsXd]:
-        """One step for one array of weights. key: of its layer of the model, and its name there.
+        """Take one step for one array of weights.
 
-        How many layers an encoder has is known once its first step is over: in that one step all of
-        it is scaled like its top (with a schedule that warms up, a step of almost nothing).
+        The number of layers of an encoder is known once its first step is over: in that one step
+        all of it is scaled like its top layer (with a schedule that warms up, a step of almost
+        nothing).
+
+        Args:
+            key: Id of the model's layer, and the name of the weights there.
+            weights: The array of weights.
+            gradient: Its gradient.
+            lr_scale: Further factor of the learning rate.
         """
         owner, name = key
         if found := _LAYER.search(name):
@@ -56,53 +101,19 @@ class AdamByLayer(Optimizer):
 
 
 def rate_factor(name: str, depth: int, layer_decay: float, head_factor: float) -> float:
-    """What the learning rate of an array of weights is multiplied by.
+    """Return the factor of the learning rate for an array of weights.
 
-    name: of the weights. With a dot in it, they are those of a torch module, which is taken for an
-        encoder: 1 in the top one of its ``depth`` layers, times ``layer_decay`` for each layer
-        further down, the embeddings being one below the lowest. Without, those of a Thinc layer,
-        the head: ``head_factor``.
+    Args:
+        name: Name of the weights. With a dot in it, they belong to a torch module, which is taken
+            for an encoder: 1 in the top one of its layers, times ``layer_decay`` for each layer
+            further down; the embeddings are one below the lowest. Without a dot, they belong to a
+            Thinc layer, which is taken for the head: ``head_factor``.
+        depth: Number of layers of the encoder.
+        layer_decay: Factor from one layer to the next one below it.
+        head_factor: Factor of the head.
     """
     if "." not in name:
         return head_factor
     if found := _LAYER.search(name):
         return float(layer_decay ** (depth - 1 - int(found[1])))
     return float(layer_decay**depth) if "embed" in name else 1.0
-
-
-def make_adam_by_layer(
-    *,
-    learn_rate: float | Generator,
-    layer_decay: float = 0.87,
-    head_factor: float = 4.0,
-    beta1: float = 0.9,
-    beta2: float = 0.999,
-    eps: float = 1e-8,
-    L2: float = 0.01,
-    L2_is_weight_decay: bool = True,
-    grad_clip: float = 1.0,
-    use_averages: bool = False,
-) -> AdamByLayer:
-    """The registered form ``spacy-btl.AdamByLayer.v1``, for ``[training.optimizer]``.
-
-    learn_rate: of the encoder's top layer; a number or a schedule.
-    layer_decay: factor for each layer further down, above 0 and at most 1; 1 for equal rates.
-    head_factor: factor for the layers that are no pretrained encoder, above 0.
-    The other settings are those of ``Adam.v1``.
-
-    Raises ValueError for a factor out of its range.
-    """
-    if not 0 < layer_decay <= 1:
-        raise ValueError(f"layer_decay is {layer_decay}, but must be above 0 and at most 1")
-    return AdamByLayer(
-        learn_rate,
-        layer_decay=layer_decay,
-        head_factor=above_0("head_factor", head_factor),
-        beta1=beta1,
-        beta2=beta2,
-        eps=eps,
-        L2=L2,
-        L2_is_weight_decay=L2_is_weight_decay,
-        grad_clip=grad_clip,
-        use_averages=use_averages,
-    )

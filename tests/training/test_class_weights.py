@@ -85,8 +85,8 @@ def test_table(table, weights):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"O": 1, "Age": 1, "Non-x": 1, "Mass": 1}, "names Mass, which is none of the labels: O,"),
-        ({"O": 1, "Age": 1, "Non-x": 1, "B-Mass": 1}, "names B-Mass"),
+        ({"O": 1, "Age": 1, "Non-x": 1, "Mass": 1}, "has Mass, which is not among the labels: O,"),
+        ({"O": 1, "Age": 1, "Non-x": 1, "B-Mass": 1}, "has B-Mass"),
         ({"O": 1, "Age": 1}, "leaves out B-Non-x, I-Non-x"),
         ({"O": 1, "Age": 1, "B-Non-x": 1}, "leaves out I-Non-x"),
         ({"Age": 1, "Non-x": 1}, "leaves out O"),
@@ -194,7 +194,7 @@ def test_component_takes_a_table():
     other.add_pipe("btl_knn_ner")
     other.from_bytes(nlp.to_bytes())
     assert label_weights(other.get_pipe("btl_knn_ner")) == label_weights(pipe)
-    with pytest.raises(ValueError, match="names Mass"):
+    with pytest.raises(ValueError, match="has Mass"):
         initialized(weights_config(scheme="table", table={**table, "Mass": 1.0}))
     with pytest.raises(ValueError, match="leaves out O"):
         initialized(weights_config(scheme="table", table={"Dosage": 1.0}))

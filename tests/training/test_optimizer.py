@@ -10,7 +10,7 @@ from spacy import registry
 from spacy.training import Example
 from thinc.api import Adam, Config
 
-from spacy_btl.training.optimizer import make_adam_by_layer, rate_factor
+from spacy_btl.training.optimizer import AdamByLayer, rate_factor
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_the_factor_of_a_rate(name: str, depth: int, expected: float) -> None:
 
 def test_without_factors_it_is_adam() -> None:
     settings: dict[str, Any] = {"L2": 0.01, "grad_clip": 1.0, "use_averages": True}
-    ours = make_adam_by_layer(learn_rate=0.01, layer_decay=1.0, head_factor=1.0, **settings)
+    ours = AdamByLayer(learn_rate=0.01, layer_decay=1.0, head_factor=1.0, **settings)
     plain = Adam(0.01, **settings)
     rng = np.random.default_rng(0)
     both = [rng.normal(size=(3, 4)).astype("f")] * 2
@@ -53,7 +53,7 @@ def test_without_factors_it_is_adam() -> None:
 
 def test_each_layer_has_its_own_rate() -> None:
     """Adam's step is its rate, whatever the gradient, as long as the gradient stays the same."""
-    optimizer = make_adam_by_layer(learn_rate=0.01, layer_decay=0.5, head_factor=3.0, L2=0.0)
+    optimizer = AdamByLayer(learn_rate=0.01, layer_decay=0.5, head_factor=3.0, L2=0.0)
     names = ["embeddings.weight", "layer.0.W", "layer.1.W", "W"]
     weights = {name: np.zeros((1, 3), dtype="f") for name in names}
     taken = []
@@ -69,18 +69,30 @@ def test_each_layer_has_its_own_rate() -> None:
 
 
 def test_two_encoders_have_their_own_depths() -> None:
-    optimizer = make_adam_by_layer(learn_rate=0.01, layer_decay=0.5, L2=0.0)
+    optimizer = AdamByLayer(learn_rate=0.01, layer_decay=0.5, L2=0.0)
     for key in ((1, "layer.0.W"), (1, "layer.3.W"), (2, "layer.0.W")):
         optimizer(key, np.zeros((1, 1), dtype="f"), np.ones((1, 1), dtype="f"))
     assert optimizer.depths == {1: 4, 2: 1}
 
 
 @pytest.mark.parametrize(
-    "settings", [{"layer_decay": 0.0}, {"layer_decay": 1.1}, {"head_factor": 0.0}]
+    ("setting", "value"),
+    [
+        ("learn_rate", 0.0),
+        ("layer_decay", 0.0),
+        ("layer_decay", 1.1),
+        ("head_factor", 0.0),
+        ("head_factor", float("nan")),
+        ("beta1", 1.0),
+        ("beta2", 0.0),
+        ("eps", 0.0),
+        ("L2", -0.01),
+        ("grad_clip", -1.0),
+    ],
 )
-def test_factors_out_of_their_range(settings: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=next(iter(settings))):
-        make_adam_by_layer(learn_rate=0.01, **settings)
+def test_settings_out_of_their_range(setting: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{setting} is {value}, but must be"):
+        AdamByLayer(**{"learn_rate": 0.01, setting: value})
 
 
 CONFIG = """
