@@ -14,6 +14,7 @@ in the batch is left out. Other readings of the paper are in `training.paper`.
 """
 
 from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class BinaryTokenLabels(TokenLoss):
     has_layers = True
 
     def __init__(self, *, reduction: Reduction = "weights", tau: float = 0.0) -> None:
-        self.reduction: Reduction = one_of("reduction", reduction, ("weights", "mean", "sum"))
+        self.reduction = one_of("reduction", reduction, get_args(Reduction))
         self.tau = at_least_0("tau", tau)
 
     def __call__(

@@ -1,13 +1,13 @@
 """Class weights: the weight of a token in the loss, by its label."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from thinc import util
 
 from ..util.arrays import Float64s1d, XpArray
-from ..util.checks import at_least_0, one_of
+from ..util.checks import at_least_0, between, one_of
 
 WeightScheme = Literal["complement", "none", "inverse_frequency", "effective_number", "table"]
 CountedOn = Literal["training", "batch", "copy"]
@@ -50,19 +50,15 @@ class ClassWeights:
         table: Mapping[str, float] | None = None,
         counted_on: CountedOn = "training",
     ) -> None:
-        schemes = ("complement", "none", "inverse_frequency", "effective_number", "table")
-        if not 0 <= beta < 1:
-            raise ValueError(f"beta is {beta}, but must be at least 0 and below 1")
         if (scheme == "table") != (table is not None):
             raise ValueError('a table of class weights needs scheme = "table", and the other way')
         for name, weight in (table or {}).items():
-            if not 0 <= weight < float("inf"):
-                raise ValueError(f'the class weight of "{name}" is {weight}, but must be 0 or more')
-        self.scheme: WeightScheme = one_of("scheme", scheme, schemes)
+            at_least_0(f'the class weight of "{name}"', weight)
+        self.scheme: WeightScheme = one_of("scheme", scheme, get_args(WeightScheme))
         self.power = at_least_0("power", power)
-        self.beta = beta
+        self.beta = between("beta", beta, 0, 1, high_itself=False)
         self.table = table
-        self.counted_on: CountedOn = one_of("counted_on", counted_on, ("training", "batch", "copy"))
+        self.counted_on: CountedOn = one_of("counted_on", counted_on, get_args(CountedOn))
 
     @property
     def is_fixed(self) -> bool:

@@ -12,7 +12,7 @@ one after another, which a GPU makes no faster, and sums that single precision w
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ class CrfLoss(TokenLoss):
         self, *, rate_factor: float = 20.0, reduction: Reduction = "weights", tau: float = 0.0
     ) -> None:
         self.rate_factor = above_0("rate_factor", rate_factor)
-        self.reduction: Reduction = one_of("reduction", reduction, ("weights", "mean", "sum"))
+        self.reduction = one_of("reduction", reduction, get_args(Reduction))
         self.tau = at_least_0("tau", tau)
         self.transitions: Float32s2d | None = None
         self.start: Float32s1d | None = None

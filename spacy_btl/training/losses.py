@@ -8,7 +8,7 @@ few passes over the logits, and a copy to torch and back would cost as much agai
 
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 import numpy as np
 from thinc import util
@@ -218,7 +218,7 @@ class SoftmaxLoss(TokenLoss):
     """
 
     def __init__(self, *, reduction: Reduction = "weights") -> None:
-        self.reduction: Reduction = one_of("reduction", reduction, ("weights", "mean", "sum"))
+        self.reduction = one_of("reduction", reduction, get_args(Reduction))
 
     def probabilities(self, logits: XpArray, lengths: Sequence[int] | None = None) -> XpArray:
         """Return the softmax of the logits (n_tokens, n_labels)."""

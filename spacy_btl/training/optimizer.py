@@ -11,7 +11,7 @@ import re
 from thinc.api import Optimizer
 from thinc.types import FloatsXd, Generator
 
-from ..util.checks import above_0, at_least_0
+from ..util.checks import above_0, at_least_0, between
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|block)\.(\d+)\.")
 
@@ -51,13 +51,10 @@ class AdamByLayer(Optimizer):
         grad_clip: float = 1.0,
         use_averages: bool = False,
     ) -> None:
-        if not 0 < layer_decay <= 1:
-            raise ValueError(f"layer_decay is {layer_decay}, but must be above 0 and at most 1")
-        for name, beta in (("beta1", beta1), ("beta2", beta2)):
-            if not 0 < beta < 1:  # with 0, Thinc's optimizer would not be Adam
-                raise ValueError(f"{name} is {beta}, but must be above 0 and below 1")
         if isinstance(learn_rate, int | float):
             above_0("learn_rate", learn_rate)
+        for name, beta in (("beta1", beta1), ("beta2", beta2)):  # with 0 it would not be Adam
+            between(name, beta, 0, 1, low_itself=False, high_itself=False)
         super().__init__(
             learn_rate,
             beta1=beta1,
@@ -68,7 +65,7 @@ class AdamByLayer(Optimizer):
             grad_clip=at_least_0("grad_clip", grad_clip),
             use_averages=use_averages,
         )
-        self.layer_decay = layer_decay
+        self.layer_decay = between("layer_decay", layer_decay, 0, 1, low_itself=False)
         self.head_factor = above_0("head_factor", head_factor)
         self.depths: dict[int, int] = {}
 

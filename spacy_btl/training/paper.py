@@ -10,7 +10,7 @@ the reading that serves best, in closed form.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 import numpy as np
 from spacy.tokens import Span
@@ -27,6 +27,9 @@ from .losses import Reduction, TokenLoss, array_module, cross_entropy, divisor, 
 Batcher: TypeAlias = Callable[[Iterable[Example]], Iterable[list[Example]]]
 Classes = Literal["present", "all"]
 OtherClasses = Literal["outside", "mask"]
+Softmax = Literal["all", "pair"]
+AbsentClasses = Literal["skip", "keep"]
+CopiesFrom = Literal["loss", "batcher"]
 
 
 class PaperBinaryTokenLabels(TokenLoss):
@@ -59,16 +62,16 @@ class PaperBinaryTokenLabels(TokenLoss):
         self,
         *,
         other_classes: OtherClasses = "outside",
-        softmax: Literal["all", "pair"] = "all",
-        absent_classes: Literal["skip", "keep"] = "skip",
+        softmax: Softmax = "all",
+        absent_classes: AbsentClasses = "skip",
         reduction: Reduction = "weights",
-        copies_from: Literal["loss", "batcher"] = "loss",
+        copies_from: CopiesFrom = "loss",
     ) -> None:
-        self.other_classes = one_of("other_classes", other_classes, ("outside", "mask"))
-        self.softmax = one_of("softmax", softmax, ("all", "pair"))
-        self.absent_classes = one_of("absent_classes", absent_classes, ("skip", "keep"))
-        self.reduction: Reduction = one_of("reduction", reduction, ("weights", "mean", "sum"))
-        self.copies_from = one_of("copies_from", copies_from, ("loss", "batcher"))
+        self.other_classes = one_of("other_classes", other_classes, get_args(OtherClasses))
+        self.softmax = one_of("softmax", softmax, get_args(Softmax))
+        self.absent_classes = one_of("absent_classes", absent_classes, get_args(AbsentClasses))
+        self.reduction = one_of("reduction", reduction, get_args(Reduction))
+        self.copies_from = one_of("copies_from", copies_from, get_args(CopiesFrom))
         self.seen: Float64s2d | None = None
         self.label_counts: Float64s1d | None = None
 
@@ -230,8 +233,8 @@ def make_one_class_batches(
     return partial(
         one_class_batches,
         batcher=batcher,
-        classes=one_of("classes", classes, ("present", "all")),
-        other_classes=one_of("other_classes", other_classes, ("outside", "mask")),
+        classes=one_of("classes", classes, get_args(Classes)),
+        other_classes=one_of("other_classes", other_classes, get_args(OtherClasses)),
         labels=labels,
     )
 

@@ -69,6 +69,27 @@ def test_is_the_maximum_that_a_general_optimizer_finds(seed):
     assert ours == pytest.approx(best.x.tolist(), abs=2e-3)
 
 
+@pytest.mark.parametrize(("seed", "n", "n_types"), [(0, 150, 4), (1, 60, 12), (2, 2000, 40)])
+def test_is_the_maximum_that_newtons_method_finds(seed, n, n_types):
+    """The whole Hessian, to the last digit but one that is kept."""
+    data, _ = entities(seed, n=n, n_types=n_types)
+    raw, types, lengths, correct, _ = data
+    fitted = fit_calibration(*data)
+    means = (raw ** (1 / (lengths + 1))).clip(CLIP, 1 - CLIP)
+    names, kinds = np.unique(types, return_inverse=True)
+    design = np.column_stack((np.ones(n), np.log(means / (1 - means)), np.eye(len(names))[kinds]))
+    c = correct.sum()
+    targets = np.where(correct, (c + 1) / (c + 2), 1 / (n - c + 2))
+    ridge = np.array([1e-6, 1e-6, *[RIDGE] * len(names)])
+    v = np.zeros(len(ridge))
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-design @ v))
+        hessian = (design.T * (p * (1 - p))) @ design + np.diag(ridge)
+        v -= np.linalg.solve(hessian, design.T @ (p - targets) + ridge * v)
+    ours = [fitted.intercept, fitted.slope, *(fitted.offsets[str(name)] for name in names)]
+    assert ours == pytest.approx(v.tolist(), abs=1e-5)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_scores_of_other_documents_become_probabilities(seed):
     data, _ = entities(seed, n=3000, offsets=[1.0, 0.0, -0.5, -0.5])
@@ -194,13 +215,20 @@ def test_json_and_back_scores_exactly_the_same():
     [
         ({"slope": None}, "lacks slope"),
         ({"offsets": None, "n_entities": None}, "lacks offsets, n_entities"),
-        ({"form": "isotonic"}, "fit it again"),
-        ({"form": None}, "fit it again"),
-        ({"slope": -0.1}, "slope of at least 0"),
-        ({"n_entities": 0}, "at least one entity"),
-        ({"n_documents": 0}, "at least one entity"),
-        ({"intercept": float("nan")}, "finite"),
-        ({"offsets": {"A": float("inf")}}, "finite"),
+        ({"form": "isotonic"}, "fit the calibration again"),
+        ({"form": None}, "lacks form"),
+        ({"a_prior": 0.5}, "unknown a_prior"),
+        ({"slope": "1.0"}, "the slope of a calibration is '1.0', but must be 0 or more"),
+        ({"n_entities": True}, "number of entities of a calibration is True"),
+        ({"offsets": {"A": "0.1"}}, "the offset of \"A\" of a calibration is '0.1', but must be"),
+        ({"offsets": [0.1]}, "must be a table of numbers"),
+        ({"slope": -0.1}, "slope of a calibration is -0.1, but must be 0 or more"),
+        ({"slope": float("inf")}, "slope of a calibration is inf"),
+        ({"n_entities": 0}, "number of entities of a calibration is 0, but must be"),
+        ({"n_entities": 5.5}, "number of entities of a calibration is 5.5, but must be"),
+        ({"n_documents": 0}, "number of documents of a calibration is 0"),
+        ({"intercept": float("nan")}, "intercept of a calibration is nan"),
+        ({"offsets": {"A": float("inf")}}, 'offset of "A" of a calibration is inf'),
     ],
 )
 def test_states_that_are_none(change, message):
