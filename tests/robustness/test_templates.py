@@ -1,0 +1,199 @@
+"""Every template of the package, rendered with harmful labels, names and texts."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spacy_btl.evaluation.compare import compare_evaluations
+from spacy_btl.evaluation.corpus_stats import pipeline_stats_to_markdown, stats_to_markdown
+from spacy_btl.evaluation.report import render_html, render_report
+from spacy_btl.explain.evidence import EntityEvidence, Neighbor, TokenEvidence
+from spacy_btl.explain.page import render_page
+from spacy_btl.explain.passages import CorpusDocument
+from spacy_btl.packaging.card import render_card
+from spacy_btl.util.templates import html_templates, markdown_templates
+from tests.helpers.evaluated import evaluated
+from tests.helpers.html_pages import Page
+from tests.packaging.test_card import INPUT, facts
+
+PACKAGE = Path(__file__).parents[2] / "spacy_btl"
+WORDS = (
+    "<script>alert(1)</script>|[x](y)",
+    "\x00\x07\x1b[31m\x9b\u202e\u2066\ud800",
+    "\"' onload='x' style='x",
+    "two\nlines\r\n\n# heading\n- item",
+    "`code` ![x](http://example.org/x.png) {{ 1 + 1 }} {% if %}",
+    "--></style></title><img src=x>",
+)
+
+
+def replaced(value: Any, old: str, new: str) -> Any:
+    """A value in which all texts, also those of keys, have one word in place of another."""
+    if isinstance(value, str):
+        return value.replace(old, new)
+    if isinstance(value, dict):
+        return {replaced(k, old, new): replaced(v, old, new) for k, v in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_make"):
+        return value._make([replaced(inner, old, new) for inner in value])
+    if isinstance(value, list | tuple):
+        return type(value)([replaced(inner, old, new) for inner in value])
+    return value
+
+
+def report(word: str) -> dict[str, Any]:
+    """All arguments of a report in which every word from outside is this one."""
+    n, old = len(word), "Q" * len(word)  # spaCy itself would not take lone surrogates
+    texts = [(f"{old} mg {old}", [(old, (0, n)), ("B", (n + 1, n + 3))])]
+    evaluation, documents = replaced(evaluated({"mg": old}, texts, heading=old), old, word)
+    evaluation["by_document"][0]["name"] = word
+    evaluation["train_counts"] = {word: 5}
+    evaluation["reliability"] = {
+        word: {
+            **dict.fromkeys(("error", "chance", "brier"), 0.1),
+            "entities": 1,
+            "bins": [
+                dict.fromkeys(("low", "high", "mean_score", "fraction_correct"), 0.5)
+                | {"interval": [0.0, 1.0], "n_entities": 1}
+            ],
+            "histogram": [0] * 20,
+        }
+    }
+    rows = evaluation["by_document"]
+    comparison = compare_evaluations(rows, rows, (word, word), samples=10)
+    return {
+        "evaluation": evaluation,
+        "title": word,
+        "documents": [documents[0]._replace(name=word)],
+        "comparison": comparison,
+    }
+
+
+def report_page(word: str) -> str:
+    return render_html(**report(word))
+
+
+def report_text(word: str) -> str:
+    arguments = report(word)
+    return render_report(arguments["evaluation"], arguments["comparison"])
+
+
+def evidence_page(word: str) -> str:
+    text = f"{word} 5 mg {word}"
+    votes = (Neighbor(f"B-{word}", 0.1, word, 0, 0.5), Neighbor(word, 0.2, f"x{word}", 3, 0.5))
+    tokens = (TokenEvidence(0, len(word), word, votes),)
+    entities = [EntityEvidence(word, 0, end, 0.5, True, tokens) for end in (len(word), len(text))]
+    corpus = {word: CorpusDocument(text, [(0, len(word))], [(0, len(text), word)])}
+    return render_page(text, entities, corpus, title=word, heading=word, labels=[word])
+
+
+def card(word: str) -> str:
+    scores = {"p": 0.5, "r": 0.5, "f": 0.0, "support": 3, "predicted": 1}
+    metrics = {
+        **INPUT["metrics"],
+        "heading": word,
+        "scores": {"ents_f": 0.5, "ents_per_type": {word: scores}},
+        "train_counts": {word: 2},
+        "updates": {word: 3},
+        "versions": {word: word},
+    }
+    pipeline = {
+        **INPUT["pipeline"],
+        "settings": {word: word},
+        "decision": word,
+        "thresholds": {word: 0.5},
+        "seed": word,
+    }
+    account = {
+        "settings": dict.fromkeys(("overlap", "discontinuous", "alignment"), word),
+        "totals": {"input": 2, word: 2},
+    }
+    return render_card(
+        facts(
+            meta=dict.fromkeys(("lang", "name", "version", "license"), word),
+            metrics=metrics,
+            source=dict.fromkeys(("title", "license", "citation", "doi"), word),
+            account=account,
+            split={"seed": word, "parts": {word: ["a"]}},
+            labels=[word, f"other {word}"],
+            pipeline=pipeline,
+            size={word: 3},
+        )
+    )
+
+
+def corpus_stats(word: str) -> str:
+    stats: Any = {
+        "heading": word,
+        "overlaps": {word: 1},
+        word: 1,
+        "by_type": {word: {"entities": 1, "documents": 1}},
+    }
+    return stats_to_markdown(stats)
+
+
+def pipeline_stats(word: str) -> str:
+    weights = {word: 1.0}
+    return pipeline_stats_to_markdown(
+        {
+            word: {"labels": [word], "updates": 1, "neighbors": 1, "weights": weights},
+            f"other {word}": {"labels": [], "updates": 1, "neighbors": 1, "weights": None},
+        }
+    )
+
+
+HTML: list[Callable[[str], str]] = [report_page, evidence_page]
+MARKDOWN: list[Callable[[str], str]] = [report_text, card, corpus_stats, pipeline_stats]
+CONTROLS = re.compile("[\0-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+@pytest.mark.parametrize("word", WORDS, ids=range(len(WORDS)))
+@pytest.mark.parametrize("render", HTML)
+def test_nothing_becomes_markup_of_a_page(render: Callable[[str], str], word: str) -> None:
+    """The page has the tags and attributes that it has with a harmless word."""
+    page, plain = Page(render(word)), Page(render("x" * len(word)))
+    assert {*page.tags} == {*plain.tags}
+    names, harmless = ({(tag, name) for tag, name, _ in p.attributes} for p in (page, plain))
+    assert names == harmless
+    for _, name, value in page.attributes:
+        if name in ("href", "id", "class", "style"):
+            assert re.fullmatch(r"[#\w\s:;().%-]*", value)
+    assert not CONTROLS.search(render(word))
+    render(word).encode("utf8")
+
+
+@pytest.mark.parametrize("word", WORDS, ids=range(len(WORDS)))
+@pytest.mark.parametrize("render", MARKDOWN)
+def test_nothing_becomes_markup_of_markdown(render: Callable[[str], str], word: str) -> None:
+    """The text has the lines that it has with a harmless word, and no sign does harm in them."""
+    text, plain = render(word), render("x" * len(word))
+    assert not CONTROLS.search(text)
+    lines, harmless = text.splitlines(), plain.splitlines()
+    assert len(lines) == len(harmless)
+    for line, other in zip(lines, harmless, strict=True):
+        bare, expected = (re.sub(r"\\.", "", each) for each in (line, other))
+        for sign in "|`[<":
+            assert bare.count(sign) == expected.count(sign)
+    text.encode("utf8")
+
+
+@pytest.mark.parametrize("room", ["evaluation", "explain", "packaging"])
+def test_no_template_is_left_out(room: str) -> None:
+    """Those above have loaded all templates of the room."""
+    for render in (*HTML, *MARKDOWN):
+        render("x")
+    loaded = set()
+    for environment in (html_templates, markdown_templates):
+        templates = environment(f"spacy_btl.{room}")
+        assert templates.cache is not None
+        loaded |= {name for _, name in templates.cache}
+    files = {path.name for path in (PACKAGE / room / "templates").iterdir()}
+    assert files
+    assert files <= loaded
+
+
+def test_every_room_with_templates_is_tested() -> None:
+    rooms = {path.parent.name for path in PACKAGE.glob("*/templates")}
+    assert rooms == {"evaluation", "explain", "packaging", "util"}
