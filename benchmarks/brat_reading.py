@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from spacy_btl.brat import standoff as brat
+from spacy_btl import brat
 
 
 def made_up(documents: int, records: int = 300) -> list[str]:

@@ -11,9 +11,8 @@ from spacy.tokens import Doc, DocBin
 
 from experiments.documents import name_of, read_docs
 from experiments.subtypes import relabel
-from spacy_btl.data.convert import convert_folder
+from spacy_btl.data.convert import read_brat
 from spacy_btl.data.docbin import split_documents
-from spacy_btl.data.placement import Policies
 
 PARTS = 10
 SEED = 0
@@ -41,7 +40,7 @@ def prepare(settings: dict[str, Any], source: Path, work: Path, seed: int) -> Pa
         return target
     whole = work / "all.spacy"
     if not whole.is_file():
-        docs, _ = convert_folder(source / settings["folder"], "en", Policies())
+        docs, _ = read_brat(source / settings["folder"])
         work.mkdir(parents=True, exist_ok=True)
         _write(docs, whole)
     docs = read_docs(whole)

@@ -14,7 +14,6 @@ could not be learnt at all, one by the whole mention only where the very same on
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from typing import Any
 
 from spacy.tokens import Doc, Span, SpanGroup
 
@@ -37,8 +36,8 @@ def relabel(docs: Iterable[Doc], n_types: int) -> None:
         doc.set_ents([renamed(ent) for ent in doc.ents])
         for name, group in list(doc.spans.items()):
             doc.spans[name] = SpanGroup(doc, name=name, spans=[renamed(span) for span in group])
-        gold: dict[str, Any] = doc.user_data[GOLD_KEY]
-        gold["entities"] = [{**e, "label": of_id[e["id"]]} for e in gold["entities"]]
+        for entity in doc.user_data[GOLD_KEY]["entities"]:
+            entity["label"] = of_id[entity["id"]]
 
 
 def endings(doc: Doc) -> dict[str, Ending]:

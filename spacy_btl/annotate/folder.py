@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..brat import standoff as brat
-from ..brat.conf import annotation_conf, visual_conf
+from .. import brat
 from ..util.files import replacing_file, write_file
 from .file_lock import locked
 from .outputs import SUFFIXES
@@ -123,8 +122,8 @@ class RunFolder:
                 file.writelines(f"{json.dumps(row)}\n".encode() for row in outcome.errors)
         if self._to == "brat" and records:
             every = [brat.Standoff(tuple(brat.Entity("", name, (), "") for name in labels))]
-            self.write("annotations/annotation.conf", annotation_conf(every).encode("utf-8"))
-            self.write("annotations/visual.conf", visual_conf(every).encode("utf-8"))
+            self.write("annotations/annotation.conf", brat.annotation_conf(every).encode("utf-8"))
+            self.write("annotations/visual.conf", brat.visual_conf(every).encode("utf-8"))
         shutil.rmtree(self._partial, ignore_errors=True)
         return records, labels, errors
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from spacy.tokens import Doc, DocBin
 
-from ..brat import standoff as brat
+from .. import brat
 from ..data.export import name_error, to_standoff
 from ..pipeline.entities import read_scores
 from .inputs import RecordError

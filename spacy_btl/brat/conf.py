@@ -1,17 +1,18 @@
-"""The two files that brat wants beside its documents: annotation.conf and visual.conf."""
+"""Write the two files that brat wants beside its documents: annotation.conf and visual.conf."""
 
 import colorsys
 import re
 from collections.abc import Iterable
 
-from .standoff import Attribute, Equivalence, Event, Relation, Standoff
+from .records import Attribute, Equivalence, Event, Relation, Standoff
 
 
 def annotation_conf(standoffs: Iterable[Standoff]) -> str:
-    """All types in use: entities, relations, events with their roles, attributes with values.
+    """Return an annotation.conf with all types in use.
 
-    A type whose entities are all triggers of events stands among the events only. Any type may be
-    the argument of any other, so that no correction is refused.
+    These are entities, relations, events with their roles, and attributes with their values. A type
+    whose entities are all triggers is listed among the events only. Any type may be the argument of
+    any other, so that no correction is refused.
     """
     standoffs = list(standoffs)
     records = [record for standoff in standoffs for record in standoff.records]
@@ -47,7 +48,7 @@ def annotation_conf(standoffs: Iterable[Standoff]) -> str:
 
 
 def visual_conf(standoffs: Iterable[Standoff]) -> str:
-    """A colour for each type of entities and events, spread over the circle by name."""
+    """Return a visual.conf with a color for each type of entities and events."""
     standoffs = list(standoffs)
     names = sorted(_entity_types(standoffs) | set(_events(standoffs)))
     drawing = ["SPAN_DEFAULT\tfgColor:black, bgColor:lightgray, borderColor:darken"]
@@ -60,7 +61,7 @@ def visual_conf(standoffs: Iterable[Standoff]) -> str:
 
 
 def _entity_types(standoffs: Iterable[Standoff]) -> set[str]:
-    """Labels of all entities that are no trigger."""
+    """Return the labels of all entities that are no trigger."""
     labels: set[str] = set()
     for standoff in standoffs:
         triggers = {r.trigger for r in standoff.records if isinstance(r, Event)}
@@ -69,7 +70,7 @@ def _entity_types(standoffs: Iterable[Standoff]) -> set[str]:
 
 
 def _events(standoffs: Iterable[Standoff]) -> dict[str, set[str]]:
-    """Roles of each type of events; brat counts up those that stand twice, as in Theme2."""
+    """Return the roles of each type of events, without the numbers of repeated ones (Theme2)."""
     events: dict[str, set[str]] = {}
     for standoff in standoffs:
         for record in standoff.records:

@@ -1,22 +1,35 @@
-"""Surface texts: how brat writes the text of an entity's fragments into its record."""
+"""The records of a standoff file, and the surface texts that brat writes into them.
+
+Every record ends in ``line``, its first line in the file from 1, and ``raw``, its exact text with
+the line ending; records made in code have 0 and "". Both count when records are compared.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
-# --- from brat_records
+Offsets: TypeAlias = tuple[int, int]
+"""Start and end (exclusive), in characters; in `data.placement` in tokens too."""
 
-Fragments: TypeAlias = tuple[tuple[int, int], ...]
+Fragments: TypeAlias = tuple[Offsets, ...]
+"""The pieces of one entity: several where it is discontinuous or goes over a line break."""
+
 Arguments: TypeAlias = tuple[tuple[str, str], ...]
-
-
-# Every record ends in `line`, its first line in the file from 1, and `raw`, its exact text with the
-# line ending; those made in code have 0 and "". Both count when records are compared.
+"""(role, id) pairs."""
 
 
 class Entity(NamedTuple):
-    """A T record; `fragments` holds (start, end) pairs of characters in the order written."""
+    """A T record: an entity, or the trigger of an event.
+
+    Attributes:
+        id: "T" and a number.
+        label: The entity type.
+        fragments: Offsets in characters, in the order written.
+        text: The surface text, see `flat_text`.
+        line: See the module.
+        raw: See the module.
+    """
 
     id: str
     label: str
@@ -27,7 +40,7 @@ class Entity(NamedTuple):
 
 
 class Event(NamedTuple):
-    """An E record: `trigger` is the id of a T record, `args` holds (role, id) pairs."""
+    """An E record; ``trigger`` is the id of a T record."""
 
     id: str
     type: str
@@ -38,7 +51,7 @@ class Event(NamedTuple):
 
 
 class Relation(NamedTuple):
-    """An R record; `args` holds (role, id) pairs, as a rule two."""
+    """An R record, as a rule with two arguments."""
 
     id: str
     type: str
@@ -48,7 +61,7 @@ class Relation(NamedTuple):
 
 
 class Attribute(NamedTuple):
-    """An A or M record; `value` is None where the attribute is binary."""
+    """An A or M record on the record ``target``; ``value`` is None if the attribute is binary."""
 
     id: str
     name: str
@@ -59,7 +72,7 @@ class Attribute(NamedTuple):
 
 
 class Normalization(NamedTuple):
-    """An N record; `reference` is an entry of a database, such as ``UMLS:C0011849``."""
+    """An N record; ``reference`` is an entry of a database, such as ``UMLS:C0011849``."""
 
     id: str
     type: str
@@ -71,7 +84,7 @@ class Normalization(NamedTuple):
 
 
 class Equivalence(NamedTuple):
-    """A ``*`` record, which has no id; `members` are ids."""
+    """A ``*`` record, which has no id; ``members`` are ids."""
 
     type: str
     members: tuple[str, ...]
@@ -80,12 +93,12 @@ class Equivalence(NamedTuple):
 
     @property
     def id(self) -> str:
-        """Always ""."""
+        """Return "", as for every record without an id."""
         return ""
 
 
 class Note(NamedTuple):
-    """A # record: free text on the record `target`."""
+    """A # record: free text on the record ``target``."""
 
     id: str
     type: str
@@ -96,9 +109,9 @@ class Note(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """A line that fits no form: `text` is without the ending, `id` and `reason` may be "".
+    """A line that has the form of no record; its ``id`` and ``reason`` may be "".
 
-    A blank line has no reason.
+    ``text`` has no line ending. A blank line has no reason.
     """
 
     text: str
@@ -134,19 +147,24 @@ class Standoff:
         return self._by_id.get(record_id)
 
 
-# --- from brat_surface
-
-
 def flat_text(text: str) -> str:
-    """Return a text as surface texts show it: newlines as spaces, carriage returns left out."""
+    """Return a text as surface texts show it: newlines as spaces, without carriage returns."""
     return text.replace("\r", "").replace("\n", " ")
 
 
-def surface_agreement(entity: Entity, text: str) -> tuple[int, bool]:
-    """How many characters of an entity's surface text are those at its offsets, and if all are.
+def surface_text(fragments: Fragments, text: str) -> str:
+    """Return what brat writes as the surface text of fragments of a text."""
+    return flat_text(" ".join(text[start:end] for start, end in fragments))
 
-    Both as `flat_text` has them, with one space between fragments. Looks at little more of the text
-    than the surface text is long: fragments may name the whole text many times.
+
+def surface_agreement(entity: Entity, text: str) -> tuple[int, bool]:
+    """Compare an entity's surface text with the text at its offsets, as `surface_text` has it.
+
+    Looks at little more of the text than the surface text is long: fragments may cover the whole
+    text many times.
+
+    Returns:
+        The number of characters that agree from the start on, and whether all do.
     """
     surface, at = flat_text(entity.text), 0
     for piece in _pieces(entity.fragments, text):
@@ -159,7 +177,7 @@ def surface_agreement(entity: Entity, text: str) -> tuple[int, bool]:
 
 
 def _pieces(fragments: Fragments, text: str, step: int = 1024) -> Iterator[str]:
-    """The text of fragments as a surface text shows it, a few characters at a time."""
+    """Yield the `surface_text` of fragments, a few characters at a time."""
     for i, (start, end) in enumerate(fragments):
         if i:
             yield " "
@@ -167,12 +185,13 @@ def _pieces(fragments: Fragments, text: str, step: int = 1024) -> Iterator[str]:
             yield flat_text(text[begin : min(begin + step, end)])
 
 
-def join_newline_fragments(fragments: Iterable[tuple[int, int]], text: str) -> Fragments:
-    """Sort fragments and join those with only white space, a newline in it, between them.
+def join_fragments(fragments: Iterable[Offsets], text: str) -> Fragments:
+    """Return fragments in ascending order, those joined that only a line break separates.
 
-    An annotation across a line break is written as one fragment a line.
+    brat writes an entity that goes over a line break as one fragment a line. What lies between two
+    joined fragments is white space with a newline in it.
     """
-    joined: list[tuple[int, int]] = []
+    joined: list[Offsets] = []
     for start, end in sorted(fragments):
         gap = text[joined[-1][1] : start] if joined else ""
         if "\n" in gap and gap.isspace():

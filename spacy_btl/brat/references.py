@@ -1,21 +1,27 @@
-"""Which records of a BRAT file refer to which, and what is left when some are gone."""
+"""Find which records refer to which, and leave out what cannot stay when some are gone."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from .standoff import Attribute, Equivalence, Event, Normalization, Note, Record, Relation
+from .records import Attribute, Equivalence, Event, Normalization, Note, Record, Relation
 
 
-class Loss(NamedTuple):
-    """A record that referred to one that is gone: left out, or "shortened" by the reference."""
+class LostReference(NamedTuple):
+    """A record that referred to one that is gone.
+
+    Attributes:
+        id: Its id.
+        kind: The name of its class.
+        what: "left out", or "shortened" by the reference.
+    """
 
     id: str
     kind: str
-    what: str
+    what: Literal["left out", "shortened"]
 
 
 def references(record: Record) -> tuple[str, ...]:
-    """The ids that a record refers to, in the order written."""
+    """Return the ids that a record refers to, in the order written."""
     match record:
         case Event():
             return (record.trigger, *(ref for _, ref in record.args))
@@ -30,16 +36,20 @@ def references(record: Record) -> tuple[str, ...]:
 
 def without_references(
     records: Iterable[Record], gone: Iterable[str]
-) -> tuple[list[Record], list[Loss]]:
-    """Records without references to the ids that are gone, and what was lost.
+) -> tuple[list[Record], list[LostReference]]:
+    """Return records without references to others that are gone, and what was lost.
 
     An event without its trigger, a relation, an attribute, a normalization or a note without one of
-    its ends, and an equivalence of less than two members are left out, and then are gone as well;
-    an event loses only the argument, a larger equivalence the member.
+    its ends, and an equivalence of fewer than two members are left out, and are then gone as well.
+    An event otherwise loses only the argument, a larger equivalence the member.
+
+    Args:
+        records: Records of one document.
+        gone: The ids of the records that are gone.
     """
     missing = set(gone)
     records = list(records)
-    fall_with: dict[str, list[str]] = {}  # ids of records that cannot stand without this one
+    fall_with: dict[str, list[str]] = {}  # ids of records that cannot stay without this one
     for record in records:
         for ref in _needed(record) if record.id else ():
             fall_with.setdefault(ref, []).append(record.id)
@@ -49,16 +59,16 @@ def without_references(
         missing |= fallen
         todo += fallen
     kept = [(record, _without(record, missing)) for record in records]
-    losses = [
-        Loss(record.id, type(record).__name__, "left out" if rest is None else "shortened")
+    lost = [
+        LostReference(record.id, type(record).__name__, "left out" if rest is None else "shortened")
         for record, rest in kept
         if rest != record
     ]
-    return [rest for _, rest in kept if rest is not None], losses
+    return [rest for _, rest in kept if rest is not None], lost
 
 
 def _needed(record: Record) -> tuple[str, ...]:
-    """The ids without which a record that has an id is left out."""
+    """Return the ids without which a record that has an id is left out."""
     return (record.trigger,) if isinstance(record, Event) else references(record)
 
 

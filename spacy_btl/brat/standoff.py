@@ -1,6 +1,7 @@
 """Read and write annotations in the standoff format of the brat annotation tool.
 
-The format (https://brat.nlplab.org/standoff.html), one record a line, fields apart by tabs:
+The format (https://brat.nlplab.org/standoff.html) has one record a line, its fields separated by
+tabs:
 
 ====  =========================================  ==============================================
 T1    ``type start end[;start end]*`` TAB text   an entity, or the trigger of an event
@@ -12,11 +13,10 @@ N1    ``type id reference`` TAB text             a normalization to an entry of 
 #1    ``type id`` TAB text                       a note of the annotator
 ====  =========================================  ==============================================
 
-Offsets count the characters of the text from 0, the end excluded, a CRLF as two. Nothing is lost in
-reading: what fits no form is kept as `Unknown`, and ``dumps(loads(text)) == text`` for any text;
-`brat.problems` says what is wrong, `brat.folder` reads folders of documents.
-Only a line feed ends a line (a carriage return before it belongs to the ending): surface texts hold
-other white space, such as U+2009 or U+0085, that `str.splitlines` and `str.strip` would take.
+Offsets count the characters of the text from 0, the end excluded, a CRLF as two. Reading loses
+nothing: a line of no known form becomes an `Unknown`, and ``dumps(loads(text)) == text`` for any
+text. Only a line feed ends a line, and a carriage return before it belongs to the ending: surface
+texts contain other white space, such as U+2009 or U+0085, at which `str.splitlines` would cut.
 """
 
 import io
@@ -38,31 +38,11 @@ from .records import (
     flat_text,
 )
 
-__all__ = [
-    "BOM",
-    "Attribute",
-    "Entity",
-    "Equivalence",
-    "Event",
-    "Fragments",
-    "Normalization",
-    "Note",
-    "Record",
-    "Relation",
-    "Standoff",
-    "Unknown",
-    "dumps",
-    "iter_records",
-    "loads",
-]
+BYTE_ORDER_MARK = "\ufeff"
 
-BOM = "\ufeff"
-
-# ASCII: \s must leave U+2009 and its like alone, \d must leave other scripts' digits alone.
-# Offsets stop at 18 digits, as `int` refuses thousands of them. BioNLP's .a2 files name the parts
-# of an N record, brat's own files do not.
-# For the three kinds that fill the files: the constructor of a NamedTuple is a call in Python.
-_new = tuple.__new__
+# The patterns are ASCII, so that \s leaves U+2009 and its like alone, and \d the digits of other
+# scripts. Offsets have at most 18 digits, as `int` refuses thousands of them. BioNLP's .a2 files
+# name the parts of an N record, brat's own files do not.
 _PREFIX = re.compile(r"([A-Za-z#]\d\S*|\*)\t", re.ASCII).match
 _PAIRS = re.compile(r"([^\s:]+):(\S+)", re.ASCII).findall
 _WORDS = re.compile(r"\S+", re.ASCII).findall
@@ -87,21 +67,21 @@ def _entity(body: str, line: int, raw: str) -> Entity | None:
     if more:
         pairs = (pair.split(" ") for pair in more[1:].split(";"))
         fragments += tuple((int(start), int(end)) for start, end in pairs)
-    return _new(Entity, (record_id, label, fragments, text, line, raw))
+    return Entity(record_id, label, fragments, text, line, raw)
 
 
 def _event(body: str, line: int, raw: str) -> Event | None:
     if not (found := _E(body)):
         return None
     record_id, kind, trigger, args = found.groups()
-    return _new(Event, (record_id, kind, trigger, tuple(_PAIRS(args)) if args else (), line, raw))
+    return Event(record_id, kind, trigger, tuple(_PAIRS(args)) if args else (), line, raw)
 
 
 def _relation(body: str, line: int, raw: str) -> Relation | None:
     if not (found := _R(body)):
         return None
     record_id, kind, args = found.groups()
-    return _new(Relation, (record_id, kind, tuple(_PAIRS(args)), line, raw))
+    return Relation(record_id, kind, tuple(_PAIRS(args)), line, raw)
 
 
 def _attribute(body: str, line: int, raw: str) -> Attribute | None:
@@ -138,7 +118,7 @@ def _read(line: str, number: int) -> Record:
     """Return the record in a line, or in the lines of a record that spills over."""
     body = line.removesuffix("\n").removesuffix("\r")
     if number == 1:
-        body = body.removeprefix(BOM)
+        body = body.removeprefix(BYTE_ORDER_MARK)
     reader = _READERS.get(body[:1])
     if reader and (record := reader(body, number, line)):
         return record
@@ -150,7 +130,7 @@ def _read(line: str, number: int) -> Record:
 
 
 def _missing(entity: Entity) -> int:
-    """Return how many characters the surface text is shorter than the offsets say."""
+    """Return by how many characters the surface text is shorter than its offsets say."""
     start, end = entity.fragments[0]
     size = end - start - len(entity.text)
     for start, end in entity.fragments[1:]:
@@ -159,9 +139,9 @@ def _missing(entity: Entity) -> int:
 
 
 def _settle(held: Sequence[str], first: int, missing: int) -> list[Record]:
-    """Return the T record that lines make together if they give its length, else one each.
+    """Return one T record for all lines if they give its length, else one record for each line.
 
-    Up to one character a newline may be missing: the text may end its lines with CRLF.
+    One character for each newline may be missing: the text may end its lines with CRLF.
     """
     if 0 <= missing < len(held):
         return [_read("".join(held), first)]
@@ -169,11 +149,13 @@ def _settle(held: Sequence[str], first: int, missing: int) -> list[Record]:
 
 
 def iter_records(lines: Iterable[str]) -> Iterator[Record]:
-    r"""Yield the records of lines that still have their endings, one at a time.
+    r"""Yield the records of lines, one at a time.
 
-    A file wants ``open(path, encoding="utf-8", newline="\n")``. A T record whose surface text is
-    shorter than its offsets say goes on in the next lines, as long as none starts with an id and a
-    tab, if together they give the right length.
+    A T record whose surface text is shorter than its offsets say goes on in the next lines, as long
+    as none starts with an id and a tab, if together they give the right length.
+
+    Args:
+        lines: Lines with their endings, as a file opened with ``newline="\n"`` gives them.
     """
     held: list[str] = []
     first = missing = 0
@@ -199,7 +181,10 @@ def iter_records(lines: Iterable[str]) -> Iterator[Record]:
 
 
 def loads(text: str) -> Standoff:
-    """Read the text of an annotation file; it never fails, see `brat.problems`."""
+    """Return the records of the text of an annotation file.
+
+    No text is an error here; `brat.check` finds what is wrong with the records.
+    """
     return Standoff(tuple(iter_records(io.StringIO(text, newline="\n"))))
 
 
@@ -246,10 +231,14 @@ def _render(record: Record) -> str:
 
 
 def dumps(standoff: Standoff) -> str:
-    """Write records: those read as they stood, those made or altered in code in brat's form.
+    """Return the text of an annotation file.
 
-    Newlines in a surface text become spaces. Raises ValueError for a record that would not be read
-    back from its line, such as one with a space in its label.
+    Records that were read are written as they were, those made or altered in code in brat's own
+    form, in which newlines of a surface text become spaces.
+
+    Raises:
+        ValueError: If a record would not be read back from its line, such as one with a space in
+            its label. The text gives its kind and id, no more.
     """
     lines = [_render(record) for record in standoff.records]
     # Only the last line of a file may lack its ending; records may have been added after it.

@@ -1,58 +1,25 @@
 """Commands on annotated documents: find, convert, export and count them."""
 
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from wasabi import msg
 
+from ..data.account import Account
+from ..data.convert import Conversion, LossError, convert_folder
+from ..data.docbin import parse_shares
+from ..data.maccrobat import Sample, prepare_corpus
+from ..data.placement import Alignment, Discontinuous, Overlap, Policies
 from ..packaging.saving import load_pipeline
 from .app import app, errors_as_text
-
-if TYPE_CHECKING:
-    from ..data.account import Account
-    from ..data.placement import Policies
 
 SHOWN = 20  # problems that the command line shows
 
 
-class Sample(Enum):
-    """Whether the bundled sample may stand in for MACCROBAT."""
-
-    allow = "allow"
-    never = "never"
-
-
-class Overlap(Enum):
-    """Which of two overlapping entities stands in doc.ents."""
-
-    rarest = "rarest"
-    longest = "longest"
-    shortest = "shortest"
-    first = "first"
-
-
-class Discontinuous(Enum):
-    """What becomes of an entity of several fragments."""
-
-    envelope = "envelope"
-    longest_fragment = "longest-fragment"
-    split = "split"
-    drop = "drop"
-
-
-class Alignment(Enum):
-    """What becomes of an entity that starts or ends inside of a token."""
-
-    expand = "expand"
-    contract = "contract"
-    strict = "strict"
-
-
 LangOption = Annotated[str, typer.Option(help="Language of the tokenizer")]
 OverlapOption = Annotated[
-    Overlap, typer.Option(help="Which of two overlapping entities stands in doc.ents")
+    Overlap, typer.Option(help="Which of two overlapping entities goes into doc.ents")
 ]
 DiscontinuousOption = Annotated[
     Discontinuous, typer.Option(help="What becomes of an entity of several fragments")
@@ -73,17 +40,18 @@ def corpus_command(
     ] = Path("assets"),
     sample: Annotated[
         Sample, typer.Option(help="Without MACCROBAT: take the bundled sample, or fail")
-    ] = Sample.allow,
+    ] = "allow",
+    sha256: Annotated[
+        str | None, typer.Option(help="What the SHA-256 of the documents must be (see corpus.json)")
+    ] = None,
 ) -> None:
     """Find or fetch the annotated documents.
 
     "maccrobat" means, in this order: documents in ASSETS/maccrobat; the publisher's zip in
     ASSETS/maccrobat or ASSETS; a download from the publisher; the sample in ASSETS/sample.
     """
-    from ..data.maccrobat import prepare_corpus
-
     with errors_as_text():
-        info = prepare_corpus(source, out_dir, assets_dir=assets, sample=sample.value)
+        info = prepare_corpus(source, out_dir, assets_dir=assets, sample=sample, sha256=sha256)
     msg.good(f"{info.documents} documents from {info.title or source} in {out_dir}")
     if info.unpaired:
         msg.warn(f"{info.unpaired} texts without annotation were left out")
@@ -100,9 +68,9 @@ def convert_command(
     ] = "0.8,0.1,0.1",
     no_split: Annotated[bool, typer.Option("--no-split", help="One all.spacy instead")] = False,
     seed: Annotated[int, typer.Option(help="Of the split")] = 0,
-    overlap: OverlapOption = Overlap.rarest,
-    discontinuous: DiscontinuousOption = Discontinuous.envelope,
-    alignment: AlignmentOption = Alignment.expand,
+    overlap: OverlapOption = "rarest",
+    discontinuous: DiscontinuousOption = "envelope",
+    alignment: AlignmentOption = "expand",
     lang: LangOption = "en",
     strict: Annotated[
         bool,
@@ -117,35 +85,34 @@ def convert_command(
     entity read, and account.md with the sums. Documents are split so that every type with three or
     more of them stands in each part where possible.
     """
-    from ..brat.folder import other_files
-    from ..data.convert import convert_folder
-    from ..data.docbin import parse_shares, write_parts
-    from ..data.gold import INFO_NAME
-    from ..util.files import write_file, write_json
 
-    with errors_as_text():
-        shares = None if no_split else parse_shares(split)
-        policies = _policies(overlap, discontinuous, alignment)
-        docs, account = convert_folder(brat_dir, lang, policies)
-        if others := [path for path in other_files(brat_dir) if path.name != INFO_NAME]:
+    def show(conversion: Conversion) -> None:
+        if others := conversion.passed_over:
             names = ", ".join(path.relative_to(brat_dir).as_posix() for path in others[:3])
             more = ", ..." if len(others) > 3 else ""
             typer.echo(f"{len(others)} other files in {brat_dir} are passed over: {names}{more}")
-        out_dir.mkdir(parents=True, exist_ok=True)
-        write_file(out_dir / "account.json", account.to_json())
-        write_file(out_dir / "account.md", account.to_markdown())
-        _show_problems(account)
-        totals = account.totals()
+        _show_problems(conversion.account)
+        totals = conversion.account.totals()
         typer.echo(", ".join(f"{number} {what}" for what, number in totals.items()))
         typer.echo(f"why: {out_dir / 'account.md'}, row by row: {out_dir / 'account.json'}")
-        if strict and (totals["dropped"] or account.errors()):
-            raise ValueError(
-                f"--strict: {totals['dropped']} entities dropped, {len(account.errors())} errors "
-                "in the files; no DocBin was written"
+
+    with errors_as_text():
+        try:
+            conversion = convert_folder(
+                brat_dir,
+                out_dir,
+                shares=None if no_split else parse_shares(split),
+                seed=seed,
+                policies=Policies(overlap, discontinuous, alignment),
+                lang=lang,
+                strict=strict,
             )
-        parts = write_parts(docs, out_dir, shares, seed)
-        write_json(out_dir / "split.json", {"seed": seed, "parts": parts})
-    msg.good(", ".join(f"{part} {len(names)} documents" for part, names in parts.items()))
+        except LossError as error:
+            show(error.conversion)
+            raise ValueError(f"--strict: {error}") from error
+        show(conversion)
+    parts = conversion.parts.items()
+    msg.good(", ".join(f"{part} {len(names)} documents" for part, names in parts))
 
 
 @app.command("export", short_help="Write documents as BRAT files.")
@@ -178,9 +145,9 @@ def export_command(
 def stats_command(
     path: Annotated[Path, typer.Argument(help="BRAT folder, DocBin, or trained pipeline")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
-    overlap: OverlapOption = Overlap.rarest,
-    discontinuous: DiscontinuousOption = Discontinuous.envelope,
-    alignment: AlignmentOption = Alignment.expand,
+    overlap: OverlapOption = "rarest",
+    discontinuous: DiscontinuousOption = "envelope",
+    alignment: AlignmentOption = "expand",
     lang: LangOption = "en",
 ) -> None:
     """Count what a corpus holds, and the best score that a tagger could reach on it.
@@ -190,7 +157,7 @@ def stats_command(
     """
     import json
 
-    from ..data.convert import blank, convert_folder
+    from ..data.convert import blank, read_brat
     from ..data.docbin import read_docbin
     from ..evaluation.corpus_stats import (
         corpus_stats,
@@ -206,21 +173,15 @@ def stats_command(
             typer.echo(text, nl=False)
             return
         if path.is_dir():
-            policies = _policies(overlap, discontinuous, alignment)
-            docs = convert_folder(path, lang, policies)[0]
+            policies = Policies(overlap, discontinuous, alignment)
+            docs, _ = read_brat(path, policies=policies, lang=lang)
         else:
             docs = read_docbin(path, blank(lang).vocab)
         stats = corpus_stats(docs, blank(lang))
     typer.echo(json.dumps(stats, indent=2) if as_json else stats_to_markdown(stats), nl=False)
 
 
-def _policies(overlap: Overlap, discontinuous: Discontinuous, alignment: Alignment) -> "Policies":
-    from ..data.placement import Policies
-
-    return Policies(overlap.value, discontinuous.value, alignment.value)
-
-
-def _show_problems(account: "Account") -> None:
+def _show_problems(account: Account) -> None:
     """The first problems, by file and line, and how many there are."""
     if not account.problems:
         return

@@ -1,32 +1,61 @@
 """The account of a conversion: what became of every entity, row by row and in sums.
 
-No text of any document stands in it, only offsets.
+It contains offsets, labels and ids, and no text of any document.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Literal, TypeAlias, TypedDict, get_args
 
-from ..util.text import cell
+from ..brat import Fault, Fragments, Level, Problem
+from ..util.text import cell, markdown_table
 
-Status = Literal["kept", "moved", "flattened", "dropped"]
-STATUSES: tuple[Status, ...] = ("kept", "moved", "flattened", "dropped")
+Status: TypeAlias = Literal["kept", "moved", "flattened", "dropped"]
+"""What became of an entity.
 
-Fragments = list[tuple[int, int]]
+"kept": in ``doc.ents`` as it was. "moved": in ``doc.ents`` with other bounds. "flattened": in
+``doc.spans`` only, as another entity took its tokens. "dropped": in neither.
+"""
+
+Reason: TypeAlias = Literal[
+    "",
+    # moved or dropped, by what the tokens and the policies allow
+    "cuts a token",
+    "discontinuous",
+    # moved
+    "white space at its ends",
+    "a fragment of it overlaps another entity",
+    # flattened
+    "the same entity again",
+    "another label on the same tokens",
+    "overlaps another entity",
+    # dropped
+    "offsets outside the text",
+    "ends where it starts, or before",
+    "white space only",
+    "its document has no text",
+    "an annotation file of its document cannot be read",
+]
+"""Why an entity is not "kept"; "" if it is."""
+
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """What became of one entity.
 
-    file, line: where the record stands, the file relative to the folder.
-    status: "kept" as it was in ``doc.ents``; "moved": in ``doc.ents`` with other bounds;
-        "flattened": in ``doc.spans`` only, as another entity took its tokens; "dropped": nowhere.
-    reason: why it is not "kept", one of a few fixed texts; "" where it is.
-    source, target: its fragments in characters, before and after; none where it was dropped.
-    by: id of the record that took its tokens, or those of a part of it.
+    Attributes:
+        file: The file of its record, relative to the folder.
+        line: The line of its record, from 1.
+        record: The id of its record.
+        label: Its type.
+        status: What became of it.
+        reason: Why it is not "kept".
+        source: Its fragments in characters, as annotated.
+        target: Its fragments in characters, as converted; none if it was dropped.
+        by: The id of the record that took its tokens, or those of a part of it.
     """
 
     file: str
@@ -34,48 +63,62 @@ class Row:
     record: str
     label: str
     status: Status
-    reason: str = ""
-    source: Fragments = field(default_factory=list)
-    target: Fragments = field(default_factory=list)
+    reason: Reason = ""
+    source: Fragments = ()
+    target: Fragments = ()
     by: str = ""
+
+
+class ProblemJson(TypedDict):
+    """A `brat.Problem` in the account; ``line`` is 0 for a whole file."""
+
+    file: str
+    line: int
+    record: str
+    level: Level
+    reason: Fault
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """All rows of a conversion, its settings and counts, and what was found wrong in the files.
+    """What became of the entities of a folder.
 
-    problems: values with file, line (0 for a whole file), record, level, reason and detail.
+    Attributes:
+        rows: One for each entity, in the order of the files.
+        problems: What was found wrong in the files.
+        settings: Policies and counts of the conversion, by name.
+        heading: What a report on the documents must carry, or "".
     """
 
     rows: list[Row]
-    problems: list[dict[str, Any]]
-    settings: dict[str, Any]
+    problems: list[ProblemJson]
+    settings: dict[str, str | int]
     heading: str = ""
 
     def totals(self) -> dict[str, int]:
-        """Number of entities read ("input") and of each status, which add up to it."""
-        counts = Counter(row.status for row in self.rows)
-        return {"input": len(self.rows)} | {status: counts[status] for status in STATUSES}
+        """Return the number of entities read ("input") and of each status, which add up to it."""
+        return _totals(self.rows)
 
     def by_label(self) -> dict[str, dict[str, int]]:
-        """`totals` of each label, most frequent first."""
+        """Return the `totals` of each label, most frequent first."""
         groups: dict[str, list[Row]] = {}
         for row in self.rows:
             groups.setdefault(row.label, []).append(row)
         ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))
-        return {label: Account(rows, [], {}).totals() for label, rows in ordered}
+        return {label: _totals(rows) for label, rows in ordered}
 
     def by_reason(self) -> dict[str, int]:
-        """Number of entities for each status and reason, such as "moved: cuts a token"."""
+        """Return the number of entities for each status and reason, as "moved: cuts a token"."""
         counts = Counter(": ".join(filter(None, (row.status, row.reason))) for row in self.rows)
         return dict(counts.most_common())
 
-    def errors(self) -> list[dict[str, Any]]:
-        """The problems that are more than warnings: a file or a record may not be as meant."""
+    def errors(self) -> list[ProblemJson]:
+        """Return the problems that are more than warnings: something may not be as meant."""
         return [problem for problem in self.problems if problem["level"] == "error"]
 
     def to_json(self) -> str:
-        """Everything as JSON, one line a row."""
+        """Return everything as JSON, one line a row."""
         sums = {
             "heading": self.heading,
             "settings": self.settings,
@@ -89,26 +132,36 @@ class Account:
         return "{\n" + ",\n".join([*parts, f'"rows": [\n{rows}\n]']) + "\n}\n"
 
     def to_markdown(self) -> str:
-        """The sums as a readable table."""
-        totals = self.totals()
+        """Return the sums as readable tables."""
         lines = [f"**{cell(self.heading)}**", ""] if self.heading else []
         lines += ["# What became of every annotated entity", ""]
         lines += [f"- {key}: {value}" for key, value in self.settings.items()]
-        lines += ["", *table(["", "entities"], [[k, v] for k, v in totals.items()])]
-        lines += ["", *table(["why", "entities"], [[k, v] for k, v in self.by_reason().items()])]
-        by_label = [[label, *counts.values()] for label, counts in self.by_label().items()]
-        lines += ["", *table(["label", "input", *STATUSES], by_label)]
+        lines += ["", *markdown_table(["", "entities"], list(self.totals().items()))]
+        lines += ["", *markdown_table(["why", "entities"], list(self.by_reason().items()))]
+        by_label = [(label, *counts.values()) for label, counts in self.by_label().items()]
+        lines += ["", *markdown_table(["label", "input", *STATUSES], by_label)]
         if self.problems:
             counts = Counter(problem["reason"] for problem in self.problems)
-            lines += ["", *table(["problem in the files", "times"], counts.most_common())]
+            lines += ["", *markdown_table(["problem in the files", "times"], counts.most_common())]
         return "\n".join(lines) + "\n"
 
 
-def _dumps(value: Any) -> str:
+def problem_to_json(problem: Problem) -> ProblemJson:
+    """Return a problem of a folder as the account lists it."""
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "record": problem.record_id,
+        "level": problem.level,
+        "reason": problem.reason,
+        "detail": problem.detail,
+    }
+
+
+def _totals(rows: list[Row]) -> dict[str, int]:
+    counts = Counter(row.status for row in rows)
+    return {"input": len(rows)} | {status: counts[status] for status in STATUSES}
+
+
+def _dumps(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-def table(header: list[str], rows: Iterable[Iterable[Any]]) -> list[str]:
-    """Lines of a Markdown table, numbers to the right."""
-    align = ["---", *["---:"] * (len(header) - 1)]
-    return [f"| {' | '.join(map(cell, row))} |" for row in (header, align, *rows)]

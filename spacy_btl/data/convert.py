@@ -1,13 +1,13 @@
-"""BRAT documents to spaCy documents, with an account of every entity.
+"""Convert BRAT documents to spaCy documents, with an account of every entity.
 
-``doc.ents`` holds a flat choice of entities for training, ``doc.spans["brat"]`` all that fit the
+``doc.ents`` contains a flat choice of entities for training, ``doc.spans["brat"]`` all that fit the
 tokens (the id of a span is that of its record), and ``doc.user_data["brat"]`` the annotation as it
 was, with its original offsets and all other records, in the form of `data.gold`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import spacy
@@ -16,50 +16,139 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span, SpanGroup
 from tqdm import tqdm
 
-from ..brat import standoff as brat
-from ..brat.folder import Document, read_folder
-from ..brat.problems import NO_ANNOTATION
-from .account import Account, Fragments, Row
-from .gold import GOLD_KEY, INFO_NAME, entity_to_json, record_to_json, sorted_fragments
-from .placement import Placement, Policies, Tokens, is_aligned, place_entities
+from .. import brat
+from ..util.files import write_file, write_json
+from .account import Account, Reason, Row, problem_to_json
+from .docbin import write_parts
+from .gold import GOLD_KEY, INFO_NAME, EntityJson, GoldJson, entity_to_json, record_to_json
+from .placement import Policies, Tokens, is_aligned, place_entities
 from .tokenizer import clinical_tokenizer
 
-NO_TEXT = "its document has no text"
-NOT_WHOLE = "an annotation file of its document cannot be read"
+SHARES = (0.8, 0.1, 0.1)
+DEFAULT_POLICIES = Policies()
 
 
-def read_brat_folder(folder: Path) -> tuple[list[Document], str]:
-    """Documents of a folder, and the heading that reports on them must carry ("" for none)."""
-    documents = list(read_folder(folder))
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What `convert_folder` has done.
+
+    Attributes:
+        account: What became of the entities.
+        parts: The names of the documents of each part.
+        passed_over: Files of the folder that belong to no document.
+    """
+
+    account: Account
+    parts: dict[str, list[str]]
+    passed_over: list[Path]
+
+
+class LossError(ValueError):
+    """A strict conversion that lost an entity, or met an error in a file; see ``conversion``."""
+
+    def __init__(self, conversion: Conversion) -> None:
+        self.conversion = conversion
+        account = conversion.account
+        super().__init__(
+            f"{account.totals()['dropped']} entities dropped, {len(account.errors())} errors in "
+            "the files; no DocBin was written"
+        )
+
+
+def convert_folder(
+    folder: Path,
+    out_dir: Path,
+    *,
+    shares: Sequence[float] | None = SHARES,
+    seed: int = 0,
+    policies: Policies = DEFAULT_POLICIES,
+    lang: str = "en",
+    strict: bool = False,
+) -> Conversion:
+    """Convert a BRAT folder to DocBins, with an account of every entity.
+
+    Writes ``train.spacy``, ``dev.spacy`` and ``test.spacy`` (or ``all.spacy``), ``split.json`` with
+    the documents of each, ``account.json`` with a row for each entity, and ``account.md`` with the
+    sums.
+
+    Args:
+        folder: .txt files with .ann, or with .a1 and .a2 files, in sub-folders too.
+        out_dir: The folder to write to.
+        shares: Of the documents, for train, dev and test; None for one DocBin of all.
+        seed: Of the split.
+        policies: What is done with entities that do not fit.
+        lang: Language of the tokenizer.
+        strict: Whether a dropped entity or an error in a file is an error.
+
+    Raises:
+        LossError: If the conversion is strict and loses something; the account is written then.
+        ValueError: If there are no documents, too few for three parts, or two of one name; for
+            shares that are no shares, and a language that spaCy does not have.
+        OSError: If the folder cannot be read, or ``out_dir`` not be written to.
+    """
+    docs, account = read_brat(folder, policies=policies, lang=lang)
+    passed_over = [path for path in brat.other_files(folder) if path.name != INFO_NAME]
+    out_dir.mkdir(parents=True, exist_ok=True)
+    write_file(out_dir / "account.json", account.to_json())
+    write_file(out_dir / "account.md", account.to_markdown())
+    if strict and (account.totals()["dropped"] or account.errors()):
+        raise LossError(Conversion(account, {}, passed_over))
+    parts = write_parts(docs, out_dir, shares, seed)
+    write_json(out_dir / "split.json", {"seed": seed, "parts": parts})
+    return Conversion(account, parts, passed_over)
+
+
+def read_brat(
+    folder: Path, *, policies: Policies = DEFAULT_POLICIES, lang: str = "en"
+) -> tuple[list[Doc], Account]:
+    """Return the documents of a BRAT folder on the tokens of the clinical tokenizer.
+
+    Args:
+        folder: .txt files with .ann, or with .a1 and .a2 files, in sub-folders too.
+        policies: What is done with entities that do not fit.
+        lang: Language of the tokenizer.
+
+    Returns:
+        The documents, as `make_docs` makes them, and what became of their entities.
+
+    Raises:
+        ValueError: If the folder has no documents, or spaCy not the language.
+        OSError: If the folder cannot be read.
+    """
+    nlp = blank(lang)
+    nlp.tokenizer = clinical_tokenizer(nlp)
+    documents = brat.read_folder(folder)
     path = folder / INFO_NAME
     info = srsly.read_json(path) if path.is_file() else None
     heading = info.get("heading", "") if isinstance(info, dict) else ""
-    return documents, str(heading)
+    return make_docs(documents, nlp, policies, heading=str(heading))
 
 
 def blank(lang: str) -> Language:
-    """An empty pipeline of a language; ValueError for one that spaCy has not."""
+    """Return an empty pipeline of a language.
+
+    Raises:
+        ValueError: If spaCy does not have the language.
+    """
     try:
         return spacy.blank(lang)
     except ImportError as error:
         raise ValueError(f'spaCy has no language "{lang}"') from error
 
 
-def convert_folder(folder: Path, lang: str, policies: Policies) -> tuple[list[Doc], Account]:
-    """`make_docs` of a BRAT folder, on the tokens of the clinical tokenizer."""
-    nlp = blank(lang)
-    nlp.tokenizer = clinical_tokenizer(nlp)
-    documents, heading = read_brat_folder(folder)
-    return make_docs(documents, nlp, policies, heading=heading)
-
-
 def make_docs(
-    documents: Iterable[Document], nlp: Language, policies: Policies, *, heading: str = ""
+    documents: Iterable[brat.Document], nlp: Language, policies: Policies, *, heading: str = ""
 ) -> tuple[list[Doc], Account]:
-    """Documents on the tokens of ``nlp``, and what became of each of their entities.
+    """Return documents on the tokens of a pipeline, and what became of their entities.
 
-    A document without text, or without its whole annotation, gives no Doc; its entities count as
-    dropped.
+    A document without its text, or without its whole annotation, gives no Doc; its entities count
+    as dropped.
+
+    Args:
+        documents: Documents of one folder.
+        nlp: The pipeline whose tokenizer is used.
+        policies: What is done with entities that do not fit.
+        heading: What a report on the documents must carry.
     """
     documents = list(documents)
     frequency = Counter(e.label for document in documents for e in document.standoff.entities)
@@ -70,8 +159,9 @@ def make_docs(
     for document in tqdm(documents, desc="documents", unit=" docs", disable=None):
         if why := _unusable(document):
             rows += [
-                Row(file, e.line, e.id, e.label, "dropped", why, list(e.fragments))
-                for file, e in _entities(document)
+                Row(file, e.line, e.id, e.label, "dropped", why, e.fragments)
+                for file, part in document.parts
+                for e in part.entities
             ]
             continue
         doc, doc_rows = make_doc(document, nlp, policies, frequency, heading=heading)
@@ -87,115 +177,88 @@ def make_docs(
         "misaligned entities, stock tokenizer": stock_misaligned,
         "misaligned entities, this tokenizer": misaligned,
     }
-    problems = [
-        {
-            "file": problem.file,
-            "line": problem.line,
-            "record": problem.record_id,
-            "level": problem.level,
-            "reason": problem.reason,
-            "detail": problem.detail,
-        }
-        for document in documents
-        for problem in document.problems
-    ]
+    problems = [problem_to_json(problem) for each in documents for problem in each.problems]
     return docs, Account(rows, problems, settings, heading)
 
 
 def make_doc(
-    document: Document,
+    document: brat.Document,
     nlp: Language,
     policies: Policies,
     frequency: Mapping[str, int],
     *,
     heading: str = "",
 ) -> tuple[Doc, list[Row]]:
-    """One document with a text, and a row for each of its entities, in the order of the files.
+    """Return a document with text as a Doc, and a row for each of its entities.
 
-    frequency: entities of each label in the corpus, for the policy "rarest".
+    Args:
+        document: The document; its entities are taken in the order of its files.
+        nlp: The pipeline whose tokenizer is used.
+        policies: What is done with entities that do not fit.
+        frequency: The number of entities of each label in the corpus, for the policy "rarest".
+        heading: What a report on the document must carry.
     """
     text = document.text or ""
     doc = nlp.make_doc(text)
-    entities = _entities(document)
-    sources = [(e.label, sorted_fragments(e, text)) for _, e in entities]
-    words = [token for token in doc if not token.is_space]
-    tokens = Tokens(
-        [token.i for token in words],
-        [token.idx for token in words],
-        [token.idx + len(token) for token in words],
-    )
-    placements = place_entities(sources, text, tokens, policies, frequency)
+    entities = [(file, e) for file, part in document.parts for e in part.entities]
+    fragments = [brat.join_fragments(e.fragments, text) for _, e in entities]
+    labeled = [(e.label, own) for (_, e), own in zip(entities, fragments, strict=True)]
+    placements = place_entities(labeled, text, _tokens(doc), policies, frequency)
     everything: list[Span] = []
     flat: list[Span] = []
-    for (_, e), placement in zip(entities, placements, strict=True):
+    values: list[EntityJson] = []
+    rows: list[Row] = []
+    for (file, e), own, placement in zip(entities, fragments, placements, strict=True):
         for start, end in placement.spans:
             span = Span(doc, start, end, label=e.label, span_id=e.id)
             everything.append(span)
             if (start, end) in placement.chosen:
                 flat.append(span)
+        status, reason = placement.status, placement.reason
+        dropped = reason if status == "dropped" else ""
+        values.append(entity_to_json(e, text, own, _characters(doc, placement.spans), dropped))
+        target = _characters(doc, placement.chosen or placement.spans)
+        by = "" if placement.by is None else entities[placement.by][1].id
+        rows.append(Row(file, e.line, e.id, e.label, status, reason, own, target, by))
     doc.spans[GOLD_KEY] = SpanGroup(doc, name=GOLD_KEY, spans=everything)
     doc.set_ents(flat)
-    records = [r for r in document.standoff.records if not isinstance(r, brat.Entity)]
-    doc.user_data[GOLD_KEY] = {
+    others = [r for r in document.standoff.records if not isinstance(r, brat.Entity)]
+    gold: GoldJson = {
         "name": document.name,
         "heading": heading,
-        "entities": [
-            entity_to_json(
-                e,
-                text,
-                placed=[_characters(doc, *span) for span in p.spans],
-                dropped=p.reason if p.status == "dropped" else "",
-            )
-            for (_, e), p in zip(entities, placements, strict=True)
-        ],
-        "records": [record_to_json(record) for record in records],
+        "entities": values,
+        "records": [record_to_json(record) for record in others],
     }
-    return doc, _rows(doc, entities, [source for _, source in sources], placements)
+    doc.user_data[GOLD_KEY] = gold
+    return doc, rows
 
 
-def count_misaligned(doc: Doc, sources: Iterable[Fragments]) -> int:
-    """Number of entities, given by their fragments, that do not fall on the tokens of ``doc``."""
+def count_misaligned(doc: Doc, sources: Iterable[brat.Fragments]) -> int:
+    """Return how many entities, given by their fragments, do not fall on the tokens of a Doc."""
     starts = {token.idx for token in doc}
     ends = {token.idx + len(token) for token in doc}
     text = doc.text  # made anew at each access
     return sum(not is_aligned(text, fragments, starts, ends) for fragments in sources)
 
 
-def _rows(
-    doc: Doc,
-    entities: list[tuple[str, brat.Entity]],
-    sources: list[Fragments],
-    placements: list[Placement],
-) -> list[Row]:
-    return [
-        Row(
-            file,
-            e.line,
-            e.id,
-            e.label,
-            placement.status,
-            placement.reason,
-            source,
-            [_characters(doc, *span) for span in placement.chosen or placement.spans],
-            by="" if placement.by is None else entities[placement.by][1].id,
-        )
-        for (file, e), source, placement in zip(entities, sources, placements, strict=True)
-    ]
+def _tokens(doc: Doc) -> Tokens:
+    words = [token for token in doc if not token.is_space]
+    return Tokens(
+        [token.i for token in words],
+        [token.idx for token in words],
+        [token.idx + len(token) for token in words],
+    )
 
 
-def _characters(doc: Doc, start: int, end: int) -> tuple[int, int]:
-    return doc[start].idx, doc[end - 1].idx + len(doc[end - 1])
+def _characters(doc: Doc, spans: brat.Fragments) -> brat.Fragments:
+    """Return the characters of spans in tokens."""
+    return tuple((doc[start].idx, doc[end - 1].idx + len(doc[end - 1])) for start, end in spans)
 
 
-def _entities(document: Document) -> list[tuple[str, brat.Entity]]:
-    """All entities of a document, each after the file it stands in."""
-    return [(file, entity) for file, part in document.parts for entity in part.entities]
-
-
-def _unusable(document: Document) -> str:
-    """Why no Doc can be made of a document, "" if one can."""
+def _unusable(document: brat.Document) -> Reason:
+    """Return why no Doc can be made of a document, "" if one can."""
     if document.text is None:
-        return NO_TEXT
-    if any(problem.reason == NO_ANNOTATION for problem in document.problems):
-        return NOT_WHOLE
+        return "its document has no text"
+    if any(problem.reason == "no-annotation" for problem in document.problems):
+        return "an annotation file of its document cannot be read"
     return ""

@@ -10,24 +10,99 @@ from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
 from ..util.files import write_file
-from .gold import GOLD_KEY
+from .gold import document_name
 
-# --- from split
+PARTS = ("train", "dev", "test")
+
+
+def write_parts(
+    docs: Sequence[Doc], out_dir: Path, shares: Sequence[float] | None, seed: int
+) -> dict[str, list[str]]:
+    """Write train/dev/test.spacy, split by document, or all.spacy.
+
+    Args:
+        docs: Converted documents.
+        out_dir: The folder to write to; DocBins in it are replaced.
+        shares: Of the documents, for each part; None for one DocBin of all.
+        seed: Of the split.
+
+    Returns:
+        The names of the documents of each part.
+
+    Raises:
+        ValueError: For no documents, two of one name, fewer documents than parts, and shares that
+            are no shares.
+    """
+    by_name = {document_name(doc): doc for doc in docs}
+    if not docs:
+        raise ValueError("no document has both a text and annotation")
+    if len(by_name) < len(docs):
+        counts = Counter(document_name(doc) for doc in docs)
+        twice = ", ".join(name for name, count in counts.items() if count > 1)
+        raise ValueError(f"more than one document of the same name: {twice}")
+    names: dict[str, list[str]] = {"all": sorted(by_name)}
+    if shares is not None:
+        if len(docs) < len(PARTS):
+            raise ValueError(f"{len(docs)} documents cannot be split into {', '.join(PARTS)}")
+        types = {name: [ent.label_ for ent in doc.ents] for name, doc in by_name.items()}
+        names = dict(zip(PARTS, split_documents(types, shares, seed), strict=True))
+    out_dir.mkdir(parents=True, exist_ok=True)
+    for part, members in names.items():
+        docbin = DocBin(docs=[by_name[name] for name in members], store_user_data=True)
+        write_file(out_dir / f"{part}.spacy", docbin.to_bytes())
+    return names
+
+
+def read_docbin(path: Path, vocab: Vocab) -> list[Doc]:
+    """Return all documents of a DocBin.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no DocBin.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no DocBin {path}; python -m spacy btl convert writes one")
+    try:
+        return list(DocBin().from_disk(path).get_docs(vocab))
+    except (zlib.error, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is no DocBin that spaCy can read") from error
+
+
+def parse_shares(text: str) -> tuple[float, ...]:
+    """Return the shares of the parts, written as in "0.8,0.1,0.1".
+
+    Raises:
+        ValueError: If the text is no three numbers.
+    """
+    try:
+        shares = tuple(float(share) for share in text.split(","))
+    except ValueError:
+        shares = ()
+    if len(shares) != len(PARTS):
+        raise ValueError(f'the split must be three shares such as 0.8,0.1,0.1, not "{text}"')
+    return shares
 
 
 def split_documents(
     types: Mapping[str, Sequence[str]], shares: Sequence[float], seed: int
 ) -> list[list[str]]:
-    """Names of the documents of each part, sorted.
+    """Split documents so that rare entity types are in every part where possible.
 
-    types: the entity types of each document, by its name.
-    shares: of the documents, for each part; positive, and 1 in sum.
-    seed: of the order in which documents are dealt out.
+    Iterative stratification (Sechidis et al. 2011): the type with the fewest documents is dealt out
+    first, to the part that lacks most of it. Then documents change places as long as that brings a
+    type with as many documents as there are parts into a part without it. The sizes of the parts
+    stay.
 
-    Iterative stratification: the type that stands in the fewest documents is dealt out first, to
-    the part that lacks most of it. Then documents change places as long as that brings a type with
-    as many documents as there are parts into a part without it. The sizes of the parts stay. Raises
-    ValueError for shares that are no shares.
+    Args:
+        types: The entity types of each document, by its name.
+        shares: Of the documents, for each part; positive, and 1 in sum.
+        seed: Of the order in which documents are dealt out.
+
+    Returns:
+        The names of the documents of each part, sorted.
+
+    Raises:
+        ValueError: If the shares are not positive, or not 1 in sum.
     """
     if not shares or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"the shares {list(shares)} must be positive and sum to 1")
@@ -47,7 +122,7 @@ def split_documents(
         def lack(
             part: int, rarest: str | None = rarest, labels: list[str] = labels
         ) -> tuple[bool, bool, float, int]:
-            """How much a part wants the document: room first, then the type, then its share."""
+            """Return how much a part wants the document: by room, by type, by its share."""
             missing = rarest is not None and not held[part][rarest]
             wanted = shares[part] * total[rarest] - held[part][rarest] if rarest else 0.0
             return room[part] > 0, missing, wanted, room[part]
@@ -61,15 +136,16 @@ def split_documents(
 
 
 def _fill_gaps(parts: list[list[str]], types: Mapping[str, frozenset[str]]) -> None:
-    """Swap documents as long as a swap brings more types into parts that lack them."""
+    """Swap documents between parts as long as that brings more types into parts without them."""
     held = [Counter(label for name in part for label in types[name]) for part in parts]
     total = sum(held, Counter[str]())
     wanted = {label for label, count in total.items() if count >= len(parts)}
 
     def gain(giver: int, given: str, taker: int, taken: str) -> int:
-        """Gaps that are filled, less those that are torn, where two parts swap documents."""
+        """Return how many gaps two parts fill by a swap, minus those that it opens."""
         away, back = types[given] - types[taken], types[taken] - types[given]
-        moves = [(label, giver, taker) for label in away] + [(lb, taker, giver) for lb in back]
+        moves = [(label, giver, taker) for label in away]
+        moves += [(label, taker, giver) for label in back]
         return sum(
             (held[there][label] == 0) - (held[here][label] == 1)
             for label, here, there in moves
@@ -77,7 +153,7 @@ def _fill_gaps(parts: list[list[str]], types: Mapping[str, frozenset[str]]) -> N
         )
 
     def best_swap(label: str, taker: int) -> tuple[int, int, str, int, str]:
-        """Gain, giver, document given, taker, document taken back; a gain of 0 for no swap."""
+        """Return gain, giver, document given, taker, document taken back; gain 0 for no swap."""
         swaps = [
             (gain(giver, given, taker, taken), giver, given, taker, taken)
             for giver in range(len(parts))
@@ -88,7 +164,7 @@ def _fill_gaps(parts: list[list[str]], types: Mapping[str, frozenset[str]]) -> N
         return max(swaps, key=lambda swap: swap[0], default=(0, 0, "", 0, ""))
 
     while True:
-        gaps = [(lb, i) for lb in sorted(wanted) for i, has in enumerate(held) if not has[lb]]
+        gaps = [(name, i) for name in sorted(wanted) for i, has in enumerate(held) if not has[name]]
         found = next((swap for gap in gaps if (swap := best_swap(*gap))[0] > 0), None)
         if found is None:
             return
@@ -100,7 +176,7 @@ def _fill_gaps(parts: list[list[str]], types: Mapping[str, frozenset[str]]) -> N
 
 
 def _part_sizes(n: int, shares: Sequence[float]) -> list[int]:
-    """Sizes that sum to ``n``, by largest remainder, none of them 0 while there are documents."""
+    """Return sizes that sum to ``n``, by largest remainder, none 0 while there are documents."""
     sizes = [int(n * share) for share in shares]
     by_remainder = sorted(range(len(shares)), key=lambda i: sizes[i] - n * shares[i])
     for i in by_remainder[: n - sum(sizes)]:
@@ -111,59 +187,3 @@ def _part_sizes(n: int, shares: Sequence[float]) -> list[int]:
             sizes[largest] -= 1
             sizes[i] += 1
     return sizes
-
-
-# --- from docbin
-
-PARTS = ("train", "dev", "test")
-
-
-def write_parts(
-    docs: Sequence[Doc], out_dir: Path, shares: Sequence[float] | None, seed: int
-) -> dict[str, list[str]]:
-    """Write train/dev/test.spacy, or all.spacy where ``shares`` is None; names of each part.
-
-    Raises ValueError for no documents, two of one name, or fewer documents than parts.
-    """
-    by_name = {doc.user_data[GOLD_KEY]["name"]: doc for doc in docs}
-    if not docs:
-        raise ValueError("no document has both a text and annotation")
-    if len(by_name) < len(docs):
-        counts = Counter(doc.user_data[GOLD_KEY]["name"] for doc in docs)
-        twice = ", ".join(name for name, count in counts.items() if count > 1)
-        raise ValueError(f"more than one document of the same name: {twice}")
-    names: dict[str, list[str]] = {"all": sorted(by_name)}
-    if shares is not None:
-        if len(docs) < len(PARTS):
-            raise ValueError(f"{len(docs)} documents cannot be split into {', '.join(PARTS)}")
-        types = {name: [ent.label_ for ent in doc.ents] for name, doc in by_name.items()}
-        names = dict(zip(PARTS, split_documents(types, shares, seed), strict=True))
-    out_dir.mkdir(parents=True, exist_ok=True)
-    for part, members in names.items():
-        docbin = DocBin(docs=[by_name[name] for name in members], store_user_data=True)
-        write_file(out_dir / f"{part}.spacy", docbin.to_bytes())
-    return names
-
-
-def parse_shares(text: str) -> tuple[float, ...]:
-    """The shares of the parts, written as in "0.8,0.1,0.1"; ValueError for anything else."""
-    try:
-        shares = tuple(float(share) for share in text.split(","))
-    except ValueError:
-        shares = ()
-    if len(shares) != len(PARTS):
-        raise ValueError(f'--split wants three shares such as 0.8,0.1,0.1, not "{text}"')
-    return shares
-
-
-def read_docbin(path: Path, vocab: Vocab) -> list[Doc]:
-    """All documents of a DocBin.
-
-    Raises FileNotFoundError where there is no such file, ValueError where it is no DocBin.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"no DocBin {path}; python -m spacy btl convert writes one")
-    try:
-        return list(DocBin().from_disk(path).get_docs(vocab))
-    except (zlib.error, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is no DocBin that spaCy can read") from error

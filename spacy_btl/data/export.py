@@ -1,4 +1,4 @@
-"""spaCy documents to BRAT files: predictions to correct, or gold annotation as it came in.
+"""Write spaCy documents as BRAT files: predictions to correct, or gold annotation as it came in.
 
 An entity that the conversion made keeps the id, the fragments and the surface text of its record;
 any other gets an id of its own and, as in brat, one fragment a line. Events, relations and all
@@ -10,56 +10,31 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
-from typing import Any
+from typing import TypedDict
 
 import srsly
 from spacy.tokens import Doc, Span
 from tqdm import tqdm
 
-from ..brat import standoff as brat
-from ..brat.conf import annotation_conf, visual_conf
-from ..brat.references import Loss, without_references
+from .. import brat
 from ..util.files import replacing_folder
 from .gold import (
     GOLD_KEY,
     INFO_NAME,
+    EntityJson,
+    document_name,
     entity_from_json,
+    fragments_from_json,
+    gold_of,
     heading_of,
     record_from_json,
     spans_from_json,
-    surface_text,
 )
 from .placement import trim
 
-# --- from document_names
-
-MAX_NAME = 250  # bytes of a file name, with room for its suffix
-
-
-def name_error(name: str) -> str:
-    """Why no files of a folder can be named by a document's name, "" if they can."""
-    path = PureWindowsPath(name)  # which knows both slashes and drives
-    if path.drive or path.root or "\0" in name or not path.parts:
-        return "it cannot name a file"
-    if any(not part.strip(". ") for part in path.parts):
-        return "it cannot name a file: it leaves the folder"
-    if any(part.startswith(".") for part in path.parts):
-        return "it cannot name a file: hidden files are passed over where BRAT files are read"
-    if any(len(part.encode("utf-8")) > MAX_NAME for part in path.parts):
-        return "it cannot name a file: it is too long"
-    if any(part.lower().endswith((".txt", ".ann")) for part in path.parts[:-1]):
-        return "it cannot name a file: a folder in it is named like one"
-    return ""
-
-
-def file_key(name: str) -> str:
-    """The same for names whose files would be the same, on file systems that ignore case too."""
-    return str(PureWindowsPath(name)).lower()
-
-
-# --- from export
-
 REPORT_NAME = "export.json"
+MAX_NAME = 250
+"""Bytes of a file name, with room for its suffix."""
 
 _NUMBER = re.compile(r"T([0-9]{1,18})").fullmatch
 _LINE = re.compile(r"[^\r\n]+")
@@ -70,42 +45,65 @@ class Exported:
     """The records of one document, and what became of those that referred to lost entities."""
 
     standoff: brat.Standoff
-    losses: list[Loss] = field(default_factory=list)
+    lost: list[brat.LostReference] = field(default_factory=list)
+
+
+class ExportReport(TypedDict):
+    """What `export_docs` has written.
+
+    Attributes:
+        totals: Numbers of documents, entities, other records, and of those that lost a reference.
+        rows: For each record that lost a reference, its document, id, kind and what became of it.
+    """
+
+    totals: dict[str, int]
+    rows: list[dict[str, str]]
 
 
 def to_standoff(doc: Doc, key: str | None = None) -> Exported:
-    """The records of a document: its entities out of ``doc.ents``, or out of ``doc.spans[key]``.
+    """Return the records of a document.
 
-    With the key "brat" those that the conversion could not place come back as well. A changed span
-    of a group keeps its id, as a correction of its record; one of ``doc.ents`` gets a new id, as
-    spaCy leaves the ids of earlier entities on the tokens.
+    Args:
+        doc: A document, converted or not.
+        key: Of the ``doc.spans`` that are its entities; None for ``doc.ents``. With the key "brat",
+            those that the conversion could not place come back as well. A changed span of a group
+            keeps its id, as a correction of its record; one of ``doc.ents`` gets a new id, as spaCy
+            leaves the ids of earlier entities on the tokens.
     """
-    gold = doc.user_data.get(GOLD_KEY, {"entities": [], "records": []})
+    gold = gold_of(doc)
     text = doc.text
-    originals = [entity_from_json(value, text) for value in gold["entities"]]
-    spans: Iterable[Span] = doc.ents
-    if key is not None:
-        spans = doc.spans.get(key, ())
-    chosen, others = _match(gold["entities"], spans)
+    values = gold["entities"] if gold else []
+    originals = [entity_from_json(value, text) for value in values]
+    spans: Iterable[Span] = doc.ents if key is None else doc.spans.get(key, ())
+    chosen, others = _match(values, spans)
     if key == GOLD_KEY:
-        chosen |= {i for i, value in enumerate(gold["entities"]) if "dropped" in value}
+        chosen |= {i for i, value in enumerate(values) if "dropped" in value}
     entities = [originals[i] for i in sorted(chosen)] + [
         _entity(span, text, span.id_ if key is not None else "") for span in others
     ]
     before = {entity.id for entity in originals}
     entities = _with_ids(entities, before)
     gone = before - {entity.id for entity in entities}
-    records = [record_from_json(value) for value in gold["records"]]
-    kept, losses = without_references(records, gone)
-    return Exported(brat.Standoff((*entities, *kept)), losses)
+    records = [record_from_json(value) for value in gold["records"]] if gold else []
+    kept, lost = brat.without_references(records, gone)
+    return Exported(brat.Standoff((*entities, *kept)), lost)
 
 
-def export_docs(docs: Sequence[Doc], out_dir: Path, key: str | None = None) -> dict[str, Any]:
-    """Write documents as .txt and .ann, annotation.conf, visual.conf and a report; the report.
+def export_docs(docs: Sequence[Doc], out_dir: Path, key: str | None = None) -> ExportReport:
+    """Write documents as .txt and .ann, with annotation.conf, visual.conf and a report.
 
-    The report (also ``export.json``) has ``totals`` and a row for each record that lost a
-    reference. Raises ValueError for a folder that is not empty, a key that no document has, a
-    document name that leaves the folder or stands twice, and a label that brat cannot hold.
+    Args:
+        docs: Documents, converted or not.
+        out_dir: A new or empty folder; if anything fails, it stays as it is.
+        key: Of the ``doc.spans`` that are the entities; None for ``doc.ents``.
+
+    Returns:
+        The report, which is also written as ``export.json``.
+
+    Raises:
+        ValueError: If the folder is not empty, no document has the key, a document name leaves the
+            folder or is there twice, or a label cannot be written in brat's format.
+        OSError: If the files cannot be written.
     """
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
         raise ValueError(f"{out_dir} is not empty: nothing in it is overwritten")
@@ -122,11 +120,11 @@ def export_docs(docs: Sequence[Doc], out_dir: Path, key: str | None = None) -> d
             files.append((name, doc.text, brat.dumps(exported.standoff)))
         except ValueError as error:
             raise ValueError(f"{name}: {error}; is there white space in its label?") from error
-        rows += [{"document": name, **loss._asdict()} for loss in exported.losses]
+        rows += [{"document": name, **lost._asdict()} for lost in exported.lost]
         standoffs.append(exported.standoff)
     totals = Counter(row["what"] for row in rows)
     n_entities = sum(len(standoff.entities) for standoff in standoffs)
-    report = {
+    report: ExportReport = {
         "totals": {
             "documents": len(docs),
             "entities": n_entities,
@@ -143,20 +141,38 @@ def export_docs(docs: Sequence[Doc], out_dir: Path, key: str | None = None) -> d
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text.encode("utf-8"))
             (new / f"{name}.ann").write_bytes(ann.encode("utf-8"))
-        (new / "annotation.conf").write_text(annotation_conf(standoffs), encoding="utf-8")
-        (new / "visual.conf").write_text(visual_conf(standoffs), encoding="utf-8")
+        (new / "annotation.conf").write_text(brat.annotation_conf(standoffs), encoding="utf-8")
+        (new / "visual.conf").write_text(brat.visual_conf(standoffs), encoding="utf-8")
         if heading := heading_of(docs):  # what reports must carry outlasts the way through brat
             srsly.write_json(new / INFO_NAME, {"heading": heading})
         srsly.write_json(new / REPORT_NAME, report)
     return report
 
 
+def name_error(name: str) -> str:
+    """Return why no files of a folder can have a document's name, "" if they can."""
+    path = PureWindowsPath(name)  # which knows both slashes and drives
+    if path.drive or path.root or "\0" in name or not path.parts:
+        return "it cannot name a file"
+    if any(not part.strip(". ") for part in path.parts):
+        return "it cannot name a file: it leaves the folder"
+    if any(part.startswith(".") for part in path.parts):
+        return "it cannot name a file: hidden files are passed over where BRAT files are read"
+    if any(len(part.encode("utf-8")) > MAX_NAME for part in path.parts):
+        return "it cannot name a file: it is too long"
+    if any(part.lower().endswith((".txt", ".ann")) for part in path.parts[:-1]):
+        return "it cannot name a file: a folder in it is named like one"
+    return ""
+
+
+def file_key(name: str) -> str:
+    """Return the same for names of the same files, on file systems that ignore case too."""
+    return str(PureWindowsPath(name)).lower()
+
+
 def _names(docs: Sequence[Doc]) -> list[str]:
-    """A name for the files of each document: its own, ``doc.user_data["name"]``, or its number."""
-    names = []
-    for i, doc in enumerate(docs, 1):
-        own = doc.user_data.get(GOLD_KEY, {}).get("name") or doc.user_data.get("name")
-        names.append(str(own or f"document-{i:05d}"))
+    """Return a name for the files of each document: its own, or one from its number."""
+    names = [document_name(doc) or f"document-{i:05d}" for i, doc in enumerate(docs, 1)]
     seen: set[str] = set()
     for name in names:
         if why := name_error(name):
@@ -167,8 +183,8 @@ def _names(docs: Sequence[Doc]) -> list[str]:
     return names
 
 
-def _match(values: Sequence[dict[str, Any]], spans: Iterable[Span]) -> tuple[set[int], list[Span]]:
-    """Indices of the original entities that the spans still are, and all other spans.
+def _match(values: Sequence[EntityJson], spans: Iterable[Span]) -> tuple[set[int], list[Span]]:
+    """Return the indices of the original entities that the spans still are, and all other spans.
 
     A span is still its entity if it has the id, the label and the bounds of a span that the
     conversion made, or else the label and the very characters of an entity.
@@ -178,8 +194,9 @@ def _match(values: Sequence[dict[str, Any]], spans: Iterable[Span]) -> tuple[set
     for i, value in enumerate(values):
         for start, end in spans_from_json(value):
             made.setdefault((value["id"], value["label"], start, end), []).append(i)
-        if len(value["fragments"]) == 1:
-            by_place.setdefault((value["label"], *value["fragments"][0]), [i])
+        fragments = fragments_from_json(value)
+        if len(fragments) == 1:
+            by_place.setdefault((value["label"], *fragments[0]), [i])
     chosen: set[int] = set()
     others: list[Span] = []
     for span in spans:
@@ -193,7 +210,7 @@ def _match(values: Sequence[dict[str, Any]], spans: Iterable[Span]) -> tuple[set
 
 
 def _entity(span: Span, text: str, name: str) -> brat.Entity:
-    """A span as a record, in one fragment a line, as brat cannot show a line break in one."""
+    """Return a span as a record, in one fragment a line: brat shows no line break in a fragment."""
     lines = [
         trim(text, span.start_char + m.start(), span.start_char + m.end())
         for m in _LINE.finditer(text[span.start_char : span.end_char])
@@ -201,13 +218,15 @@ def _entity(span: Span, text: str, name: str) -> brat.Entity:
     fragments = tuple((start, end) for start, end in lines if start < end)
     if not fragments:
         fragments = ((span.start_char, span.end_char),)
-    return brat.Entity(name, span.label_, fragments, surface_text(fragments, text))
+    return brat.Entity(name, span.label_, fragments, brat.surface_text(fragments, text))
 
 
 def _with_ids(entities: Sequence[brat.Entity], taken: Iterable[str]) -> list[brat.Entity]:
-    """Entities with ids: their own, or new ones for those without, and where one stands twice.
+    """Return entities with ids: their own, or a new one if that is missing or there twice.
 
-    taken: ids that no entity may get anew.
+    Args:
+        entities: Records, some of them without an id.
+        taken: Ids that no entity may get anew.
     """
     numbers = [_NUMBER(name) for name in {*taken, *(entity.id for entity in entities)}]
     last = max((int(number[1]) for number in numbers if number), default=0)

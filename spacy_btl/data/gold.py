@@ -1,29 +1,91 @@
-"""The annotation of a document as it was, in JSON values: the form of ``doc.user_data["brat"]``.
+"""The annotation of a document as it was, as JSON values: the form of ``doc.user_data["brat"]``.
 
     {"name": "case-01", "heading": "",
      "entities": [{"id": "T1", "label": "Age", "fragments": [[8, 19]]}, ...],
      "records": [{"kind": "Relation", "id": "R1", "type": "MODIFY", "args": [["Arg1", "T2"], ...]},
                  ...]}
 
-A DocBin gives the lists back as tuples. ``name`` is the path in the folder without suffix; a report
-on the document must carry ``heading``. ``entities`` are all T records in the order of the files.
-Offsets count characters of ``doc.text``; ``fragments`` are in ascending order, those that brat cuts
-at the end of a line joined. An entity may also have ``written`` (its fragments as the file has
-them, where that differs), ``text`` (its surface text, where it is not the text at the offsets),
-``placed`` (the characters of its spans, where those are not its fragments) and ``dropped`` (why it
-has no span). ``records`` are all other records in the order of the files; ``kind`` names a class of
-`brat.standoff`, the other keys are its fields.
+A DocBin gives the lists back as tuples. Offsets count characters of ``doc.text``.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias, TypedDict, cast
 
 from spacy.tokens import Doc
 
-from ..brat import records as brat_surface
-from ..brat import standoff as brat
+from .. import brat
 from ..util.files import sha256_of
-from .account import Fragments
+
+GOLD_KEY = "brat"
+"""Key of ``doc.user_data`` for the original annotation, and of ``doc.spans`` for its spans."""
+
+INFO_NAME = "corpus.json"
+"""The file of a folder of documents that describes where they come from."""
+
+FragmentsJson: TypeAlias = Sequence[Sequence[int]]
+"""`brat.Fragments` in JSON."""
+
+
+class _RequiredOfEntity(TypedDict):
+    id: str
+    label: str
+    fragments: FragmentsJson
+
+
+class EntityJson(_RequiredOfEntity, total=False):
+    """A T record.
+
+    Attributes:
+        id: Its id.
+        label: Its type.
+        fragments: As `brat.join_fragments` gives them.
+        written: Its fragments as the file has them, where that differs.
+        text: Its surface text, where it is not the text at the offsets.
+        placed: The characters of its spans, where those are not its fragments.
+        dropped: Why it has no span, where it has none.
+    """
+
+    written: FragmentsJson
+    text: str
+    placed: FragmentsJson
+    dropped: str
+
+
+class _RequiredOfRecord(TypedDict):
+    kind: str
+
+
+class RecordJson(_RequiredOfRecord, total=False):
+    """A record of any other kind: the name of its class in `brat`, and the fields of that class."""
+
+    id: str
+    type: str
+    name: str
+    trigger: str
+    args: Sequence[Sequence[str]]
+    members: Sequence[str]
+    target: str
+    value: str | None
+    reference: str
+    text: str
+    reason: str
+
+
+class GoldJson(TypedDict):
+    """The annotation of a document.
+
+    Attributes:
+        name: The path of the document in its folder, without suffix.
+        heading: What a report on the document must carry, or "".
+        entities: All T records, in the order of the files.
+        records: All other records, in the order of the files.
+    """
+
+    name: str
+    heading: str
+    entities: list[EntityJson]
+    records: list[RecordJson]
+
 
 _KINDS: dict[str, type[brat.Record]] = {
     kind.__name__: kind
@@ -39,85 +101,101 @@ _KINDS: dict[str, type[brat.Record]] = {
 }
 
 
-def sorted_fragments(entity: brat.Entity, text: str) -> Fragments:
-    """Fragments in ascending order; those that brat cuts at the end of a line are one again."""
-    return list(brat_surface.join_newline_fragments(entity.fragments, text))
+def gold_of(doc: Doc) -> GoldJson | None:
+    """Return the original annotation of a document; None if it does not come from BRAT."""
+    return cast(GoldJson | None, doc.user_data.get(GOLD_KEY))
+
+
+def document_name(doc: Doc) -> str:
+    """Return the name of a document: from BRAT, or its ``doc.user_data["name"]``, or ""."""
+    gold = gold_of(doc)
+    return str((gold and gold.get("name")) or doc.user_data.get("name") or "")
+
+
+def document_id(doc: Doc) -> str:
+    """Return the name of a document, or 16 hexadecimal digits that depend on its text."""
+    return document_name(doc) or sha256_of(doc.text.encode("utf8", "surrogatepass"))[:16]
+
+
+def heading_of(docs: Iterable[Doc]) -> str:
+    """Return what a report on these documents must carry, "" for nothing."""
+    headings = {gold.get("heading", "") for doc in docs if (gold := gold_of(doc))} - {""}
+    return "; ".join(sorted(headings))
 
 
 def entity_to_json(
-    entity: brat.Entity, text: str, placed: Fragments, dropped: str = ""
-) -> dict[str, Any]:
-    """An entity of ``entities``.
+    entity: brat.Entity,
+    text: str,
+    fragments: brat.Fragments,
+    placed: brat.Fragments,
+    dropped: str = "",
+) -> EntityJson:
+    """Return an entity as JSON.
 
-    placed: the characters of its spans. dropped: the reason why it has none, "" if it has.
+    Args:
+        entity: Its record.
+        text: The text of the document.
+        fragments: Its fragments, as `brat.join_fragments` gives them.
+        placed: The characters of its spans.
+        dropped: Why it has no spans, "" if it has.
     """
-    fragments = sorted_fragments(entity, text)
-    value: dict[str, Any] = {"id": entity.id, "label": entity.label, "fragments": _lists(fragments)}
-    if fragments != list(entity.fragments):
-        value["written"] = _lists(entity.fragments)
-    if not brat_surface.surface_agreement(entity, text)[1]:
+    value: EntityJson = {
+        "id": entity.id,
+        "label": entity.label,
+        "fragments": _to_lists(fragments),
+    }
+    if fragments != entity.fragments:
+        value["written"] = _to_lists(entity.fragments)
+    if not brat.surface_agreement(entity, text)[1]:
         value["text"] = entity.text
     if dropped:
         value["dropped"] = dropped
     elif placed != fragments:
-        value["placed"] = _lists(placed)
+        value["placed"] = _to_lists(placed)
     return value
 
 
-def spans_from_json(value: dict[str, Any]) -> Fragments:
-    """The characters of the spans that the conversion made of an entity of ``entities``."""
-    if "dropped" in value:
-        return []
-    return [(start, end) for start, end in value.get("placed", value["fragments"])]
-
-
-def entity_from_json(value: dict[str, Any], text: str) -> brat.Entity:
-    """The record of an entity of ``entities``."""
-    fragments = tuple((start, end) for start, end in value.get("written", value["fragments"]))
-    surface = value["text"] if "text" in value else surface_text(fragments, text)
+def entity_from_json(value: EntityJson, text: str) -> brat.Entity:
+    """Return the record of an entity in a document with this text."""
+    fragments = _to_fragments(value.get("written", value["fragments"]))
+    surface = value["text"] if "text" in value else brat.surface_text(fragments, text)
     return brat.Entity(value["id"], value["label"], fragments, surface)
 
 
-def surface_text(fragments: brat.Fragments, text: str) -> str:
-    """What brat writes as the text of these fragments."""
-    return brat_surface.flat_text(" ".join(text[start:end] for start, end in fragments))
+def fragments_from_json(value: EntityJson) -> brat.Fragments:
+    """Return the fragments of an entity, as annotated."""
+    return _to_fragments(value["fragments"])
 
 
-def record_to_json(record: brat.Record) -> dict[str, Any]:
-    """A record of ``records``, without its place in the file."""
-    fields = {k: _lists(v) for k, v in record._asdict().items() if k not in ("raw", "line")}
-    return {"kind": type(record).__name__, **fields}
+def spans_from_json(value: EntityJson) -> brat.Fragments:
+    """Return the characters of the spans that the conversion made of an entity."""
+    return () if "dropped" in value else _to_fragments(value.get("placed", value["fragments"]))
 
 
-def record_from_json(value: dict[str, Any]) -> brat.Record:
-    """The record of a value of ``records``; ValueError for an unknown kind."""
+def record_to_json(record: brat.Record) -> RecordJson:
+    """Return a record of another kind than T as JSON, without its place in the file."""
+    fields = {k: _to_lists(v) for k, v in record._asdict().items() if k not in ("raw", "line")}
+    return cast(RecordJson, {"kind": type(record).__name__, **fields})
+
+
+def record_from_json(value: RecordJson) -> brat.Record:
+    """Return the record of a value of `record_to_json`.
+
+    Raises:
+        ValueError: If there is no such kind of record.
+    """
     if value["kind"] not in _KINDS:
         raise ValueError(f'"{value["kind"]}" is no kind of record: {", ".join(_KINDS)}')
-    return _KINDS[value["kind"]](**{k: _tuples(v) for k, v in value.items() if k != "kind"})
+    return _KINDS[value["kind"]](**{k: _to_tuples(v) for k, v in value.items() if k != "kind"})
 
 
-def _lists(value: Any) -> Any:
-    return [_lists(v) for v in value] if isinstance(value, tuple | list) else value
+def _to_fragments(value: FragmentsJson) -> brat.Fragments:
+    return tuple((start, end) for start, end in value)
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, tuple | list) else value
+def _to_lists(value: Any) -> Any:
+    return [_to_lists(v) for v in value] if isinstance(value, tuple | list) else value
 
 
-GOLD_KEY = "brat"
-"""Key of ``doc.user_data`` under which the conversion leaves the original annotation."""
-
-
-INFO_NAME = "corpus.json"
-
-
-def heading_of(docs: Iterable[Doc]) -> str:
-    """What a report on these documents must carry, "" for nothing."""
-    headings = {doc.user_data.get(GOLD_KEY, {}).get("heading", "") for doc in docs} - {""}
-    return "; ".join(sorted(headings))
-
-
-def document_id(doc: Doc) -> str:
-    """The name that the conversion gave a document; else a digest of its text."""
-    name = doc.user_data.get(GOLD_KEY, {}).get("name") or doc.user_data.get("name")
-    return str(name or sha256_of(doc.text.encode("utf8", "surrogatepass"))[:16])
+def _to_tuples(value: Any) -> Any:
+    return tuple(_to_tuples(v) for v in value) if isinstance(value, tuple | list) else value

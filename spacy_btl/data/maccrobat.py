@@ -1,28 +1,40 @@
-"""Find or fetch the corpus: a folder of BRAT pairs, MACCROBAT2020, or the bundled sample.
+"""Find or fetch a corpus: a folder of BRAT pairs, MACCROBAT2020, or the bundled sample.
 
-Whatever the source, the result is one folder of .txt/.ann (or .a1/.a2) files, copied byte for byte
-(BRAT offsets count every character, a carriage return too), and `corpus.json`, which says where
-they came from.
+The result is one folder of .txt and .ann (or .a1 and .a2) files, copied byte for byte, since BRAT
+offsets count every character, and ``corpus.json``, which says where they came from.
+
+No digest of the published file is pinned: the publisher gives an MD5 only, together with the file's
+address. What pins a corpus is the SHA-256 of its documents, wherever they come from.
 """
 
 import json
 import os
+import re
 import shutil
 import sys
-import tempfile
-import textwrap
+import warnings
+import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from tempfile import TemporaryDirectory
+from typing import Literal, TypeAlias, get_args
 
-from ..brat.folder import scan_folder
-from ..util.files import replacing_folder, sha256_of
-from .archives import ArchiveError, unpack
-from .download import DownloadError, ask_publisher, fetch
+from ..brat.folder import ANNOTATION_SUFFIXES, scan_folder
+from ..util.checks import one_of
+from ..util.files import replacing_folder, sha256_of, write_json
 from .gold import INFO_NAME
 
+Sample: TypeAlias = Literal["allow", "never"]
+"""Whether the bundled sample may take the place of MACCROBAT."""
+
 FIGSHARE_URL = "https://api.figshare.com/v2/articles/9764942/versions/2"
+"""The publisher's list of files."""
+
+TIMEOUT = 10.0
+"""Seconds to wait for a connection, and for each piece of an answer."""
+
 SAMPLE_HEADING = "bundled sample: scores say nothing about MACCROBAT"
 MACCROBAT = {
     "title": "MACCROBAT2020",
@@ -31,9 +43,8 @@ MACCROBAT = {
     "citation": "Caufield et al. 2018, Sci Data 5:180258",
 }
 SAMPLE = {"title": "bundled sample of spacy-btl", "doi": "", "license": "MIT", "citation": ""}
-MACCROBAT_KINDS = ("assets", "zip", "download")
-ANNOTATION_SUFFIXES = (".ann", ".a1", ".a2")
-DOCUMENT_SUFFIXES = (".txt", *ANNOTATION_SUFFIXES)
+MAX_UNPACKED = 1 << 28
+"""Most bytes of an unpacked zip; the publisher's has a few MB."""
 
 
 class CorpusError(ValueError):
@@ -42,12 +53,19 @@ class CorpusError(ValueError):
 
 @dataclass(frozen=True)
 class CorpusInfo:
-    """Where the documents of a prepared folder came from; the content of its `corpus.json`.
+    """Where the documents of a folder came from: the content of its ``corpus.json``.
 
-    `source` is "folder", "assets", "zip", "download" or "sample". `documents` counts texts that
-    have annotations; `unpaired` counts texts that have none and so were not copied. `sha256` is
-    taken over names and contents, hence the same wherever the same documents were found. `heading`
-    belongs above any score: it is empty unless `bundled_sample`. Texts that are unknown are empty.
+    Attributes:
+        source: "folder", "assets", "zip", "download" or "sample".
+        title: Of the corpus; like the next three, "" if not known.
+        doi: Of the corpus.
+        license: Of the corpus.
+        citation: Of the corpus.
+        documents: Number of texts with annotation.
+        unpaired: Number of texts without annotation, which are not copied.
+        sha256: Over names and contents, the same wherever the same documents are found.
+        bundled_sample: Whether they are the bundled sample.
+        heading: What a report on them must carry, or "".
     """
 
     source: str
@@ -63,9 +81,13 @@ class CorpusInfo:
 
 
 def read_info(folder: Path) -> CorpusInfo:
-    """Read the `corpus.json` of a folder that `prepare_corpus` made; CorpusError if it is not."""
+    """Return the ``corpus.json`` of a folder that `prepare_corpus` made.
+
+    Raises:
+        CorpusError: If there is none.
+    """
     try:
-        data = json.loads((folder / INFO_NAME).read_text(encoding="utf-8"))
+        data = json.loads((folder / INFO_NAME).read_bytes())
     except (OSError, ValueError) as error:
         raise CorpusError(f"{folder}: no readable {INFO_NAME}: {error}") from error
     if not isinstance(data, dict) or set(data) != {field.name for field in fields(CorpusInfo)}:
@@ -78,83 +100,151 @@ def prepare_corpus(
     out_dir: Path,
     *,
     assets_dir: Path,
-    sample: Literal["allow", "never"] = "allow",
-    url: str = FIGSHARE_URL,
-    timeout: float = 10.0,
+    sample: Sample = "allow",
+    sha256: str | None = None,
 ) -> CorpusInfo:
-    """Fill `out_dir` with the documents of `source` and a `corpus.json`, all of it or nothing.
+    """Fill a folder with the documents of a source, all of them or none.
 
-    `source` is a folder, or "maccrobat" ("./maccrobat" for a folder of that name), which is looked
-    for in this order: documents in `assets_dir/maccrobat`; the publisher's zip there, in
-    `assets_dir` or from an earlier download; the publisher's API at `url`; the bundled sample in
-    `assets_dir/sample`, with a notice on stderr, when the download fails in whatever way and
-    `sample` is not "never". `timeout` is the longest wait in seconds for a connection, and for each
-    piece of an answer.
-
-    An `out_dir` that an earlier call made is replaced whole.
+    Args:
+        source: A folder, or "maccrobat": documents in ``assets_dir/maccrobat``, or else the
+            publisher's zip there, in ``assets_dir`` or of an earlier download, or else a download,
+            or else, with a notice on stderr, the sample in ``assets_dir/sample``.
+        out_dir: The folder to fill; what an earlier call made there is replaced.
+        assets_dir: See ``source``.
+        sample: Whether the sample may be taken.
+        sha256: What `CorpusInfo.sha256` must be; None to accept whatever is found.
 
     Raises:
-        CorpusError: no documents, a failed download, a broken or hostile zip, an `out_dir` that
-            somebody else made or that overlaps with the source, a file that cannot be read or
+        CorpusError: If there are no documents, or others than ``sha256`` says; if the download
+            fails and the sample may not be taken; if a zip is broken or hostile; if ``out_dir`` was
+            made by something else, or overlaps with the source; if a file cannot be read or
             written.
-
+        ValueError: If ``sample`` has none of its values.
     """
-    if sample not in ("allow", "never"):
-        raise CorpusError(f'sample must be "allow" or "never", not {sample!r}')
+    one_of("sample", sample, get_args(Sample))
+    out_dir = out_dir.resolve()
     try:
-        out_dir = out_dir.resolve()
         _check_replaceable(out_dir)
         if source == "maccrobat":
-            kind, origin = _locate_maccrobat(assets_dir, sample, url, timeout)
-        else:
+            kind, origin = _locate_maccrobat(assets_dir, sample)
+        elif source and Path(source).is_dir():
             kind, origin = "folder", Path(source)
-            if not source or not origin.is_dir():
-                raise CorpusError(f'The source {source!r} is neither "maccrobat" nor a folder')
-            if not _find_pairs(origin)[0]:
-                raise CorpusError(f"{source}: no .txt file with a .ann, .a1 or .a2 file beside it")
-        _check_apart(origin.resolve(), out_dir)
-        out_dir.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{out_dir.name}-", dir=out_dir.parent) as name:
-            staging = Path(name)
-            root = origin if origin.is_dir() else _unpack_corpus(origin, staging)
-            root = _edition_2020(root) if kind in MACCROBAT_KINDS else root
-            with replacing_folder(out_dir) as new:
-                info = _copy_documents(root, new, kind)
+        else:
+            raise CorpusError(f'The source {source!r} is neither "maccrobat" nor a folder')
+        resolved = origin.resolve()
+        if out_dir in (resolved, *resolved.parents) or resolved in out_dir.parents:
+            raise CorpusError(f"The source {origin} and the target {out_dir} must not overlap")
+        with TemporaryDirectory() as unpacked, replacing_folder(out_dir) as new:
+            if origin.is_file():
+                _unpack(origin, Path(unpacked))
+            info = _copy_documents(origin if origin.is_dir() else Path(unpacked), new, kind)
+            if not info.documents:
+                raise CorpusError(f"{origin}: no .txt file with a .ann, .a1 or .a2 file beside it")
+            if sha256 not in (None, info.sha256):
+                raise CorpusError(
+                    f"{origin}: the documents have SHA-256 {info.sha256}, not {sha256}"
+                )
     except OSError as error:
         raise CorpusError(f"The corpus could not be prepared: {error}") from error
-    except ArchiveError as error:
-        raise CorpusError(str(error)) from error
+    if kind == "download" and sha256 is None:
+        warnings.warn(
+            f"whether the download is the published corpus was not verified; {info.sha256} is the "
+            "SHA-256 of its documents",
+            stacklevel=2,
+        )
     return info
 
 
-# -- folders ---------------------------------------------------------------------------------------
+def _locate_maccrobat(assets: Path, sample: Sample) -> tuple[str, Path]:
+    """Return the kind of source, and the folder or zip that it is."""
+    given, downloads = assets / "maccrobat", assets / ".download"
+    if _pairs(given)[0]:
+        return "assets", given
+    for kind, folder in (("zip", given), ("zip", assets), ("download", downloads)):
+        if name := _pick_zip(path.name for path in folder.glob("*") if path.is_file()):
+            return kind, folder / name
+    try:
+        return "download", _download(downloads)
+    # What a connection meets is an OSError; an answer of another form gives one of the others.
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        cause = f"MACCROBAT could not be fetched: {FIGSHARE_URL}: {type(error).__name__}: {error}"
+        choices = [
+            f"put its .txt and .ann files, or the publisher's zip (doi {MACCROBAT['doi']}), "
+            f"into {given}",
+            "pass a folder of .txt/.ann pairs as the source",
+        ]
+        bundled = bool(_pairs(assets / "sample")[0])
+        if bundled and sample == "allow":
+            choices.append("refuse the sample (--sample never)")
+            lines = ["THIS IS NOT MACCROBAT", SAMPLE_HEADING, cause, "To change that:"]
+            lines += [f"- {choice}" for choice in choices]
+            frame = "#" * 96
+            print("\n".join(["", frame, *(f"# {line}" for line in lines), frame]), file=sys.stderr)
+            return "sample", assets / "sample"
+        choices += ["allow the bundled sample (--sample allow)"] if bundled else []
+        listed = "".join(f"\n  - {choice}" for choice in choices)
+        raise CorpusError(f"{cause}\nYou can{listed}") from error
 
 
-def _find_pairs(folder: Path) -> tuple[list[Path], int, int]:
-    """Files of all pairs as sorted relative paths, the number of pairs, of unpaired texts."""
-    documents = list(scan_folder(folder)[0].values()) if folder.is_dir() else []
-    texts = [files for files in documents if ".txt" in files]
-    pairs = [files for files in texts if len(files) > 1]
-    paired = [path.relative_to(folder) for files in pairs for path in files.values()]
-    return sorted(paired, key=Path.as_posix), len(pairs), len(texts) - len(pairs)
+def _download(folder: Path) -> Path:
+    """Return the publisher's zip, downloaded to a folder and compared with the MD5 in its list."""
+    import pooch
+    import requests
+
+    listed = requests.get(FIGSHARE_URL, timeout=TIMEOUT)
+    listed.raise_for_status()
+    files = {file["name"]: file for file in listed.json()["files"]}
+    if (name := _pick_zip(files)) is None or not re.fullmatch(r"[\w.-]+", name):
+        raise LookupError(f"there is no MACCROBAT zip among {sorted(files)}")
+    download = pooch.HTTPDownloader(timeout=TIMEOUT, progressbar=sys.stderr.isatty())
+    known_hash, link = f"md5:{files[name]['computed_md5']}", files[name]["download_url"]
+    return Path(pooch.retrieve(link, known_hash, fname=name, path=folder, downloader=download))
 
 
-def _edition_2020(root: Path) -> Path:
-    """Step into the folders an archive wraps its documents in, so that names never depend on it."""
-    while True:
-        folders = [p for p in sorted(root.iterdir()) if p.is_dir() and not p.is_symlink()]
-        inside = [p for p in folders if _find_pairs(p)[0]]
-        newer = [p for p in inside if "2020" in p.name]
-        if newer:  # beside the 2018 edition, which holds the same reports
-            root = newer[0]
-        elif len(inside) == 1 and _find_pairs(inside[0])[1] == _find_pairs(root)[1]:
-            root = inside[0]
-        else:
-            return root
+def _pick_zip(names: Iterable[str]) -> str | None:
+    """Return the best MACCROBAT archive: the edition of 2020, or else a zip that should have it."""
+    ranked = []
+    for name in sorted(names):
+        low = name.lower()
+        known = "maccrobat" in low and ("2020" in low or "2018" not in low)
+        if low.endswith(".zip") and low[0] != "." and (known or low == "9764942.zip"):
+            ranked.append(("2020" not in low, name))
+    return min(ranked)[1] if ranked else None
+
+
+def _unpack(archive: Path, target: Path, *, nested: bool = False) -> None:
+    """Unpack the documents of a zip, or of the edition of 2020 that it contains as a zip."""
+    suffixes = (".txt", *ANNOTATION_SUFFIXES) if nested else (".txt", *ANNOTATION_SUFFIXES, ".zip")
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            # zipfile reads no more of a member than its declared size.
+            if sum(info.file_size for info in opened.infolist()) > MAX_UNPACKED:
+                raise CorpusError(f"{archive}: more than {MAX_UNPACKED:,} bytes when unpacked")
+            for info in opened.infolist():
+                path = (target / info.filename).resolve()
+                if not path.is_relative_to(target.resolve()):
+                    raise CorpusError(f"{archive}: the member {info.filename!r} leaves the folder")
+                if path.suffix.lower() in suffixes and not info.is_dir():
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    with opened.open(info) as member, path.open("wb") as file:
+                        shutil.copyfileobj(member, file)
+    # Encrypted or of an unknown method: RuntimeError. Names that are not UTF-8: UnicodeError.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, UnicodeError) as error:
+        raise CorpusError(
+            f"{archive}: cannot be unpacked ({type(error).__name__}: {error}): fetch it again"
+        ) from error
+    zips = {path.name: path for path in target.rglob("*.zip")}
+    if not nested and not _pairs(target)[0] and (name := _pick_zip(zips)):
+        _unpack(zips[name], target / "nested", nested=True)
 
 
 def _copy_documents(root: Path, target: Path, kind: str) -> CorpusInfo:
-    paths, documents, unpaired = _find_pairs(root)
+    """Copy the documents of a folder, out of the folders that an archive wraps them in."""
+    if is_maccrobat := kind in ("assets", "zip", "download"):
+        # The edition of 2018 may be beside that of 2020, and has the same reports.
+        folders = {path.parent for path in _pairs(root)[0] if "2018" not in path.parent.as_posix()}
+        root = root / os.path.commonpath(folders) if folders else root
+    paths, documents, unpaired = _pairs(root)
     lines = []
     for path in paths:
         copy = target / path
@@ -162,19 +252,27 @@ def _copy_documents(root: Path, target: Path, kind: str) -> CorpusInfo:
         shutil.copyfile(root / path, copy)
         lines.append(os.fsencode(path.as_posix()) + b"\0" + bytes.fromhex(sha256_of(copy)))
     is_sample = kind == "sample"
-    unknown = SAMPLE if is_sample else dict.fromkeys(MACCROBAT, "")
+    known = MACCROBAT if is_maccrobat else SAMPLE if is_sample else dict.fromkeys(MACCROBAT, "")
     info = CorpusInfo(
         source=kind,
-        **(MACCROBAT if kind in MACCROBAT_KINDS else unknown),
+        **known,
         documents=documents,
         unpaired=unpaired,
         sha256=sha256_of(lines),
         bundled_sample=is_sample,
         heading=SAMPLE_HEADING if is_sample else "",
     )
-    text = json.dumps(asdict(info), indent=2, ensure_ascii=False) + "\n"
-    (target / INFO_NAME).write_text(text, encoding="utf-8")
+    write_json(target / INFO_NAME, asdict(info))
     return info
+
+
+def _pairs(folder: Path) -> tuple[list[Path], int, int]:
+    """Return the files of all documents as relative paths, their number, that of other texts."""
+    documents = list(scan_folder(folder)[0].values()) if folder.is_dir() else []
+    texts = [files for files in documents if ".txt" in files]
+    pairs = [files for files in texts if len(files) > 1]
+    paths = [path.relative_to(folder) for files in pairs for path in files.values()]
+    return sorted(paths, key=Path.as_posix), len(pairs), len(texts) - len(pairs)
 
 
 def _check_replaceable(out_dir: Path) -> None:
@@ -187,75 +285,3 @@ def _check_replaceable(out_dir: Path) -> None:
             f"{out_dir} exists and was not made by this command, so it is left alone ({error}). "
             "Remove it or choose another folder."
         ) from error
-
-
-def _check_apart(origin: Path, out_dir: Path) -> None:
-    if out_dir in (origin, *origin.parents) or origin in out_dir.parents:
-        raise CorpusError(f"The source {origin} and the target {out_dir} must not overlap")
-
-
-# -- MACCROBAT -------------------------------------------------------------------------------------
-
-
-def _locate_maccrobat(assets: Path, sample: str, url: str, timeout: float) -> tuple[str, Path]:
-    """The kind of source, and the folder or zip it is."""
-    given, downloads = assets / "maccrobat", assets / ".download"
-    if _find_pairs(given)[0]:
-        return "assets", given
-    for kind, folder in (("zip", given), ("zip", assets), ("download", downloads)):
-        name = _pick_zip(path.name for path in folder.glob("*") if path.is_file())
-        if name:
-            return kind, folder / name
-    try:
-        return "download", fetch(ask_publisher(url, _pick_zip, timeout), downloads, timeout)
-    except DownloadError as error:
-        choices = [
-            f"put its .txt and .ann files, or the publisher's zip (doi {MACCROBAT['doi']}), "
-            f"into {given}",
-            "pass a folder of .txt/.ann pairs as the source",
-        ]
-        has_sample = bool(_find_pairs(assets / "sample")[0])
-        if has_sample and sample == "allow":
-            _print_notice(str(error), [*choices, "refuse the sample (--sample never)"])
-            return "sample", assets / "sample"
-        choices += ["allow the bundled sample (--sample allow)"] if has_sample else []
-        listed = "".join(f"\n  - {choice}" for choice in choices)
-        raise CorpusError(f"MACCROBAT could not be fetched: {error}\nYou can{listed}") from error
-
-
-def _print_notice(cause: str, choices: list[str]) -> None:
-    texts = ["THIS IS NOT MACCROBAT", SAMPLE_HEADING, f"MACCROBAT could not be fetched: {cause}"]
-    texts += ["To change that, run this again when the network is back, or"]
-    texts += [f"- {choice}" for choice in choices]
-    wrap = textwrap.TextWrapper(92, break_long_words=False, break_on_hyphens=False)
-    body = "\n".join(wrap.fill(text) for text in texts)
-    frame = "#" * 96
-    print(f"\n{frame}\n{textwrap.indent(body, '# ')}\n{frame}\n", file=sys.stderr)
-
-
-def _pick_zip(names: Iterable[str]) -> str | None:
-    """The name of the best MACCROBAT archive: the 2020 edition, else a zip that should hold it."""
-    ranked = []
-    for name in sorted(names):
-        low = name.lower()
-        known = "maccrobat" in low and ("2020" in low or "2018" not in low)
-        if low.endswith(".zip") and low[0] != "." and (known or low == "9764942.zip"):
-            ranked.append(("2020" not in low, name))
-    return min(ranked)[1] if ranked else None
-
-
-def _unpack_corpus(archive: Path, staging: Path) -> Path:
-    """Unpack the documents of a zip, or of the edition of 2020 that it holds as a zip."""
-    outer = staging / "outer"
-    unpack(archive, str(archive), outer, (*DOCUMENT_SUFFIXES, ".zip"))
-    if _find_pairs(outer)[0]:
-        return outer
-    nested = {path.name: path for path in outer.rglob("*.zip") if path.is_file()}
-    name = _pick_zip(nested)
-    if name:
-        inner = staging / "inner"
-        # Without .zip among the suffixes: one level, never deeper.
-        unpack(nested[name], f"{archive}, {name} in it", inner, DOCUMENT_SUFFIXES)
-        if _find_pairs(inner)[0]:
-            return inner
-    raise CorpusError(f"{archive}: holds neither .txt/.ann pairs nor a MACCROBAT2020.zip with them")

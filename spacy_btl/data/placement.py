@@ -1,27 +1,82 @@
 """Where the entities of one document go: on which tokens, into ``doc.ents`` or not, and why.
 
-Pure arithmetic on offsets, as in `data.placement`, whose policies it applies.
+Pure arithmetic on offsets. Three named policies decide what the annotation and the tokens leave
+open: what becomes of an entity of several fragments, of one that cuts a token, and which of two
+entities that overlap goes into ``doc.ents``.
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
-from .account import Fragments, Status
+from ..brat import Fragments, Offsets
+from ..util.checks import one_of
+from .account import Reason, Status
 
-# --- from alignment
+Overlap: TypeAlias = Literal["rarest", "longest", "shortest", "first"]
+"""Which of two overlapping entities goes into ``doc.ents``, see `choose_flat`."""
 
-Discontinuous = Literal["envelope", "longest-fragment", "split", "drop"]
-Alignment = Literal["expand", "contract", "strict"]
-Overlap = Literal["longest", "shortest", "rarest", "first"]
+Discontinuous: TypeAlias = Literal["envelope", "longest-fragment", "split", "drop"]
+"""What becomes of an entity of several fragments, see `resolve_fragments`."""
 
-Offsets = tuple[int, int]
-"""Start and end (exclusive), in characters or in tokens."""
+Alignment: TypeAlias = Literal["expand", "contract", "strict"]
+"""What becomes of an entity that starts or ends inside of a token, see `align_to_tokens`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The named choices of a conversion.
+
+    Raises:
+        ValueError: If a policy has none of the names above.
+    """
+
+    overlap: Overlap = "rarest"
+    discontinuous: Discontinuous = "envelope"
+    alignment: Alignment = "expand"
+
+    def __post_init__(self) -> None:
+        one_of("overlap", self.overlap, get_args(Overlap))
+        one_of("discontinuous", self.discontinuous, get_args(Discontinuous))
+        one_of("alignment", self.alignment, get_args(Alignment))
+
+
+class Tokens(NamedTuple):
+    """The tokens of a document that are not white space.
+
+    Attributes:
+        numbers: Their numbers in the document.
+        starts: The characters at which they start, ascending.
+        ends: The characters at which they end, exclusive.
+    """
+
+    numbers: Sequence[int]
+    starts: Sequence[int]
+    ends: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """What becomes of one entity.
+
+    Attributes:
+        status: As in the account.
+        reason: As in the account.
+        spans: All its spans, in tokens.
+        chosen: Those of its spans that are in the flat choice.
+        by: Index of the entity that took its tokens, or those of one of its spans.
+    """
+
+    status: Status
+    reason: Reason
+    spans: Fragments = ()
+    chosen: Fragments = ()
+    by: int | None = None
 
 
 def trim(text: str, start: int, end: int) -> Offsets:
-    """The same characters without white space at either end; empty where there is nothing else."""
+    """Return offsets without the white space at either end; empty where there is nothing else."""
     while start < end and text[start].isspace():
         start += 1
     while start < end and text[end - 1].isspace():
@@ -29,28 +84,16 @@ def trim(text: str, start: int, end: int) -> Offsets:
     return start, end
 
 
-def resolve_fragments(fragments: Sequence[Offsets], policy: Discontinuous) -> list[Offsets]:
-    """Contiguous offsets for an entity of several fragments, in order; one fragment stays as it is.
-
-    "envelope": from the first start to the last end. "longest-fragment": the longest, the first of
-    equals. "split": each fragment for itself. "drop": none.
-    """
-    ordered = sorted(fragments)
-    if len(ordered) == 1 or policy == "split":
-        return ordered
-    if policy == "envelope":
-        return [(ordered[0][0], max(end for _, end in ordered))]
-    if policy == "longest-fragment":
-        return [max(ordered, key=lambda offsets: offsets[1] - offsets[0])]
-    return []
-
-
 def is_aligned(
-    text: str, fragments: Sequence[Offsets], starts: Collection[int], ends: Collection[int]
+    text: str, fragments: Fragments, starts: Collection[int], ends: Collection[int]
 ) -> bool:
-    """Whether all fragments, without white space at their ends, fall on token boundaries.
+    """Return whether all fragments, trimmed, start and end where tokens do.
 
-    starts, ends: characters where the tokens start and end. What is not in the text falls on none.
+    Args:
+        text: The text of the document.
+        fragments: Offsets in characters; those outside of the text are aligned with nothing.
+        starts: The characters at which tokens start.
+        ends: The characters at which tokens end.
     """
     for fragment in fragments:
         start, end = trim(text, *fragment) if fragment[1] <= len(text) else (-1, 0)
@@ -59,15 +102,44 @@ def is_aligned(
     return True
 
 
+def resolve_fragments(fragments: Fragments, policy: Discontinuous) -> Fragments:
+    """Return contiguous offsets for an entity of several fragments.
+
+    Args:
+        fragments: Offsets in ascending order. A single fragment stays as it is.
+        policy: "envelope": from the first start to the last end. "longest-fragment": the longest,
+            the first of equals. "split": each fragment for itself. "drop": none.
+
+    Raises:
+        ValueError: If there is no such policy.
+    """
+    one_of("discontinuous", policy, get_args(Discontinuous))
+    if len(fragments) == 1 or policy == "split":
+        return fragments
+    if policy == "envelope":
+        return ((fragments[0][0], max(end for _, end in fragments)),)
+    if policy == "longest-fragment":
+        return (max(fragments, key=lambda offsets: offsets[1] - offsets[0]),)
+    return ()
+
+
 def align_to_tokens(
     start: int, end: int, starts: Sequence[int], ends: Sequence[int], policy: Alignment
 ) -> Offsets | None:
-    """Tokens of the characters ``start:end``, or None where the policy finds no token.
+    """Return the first token of some characters and the one after the last; None for no token.
 
-    starts, ends: characters where the tokens start and end, ascending.
-    "expand": all tokens that share a character with the offsets. "contract": all tokens that lie
-    within. "strict": only where both offsets fall on token boundaries.
+    Args:
+        start: The first character.
+        end: The character after the last.
+        starts: The characters at which the tokens start, ascending.
+        ends: The characters at which they end, exclusive.
+        policy: "expand": all tokens that share a character with the offsets. "contract": all
+            tokens that lie within. "strict": only where both offsets are token boundaries.
+
+    Raises:
+        ValueError: If there is no such policy.
     """
+    one_of("alignment", policy, get_args(Alignment))
     if start >= end:
         return None
     outer = bisect_right(ends, start), bisect_left(starts, end)
@@ -81,15 +153,19 @@ def align_to_tokens(
 def choose_flat(
     spans: Sequence[tuple[int, int, str]], policy: Overlap, frequency: Mapping[str, int]
 ) -> list[int | None]:
-    """Which spans make a flat choice: for each None if chosen, else the chosen one that it lost to.
+    """Choose spans that do not overlap; return None for a chosen one, else the one it lost to.
 
-    spans: (start token, end token, label), in the order of the records.
-    policy: who goes first: the "longest" or "shortest" span, the "rarest" label (by ``frequency``;
-        among equals the longest), or the "first" record. Further ties go to the lower start token,
-        then to the earlier record.
+    Args:
+        spans: (start token, end token, label), in the order of the records.
+        policy: Which goes first: the "longest" or the "shortest" span, the "rarest" label (among
+            equals the longest span), or the "first" record. Further ties go to the lower start
+            token, then to the earlier record.
+        frequency: The number of entities of each label in the corpus, for "rarest".
+
+    Raises:
+        ValueError: If there is no such policy.
     """
-    if policy not in ("longest", "shortest", "rarest", "first"):
-        raise ValueError(f'"{policy}" is no policy for overlaps: longest, shortest, rarest, first')
+    one_of("overlap", policy, get_args(Overlap))
 
     def priority(i: int) -> tuple[int, ...]:
         start, end, label = spans[i]
@@ -113,53 +189,6 @@ def choose_flat(
     return lost_to
 
 
-# --- from placement
-
-# Reasons of entities that are dropped, moved (CUTS to PART) or flattened.
-OUTSIDE = "offsets outside the text"
-BACKWARDS = "ends where it starts, or before"
-BLANK = "white space only"
-CUTS = "cuts a token"
-SPACE = "white space at its ends"
-DISCONTINUOUS = "discontinuous"
-PART = "a fragment of it overlaps another entity"
-AGAIN = "the same entity again"
-SAME_TOKENS = "another label on the same tokens"
-OVERLAPS = "overlaps another entity"
-
-
-@dataclass(frozen=True, slots=True)
-class Policies:
-    """The named choices of a conversion; see `data.placement` for what each means."""
-
-    overlap: Overlap = "rarest"
-    discontinuous: Discontinuous = "envelope"
-    alignment: Alignment = "expand"
-
-
-class Tokens(NamedTuple):
-    """The tokens of a document that are not white space, each by its number and characters."""
-
-    numbers: Sequence[int]
-    starts: Sequence[int]
-    ends: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """What becomes of one entity.
-
-    status, reason: as in the account. spans: all its spans, in tokens. chosen: those of them that
-    stand in the flat choice. by: index of the entity that took its tokens, or those of a part.
-    """
-
-    status: Status
-    reason: str
-    spans: tuple[Offsets, ...] = ()
-    chosen: tuple[Offsets, ...] = ()
-    by: int | None = None
-
-
 def place_entities(
     entities: Sequence[tuple[str, Fragments]],
     text: str,
@@ -167,9 +196,14 @@ def place_entities(
     policies: Policies,
     frequency: Mapping[str, int],
 ) -> list[Placement]:
-    """One placement for each entity, given as label and fragments in ascending order.
+    """Return a placement for each entity.
 
-    frequency: entities of each label in the corpus, for the policy "rarest".
+    Args:
+        entities: Label and fragments of each, the fragments in ascending order.
+        text: The text of the document.
+        tokens: The tokens to place them on.
+        policies: The named choices.
+        frequency: The number of entities of each label in the corpus, for the policy "rarest".
     """
     fits = [_fit(fragments, text, tokens, policies) for _, fragments in entities]
     owners = [i for i, (spans, _) in enumerate(fits) for _ in spans]
@@ -186,32 +220,39 @@ def place_entities(
         by = next((other for other in losses if other is not None), None)
         if not spans:
             placements.append(Placement("dropped", reason))
-        elif by is None and not reason:
-            placements.append(Placement("kept", "", spans, chosen))
-        elif chosen or by is None:
-            placements.append(Placement("moved", reason if by is None else PART, spans, chosen, by))
+        elif by is None:
+            placements.append(Placement("moved" if reason else "kept", reason, spans, chosen))
+        elif chosen:
+            part: Reason = "a fragment of it overlaps another entity"
+            placements.append(Placement("moved", part, spans, chosen, by))
         else:
-            why = OVERLAPS
+            why: Reason = "overlaps another entity"
             if fits[by][0] == spans:
-                why = AGAIN if entities[by][0] == label else SAME_TOKENS
+                same = entities[by][0] == label
+                why = "the same entity again" if same else "another label on the same tokens"
             placements.append(Placement("flattened", why, spans, by=by))
     return placements
 
 
 def _fit(
     fragments: Fragments, text: str, tokens: Tokens, policies: Policies
-) -> tuple[tuple[Offsets, ...], str]:
-    """Spans in tokens and why they are not the entity as it was; none, and why not."""
+) -> tuple[Fragments, Reason]:
+    """Return the spans of an entity in tokens and why they are not the entity as it was.
+
+    Without spans, the reason says why there are none.
+    """
     if any(start >= end for start, end in fragments):
-        return (), BACKWARDS
+        return (), "ends where it starts, or before"
     if any(start < 0 or end > len(text) for start, end in fragments):
-        return (), OUTSIDE
-    trimmed = [(start, end) for start, end in (trim(text, *f) for f in fragments) if start < end]
+        return (), "offsets outside the text"
+    trimmed = tuple(
+        (start, end) for start, end in (trim(text, *f) for f in fragments) if start < end
+    )
     if not trimmed:
-        return (), BLANK
+        return (), "white space only"
     resolved = resolve_fragments(trimmed, policies.discontinuous)
     if not resolved:
-        return (), DISCONTINUOUS
+        return (), "discontinuous"
     spans: list[Offsets] = []
     same = True
     for start, end in resolved:
@@ -226,9 +267,9 @@ def _fit(
             span = before[0], max(before[1], span[1])
         spans.append(span)
     if not spans:
-        return (), CUTS
+        return (), "cuts a token"
     if len(fragments) > 1:
-        return tuple(spans), DISCONTINUOUS
+        return tuple(spans), "discontinuous"
     if not same:
-        return tuple(spans), CUTS
-    return tuple(spans), SPACE if trimmed != list(fragments) else ""
+        return tuple(spans), "cuts a token"
+    return tuple(spans), "white space at its ends" if trimmed != fragments else ""

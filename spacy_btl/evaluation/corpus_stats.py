@@ -13,9 +13,10 @@ from typing import TypedDict
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from ..brat import Offsets
 from ..data.convert import count_misaligned
 from ..data.gold import GOLD_KEY, heading_of
-from ..data.placement import Offsets, choose_flat
+from ..data.placement import choose_flat
 from ..labels.bio import column_names
 from ..pipeline.component import BtlKnnNer
 from ..scoring.scorer import gold_entities, predicted_entities
@@ -73,7 +74,7 @@ def corpus_stats(docs: Sequence[Doc], stock: Language) -> CorpusStats:
     gold = [gold_entities(doc) for doc in docs]
     misaligned = stock_misaligned = adjacent = 0
     for doc, entities in zip(docs, gold, strict=True):
-        fragments = [list(places) for _, places in entities]
+        fragments = [places for _, places in entities]
         misaligned += count_misaligned(doc, fragments)
         stock_misaligned += count_misaligned(stock.make_doc(doc.text), fragments)
         adjacent += count_adjacent(_flat(doc))

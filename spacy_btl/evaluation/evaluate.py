@@ -14,7 +14,7 @@ from spacy.training import Example
 from tqdm import tqdm
 
 from ..data.docbin import read_docbin
-from ..data.gold import GOLD_KEY, heading_of
+from ..data.gold import document_name, heading_of
 from ..pipeline.component import BtlKnnNer
 from ..pipeline.entities import read_scores
 from ..scoring.matching import confusion, count_kinds, count_kinds_by_type, match_entities
@@ -95,7 +95,11 @@ def evaluate(
         "machine": _machine(),
         "versions": _versions(),
         "by_document": [
-            {"name": _name(example), "counts": own, "errors": count_kinds(document)}
+            {
+                "name": document_name(example.reference),
+                "counts": own,
+                "errors": count_kinds(document),
+            }
             for example, own, document in zip(examples, counts, matched, strict=True)
         ],
     }
@@ -106,7 +110,9 @@ def matched_documents(nlp: Language, examples: Sequence[Example]) -> list[Matche
     key = _spans_key(nlp)
     entities = [example_entities(example, key) for example in examples]
     return [
-        MatchedDocument(_name(eg), eg.predicted.text, match_entities(each.gold, each.judged))
+        MatchedDocument(
+            document_name(eg.reference), eg.predicted.text, match_entities(each.gold, each.judged)
+        )
         for eg, each in zip(examples, entities, strict=True)
     ]
 
@@ -115,11 +121,6 @@ def _spans_key(nlp: Language) -> str | None:
     """Return the group of spans with overlapping entities; None where all are in ``doc.ents``."""
     keys = [pipe.spans_key for _, pipe in nlp.pipeline if isinstance(pipe, BtlKnnNer)]
     return next((key for key in keys if key is not None), None)
-
-
-def _name(example: Example) -> str:
-    gold = example.reference.user_data.get(GOLD_KEY, {})
-    return str(gold.get("name", ""))
 
 
 def _reliability(

@@ -23,7 +23,7 @@ from itertools import accumulate
 from operator import itemgetter
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
-from ..brat.records import Fragments
+from ..brat import Fragments
 from .scores import NO_LABEL, LabeledFragments
 
 Kind = Literal[

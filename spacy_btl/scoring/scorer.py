@@ -8,8 +8,9 @@ from typing import NamedTuple
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from ..data.gold import GOLD_KEY
-from ..data.placement import Offsets, align_to_tokens
+from ..brat import Offsets
+from ..data.gold import fragments_from_json, gold_of
+from ..data.placement import align_to_tokens
 from .counts import DocumentCounts, document_counts
 from .scores import NO_LABEL, LabeledFragments, Scores
 from .summary import score_documents
@@ -67,11 +68,8 @@ def gold_entities(reference: Doc, spans_key: str | None = None) -> list[LabeledF
     What the conversion lost or moved is still there, so that it counts as missed. A document that
     does not come from our conversion is scored by its ``ents``, or by ``spans[spans_key]``.
     """
-    if GOLD_KEY in reference.user_data:
-        return [
-            (entity["label"], tuple((start, end) for start, end in entity["fragments"]))
-            for entity in reference.user_data[GOLD_KEY]["entities"]
-        ]
+    if (gold := gold_of(reference)) is not None:
+        return [(entity["label"], fragments_from_json(entity)) for entity in gold["entities"]]
     return predicted_entities(reference, spans_key)
 
 
@@ -91,7 +89,7 @@ def unannotated(example: Example, spans_key: str | None = None) -> list[Offsets]
 
     There are none if the gold entities are spans or the original annotation, which are complete.
     """
-    if GOLD_KEY in example.reference.user_data or spans_key is not None:
+    if gold_of(example.reference) is not None or spans_key is not None:
         return []
     return _offsets(example.reference, "ENT_IOB", value=0)
 

@@ -24,7 +24,7 @@ from typing import Any, TypeAlias, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from ..brat.records import Fragments
+from ..brat import Fragments
 from ..util.arrays import BoolsXd, Float64s2d, Float64sXd
 
 LabeledFragments: TypeAlias = tuple[str, Fragments]

@@ -8,10 +8,10 @@ import pytest
 import spacy
 from spacy.tokens import Doc, DocBin, Span
 
+from spacy_btl import brat
 from spacy_btl.annotate.folder import Outcome, RunFolder
 from spacy_btl.annotate.inputs import RecordError
 from spacy_btl.annotate.outputs import FORMATS, Entity, entities_of, make_writer
-from spacy_btl.brat import standoff as brat
 from spacy_btl.data.export import file_key, name_error
 from spacy_btl.pipeline.entities import ScoredSpans, set_span_extensions, write_scores
 

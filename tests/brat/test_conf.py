@@ -1,7 +1,7 @@
 import re
 
-from spacy_btl.brat import standoff as brat
-from spacy_btl.brat.conf import annotation_conf, visual_conf
+from spacy_btl import brat
+from spacy_btl.brat import annotation_conf, visual_conf
 
 STANDOFFS = [
     brat.loads(

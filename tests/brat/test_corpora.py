@@ -3,9 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from spacy_btl.brat import folder as brat_folder
-from spacy_btl.brat import problems as brat_check
-from spacy_btl.brat import standoff as brat
+from spacy_btl import brat
 
 CORPORA = Path(__file__).parents[2].parent / "shared" / "corpora"
 
@@ -20,11 +18,11 @@ SIZES = {
 # All that is wrong in them, as read by eye: one text with a comment behind a tab, two that stop
 # before a line break that the offsets go beyond, one that names another word.
 PROBLEMS = {
-    "maccrobat": [("25661749.ann", "T145", brat_check.SURFACE)],
+    "maccrobat": [("25661749.ann", "T145", "surface")],
     "chia": [
-        ("NCT02137369_inc.ann", "T8", brat_check.SURFACE),
-        ("NCT02590822_inc.ann", "T5", brat_check.SURFACE),
-        ("NCT03460002_inc.ann", "T5", brat_check.SURFACE),
+        ("NCT02137369_inc.ann", "T8", "surface"),
+        ("NCT02590822_inc.ann", "T5", "surface"),
+        ("NCT03460002_inc.ann", "T5", "surface"),
     ],
     "bionlp13cg": [],
 }
@@ -35,7 +33,7 @@ def corpus(request):
     folder = CORPORA / request.param
     if not folder.is_dir():
         pytest.skip(f"{request.param} is not beside the tree")
-    return request.param, list(brat_folder.read_folder(folder))
+    return request.param, list(brat.read_folder(folder))
 
 
 def test_every_annotation_comes_back_byte_for_byte(corpus):
@@ -75,7 +73,7 @@ def test_records_read_are_written_the_same_from_their_fields(corpus):
 def test_chia_keeps_its_order_of_fragments():
     if not (CORPORA / "chia").is_dir():
         pytest.skip("chia is not beside the tree")
-    documents = list(brat_folder.read_folder(CORPORA / "chia"))
+    documents = list(brat.read_folder(CORPORA / "chia"))
     entities = [entity for document in documents for entity in document.standoff.entities]
     assert sum(len(e.fragments) > 1 for e in entities) == 1_796
     assert sum(list(e.fragments) != sorted(e.fragments) for e in entities) == 132
@@ -85,4 +83,4 @@ def test_chia_keeps_its_order_of_fragments():
 def test_chia_lists_its_other_files():
     if not (CORPORA / "chia").is_dir():
         pytest.skip("chia is not beside the tree")
-    assert {path.suffix for path in brat_folder.other_files(CORPORA / "chia")} == {".conf"}
+    assert {path.suffix for path in brat.other_files(CORPORA / "chia")} == {".conf"}

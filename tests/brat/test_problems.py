@@ -1,7 +1,6 @@
 import pytest
 
-from spacy_btl.brat import problems as brat_check
-from spacy_btl.brat import standoff as brat
+from spacy_btl import brat
 
 TEXT = "left arm\r\nand leg \u2005x"
 
@@ -9,23 +8,23 @@ CHECKS = {
     "all well": ("T1\tX 0 8\tleft arm\n", []),
     "discontinuous": ("T1\tX 0 4;14 17\tleft leg\n", []),
     "fragments out of order": ("T1\tX 14 17;0 4\tleg left\n", []),
-    "fragments out of order, text in order": ("T1\tX 14 17;0 4\tleft leg\n", [brat_check.SURFACE]),
+    "fragments out of order, text in order": ("T1\tX 14 17;0 4\tleft leg\n", ["surface"]),
     "newline as a space": ("T1\tX 5 13\tarm and\n", []),
     "newline as brat writes it": ("T1\tX 5 13\tarm\r and\n", []),
     "newline as it is": ("T1\tX 5 13\tarm\r\nand\n", []),
-    "newline as a bar": ("T1\tX 5 13\tarm|and\n", [brat_check.SURFACE]),
-    "one space for an odd one": ("T1\tX 14 20\tleg   x\n", [brat_check.SURFACE]),
-    "two spaces between fragments": ("T1\tX 0 4;14 17\tleft  leg\n", [brat_check.SURFACE]),
-    "other case": ("T1\tX 0 4\tLeft\n", [brat_check.SURFACE]),
+    "newline as a bar": ("T1\tX 5 13\tarm|and\n", ["surface"]),
+    "one space for an odd one": ("T1\tX 14 20\tleg   x\n", ["surface"]),
+    "two spaces between fragments": ("T1\tX 0 4;14 17\tleft  leg\n", ["surface"]),
+    "other case": ("T1\tX 0 4\tLeft\n", ["surface"]),
     "end of the text": ("T1\tX 19 20\tx\n", []),
-    "beyond the text": ("T1\tX 19 21\tx\n", [brat_check.OUTSIDE]),
-    "second fragment beyond": ("T1\tX 0 4;90 93\tleft leg\n", [brat_check.OUTSIDE]),
-    "empty": ("T1\tX 3 3\t\n", [brat_check.EMPTY]),
-    "end before start": ("T1\tX 8 5\tarm\n", [brat_check.EMPTY]),
-    "duplicate id": ("T1\tX 0 4\tleft\nT1\tX 0 4\tleft\n", [brat_check.DUPLICATE_ID]),
+    "beyond the text": ("T1\tX 19 21\tx\n", ["outside"]),
+    "second fragment beyond": ("T1\tX 0 4;90 93\tleft leg\n", ["outside"]),
+    "empty": ("T1\tX 3 3\t\n", ["empty"]),
+    "end before start": ("T1\tX 8 5\tarm\n", ["empty"]),
+    "duplicate id": ("T1\tX 0 4\tleft\nT1\tX 0 4\tleft\n", ["duplicate-id"]),
     "duplicate of an unreadable one": (
         "T1\tX\nT1\tX 0 4\tleft\n",
-        [brat_check.UNREADABLE, brat_check.DUPLICATE_ID],
+        ["unreadable", "duplicate-id"],
     ),
     "two equivalences": ("T1\tX 0 4\tleft\n*\tEq T1 T1\n*\tEq T1 T1\n", []),
     "gaps in the numbers": ("T9\tX 0 4\tleft\nT3\tX 0 4\tleft\n", []),
@@ -35,31 +34,31 @@ CHECKS = {
         "T1\tX 0 4\tleft\nR1\tR Arg1:T1 Arg2:T1\n#1\tAnnotatorNotes R1\twhy\n",
         [],
     ),
-    "trigger missing": ("E1\tX:T1\n", [brat_check.MISSING_REFERENCE]),
+    "trigger missing": ("E1\tX:T1\n", ["missing-reference"]),
     "arguments missing, one problem": (
         "T1\tX 0 4\tleft\nE1\tX:T1 A:T2 B:T3\n",
-        [brat_check.MISSING_REFERENCE],
+        ["missing-reference"],
     ),
     "relation's argument missing": (
         "T1\tX 0 4\tleft\nR1\tR Arg1:T1 Arg2:T2\n",
-        [brat_check.MISSING_REFERENCE],
+        ["missing-reference"],
     ),
-    "attribute's target missing": ("A1\tX E1\n", [brat_check.MISSING_REFERENCE]),
-    "normalization's target missing": ("N1\tX T1 DB:1\ta\n", [brat_check.MISSING_REFERENCE]),
-    "note's target missing": ("#1\tAnnotatorNotes T1\ta\n", [brat_check.MISSING_REFERENCE]),
-    "member missing": ("*\tEq T1 T2\n", [brat_check.MISSING_REFERENCE]),
+    "attribute's target missing": ("A1\tX E1\n", ["missing-reference"]),
+    "normalization's target missing": ("N1\tX T1 DB:1\ta\n", ["missing-reference"]),
+    "note's target missing": ("#1\tAnnotatorNotes T1\ta\n", ["missing-reference"]),
+    "member missing": ("*\tEq T1 T2\n", ["missing-reference"]),
     "reference forward": ("E1\tX:T1\nT1\tX 0 4\tleft\n", []),
-    "reference to an unreadable one": ("T1\tX 0\nA1\tX T1\n", [brat_check.UNREADABLE]),
+    "reference to an unreadable one": ("T1\tX 0\nA1\tX T1\n", ["unreadable"]),
 }
 
 
 @pytest.mark.parametrize(("ann", "reasons"), CHECKS.values(), ids=CHECKS)
 def test_check(ann, reasons):
-    assert [problem.reason for problem in brat_check.check(brat.loads(ann), TEXT)] == reasons
+    assert [problem.reason for problem in brat.check(brat.loads(ann), TEXT)] == reasons
 
 
 def test_problem_says_where_and_what():
-    (problem,) = brat_check.check(brat.loads("\nT1\tBody 0 4\tright\n"), TEXT)
+    (problem,) = brat.check(brat.loads("\nT1\tBody 0 4\tright\n"), TEXT)
     assert (problem.record_id, problem.line, problem.label) == ("T1", 2, "Body")
     assert problem.detail == "5 characters, the text at 0-4 has 4, equal in the first 0"
     assert (problem.file, problem.level) == ("", "error")
@@ -78,7 +77,7 @@ def test_problem_says_where_and_what():
     ],
 )
 def test_problem_quotes_no_text(line, name):
-    (problem,) = brat_check.check(brat.loads(line), TEXT)
+    (problem,) = brat.check(brat.loads(line), TEXT)
     assert problem.record_id == name
     assert "SECRET" not in repr(problem)
 
@@ -94,12 +93,12 @@ def test_problem_quotes_no_text(line, name):
     ],
 )
 def test_problem_names_the_label(line, label):
-    assert [problem.label for problem in brat_check.check(brat.loads(line), "")] == [label]
+    assert [problem.label for problem in brat.check(brat.loads(line), "")] == [label]
 
 
 def test_check_without_a_text_leaves_out_what_needs_it():
     standoff = brat.loads("T1\tX 0 99\tany\nT2\tX 4 4\t\nE1\tX:T9\n")
-    assert [p.reason for p in brat_check.check(standoff, None)] == [
-        brat_check.EMPTY,
-        brat_check.MISSING_REFERENCE,
+    assert [p.reason for p in brat.check(standoff, None)] == [
+        "empty",
+        "missing-reference",
     ]

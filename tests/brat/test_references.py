@@ -1,7 +1,7 @@
 import pytest
 
-from spacy_btl.brat import standoff as brat
-from spacy_btl.brat.references import references, without_references
+from spacy_btl import brat
+from spacy_btl.brat import references, without_references
 
 ANN = """\
 E1\tEvent:T1 Theme:T2 Theme2:E2

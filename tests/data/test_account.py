@@ -6,10 +6,12 @@ from hypothesis import strategies as st
 from spacy_btl.data.account import STATUSES, Account, Row
 
 ROWS = [
-    Row("a.ann", 1, "T1", "Age", "kept", "", [(0, 2)], [(0, 2)]),
-    Row("a.ann", 2, "T2", "Sex", "moved", "cuts a token", [(4, 5)], [(4, 6)]),
-    Row("a.ann", 3, "T3", "Sex", "flattened", "overlaps another entity", [(4, 9)], [(4, 9)], "T2"),
-    Row("b.ann", 1, "T1", "Sex", "dropped", "white space only", [(7, 8)]),
+    Row("a.ann", 1, "T1", "Age", "kept", "", ((0, 2),), ((0, 2),)),
+    Row("a.ann", 2, "T2", "Sex", "moved", "cuts a token", ((4, 5),), ((4, 6),)),
+    Row(
+        "a.ann", 3, "T3", "Sex", "flattened", "overlaps another entity", ((4, 9),), ((4, 9),), "T2"
+    ),
+    Row("b.ann", 1, "T1", "Sex", "dropped", "white space only", ((7, 8),)),
 ]
 PROBLEMS = [
     {"file": "a.ann", "line": 2, "record": "T2", "level": "error", "reason": "surface"},
@@ -53,11 +55,11 @@ def test_markdown():
     assert lines[0] == "**bundled sample**"
     for line in (
         "- overlap: rarest",
-        "| input | 4 |",
-        "| moved: cuts a token | 1 |",
+        "| input     |        4 |",
+        "| moved: cuts a token                |        1 |",
         "| label | input | kept | moved | flattened | dropped |",
-        "| Sex | 3 | 0 | 1 | 1 | 1 |",
-        "| surface | 1 |",
+        "| Sex   |     3 |    0 |     1 |         1 |       1 |",
+        "| surface              |     1 |",
     ):
         assert line in lines
 

@@ -5,10 +5,8 @@ from pathlib import Path
 import pytest
 import spacy
 
-from spacy_btl.brat.folder import read_folder
-from spacy_btl.brat.records import flat_text
-from spacy_btl.brat.standoff import Entity
-from spacy_btl.data.convert import blank, make_docs, read_brat_folder
+from spacy_btl.brat import Entity, flat_text, read_folder
+from spacy_btl.data.convert import blank, make_docs
 from spacy_btl.data.docbin import read_docbin, write_parts
 from spacy_btl.data.export import export_docs
 from spacy_btl.data.placement import Policies
@@ -45,7 +43,7 @@ POLICIES = {
 def convert(folder, policies):
     nlp = blank("en")
     nlp.tokenizer = clinical_tokenizer(nlp)
-    documents, _ = read_brat_folder(folder)
+    documents = list(read_folder(folder))
     return documents, *make_docs(documents, nlp, policies)
 
 

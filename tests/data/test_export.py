@@ -5,11 +5,10 @@ import spacy
 from spacy.tokens import Doc, DocBin, Span
 from typer.testing import CliRunner
 
-from spacy_btl.brat import problems as brat_check
-from spacy_btl.brat import standoff as brat
-from spacy_btl.brat.folder import Document, read_folder
+from spacy_btl import brat
+from spacy_btl.brat import Document, read_folder
 from spacy_btl.cli.app import app
-from spacy_btl.data.convert import blank, convert_folder, make_doc
+from spacy_btl.data.convert import blank, make_doc, read_brat
 from spacy_btl.data.export import export_docs, to_standoff
 from spacy_btl.data.placement import Policies
 
@@ -58,7 +57,7 @@ def test_doc_ents_come_back_with_what_still_has_its_entities():
     assert [ent.id_ for ent in doc.ents] == ["T1", "T4", "T5"]
     result = to_standoff(doc)
     assert brat.dumps(result.standoff) == lines(ANN, "T1", "T4", "T5") + "*\tEquiv T1 T4\n"
-    assert [(loss.id, loss.what) for loss in result.losses] == [
+    assert [(lost.id, lost.what) for lost in result.lost] == [
         ("E1", "left out"),
         ("R1", "left out"),
         ("R2", "left out"),
@@ -200,7 +199,7 @@ def test_heading_outlasts_the_way_through_brat(tmp_path):
     doc = gold()
     doc.user_data["brat"]["heading"] = "bundled sample"
     export_docs([doc], tmp_path)
-    docs, account = convert_folder(tmp_path, "en", Policies())
+    docs, account = read_brat(tmp_path)
     assert docs[0].user_data["brat"]["heading"] == account.heading == "bundled sample"
 
 
@@ -264,5 +263,5 @@ def test_what_brat_gets_is_clean(tmp_path):
     doc.set_ents([Span(doc, 0, 3, label="X")])
     export_docs([doc], tmp_path)
     (document,) = read_folder(tmp_path)
-    assert brat_check.check(document.standoff, document.text) == []
+    assert brat.check(document.standoff, document.text) == []
     assert document.standoff.entities[0].fragments == ((0, 1), (2, 3))

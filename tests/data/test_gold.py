@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_btl.brat import standoff as brat
+from spacy_btl import brat
 from spacy_btl.data.gold import (
     entity_from_json,
     entity_to_json,
@@ -31,7 +31,9 @@ ENTITIES = [
 @pytest.mark.parametrize(("line", "fragments", "more"), ENTITIES, ids=[e[0] for e in ENTITIES])
 def test_entity_as_json_and_back(line, fragments, more):
     (entity,) = brat.loads(line).entities
-    value = entity_to_json(entity, TEXT, placed=[tuple(pair) for pair in fragments])
+    own = tuple(tuple(pair) for pair in fragments)
+    assert brat.join_fragments(entity.fragments, TEXT) == own
+    value = entity_to_json(entity, TEXT, own, placed=own)
     assert value == {"id": "T1", "label": "X", "fragments": fragments, **more}
     assert (
         entity_from_json(json.loads(json.dumps(value)), TEXT)._replace(raw=line, line=1) == entity
@@ -40,16 +42,18 @@ def test_entity_as_json_and_back(line, fragments, more):
 
 def test_entity_that_was_dropped_says_why():
     (entity,) = brat.loads("T1\tX 0 4\tleft").entities
-    value = entity_to_json(entity, TEXT, placed=[], dropped="cuts a token")
-    assert (value["dropped"], spans_from_json(value)) == ("cuts a token", [])
+    value = entity_to_json(entity, TEXT, ((0, 4),), placed=(), dropped="cuts a token")
+    assert (value["dropped"], spans_from_json(value)) == ("cuts a token", ())
 
 
 @pytest.mark.parametrize(
-    ("placed", "stored"), [([(0, 4)], {}), ([(0, 8)], {"placed": [[0, 8]]})], ids=["kept", "moved"]
+    ("placed", "stored"),
+    [(((0, 4),), {}), (((0, 8),), {"placed": [[0, 8]]})],
+    ids=["kept", "moved"],
 )
 def test_spans_of_an_entity(placed, stored):
     (entity,) = brat.loads("T1\tX 0 4\tleft").entities
-    value = entity_to_json(entity, TEXT, placed=placed)
+    value = entity_to_json(entity, TEXT, ((0, 4),), placed=placed)
     assert value == {"id": "T1", "label": "X", "fragments": [[0, 4]], **stored}
     assert spans_from_json(value) == placed
 

@@ -7,7 +7,7 @@ from spacy.tokens import Span
 from typer.testing import CliRunner
 
 from spacy_btl.cli.app import app
-from spacy_btl.data.convert import convert_folder
+from spacy_btl.data.convert import read_brat
 from spacy_btl.data.docbin import write_parts
 from spacy_btl.data.placement import Policies
 from spacy_btl.evaluation.corpus_stats import (
@@ -90,7 +90,7 @@ def folder(tmp_path):
 
 
 def stats_of(folder, *policies):
-    docs, _ = convert_folder(folder, "en", Policies(*policies))
+    docs, _ = read_brat(folder, policies=Policies(*policies))
     return corpus_stats(docs, spacy.blank("en"))
 
 
@@ -157,7 +157,7 @@ def run(*args):
 
 
 def test_folder_and_docbin_give_the_same_figures(folder):
-    docs, _ = convert_folder(folder, "en", Policies())
+    docs, _ = read_brat(folder)
     write_parts(docs, folder.parent, None, 0)
     figures = [
         json.loads(output[output.index("{") :])

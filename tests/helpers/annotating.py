@@ -10,7 +10,7 @@ import spacy
 from spacy.tokens import DocBin
 from spacy.util import fix_random_seed
 
-from spacy_btl.brat import standoff as brat
+from spacy_btl import brat
 from spacy_btl.pipeline.component import component_of
 from tests.helpers.sentences import make_examples
 

@@ -48,17 +48,15 @@ BRAT_SEEDS = [
 
 def check_brat(data: bytes) -> str:
     """Reading never fails and gives back every byte; records made anew raise only ValueError."""
-    from spacy_btl.brat import standoff as brat
-    from spacy_btl.brat.problems import check
-    from spacy_btl.brat.references import without_references
+    from spacy_btl import brat
 
     text = data.decode("utf-8", "replace")
     standoff = brat.loads(text)
     assert brat.dumps(standoff) == text, "not read back as it stood"
-    problems = check(standoff, text[:200])
-    check(standoff, LONG)
-    check(standoff, None)
-    left, _ = without_references(standoff.records, [r.id for r in standoff.records[:1]])
+    problems = brat.check(standoff, text[:200])
+    brat.check(standoff, LONG)
+    brat.check(standoff, None)
+    left, _ = brat.without_references(standoff.records, [r.id for r in standoff.records[:1]])
     bare = brat.Standoff(tuple(record._replace(line=0, raw="") for record in left))
     try:
         written = brat.dumps(bare)
@@ -322,8 +320,7 @@ def main() -> int:
         import atheris
 
         with atheris.instrument_imports(include=["spacy_btl"]):
-            import spacy_btl.brat.problems
-            import spacy_btl.brat.standoff
+            import spacy_btl.brat
             import spacy_btl.neighbors.datastore  # noqa: F401
     except ImportError:
         guided = False

@@ -15,8 +15,7 @@ from spacy.training import Example
 
 from spacy_btl.annotate.outputs import FORMATS
 from spacy_btl.annotate.run import annotate
-from spacy_btl.brat.folder import read_folder
-from spacy_btl.brat.records import flat_text
+from spacy_btl.brat import flat_text, read_folder
 from spacy_btl.evaluation.evaluate import evaluate
 from spacy_btl.explain.page import render_page
 from spacy_btl.explain.text import render_text

@@ -15,8 +15,7 @@ from spacy.training.loop import train
 from spacy.util import fix_random_seed, registry
 from thinc.api import SGD, Config
 
-from spacy_btl.data.convert import convert_folder
-from spacy_btl.data.placement import Policies
+from spacy_btl.data.convert import read_brat
 from spacy_btl.labels.bio import MISSING
 from spacy_btl.pipeline.readings import FlatReading
 from spacy_btl.training.paper import make_one_class_batches
@@ -315,7 +314,7 @@ def test_each_copy_is_an_update_of_a_training_run(tmp_path: Path) -> None:
             (tmp_path / name).with_suffix(suffix).write_bytes(
                 (root / name).with_suffix(suffix).read_bytes()
             )
-    docs, _ = convert_folder(tmp_path, "en", Policies())
+    docs, _ = read_brat(tmp_path)
     data = spacy.tokens.DocBin(store_user_data=True, docs=docs)
     data.to_disk(tmp_path / "data.spacy")
     config = Config().from_str(TRAINING)
