@@ -20,7 +20,7 @@ def seal_command(
 
     The commands that write pipelines seal them. Needed after ``spacy train`` or a change by hand.
     """
-    from ..util.seal import CONFIG, LEFT_OUT, SEAL, check_seals, write_seal
+    from ..util.seal import CONFIG, LEFT_OUT, SEAL, check_seal, write_seal
 
     with errors_as_text():
         if not (model / CONFIG).is_file():
@@ -28,7 +28,7 @@ def seal_command(
         if not check:
             count = write_seal(model)
             msg.good(f"{model / SEAL}: {count} files")
-        elif check_seals(model):
+        elif check_seal(model):
             msg.good(
                 f"{model}: all sealed files are as they were ({', '.join(LEFT_OUT)} are not sealed)"
             )

@@ -111,42 +111,50 @@ def export_docs(docs: Sequence[Doc], out_dir: Path, key: str | None = None) -> E
         keys = sorted({found for doc in docs for found in doc.spans})
         raise ValueError(f'no document has doc.spans["{key}"], only {", ".join(keys) or "none"}')
     names = _names(docs)
-    rows: list[dict[str, str]] = []
-    standoffs: list[brat.Standoff] = []
-    files: list[tuple[str, str, str]] = []
+    exported: list[Exported] = []
+    annotations: list[str] = []
     for name, doc in zip(names, tqdm(docs, desc="export", unit=" docs", disable=None), strict=True):
-        exported = to_standoff(doc, key)
+        exported.append(to_standoff(doc, key))
         try:
-            files.append((name, doc.text, brat.dumps(exported.standoff)))
+            annotations.append(brat.dumps(exported[-1].standoff))
         except ValueError as error:
             raise ValueError(f"{name}: {error}; is there white space in its label?") from error
-        rows += [{"document": name, **lost._asdict()} for lost in exported.lost]
-        standoffs.append(exported.standoff)
-    totals = Counter(row["what"] for row in rows)
-    n_entities = sum(len(standoff.entities) for standoff in standoffs)
-    report: ExportReport = {
-        "totals": {
-            "documents": len(docs),
-            "entities": n_entities,
-            "other records": sum(len(standoff.records) for standoff in standoffs) - n_entities,
-            "other records left out": totals["left out"],
-            "other records shortened": totals["shortened"],
-        },
-        "rows": rows,
-    }
+    report = _report(names, exported)
+    standoffs = [each.standoff for each in exported]
     with replacing_folder(out_dir) as new:
-        for name, text, ann in files:
-            # Not with_suffix: names hold dots. Bytes: a line ending must stay as it is.
+        for name, doc, annotation in zip(names, docs, annotations, strict=True):
+            # Not with_suffix: names have dots. Bytes: a line ending must stay as it is.
             path = new / f"{name}.txt"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(text.encode("utf-8"))
-            (new / f"{name}.ann").write_bytes(ann.encode("utf-8"))
+            path.write_bytes(doc.text.encode("utf-8"))
+            (new / f"{name}.ann").write_bytes(annotation.encode("utf-8"))
         (new / "annotation.conf").write_text(brat.annotation_conf(standoffs), encoding="utf-8")
         (new / "visual.conf").write_text(brat.visual_conf(standoffs), encoding="utf-8")
         if heading := heading_of(docs):  # what reports must carry outlasts the way through brat
             srsly.write_json(new / INFO_NAME, {"heading": heading})
         srsly.write_json(new / REPORT_NAME, report)
     return report
+
+
+def _report(names: Sequence[str], exported: Sequence[Exported]) -> ExportReport:
+    rows = [
+        {"document": name, **lost._asdict()}
+        for name, each in zip(names, exported, strict=True)
+        for lost in each.lost
+    ]
+    totals = Counter(row["what"] for row in rows)
+    n_entities = sum(len(each.standoff.entities) for each in exported)
+    n_records = sum(len(each.standoff.records) for each in exported)
+    return {
+        "totals": {
+            "documents": len(names),
+            "entities": n_entities,
+            "other records": n_records - n_entities,
+            "other records left out": totals["left out"],
+            "other records shortened": totals["shortened"],
+        },
+        "rows": rows,
+    }
 
 
 def name_error(name: str) -> str:

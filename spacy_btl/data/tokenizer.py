@@ -1,8 +1,8 @@
-"""A tokenizer for clinical text: the language's own, cut where annotators cut and it does not.
+"""A tokenizer for clinical text: that of the language, with cuts where annotators cut as well.
 
-In running clinical text a unit ends the sentence ("200 mg/dL."), citation numbers stick to the word
-before ("fibers4", "criteria.12"), and brackets stand inside words ("COX)-deficient"). An entity
-that ends there does not fall on the stock tokens. The rules cut more and change no text.
+In clinical text a unit may end the sentence ("200 mg/dL."), a citation number follow a word without
+a space ("fibers4", "criteria.12"), and a bracket be inside a word ("COX)-deficient"). Entities that
+end there do not fall on the tokens of the language. The rules add cuts and change no text.
 """
 
 import re
@@ -31,20 +31,20 @@ INFIXES = (
     r"(?<=[A-Z])\+(?=[A-Z])",  # "BUCY+ATG"
 )
 
-# Kept whole, or the rules for citation numbers would cut "https://example.org/page12".
+# A URL stays whole: the rules for citation numbers would cut "https://example.org/page12".
 URL = re.compile(r"(?:https?://|ftp://|www\.)\S*[0-9]\Z").match
 
-# "l." and "h." are special cases of the stock rules, which glue the end of "5 mmol/l." again.
+# "l." and "h." are exceptions of the language, which would join the end of "5 mmol/l." again.
 _SINGLE_LETTER = re.compile(r"[a-z]\.").fullmatch
 
 
 def make_clinical_tokenizer() -> Callable[[Language], Tokenizer]:
-    """The registered form of `clinical_tokenizer`."""
+    """Return `clinical_tokenizer`, for a config."""
     return clinical_tokenizer
 
 
 def clinical_tokenizer(nlp: Language) -> Tokenizer:
-    """The tokenizer of the language of ``nlp``, with the rules of this module before its own."""
+    """Return the tokenizer of a pipeline's language, with the rules of this module first."""
     defaults = nlp.Defaults
     rules = defaults.tokenizer_exceptions or {}
 

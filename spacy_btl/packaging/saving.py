@@ -1,7 +1,7 @@
-"""A pipeline without the words of its training texts.
+"""Save pipelines whole, sealed and without the words of their training texts; load them again.
 
-spaCy's vocabulary keeps every string it has met, and saves them with the pipeline, so that a model
-trained on patient reports carries all their words, names among them.
+spaCy's vocabulary keeps every string that it has met and saves them with the pipeline, so that a
+model trained on patient reports would contain all their words, names among them.
 """
 
 from collections.abc import Callable
@@ -12,14 +12,21 @@ from spacy.language import Language
 from spacy.util import load_model_from_config
 
 from ..util.files import replacing_folder, restore_folder
-from ..util.seal import check_seal, write_seal
+from ..util.seal import CONFIG, check_seal, write_seal
 
 
 def save_pipeline(nlp: Language, out_dir: Path) -> None:
-    """Write a pipeline and its seal as this folder, without the words of its training texts.
+    """Write a pipeline and its seal as a folder, without the words of its training texts.
 
-    A pipeline that is there is replaced as a whole: no component of before stays behind. Raises
-    ValueError where the folder holds something else.
+    A pipeline that is there is replaced as a whole, and stays if anything fails.
+
+    Args:
+        nlp: The pipeline.
+        out_dir: A folder that is new, empty or that of a pipeline.
+
+    Raises:
+        ValueError: If the folder contains something else.
+        OSError: If it cannot be written, see `util.files.replace_folder`.
     """
     check_target(out_dir)
     with replacing_folder(out_dir) as new:
@@ -28,33 +35,39 @@ def save_pipeline(nlp: Language, out_dir: Path) -> None:
 
 
 def check_target(out_dir: Path) -> None:
-    """Raise ValueError where `save_pipeline` would: before hours of work, rather than after."""
+    """Raise what `save_pipeline` would raise, before hours of work instead of after them.
+
+    Raises:
+        ValueError: If the folder contains something else than a pipeline.
+    """
     if out_dir.is_file():
         raise ValueError(f"{out_dir} is a file; name a folder")
-    if out_dir.is_dir() and any(out_dir.iterdir()) and not (out_dir / "config.cfg").is_file():
-        raise ValueError(f"{out_dir} holds files, but no pipeline; name another folder")
+    if out_dir.is_dir() and any(out_dir.iterdir()) and not (out_dir / CONFIG).is_file():
+        raise ValueError(f"{out_dir} has files, but no pipeline; name another folder")
 
 
 def load_pipeline(model: Path) -> Language:
-    """Load a pipeline. Raises ValueError, with the file's name, where a sealed one has changed.
+    """Return the pipeline in a folder, whose seal is checked before any of its files is read.
 
-    ``spacy.load`` alone meets the seal after spaCy's own files, with whatever error these give.
+    With ``spacy.load``, the component checks the seal too, but after spaCy's own files, which may
+    fail with any error.
+
+    Raises:
+        ValueError: If a file of a sealed pipeline has changed; the text names it.
+        OSError: If there is no pipeline.
     """
     restore_folder(model)
     check_seal(model)
     return spacy.load(model)
 
 
-# --- from privacy
-
-
 def without_training_texts(nlp: Language) -> Language:
-    """A copy of the pipeline without the strings that its vocabulary has met.
+    """Return a copy of a pipeline without the strings that its vocabulary has met.
 
-    Those of its language, labels and vectors stay, and so do lookup tables. The copy is made anew
-    from the configuration and takes over everything else. Texts that it reads later bring their own
-    strings with them, as in any pipeline. A model card is left out: what is saved anew is not what
-    the card was made for.
+    The strings of its language, labels and vectors stay, and so do lookup tables. The copy is made
+    anew from the configuration and takes over everything else. Texts that it reads later bring
+    their own strings with them, as in any pipeline. A model card is left out: it was made for the
+    pipeline as it was.
     """
     copy = load_model_from_config(nlp.config, meta=nlp.meta, auto_fill=False, validate=False)
     for labels in nlp.pipe_labels.values():
@@ -73,5 +86,5 @@ def without_training_texts(nlp: Language) -> Language:
 
 
 def make_without_training_texts() -> Callable[[Language], Language]:
-    """The registered form of `without_training_texts`, for ``[training.before_to_disk]``."""
+    """Return `without_training_texts`, for ``[training.before_to_disk]`` of a config."""
     return without_training_texts

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from spacy_btl.brat import read_folder
 from spacy_btl.cli.app import app
-from spacy_btl.data.convert import count_misaligned, read_brat
+from spacy_btl.data.convert import LossError, convert_folder, count_misaligned, read_brat
 from spacy_btl.data.docbin import read_docbin, write_parts
 from spacy_btl.scoring.scorer import gold_entities
 
@@ -175,6 +175,43 @@ def test_policies_of_the_command_decide(folder, policy, statuses):
     account = json.loads((root.parent / "out" / "account.json").read_text(encoding="utf-8"))
     assert (code, [row["status"] for row in account["rows"]]) == (0, statuses)
     assert policy.items() <= account["settings"].items()
+
+
+def test_a_folder_is_converted_without_the_command(folder):
+    root = folder({"a.txt": "a", "a.ann": T1, "b.txt": "b", "b.ann": "", "notes.md": ""})
+    out = root.parent / "out"
+    conversion = convert_folder(root, out, shares=None)
+    assert conversion.parts == {"all": ["a", "b"]}
+    assert conversion.passed_over == [root / "notes.md"]
+    assert conversion.account.totals()["kept"] == 1
+    assert {path.name for path in out.iterdir()} == {
+        "all.spacy", "account.json", "account.md", "split.json"
+    }  # fmt: skip
+
+
+def test_a_strict_conversion_writes_the_account_only(folder):
+    root = folder({"a.txt": "a", "a.ann": "T1\tX 0 9\ta\n"})
+    out = root.parent / "out"
+    with pytest.raises(LossError, match="1 entities dropped, 1 errors in the files") as caught:
+        convert_folder(root, out, shares=None, strict=True)
+    assert caught.value.conversion.account.totals()["dropped"] == 1
+    assert {path.name for path in out.iterdir()} == {"account.json", "account.md"}
+
+
+def test_a_conversion_that_fails_leaves_the_files_of_before(folder, monkeypatch):
+    root = folder({"a.txt": "a", "a.ann": T1})
+    out = root.parent / "out"
+    convert_folder(root, out, shares=None)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    root = folder({"b.txt": "b", "b.ann": T1})
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        convert_folder(root, out, shares=None)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 # -- the command on bad input ----------------------------------------------------------------------

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import spacy
@@ -223,6 +224,23 @@ def test_what_is_not_written(tmp_path, docs, key, message):
     with pytest.raises(ValueError, match=message):
         export_docs(docs, tmp_path / "new", key)
     assert not (tmp_path / "new").exists()
+
+
+def test_an_export_that_fails_leaves_nothing_and_can_be_repeated(tmp_path, monkeypatch):
+    write = Path.write_bytes
+
+    def full(self, data):
+        if self.name == "b.ann":
+            raise OSError(28, "No space left on device")
+        return write(self, data)
+
+    docs = [gold(name="a"), gold(name="b")]
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        export_docs(docs, tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    assert export_docs(docs, tmp_path / "new")["totals"]["documents"] == 2
 
 
 def test_corrections_are_never_overwritten(tmp_path):

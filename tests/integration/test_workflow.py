@@ -240,7 +240,7 @@ class TestEditing:
         (tmp_path / "notes.txt").write_text("mine")
         name = read_train(corpus)[0].user_data["brat"]["name"]
         message = run("remove-documents", fitted, tmp_path, name, expect=1)
-        assert "holds files, but no pipeline" in " ".join(message.split())
+        assert "has files, but no pipeline" in " ".join(message.split())
         assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
     def test_add_examples(self, corpus: Path, fitted: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from spacy.language import Language
 
 from spacy_btl.packaging.saving import check_target, load_pipeline, save_pipeline
 from spacy_btl.util.files import replacing_folder, restore_folder
-from spacy_btl.util.seal import SEAL, check_seals
+from spacy_btl.util.seal import SEAL, check_seal
 from tests.util.test_files import failing_rename, names
 
 
@@ -28,7 +28,7 @@ def pipeline(word: str) -> Language:
 
 def word_of(folder: Path) -> str:
     """The label of a saved pipeline, which must be whole."""
-    assert check_seals(folder)
+    assert check_seal(folder)
     return json.loads((folder / "entity_ruler" / "patterns.jsonl").read_bytes())["label"]
 
 
@@ -131,7 +131,7 @@ TARGETS = [
     # what is at the target                        what the error says
     ({}, ""),
     ({"config.cfg": "", "whatever": ""}, ""),
-    ({"notes.md": "mine"}, "holds files, but no pipeline"),
+    ({"notes.md": "mine"}, "has files, but no pipeline"),
 ]
 
 

@@ -25,7 +25,7 @@ from spacy_btl.ml.pretrained import load_encoder
 from spacy_btl.packaging.saving import load_pipeline, save_pipeline
 from spacy_btl.pipeline.component import BtlKnnNer, component_of
 from spacy_btl.scoring.reliability import reliability_figures
-from spacy_btl.util.seal import LEFT_OUT, SEAL, check_seals, remove_seal
+from spacy_btl.util.seal import LEFT_OUT, SEAL, check_seal, remove_seal
 from spacy_btl.util.text import markdown_table
 from tests.helpers.sentences import make_examples
 from tests.robustness import fuzz
@@ -168,10 +168,10 @@ def test_every_flipped_bit_in_a_sealed_folder_is_found_by_name(sealed: Path) -> 
             flipped(path, at, bit),
             pytest.raises(ValueError, match=r"python -m spacy btl seal") as e,
         ):
-            check_seals(sealed)
+            check_seal(sealed)
         assert str(path) in str(e.value) or path.name == SEAL
     assert found > 800
-    assert check_seals(sealed)
+    assert check_seal(sealed)
 
 
 def test_every_truncation_of_a_sealed_folder_is_found_by_name(sealed: Path) -> None:
@@ -181,7 +181,7 @@ def test_every_truncation_of_a_sealed_folder_is_found_by_name(sealed: Path) -> N
         whole = path.read_bytes()
         for length in sorted({len(whole) * percent // 100 for percent in range(100)}):
             with Damage(path, whole[:length]), pytest.raises(ValueError, match="btl seal") as e:
-                check_seals(sealed)
+                check_seal(sealed)
             assert str(path) in str(e.value)
 
 
@@ -275,7 +275,7 @@ def test_a_seal_outlives_packaging(sealed: Path, tmp_path: Path) -> None:
 
     package(sealed, tmp_path, name="x", version="1.0", create_sdist=False, create_wheel=False)
     (config,) = tmp_path.rglob("config.cfg")
-    assert check_seals(config.parent)
+    assert check_seal(config.parent)
     load_pipeline(config.parent)
 
 
