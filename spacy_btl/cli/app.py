@@ -1,44 +1,80 @@
-"""What the commands share.
+"""What the commands share: the Typer app, debug mode, errors as text, the GPU.
 
-spaCy loads them at every start of its command line, so that each imports what it needs as it runs.
+spaCy loads the commands at every start of its command line. Each therefore imports what it needs
+when it runs.
 """
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, TextIO
 
 import typer
 from wasabi import msg
 
-if TYPE_CHECKING:
-    pass
+from ..util.messages import describe, log_failure, set_up_logging
 
-app = typer.Typer(
-    name="btl",
-    help="Clinical entity recognition that keeps the rare types: from BRAT annotation to a wheel.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = typer.Typer(name="btl", no_args_is_help=True, rich_markup_mode=None)
+
+GpuOption = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")]
+
+
+@app.callback()
+def btl(
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            help="Show the traceback of what fails, which may quote documents; or set "
+            "SPACY_BTL_DEBUG=1",
+        ),
+    ] = False,
+) -> None:
+    """Clinical entity recognition that keeps the rare types: from BRAT annotation to a wheel."""
+    set_up_logging(debug=True if debug else None)
 
 
 @contextmanager
 def errors_as_text() -> Iterator[None]:
-    """Bad input is no crash: its message, without a traceback, and exit status 1.
+    """Show an error as one line, without a traceback, and end with exit status 1.
 
-    Warnings are told without the line of code that they come from, beside the output.
+    To be used as a decorator of a command. The message of a ValueError or OSError is for the user.
+    That of any other exception may quote a document, so that only its type and place are shown.
+    Warnings are shown on stderr without the line of code that they come from.
     """
     with warnings.catch_warnings():
         shown = warnings.showwarning
 
-        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        def show(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
             if category is UserWarning:
                 typer.secho(f"Warning: {message}", fg="yellow", err=True)
             else:
-                shown(message, category, *where)
+                shown(message, category, filename, lineno, file, line)
 
-        warnings.showwarning = show  # type: ignore[assignment]
+        warnings.showwarning = show
         try:
             yield
+        except (typer.Exit, typer.Abort):
+            raise
         except (ValueError, OSError) as error:
+            log_failure("the command", error)
             msg.fail(str(error), exits=1)
+        except Exception as error:
+            log_failure("the command", error)
+            hint = "python -m spacy btl --debug COMMAND ... shows the traceback"
+            msg.fail(f"{describe(error)}; {hint}, which may quote documents", exits=1)
+
+
+def use_gpu(gpu_id: int) -> None:
+    """Compute on this GPU, or on the CPU for a negative number."""
+    import spacy
+
+    if gpu_id >= 0:
+        spacy.require_gpu(gpu_id)  # type: ignore[attr-defined]

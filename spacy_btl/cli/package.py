@@ -1,4 +1,4 @@
-"""Commands on a pipeline that is to be shipped: its card, smaller weights, no neighbours."""
+"""Commands on a pipeline to be shipped: model card, smaller weights, no neighbors, seal."""
 
 from enum import Enum
 from pathlib import Path
@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 from wasabi import msg
 
-from ..packaging.saving import check_target, load_pipeline, save_pipeline
 from .app import app, errors_as_text
+
+FIGURES = {"ents_f": "strict span F1, micro", "ents_macro_f": "strict span F1, macro"}
 
 
 class Half(Enum):
@@ -19,6 +20,7 @@ class Half(Enum):
 
 
 @app.command("card", short_help="Write a pipeline with its model card.")
+@errors_as_text()
 def card_command(
     model: Annotated[Path, typer.Argument(help="Pipeline to ship")],
     out_dir: Annotated[Path, typer.Argument(help="Folder for the pipeline with its card")],
@@ -46,20 +48,19 @@ def card_command(
     """
     from ..packaging.card import make_card
 
-    with errors_as_text():
-        facts = make_card(
-            model,
-            out_dir,
-            metrics=metrics,
-            account=account,
-            source=source,
-            dev=dev,
-            data_title=data_title,
-            data_license=data_license,
-            license=license,
-            name=name,
-            version=version,
-        )
+    facts = make_card(
+        model,
+        out_dir,
+        metrics=metrics,
+        account=account,
+        source=source,
+        dev=dev,
+        data_title=data_title,
+        data_license=data_license,
+        license=license,
+        name=name,
+        version=version,
+    )
     if strings := facts["pipeline"]["other_strings"]:
         msg.warn(
             f"The vocabulary has {strings:,} strings that are likely words of the training texts, "
@@ -70,6 +71,7 @@ def card_command(
 
 
 @app.command("round-weights", short_help="Round the encoder to 16 bits.")
+@errors_as_text()
 def round_weights_command(
     model: Annotated[Path, typer.Argument(help="Trained pipeline, before fit-knn")],
     out_dir: Annotated[Path, typer.Argument(help="Folder for the smaller pipeline")],
@@ -78,72 +80,90 @@ def round_weights_command(
         Path | None, typer.Option(help="DocBin to compare the scores on, such as that of dev")
     ] = None,
 ) -> None:
-    """Round the encoder's weights to 16 bits, which halves its size.
+    """Round the weights of the encoder to 16 bits, which halves its size.
 
-    Neighbours belong to the weights that made them: those of MODEL are left out, run fit-knn on the
-    result. Weights are float32 in memory and in training as before.
+    Neighbors belong to the weights that made them: those of MODEL are left out, so run fit-knn on
+    the result. Weights are float32 in memory and in training as before.
     """
     from ..evaluation.evaluate import evaluate, read_examples
-    from ..ml.weights import round_encoder
+    from ..packaging.saving import check_target, load_pipeline, save_pipeline
     from ..packaging.size import files_of, sizes
     from ..pipeline.component import component_of
+    from ..pipeline.workflow import round_weights
     from ..util.text import markdown_table
 
-    figures = {"ents_f": "strict span F1, micro", "ents_macro_f": "strict span F1, macro"}
-    with errors_as_text():
-        check_target(out_dir)
-        nlp = load_pipeline(model)
-        pipe = component_of(nlp)
-        if pipe.has_neighbors:
-            msg.warn("The neighbours belong to the weights as they were: run fit-knn on the result")
-        pipe.forget_neighbors()
-        before = evaluate(nlp, read_examples(data, nlp))["scores"] if data else {}
-        change = round_encoder(pipe.model, to.value)
-        after = evaluate(nlp, read_examples(data, nlp))["scores"] if data else {}
-        save_pipeline(nlp, out_dir)
+    check_target(out_dir)
+    nlp = load_pipeline(model)
+    if component_of(nlp).has_neighbors:
+        msg.warn("The neighbors belong to the weights of before: run fit-knn on the result")
+    component_of(nlp).forget_neighbors()  # the scores are those of the model alone
+    before = evaluate(nlp, read_examples(data, nlp))["scores"] if data else {}
+    change = round_weights(nlp, to.value)
+    after = evaluate(nlp, read_examples(data, nlp))["scores"] if data else {}
+    save_pipeline(nlp, out_dir)
     typer.echo(f"Largest change of a weight tensor, relative to its norm: {change:.1e}")
     if data:
         rows = [
             [text, f"{before[key] or 0.0:.4f}", f"{after[key] or 0.0:.4f}"]
-            for key, text in figures.items()
+            for key, text in FIGURES.items()
         ]
         typer.echo("\n".join(markdown_table(["model alone", "before", "after"], rows)))
     was, now = (sizes(files_of(folder))["encoder"] for folder in (model, out_dir))
     msg.good(f"encoder {was:,} bytes before, {now:,} after, {out_dir}")
 
 
-@app.command("drop-neighbors", short_help="Leave the neighbours out.")
+@app.command("drop-neighbors", short_help="Leave the neighbors out.")
+@errors_as_text()
 def drop_neighbors_command(
     model: Annotated[Path, typer.Argument(help="Fitted pipeline")],
-    out_dir: Annotated[Path, typer.Argument(help="Folder for the pipeline without neighbours")],
+    out_dir: Annotated[Path, typer.Argument(help="Folder for the pipeline without neighbors")],
     dev: Annotated[
         Path | None, typer.Option(help="DocBin to calibrate the scores of the model alone on")
     ] = None,
 ) -> None:
-    """Leave the neighbours out, so that no vector of a training token is shipped.
+    """Leave the neighbors out, so that no vector of a training token is shipped.
 
-    The model alone decides then; explanations, types that the neighbours alone know and the names
-    of documents are gone. A calibration of the model alone stays.
+    The model alone decides then. Explanations, types that only the neighbors know and the names of
+    documents are gone. A calibration of the model alone stays.
     """
-    from ..evaluation.dev_choice import choose_on_dev, render_choice
     from ..evaluation.evaluate import read_examples
+    from ..evaluation.neighbor_choice import render_choice
+    from ..packaging.saving import check_target, load_pipeline, save_pipeline
     from ..pipeline.component import component_of
-    from ..pipeline.fitting import examples_for
+    from ..pipeline.workflow import drop_neighbors
 
-    with errors_as_text():
-        check_target(out_dir)
-        nlp = load_pipeline(model)
-        pipe = component_of(nlp)
-        config = nlp.get_pipe_config(pipe.name)
-        calibration = None if pipe.neighbor_weight else pipe.calibration
-        pipe.forget_neighbors()
-        pipe.neighbor_weight = config["neighbor_weight"] = 0.0
-        if calibration is not None:
-            pipe.calibration = calibration
-        if dev is not None:
-            held_out = examples_for(nlp, pipe, read_examples(dev, nlp))
-            typer.echo(render_choice(choose_on_dev(pipe, config, held_out, fixed=True)))
-        if pipe.calibration is None:
-            msg.warn("The scores are not calibrated; --dev calibrates those of the model alone")
-        save_pipeline(nlp, out_dir)
-    msg.good(f"no neighbours, {out_dir}")
+    check_target(out_dir)
+    nlp = load_pipeline(model)
+    choice = drop_neighbors(nlp, None if dev is None else read_examples(dev, nlp))
+    if choice is not None:
+        typer.echo(render_choice(choice))
+    if component_of(nlp).calibration is None:
+        msg.warn("The scores are not calibrated; --dev calibrates those of the model alone")
+    save_pipeline(nlp, out_dir)
+    msg.good(f"no neighbors, {out_dir}")
+
+
+@app.command("seal", short_help="List or check the SHA-256 of all files.")
+@errors_as_text()
+def seal_command(
+    model: Annotated[Path, typer.Argument(help="Folder of a pipeline")],
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing: fail where a file is not as sealed")
+    ] = False,
+) -> None:
+    """List the files of a pipeline with their SHA-256; loading it then fails if one has changed.
+
+    The commands that write pipelines seal them. Run this after ``spacy train`` or a manual change.
+    """
+    from ..util.seal import CONFIG, LEFT_OUT, SEAL, check_seal, write_seal
+
+    if not (model / CONFIG).is_file():
+        raise ValueError(f"{model} is not the folder of a pipeline: it has no {CONFIG}")
+    if not check:
+        count = write_seal(model)
+        msg.good(f"{model / SEAL}: {count} files")
+    elif check_seal(model):
+        unsealed = ", ".join(LEFT_OUT)
+        msg.good(f"{model}: all sealed files are as they were ({unsealed} are not sealed)")
+    else:
+        raise ValueError(f"{model} is not sealed; python -m spacy btl seal {model} seals it")

@@ -1,126 +1,195 @@
-"""Keys for training tokens by models that have not seen them: cross-fitting by folds of documents.
+"""Predict each training document by a model that has not seen it: cross-fitting by folds.
 
-A converged model is surer of its training tokens than of any others, so that their logits are no
-fair neighbours for the tokens of unseen text. Here the pipeline is trained anew on all folds but
-one, from its own configuration, and gives the keys of that one.
+A converged model is surer of its training documents than of any others. For each fold of
+documents, the pipeline is therefore trained again, from its own configuration, on all other folds.
+Predictions of this kind show where annotation and model disagree (label audits), and calibrate
+scores or train a smaller model without the optimism of a model that knows the answers.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from spacy.language import Language
 from spacy.schemas import ConfigSchemaTraining
+from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.training.loop import create_train_batches, train_while_improving
-from spacy.util import load_model_from_config, registry
-from thinc.api import fix_random_seed
+from spacy.ty import ListenedToComponent
+from spacy.util import load_model_from_config, minibatch, registry
 from tqdm import tqdm
 
+from ..data.gold import document_id
 from ..pipeline.component import BtlKnnNer, component_of
-from ..pipeline.fitting import TokenKeys, collect_keys, distinct_documents, examples_for
+from ..pipeline.fitting import examples_for
+from ..util.arrays import FloatsXd
+from ..util.messages import LOGGER
+from ..util.random_state import fixed_random_state
+
+BATCH_SIZE = 32
+"""Documents that are predicted together."""
 
 
-def cross_fitted_keys(
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossPrediction:
+    """The prediction for one document by a pipeline that was trained without it.
+
+    Attributes:
+        doc: The document as the component has annotated it, with entities and raw scores, on the
+            vocabulary of the original pipeline.
+        probabilities: Label probabilities of the model; the first axis is n_tokens, the columns
+            are those of `cross_predict`'s ``labels``.
+        fold: Number of the fold, from 0, that was left out of the training.
+    """
+
+    doc: Doc
+    probabilities: FloatsXd
+    fold: int
+
+
+def cross_predict(
     nlp: Language,
-    pipe: BtlKnnNer,
-    examples: Sequence[Example],
+    examples: Iterable[Example],
     *,
-    n_folds: int,
+    n_folds: int = 5,
     max_steps: int = 0,
+    labels: Sequence[str] | None = None,
     seed: int = 0,
     progress: bool = False,
-) -> TokenKeys:
-    """Keys and gold labels of all tokens of the examples, each by a model trained without it.
+) -> list[CrossPrediction]:
+    """Return a prediction for each document by a pipeline that was trained without it.
 
-    n_folds: number of trainings, each on ``1 - 1 / n_folds`` of the documents. max_steps: updates
-    of each; 0 for what the configuration says, less the held-out share. Keys of different models
-    are comparable as logits only. Raises ValueError for hidden states, fewer documents than folds,
-    documents of one name that differ, a component that is frozen in training, and a pipeline whose
-    configuration cannot be trained without a limit of updates.
+    The pipeline itself stays as it is, and so do the random states of the program. The predictions
+    are those of the model alone: no neighbors are fitted.
+
+    Args:
+        nlp: The pipeline, with one component ``btl_knn_ner``; it need not be trained.
+        examples: Annotated documents, with the annotation that other components in training need.
+            Documents of the same name (`document_id`) are in one fold.
+        n_folds: Number of trainings, each on about ``1 - 1 / n_folds`` of the documents.
+        max_steps: ``training.max_steps`` of each of them; 0 for the number in the configuration,
+            reduced by the share of documents that are left out.
+        labels: Entity types, in the order of their columns; None for those that the component was
+            trained on, or if it has none, all types of the examples.
+        seed: For the folds and for each training.
+        progress: Whether to show progress bars on a terminal.
+
+    Raises:
+        ValueError: If there are fewer documents than folds, the component is frozen in training, or
+            neither the configuration nor ``max_steps`` limits the updates.
     """
-    if pipe.keys != "logits":
-        raise ValueError(
-            "cross-fitted keys must be logits: hidden states of different models are not comparable"
-        )
+    examples, pipe = list(examples), component_of(nlp)
     training = nlp.config.interpolate()["training"]
     if pipe.name in training["frozen_components"]:
         raise ValueError(
             f'"{pipe.name}" is among the frozen_components of [training]: no fold would train it'
         )
-    examples = distinct_documents(pipe, examples, pipe.label_data)
-    if not 2 <= n_folds <= len(examples):
-        raise ValueError(f"{len(examples)} documents cannot be split into {n_folds} folds")
-    order = list(range(len(examples)))
-    random.Random(seed).shuffle(order)
+    folds = _folds([document_id(example.reference) for example in examples], n_folds, seed)
     steps = max_steps or round(training["max_steps"] * (1 - 1 / n_folds))
     if steps < 1:
-        raise ValueError("the configuration has no max_steps; give the updates of each fold")
-    parts = []
-    for fold in range(n_folds):
-        held_out = set(order[fold::n_folds])
-        rest = [example for i, example in enumerate(examples) if i not in held_out]
-        title = f"fold {fold + 1} of {n_folds}" if progress else None
-        trained = train_anew(nlp, pipe, rest, steps=steps, seed=seed, title=title)
-        held = [examples[i] for i in sorted(held_out)]
-        own = [Example(trained.make_doc(eg.reference.text), eg.reference) for eg in held]
-        other = component_of(trained, pipe.name)
-        own = examples_for(trained, other, own)
-        parts.append(collect_keys(other, own, types=pipe.label_data))
-    keys, gold, documents, offsets = zip(*parts, strict=True)
-    return TokenKeys(
-        np.concatenate(keys),
-        np.concatenate(gold),
-        [name for names in documents for name in names],
-        np.concatenate(offsets),
-    )
+        raise ValueError("the configuration has no max_steps: give max_steps for each fold")
+    labels = _labels(pipe, examples) if labels is None else list(labels)
+    predictions: dict[int, CrossPrediction] = {}
+    for number in range(n_folds):
+        rest = [eg for eg, fold in zip(examples, folds, strict=True) if fold != number]
+        title = f"fold {number + 1} of {n_folds}" if progress else None
+        LOGGER.info("fold %d of %d: %d documents", number + 1, n_folds, len(rest))
+        trained = train_anew(nlp, rest, steps=steps, labels=labels, seed=seed, title=title)
+        held_out = [i for i, fold in enumerate(folds) if fold == number]
+        found = _predict(trained, component_of(trained), [examples[i] for i in held_out])
+        for i, (doc, probabilities) in zip(held_out, found, strict=True):
+            data = doc.to_bytes(exclude=["user_data", "tensor"])
+            copy = Doc(nlp.vocab).from_bytes(data)
+            predictions[i] = CrossPrediction(copy, probabilities, number)
+    return [predictions[i] for i in range(len(examples))]
 
 
 def train_anew(
     nlp: Language,
-    pipe: BtlKnnNer,
     examples: Sequence[Example],
     *,
     steps: int,
+    labels: Sequence[str],
     seed: int = 0,
     title: str | None = None,
 ) -> Language:
-    """The pipeline of the same configuration, trained on these examples for so many updates.
+    """Return a pipeline of the same configuration and tokenizer, trained on these examples.
 
-    Frozen components are those of ``nlp``, as they are. All others start anew, also one that came
-    with weights from another pipeline: which it came with, a saved pipeline does not know. title:
-    of the progress bar; None for none.
+    Frozen components are those of ``nlp``. All others start from their configuration, also those
+    that came with weights from another pipeline, which a saved pipeline does not know about. The
+    random states of the program stay as they are.
+
+    Args:
+        nlp: The pipeline, which stays as it is.
+        examples: Annotated documents.
+        steps: ``training.max_steps``; the last weights are taken.
+        labels: Entity types of the component. A rare type may be missing from the examples.
+        seed: For the training.
+        title: Of the progress bar; None for no bar.
     """
-    fix_random_seed(seed)
     config = nlp.config.copy()
     config["training"].update(max_steps=steps, max_epochs=0, patience=0, eval_frequency=steps)
-    # A fold may lack a rare type, which must have its columns all the same.
-    config["initialize"]["components"].setdefault(pipe.name, {})["labels"] = pipe.label_data
-    copy = load_model_from_config(config, auto_fill=True)
-    settings = registry.resolve(config.interpolate()["training"], schema=ConfigSchemaTraining)
-    frozen, optimizer = settings["frozen_components"], settings["optimizer"]
+    own = config["initialize"]["components"].setdefault(component_of(nlp).name, {})
+    own["labels"] = list(labels)
+    with fixed_random_state(seed):
+        copy = load_model_from_config(config, auto_fill=True)
+        settings = registry.resolve(config.interpolate()["training"], schema=ConfigSchemaTraining)
+        _take_over(nlp, copy, settings["frozen_components"])
+        _train(copy, examples, settings, title)
+    return copy
+
+
+def _folds(names: Sequence[str], n_folds: int, seed: int) -> list[int]:
+    """Return the fold of each document; documents of the same name are in the same fold."""
+    distinct = list(dict.fromkeys(names))
+    if not 2 <= n_folds <= len(distinct):
+        raise ValueError(f"{len(distinct)} documents cannot be split into {n_folds} folds")
+    random.Random(seed).shuffle(distinct)
+    fold_of = {name: i % n_folds for i, name in enumerate(distinct)}
+    return [fold_of[name] for name in names]
+
+
+def _labels(pipe: BtlKnnNer, examples: Sequence[Example]) -> list[str]:
+    seen = {label for example in examples for label in pipe.reading.entity_labels(example)}
+    return pipe.label_data or sorted(seen)
+
+
+def _take_over(nlp: Language, copy: Language, frozen: Sequence[str]) -> None:
+    """Give a pipeline the tokenizer and the frozen components of another."""
+    tokenizers: Any = (nlp.tokenizer, copy.tokenizer)
+    pairs = [tokenizers, *((nlp.get_pipe(name), copy.get_pipe(name)) for name in frozen)]
     for string in nlp.vocab.strings if frozen else ():
         copy.vocab.strings.add(string)
-    for name in frozen:
-        theirs: Any = nlp.get_pipe(name)
-        ours: Any = copy.get_pipe(name)
+    for theirs, ours in pairs:
         if hasattr(theirs, "to_bytes"):
             ours.from_bytes(theirs.to_bytes(exclude=["vocab"]), exclude=["vocab"])
+    # Before frozen components are disabled, as spacy train does: listeners find enabled ones only.
+    components: list[Any] = [component for _, component in copy.pipeline]
+    for i, component in enumerate(components):
+        if isinstance(component, ListenedToComponent):
+            for later in components[i + 1 :]:
+                component.find_listeners(later)
+
+
+def _train(
+    nlp: Language, examples: Sequence[Example], settings: dict[str, Any], title: str | None
+) -> None:
+    """Initialize and train a pipeline by the resolved settings of its block [training]."""
 
     def corpus(reader: Language) -> list[Example]:
         return [Example(reader.make_doc(eg.reference.text), eg.reference) for eg in examples]
 
-    copy._link_components()  # while shared encoders that are frozen can be found
-    with copy.select_pipes(disable=frozen):
-        copy.initialize(lambda: corpus(copy), sgd=optimizer)
-    batches = create_train_batches(copy, corpus, settings["batcher"], 0)
-    # The last checkpoint is taken, so nothing is evaluated.
+    frozen, optimizer, steps = (
+        settings[name] for name in ("frozen_components", "optimizer", "max_steps")
+    )
+    with nlp.select_pipes(disable=frozen):
+        nlp.initialize(lambda: corpus(nlp), sgd=optimizer)
     loop = train_while_improving(
-        copy,
+        nlp,
         optimizer,
-        batches,
-        lambda: (0.0, {}),
+        create_train_batches(nlp, corpus, settings["batcher"], 0),
+        lambda: (0.0, {}),  # the last weights are taken, so that nothing is evaluated
         dropout=settings["dropout"],
         eval_frequency=steps,
         accumulate_gradient=settings["accumulate_gradient"],
@@ -130,10 +199,23 @@ def train_anew(
         annotating_components=settings["annotating_components"],
         before_update=settings["before_update"],
     )
-    for _ in tqdm(loop, desc=title, unit=" updates", total=steps, disable=title is None):
+    for _ in tqdm(loop, desc=title, unit=" updates", total=steps, disable=None if title else True):
         pass
     if optimizer.averages:
-        with copy.use_params(optimizer.averages):
-            averaged = copy.to_bytes()
-        copy.from_bytes(averaged)  # outside, as the end of the block puts the last weights back
-    return copy
+        with nlp.use_params(optimizer.averages):
+            averaged = nlp.to_bytes()
+        nlp.from_bytes(averaged)  # outside: the end of the block puts the last weights back
+
+
+def _predict(
+    nlp: Language, pipe: BtlKnnNer, examples: Sequence[Example]
+) -> list[tuple[Doc, FloatsXd]]:
+    """Return each document with the annotation of the component, and its label probabilities."""
+    found: list[tuple[Doc, FloatsXd]] = []
+    for batch in minibatch(examples, BATCH_SIZE):  # type: ignore[no-untyped-call]
+        raw = [Example(nlp.make_doc(eg.reference.text), eg.reference) for eg in batch]
+        docs = [example.predicted for example in examples_for(nlp, pipe, raw)]
+        probabilities = pipe.predict(docs)
+        pipe.set_annotations(docs, probabilities)
+        found += zip(docs, probabilities, strict=True)
+    return found

@@ -247,19 +247,6 @@ class Datastore:
         stays[[position_of[name] for name in ids]] = False
         return self._subset(stays[self.document_of_key])
 
-    def without_keys(self, keys: npt.ArrayLike) -> "Datastore":
-        """Return a store without these keys and the ids of documents that have no other key.
-
-        Args:
-            keys: (n,), indices of keys.
-
-        Raises:
-            ValueError: If an index is out of range.
-        """
-        stays = np.ones(len(self), dtype=np.bool_)
-        stays[_indices(keys, "indices of keys", len(self))] = False
-        return self._subset(stays)
-
     def _subset(self, kept: Bools1d) -> "Datastore":
         """Return a store of the keys that are kept, (n_keys,), and of their documents."""
         left = np.bincount(self.document_of_key[kept], minlength=len(self.documents)) > 0

@@ -11,6 +11,7 @@ import spacy
 from spacy.language import Language
 from spacy.util import load_model_from_config
 
+from ..pipeline.settings import current_config
 from ..util.files import replacing_folder, restore_folder
 from ..util.seal import CONFIG, check_seal, write_seal
 
@@ -69,7 +70,8 @@ def without_training_texts(nlp: Language) -> Language:
     their own strings with them, as in any pipeline. A model card is left out: it was made for the
     pipeline as it was.
     """
-    copy = load_model_from_config(nlp.config, meta=nlp.meta, auto_fill=False, validate=False)
+    config = current_config(nlp)  # settings may have changed since the components were made
+    copy = load_model_from_config(config, meta=nlp.meta, auto_fill=False, validate=False)
     for labels in nlp.pipe_labels.values():
         for label in labels:
             copy.vocab.strings.add(label)

@@ -1,13 +1,13 @@
-"""Ask a component why it labelled an entity: the neighbours of each of its tokens."""
+"""Explain the entities of a component: the neighbors of each of their tokens."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 from spacy.tokens import Doc
 
 from ..explain.evidence import EntityEvidence, Neighbor, TokenEvidence
 from ..labels.layers import ROW_SEPARATOR
+from ..util.arrays import Floats2d
 from .entities import ScoredSpans, read_scores
 
 if TYPE_CHECKING:
@@ -15,25 +15,32 @@ if TYPE_CHECKING:
 
 
 def explain(pipe: "BtlKnnNer", doc: Doc) -> list[EntityEvidence]:
-    """The entities of the component in a document, each with the neighbours of its tokens.
+    """Return the entities of the component in a document, each with the neighbors of its tokens.
 
-    They are those under ``doc.spans[scores_key]``; a document that the component has not read yet
-    is read as a copy and stays as it is. Raises ValueError where the component has no neighbours,
-    or those of other weights.
+    They are those under ``doc.spans[scores_key]``. A document that the component has not annotated
+    yet is annotated as a copy and stays as it is.
+
+    Args:
+        pipe: The component, with fitted neighbors.
+        doc: A document.
+
+    Raises:
+        ValueError: If the component has no neighbors, or those of other weights.
     """
     if not pipe.has_neighbors:
         raise ValueError(
-            f'"{pipe.name}" has no neighbours to explain its entities by; fit them with '
+            f'"{pipe.name}" has no neighbors to explain its entities by; fit them with '
             "python -m spacy btl fit-knn MODEL TRAIN OUT"
         )
     pipe.check_neighbors()
     found = read_scores(doc.spans.get(pipe.scores_key)) if pipe.scores_key else None
-    found = _read_anew(pipe, doc) if found is None else found
+    found = _annotated_copy(pipe, doc) if found is None else found
     if not found.spans:
         return []
     tokens = sorted({token.i for span in found.spans for token in span})
     _, keys = pipe.token_vectors([doc])
     neighbors = dict(zip(tokens, _neighbors(pipe, keys[tokens]), strict=True))
+    known_to_model = set(pipe.label_data)
     return [
         EntityEvidence(
             span.label_,
@@ -46,23 +53,23 @@ def explain(pipe: "BtlKnnNer", doc: Doc) -> list[EntityEvidence]:
                     token.idx,
                     token.idx + len(token),
                     f"{'B' if token.i == span.start else 'I'}-{span.label_}",
-                    tuple(_seen_from(n, span.label_) for n in neighbors[token.i]),
+                    tuple(_in_layer(n, span.label_) for n in neighbors[token.i]),
                 )
                 for token in span
             ),
-            1.0 if span.label_ in pipe.state.added_labels else pipe.neighbor_weight,
+            pipe.neighbor_weight if span.label_ in known_to_model else 1.0,
         )
         for span, score, calibrated in zip(*found, strict=True)
     ]
 
 
-def _read_anew(pipe: "BtlKnnNer", doc: Doc) -> ScoredSpans:
+def _annotated_copy(pipe: "BtlKnnNer", doc: Doc) -> ScoredSpans:
     copy = doc.copy()
     return pipe.find([copy], pipe.predict([copy]))[0]
 
 
-def _neighbors(pipe: "BtlKnnNer", keys: np.ndarray) -> list[list[Neighbor]]:
-    """The neighbours of each key, nearest first."""
+def _neighbors(pipe: "BtlKnnNer", keys: Floats2d) -> list[list[Neighbor]]:
+    """Return the neighbors of each key (n_keys, width), the nearest first."""
     store = pipe.neighbors.datastore
     assert store is not None
     distances, nearest = pipe.neighbors.kneighbors(keys)
@@ -77,8 +84,8 @@ def _neighbors(pipe: "BtlKnnNer", keys: np.ndarray) -> list[list[Neighbor]]:
     return result
 
 
-def _seen_from(neighbor: Neighbor, kind: str) -> Neighbor:
-    """Of a neighbour in several layers, its label in that of this type, else the first."""
+def _in_layer(neighbor: Neighbor, label: str) -> Neighbor:
+    """Return a neighbor with its label in the layer of this type, or the first that it has."""
     labels: Sequence[str] = neighbor.label.split(ROW_SEPARATOR)
-    own = [label for label in labels if label[2:] == kind]
+    own = [each for each in labels if each[2:] == label]
     return neighbor._replace(label=(own or labels)[0])

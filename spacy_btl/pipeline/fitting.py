@@ -1,67 +1,94 @@
-"""Fill a component's neighbours from annotated documents."""
+"""Fill a component's neighbors from annotated documents.
 
-import warnings
-from collections.abc import Iterable, Sequence
-from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+Every labeled token of the documents becomes a key, the vector that the model makes of it, with its
+label, document and offset. No text is stored.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from spacy import util
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
-from thinc.api import fix_random_seed, set_dropout_rate
+from thinc.api import Model, set_dropout_rate
 from tqdm import tqdm
 
 from ..data.gold import document_id
 from ..labels.bio import MISSING
 from ..ml.shared_encoder import has_listener
 from ..neighbors.datastore import Datastore, quoted
+from ..util.arrays import Floats2d, Ints1d, IntsXd
+from ..util.messages import warn
+from ..util.random_state import fixed_random_state
 
 if TYPE_CHECKING:
     from .component import BtlKnnNer
 
-Array = Any
+BATCH_SIZE = 32
+"""Documents whose keys are made together."""
 
 
-class TokenKeys(NamedTuple):
-    """Keys of all tokens of some documents, with what the annotation says of them."""
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenKeys:
+    """The keys of all tokens of some documents, with their annotation.
 
-    keys: Array
-    """(n_tokens, width)"""
-    gold: Array
-    """Gold labels as the reading has them; first axis n_tokens."""
+    Attributes:
+        keys: (n_tokens, width) vectors.
+        gold: Gold labels as the component's reading has them; the first axis is n_tokens.
+        documents: Id of each token's document, n_tokens of them.
+        offsets: (n_tokens,) start of each token in its document, in characters.
+    """
+
+    keys: Floats2d
+    gold: IntsXd
     documents: list[str]
-    """Id of each token's document."""
-    offsets: Array
-    """(n_tokens,) where each token starts, in characters."""
+    offsets: Ints1d
 
 
-def examples_for(nlp: Language, pipe: "BtlKnnNer", examples: Sequence[Example]) -> list[Example]:
-    """The examples with predictions as the component meets them: all before it have read them.
+def examples_for(nlp: Language, pipe: "BtlKnnNer", examples: Iterable[Example]) -> list[Example]:
+    """Return the examples with predicted documents that all components before ours have read.
 
-    The component looks its shared encoder up in this pipeline from now on.
+    From now on, the component looks its shared encoder up in this pipeline.
+
+    Args:
+        nlp: The pipeline.
+        pipe: The component, which is part of it.
+        examples: Annotated documents, with predicted documents that no component has read.
     """
     pipe.join(nlp)
     examples = list(examples)
     docs = [example.predicted for example in examples]
-    for _, proc in nlp.pipeline:
-        if proc is pipe:
+    for _, component in nlp.pipeline:
+        if component is pipe:
             break
-        docs = list(proc.pipe(docs)) if hasattr(proc, "pipe") else [proc(doc) for doc in docs]
+        if hasattr(component, "pipe"):
+            docs = list(component.pipe(docs))
+        else:
+            docs = [component(doc) for doc in docs]
     return [Example(doc, example.reference) for doc, example in zip(docs, examples, strict=True)]
 
 
 def distinct_documents(
     pipe: "BtlKnnNer", examples: Iterable[Example], types: Sequence[str]
 ) -> list[Example]:
-    """The examples with each document once, so that no token votes twice; a warning tells of more.
+    """Return the examples with each document once, so that no token votes twice.
 
-    types: entity types of the labels. Raises ValueError where documents of one name
-    (`document_id`) differ in text or labels.
+    Repeated documents are left out with a warning. Documents without tokens are all kept.
+
+    Args:
+        pipe: The component, whose reading decides what the gold labels are.
+        examples: Annotated documents.
+        types: Entity types of the labels.
+
+    Raises:
+        ValueError: If documents of the same name (`document_id`) differ in text or labels.
     """
     first: dict[str, Example] = {}
-    kept, again = [], []
+    kept, repeated = [], []
     for example in examples:
         name = document_id(example.reference)
         if not len(example.predicted) or name not in first:
@@ -74,14 +101,13 @@ def distinct_documents(
         ):
             raise ValueError(
                 f'two documents are named "{name}", but differ in text or annotation; leave one '
-                'out, or give each a name of its own (doc.user_data["name"])'
+                'out, or give each its own name (doc.user_data["name"])'
             )
-        again.append(name)
-    if again:
-        warnings.warn(
-            f"{len(again)} of {len(kept) + len(again)} documents occur again "
-            f"({quoted(list(dict.fromkeys(again)))}) and are left out: each votes once",
-            stacklevel=2,
+        repeated.append(name)
+    if repeated:
+        warn(
+            f"{len(repeated)} of {len(kept) + len(repeated)} documents are repeated "
+            f"({quoted(list(dict.fromkeys(repeated)))}) and left out: each document votes once"
         )
     return kept
 
@@ -90,67 +116,82 @@ def collect_keys(
     pipe: "BtlKnnNer",
     examples: Sequence[Example],
     *,
-    types: Sequence[str],
+    types: Sequence[str] | None = None,
     dropout: float = 0.0,
     passes: int = 1,
-    batch_size: int = 32,
     seed: int = 0,
     progress: bool = False,
 ) -> TokenKeys:
-    """Keys and gold labels of all tokens of the examples, batch by batch; of each document once.
+    """Return keys and gold labels of all tokens of the examples, of each document once.
 
-    types: entity types of the labels. dropout: rate under which the keys are made; with one, each
-    of several ``passes`` gives a token another key. Raises ValueError where there is no document or
-    no pass, for dropout with a shared encoder, which is out of its reach, and as
-    `distinct_documents`.
+    Args:
+        pipe: The component.
+        examples: Annotated documents, as from `examples_for`.
+        types: Entity types of the labels; None for those that the model was trained on.
+        dropout: Dropout rate under which the keys are made, 0 for none.
+        passes: Keys of each token; with dropout they differ from pass to pass.
+        seed: For the dropout. Random states of the program stay as they are.
+        progress: Whether to show a progress bar on a terminal.
+
+    Raises:
+        ValueError: If there is no document, ``passes`` or ``dropout`` is out of range, there is
+            dropout but a shared encoder (which would run without it), or documents of the same
+            name differ.
     """
     if not examples:
-        raise ValueError("no document to fit the neighbours on")
+        raise ValueError("there is no document to fit the neighbors on")
     if passes < 1:
-        raise ValueError(f"a token gets its keys in at least one pass, not in {passes}")
+        raise ValueError(f"passes is {passes}, but must be 1 or more")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout is {dropout}, but must be 0 or more and less than 1")
     if dropout and has_listener(pipe.model):
         raise ValueError(
             f'"{pipe.name}" takes the token vectors of a shared encoder, which runs without '
-            "dropout here: fit the neighbours without it, or after nlp.replace_listeners"
+            "dropout here: fit the neighbors without dropout, or after nlp.replace_listeners"
         )
+    types = pipe.label_data if types is None else types
     examples = distinct_documents(pipe, examples, types)
     keys, gold, documents, offsets = [], [], [], []
-    if dropout:
-        fix_random_seed(seed)
-    shown = tqdm(
-        total=len(examples) * passes, desc="neighbours", unit=" docs", disable=not progress
-    )
-    # Pass by pass: no batch holds a document twice, which spacy-transformers would mix up.
-    minibatch: Any = util.minibatch
-    for batch in chain.from_iterable(minibatch(examples, batch_size) for _ in range(passes)):
-        docs = [example.predicted for example in batch]
-        keys.append(
-            _keys_with_dropout(pipe, docs, dropout) if dropout else pipe.token_vectors(docs)[1]
-        )
-        gold.append(pipe.gold(batch, types))
-        for example in batch:
-            documents += [document_id(example.reference)] * len(example.predicted)
-            offsets += [token.idx for token in example.predicted]
-        shown.update(len(batch))
-    shown.close()
-    return TokenKeys(np.concatenate(keys), np.concatenate(gold), documents, np.array(offsets))
+    with ExitStack() as stack:
+        if dropout:
+            stack.enter_context(fixed_random_state(seed))
+            stack.enter_context(_dropout_rate(pipe.model, dropout))
+        total, hidden = len(examples) * passes, None if progress else True
+        bar = stack.enter_context(tqdm(total=total, desc="neighbors", unit=" docs", disable=hidden))
+        # Pass by pass: a batch that has a document twice would mix up spacy-transformers.
+        for batch in (batch for _ in range(passes) for batch in _batches(examples)):
+            docs = [example.predicted for example in batch]
+            keys.append(_training_keys(pipe, docs) if dropout else pipe.token_vectors(docs)[1])
+            gold.append(pipe.gold(batch, types))
+            for example in batch:
+                documents += [document_id(example.reference)] * len(example.predicted)
+                offsets += [token.idx for token in example.predicted]
+            bar.update(len(batch))
+    starts = np.array(offsets, dtype=np.int64)
+    return TokenKeys(np.concatenate(keys), np.concatenate(gold), documents, starts)
 
 
 def to_datastore(pipe: "BtlKnnNer", tokens: TokenKeys) -> Datastore:
-    """A new datastore of the labelled ones among these tokens.
+    """Return a new datastore of the tokens that have a label; the component stays as it is.
 
-    Raises ValueError where no token has a label.
+    Raises:
+        ValueError: If no token has a label, or the pipeline of a shared encoder is gone.
     """
     if (fingerprint := pipe.fingerprint()) is None:
         raise ValueError(
             f'"{pipe.name}" takes the token vectors of a shared encoder whose pipeline is gone: '
-            "spacy_btl.pipeline.fitting.examples_for(nlp, pipe, examples) makes the new one known"
+            "spacy_btl.pipeline.fitting.examples_for(nlp, pipe, examples) names the new one"
         )
+    before = pipe.reading.get_arrays()
     pipe.reading.set_arrays({})
-    labels, names = pipe.reading.neighbor_labels(tokens.gold, pipe.state.labels)
+    try:
+        labels, names = pipe.reading.neighbor_labels(tokens.gold, pipe.label_data)
+        extras = pipe.reading.get_arrays()
+    finally:
+        pipe.reading.set_arrays(before)  # they belong to the neighbors that still vote
     known = np.flatnonzero(labels != MISSING)
     if not len(known):
-        raise ValueError("no labelled token to fit the neighbours on")
+        raise ValueError("there is no labeled token to fit the neighbors on")
     ids = list(dict.fromkeys(tokens.documents[i] for i in known))
     index = {name: i for i, name in enumerate(ids)}
     return Datastore(
@@ -162,25 +203,63 @@ def to_datastore(pipe: "BtlKnnNer", tokens: TokenKeys) -> Datastore:
         offsets=tokens.offsets[known],
         fingerprint=fingerprint,
         key_kind=pipe.keys,
-        extras=pipe.reading.get_arrays(),
+        extras=extras,
     )
 
 
-def fit_neighbors(pipe: "BtlKnnNer", examples: Iterable[Example], **settings: Any) -> int:
-    """Let all labelled tokens of the examples vote, and no others; returns their number.
+def fit_neighbors(
+    pipe: "BtlKnnNer",
+    examples: Iterable[Example],
+    *,
+    dropout: float = 0.0,
+    passes: int = 1,
+    seed: int = 0,
+    progress: bool = False,
+) -> int:
+    """Let the labeled tokens of the examples vote, and no others; return their number.
 
-    settings: those of `collect_keys`. Raises ValueError where no token has a label.
+    Settings and calibration are not chosen here; see `spacy_btl.pipeline.workflow.fit_knn`.
+
+    Args:
+        pipe: The component.
+        examples: Annotated documents, as from `examples_for`.
+        dropout: Dropout rate under which the keys are made, 0 for none.
+        passes: Keys of each token; with dropout they differ from pass to pass.
+        seed: For the dropout. Random states of the program stay as they are.
+        progress: Whether to show a progress bar on a terminal.
+
+    Raises:
+        ValueError: As `collect_keys` and `to_datastore`.
     """
-    tokens = collect_keys(pipe, list(examples), types=pipe.state.labels, **settings)
+    tokens = collect_keys(
+        pipe, list(examples), dropout=dropout, passes=passes, seed=seed, progress=progress
+    )
+    store = to_datastore(pipe, tokens)
     pipe.forget_neighbors()
-    pipe.set_neighbors(to_datastore(pipe, tokens))
-    return len(pipe.neighbors.datastore or ())
+    pipe.set_neighbors(store)
+    return len(store)
 
 
-def _keys_with_dropout(pipe: "BtlKnnNer", docs: Sequence[Doc], rate: float) -> Array:
-    """Keys as the model makes them in training; they differ from call to call."""
+def _batches(examples: Sequence[Example]) -> Iterator[list[Example]]:
+    return util.minibatch(examples, BATCH_SIZE)  # type: ignore[no-untyped-call, no-any-return]
+
+
+@contextmanager
+def _dropout_rate(model: Model[Any, Any], rate: float) -> Iterator[None]:
+    """Set the dropout rate of all layers, and afterwards what each of them had."""
+    name = "dropout_rate"
+    before = [(node, node.attrs[name]) for node in model.walk() if name in node.attrs]
+    set_dropout_rate(model, rate)
+    try:
+        yield
+    finally:
+        for node, value in before:
+            node.attrs[name] = value
+
+
+def _training_keys(pipe: "BtlKnnNer", docs: list[Doc]) -> Floats2d:
+    """Return keys (n_tokens, width) as the model makes them in training, with dropout."""
     model: Any = pipe.model if pipe.keys == "logits" else pipe.model.get_ref("tok2vec")
     ops: Any = pipe.model.ops
-    set_dropout_rate(pipe.model, rate)
-    vectors, _ = model(list(docs), is_train=True)
+    vectors, _ = model(docs, is_train=True)
     return np.asarray(ops.to_numpy(ops.flatten(vectors)))

@@ -1,17 +1,25 @@
-"""Choose on dev how the neighbours vote, and how much they count beside the model."""
+"""Choose on dev how the neighbors vote and their weight beside the model, and calibrate the scores.
+
+The dev documents are read once. Every setting is then tried on their logits and nearest keys, as
+the pipeline itself would decide with it.
+"""
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from spacy import util
+from spacy.tokens import Doc
 from spacy.training import Example
 
+from ..labels.calibration import cross_validated, fit_calibration
 from ..neighbors.classifier import Votes, label_shares, vote_weights
 from ..scoring.scorer import gold_entities, touching, unannotated
 from ..scoring.scores import strict_span_scores
+from ..util.arrays import Bools1d, Floats1d, FloatsXd, Ints1d
 from .entities import ScoredSpans
 
 if TYPE_CHECKING:
@@ -28,7 +36,7 @@ NEIGHBOR_WEIGHTS = (0.25, 0.5, 0.75, 1.0)
 
 
 class Setting(NamedTuple):
-    """How label probabilities come about; the fields are those of the configuration."""
+    """How label probabilities are made; the fields are those of the configuration."""
 
     n_neighbors: int
     votes: Votes
@@ -37,7 +45,7 @@ class Setting(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """A setting with what it brings, strict span F1."""
+    """A setting with its strict span F1 on dev."""
 
     setting: Setting
     micro_f: float
@@ -45,61 +53,150 @@ class Trial(NamedTuple):
 
     @property
     def score(self) -> float:
-        """What decides: the mean of both, as in training."""
+        """The mean of micro and macro F1, by which settings are compared as in training."""
         return (self.micro_f + self.macro_f) / 2
 
 
-class ScoredEntities(NamedTuple):
-    """Entities found in documents, and which of them are in the gold annotation."""
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredEntities:
+    """Entities found in documents, with the gold annotation's verdict on each.
 
-    scores: Any
-    """(n_entities,) as the component gives them."""
+    Attributes:
+        scores: (n_entities,) raw scores of the component.
+        types: Type of each entity.
+        lengths: (n_entities,) in tokens.
+        correct: (n_entities,) whether the gold annotation has an entity of the same label and
+            bounds.
+        documents: (n_entities,) index of the document.
+        n_gold: Number of gold entities by type.
+    """
+
+    scores: Floats1d
     types: list[str]
-    lengths: Any
-    """(n_entities,) in tokens."""
-    correct: Any
-    """(n_entities,) bool: label and all bounds agree."""
-    documents: Any
-    """(n_entities,) index of the document."""
+    lengths: Ints1d
+    correct: Bools1d
+    documents: Ints1d
     n_gold: dict[str, int]
-    """Gold entities by type."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DevChoice:
+    """The outcome of `choose_on_dev`.
+
+    Attributes:
+        trials: All trials in their order, the first one with the model alone.
+        before: The trial of the settings that the component had.
+        chosen: The trial of the settings that it has now.
+        entities: Entities on dev with raw scores, under the chosen settings.
+        calibrated: (n_entities,) their calibrated scores, each by a calibration on the other
+            documents; None where dev has too little to calibrate on, and scores stay raw.
+    """
+
+    trials: list[Trial]
+    before: Trial
+    chosen: Trial
+    entities: ScoredEntities
+    calibrated: Floats1d | None
+
+
+def choose_on_dev(
+    pipe: "BtlKnnNer", examples: Sequence[Example], *, fixed: bool = False
+) -> DevChoice:
+    """Choose how the neighbors vote by strict span F1 on dev, and calibrate the scores.
+
+    The component takes the settings over; its configuration in the pipeline is another matter
+    (`spacy_btl.pipeline.settings.store_settings`). Where no setting finds an entity, those of
+    before stay. Scores stay raw if dev has no gold entity, or predicted ones in fewer than two
+    documents. Thresholds stay as they are and have no part in the choice.
+
+    Args:
+        pipe: The component.
+        examples: Annotated dev documents, as from `spacy_btl.pipeline.fitting.examples_for`.
+        fixed: Whether to keep the settings and only calibrate.
+
+    Raises:
+        ValueError: If there is no document, or the neighbors have other settings than `Setting`.
+    """
+    current = current_setting(pipe)
+    alone = current._replace(neighbor_weight=0.0)
+    settings = list(dict.fromkeys([alone, current])) if fixed else grid(current)
+    dev = Dev(pipe, examples, most=max(setting.n_neighbors for setting in settings))
+    trials = [dev.trial(setting) for setting in settings]
+    before, chosen = trials[settings.index(current)], best(trials)
+    if fixed or not chosen.score:
+        chosen = before
+    apply_setting(pipe, chosen.setting)
+    entities = dev.scored(chosen.setting)
+    calibrated = None
+    pipe.state.calibration = None
+    if entities.n_gold and len(np.unique(entities.documents)) > 1:
+        sample = (entities.scores, entities.types, entities.lengths, entities.correct)
+        pipe.calibration = fit_calibration(*sample, entities.documents)
+        calibrated = cross_validated(*sample, entities.documents)
+    return DevChoice(trials, before, chosen, entities, calibrated)
 
 
 def grid(current: Setting) -> list[Setting]:
-    """All settings to try: the model alone, the current one, and the product of the lists above."""
+    """Return all settings to try: the model alone, the current one, and the product of the lists.
+
+    Args:
+        current: The setting of the component.
+    """
     first = [current._replace(neighbor_weight=0.0), current]
     rest = [
         Setting(k, votes, temperature, weight)
         for k, (votes, temperature), weight in itertools.product(
             N_NEIGHBORS, VOTES, NEIGHBOR_WEIGHTS
         )
-        if k > 1 or votes == "uniform"  # a single vote has no other to be weighed against
+        if k > 1 or votes == "uniform"  # a single vote is not weighed against any other
     ]
     return list(dict.fromkeys([*first, *rest]))
 
 
+def best(trials: Iterable[Trial]) -> Trial:
+    """Return the trial of the highest score; of equal ones the first."""
+    return max(trials, key=lambda trial: trial.score)
+
+
 def current_setting(pipe: "BtlKnnNer") -> Setting:
-    """That of the component. Raises ValueError where its neighbours have other settings."""
+    """Return the setting of the component.
+
+    Raises:
+        ValueError: If its neighbors have other settings.
+    """
     settings = {**pipe.neighbors.settings, "neighbor_weight": pipe.neighbor_weight}
     if missing := [name for name in Setting._fields if name not in settings]:
         raise ValueError(
-            f'the neighbours of "{pipe.name}" ({type(pipe.neighbors).__name__}) have no setting '
+            f'the neighbors of "{pipe.name}" ({type(pipe.neighbors).__name__}) have no setting '
             f"{', '.join(missing)}, so that dev cannot choose how they vote; take "
             "spacy-btl.KNearestNeighbors.v1, or fit them without dev"
         )
     return Setting(*(settings[name] for name in Setting._fields))
 
 
-class Dev:
-    """Annotated documents with their logits and nearest keys, to try many settings on.
+def apply_setting(pipe: "BtlKnnNer", setting: Setting) -> None:
+    """Let the component decide by this setting from now on."""
+    values = setting._asdict()
+    pipe.neighbor_weight = values.pop("neighbor_weight")
+    for name, value in values.items():
+        setattr(pipe.neighbors, name, value)
 
-    examples: with predictions that hold what components before this one have set. Raises
-    ValueError where there is none.
+
+class Dev:
+    """Annotated documents with their logits and nearest keys, on which many settings can be tried.
+
+    Args:
+        pipe: The component.
+        examples: Annotated documents; the predicted ones have been read by all components before.
+        most: The largest number of neighbors that will be tried.
+
+    Raises:
+        ValueError: If there is no document.
     """
 
     def __init__(self, pipe: "BtlKnnNer", examples: Sequence[Example], *, most: int) -> None:
         if not examples:
-            raise ValueError("no document on dev to choose the settings on")
+            raise ValueError("there is no dev document to choose the settings on")
         self.pipe = pipe
         self.docs = [example.predicted for example in examples]
         self.gold = [set(gold_entities(eg.reference, pipe.spans_key)) for eg in examples]
@@ -114,8 +211,8 @@ class Dev:
             self.labels = pipe.neighbors.datastore.labels[nearest]
             self.n_labels = len(pipe.neighbors.datastore.label_names)
 
-    def probabilities(self, setting: Setting) -> list[Any]:
-        """Label probabilities of each document."""
+    def probabilities(self, setting: Setting) -> list[FloatsXd]:
+        """Return the label probabilities of each document; the first axis is n_tokens."""
         k, weight = setting.n_neighbors, setting.neighbor_weight
         votes = None
         if self.pipe.has_neighbors and (weight or self.pipe.state.added_labels):
@@ -124,9 +221,9 @@ class Dev:
         return np.split(self.pipe.mixed(self.own, votes, weight), self.ends)
 
     def find(self, setting: Setting) -> list[ScoredSpans]:
-        """Entities of each document with their raw scores, whatever the thresholds.
+        """Return the entities of each document with their raw scores, whatever the thresholds.
 
-        Those that touch what is not annotated are left out: whether they are right is not known.
+        Those that touch tokens without annotation are left out: nobody knows if they are correct.
         """
         every = self.pipe.reading.find(self.docs, self.probabilities(setting), self.pipe.labels)
         return [
@@ -135,13 +232,13 @@ class Dev:
         ]
 
     def trial(self, setting: Setting) -> Trial:
-        """What a setting brings here."""
+        """Return the scores of a setting."""
         entities = [found.entities for found in self.find(setting)]
-        scores = strict_span_scores(self.gold, entities)
+        scores: Any = strict_span_scores(self.gold, entities)
         return Trial(setting, scores["ents_f"] or 0.0, scores["ents_macro_f"] or 0.0)
 
     def scored(self, setting: Setting) -> ScoredEntities:
-        """All entities with their raw scores, and whether they are right."""
+        """Return all entities that a setting finds, with raw scores."""
         every = self.find(setting)
         spans = [span for found in every for span in found.spans]
         pairs = zip(self.gold, (found.entities for found in every), strict=True)
@@ -155,19 +252,5 @@ class Dev:
         )
 
 
-def best(trials: Iterable[Trial]) -> Trial:
-    """The trial of the highest score; of equal ones the first."""
-    return max(trials, key=lambda trial: trial.score)
-
-
-def apply_setting(pipe: "BtlKnnNer", config: dict[str, Any], setting: Setting) -> None:
-    """Let the component decide by this setting, now and, by its configuration, when loaded."""
-    values = setting._asdict()
-    pipe.neighbor_weight = config["neighbor_weight"] = values.pop("neighbor_weight")
-    for name, value in values.items():
-        setattr(pipe.neighbors, name, value)
-        config["neighbors"][name] = value
-
-
-def _batches(docs: Sequence[Any], size: int = 32) -> Iterable[list[Any]]:
-    return util.minibatch(docs, size)  # type: ignore[no-untyped-call, no-any-return]
+def _batches(docs: Sequence[Doc]) -> Iterator[list[Doc]]:
+    return util.minibatch(docs, 32)  # type: ignore[no-untyped-call, no-any-return]

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import TextIO
 
 LOGGER = logging.getLogger("spacy_btl")
@@ -46,8 +47,19 @@ def set_up_logging(debug: bool | None = None) -> logging.Logger:
     return LOGGER
 
 
+def describe(error: BaseException) -> str:
+    """Return type and place of an exception, without its message, which may quote a document."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(error).__name__
+    path = Path(trace.tb_frame.f_code.co_filename)
+    return f"{type(error).__name__} in {path.parent.name}/{path.name}:{trace.tb_lineno}"
+
+
 def log_failure(what: str, error: BaseException) -> None:
-    """Log a failure that is handled: in debug mode with its traceback, else by its type alone.
+    """Log a failure that is handled: in debug mode with its traceback, else by `describe`.
 
     Args:
         what: The place of the failure, such as a file and a record, without any text from it.
@@ -56,7 +68,7 @@ def log_failure(what: str, error: BaseException) -> None:
     if is_debug():
         LOGGER.error("%s failed", what, exc_info=error)
     else:
-        LOGGER.debug("%s failed: %s", what, type(error).__name__)
+        LOGGER.debug("%s failed: %s", what, describe(error))
 
 
 def warn(message: str) -> None:

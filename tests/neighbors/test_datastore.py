@@ -104,36 +104,6 @@ def test_unknown_documents_are_not_removed(documents, message):
 
 
 @pytest.mark.parametrize(
-    ("keys", "left", "left_documents"),
-    [
-        ([], [0, 1, 2, 3, 4, 5], "abc"),
-        ([0], [1, 2, 3, 4, 5], "abc"),
-        (np.array([5, 5, 1]), [0, 2, 3, 4], "ab"),
-        ((3, 2), [0, 1, 4, 5], "ac"),
-        ([4, 1, 0], [2, 3, 5], "bc"),
-        (range(6), [], ""),
-    ],
-)
-def test_without_keys(keys, left, left_documents):
-    store = STORE.without_keys(keys)
-    assert rows(store) == [rows(STORE)[i] for i in left]
-    assert (store.documents, store.label_names) == (tuple(left_documents), NAMES)
-
-
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ([6], "indices of keys must lie from 0 to below 6, but lie from 6 to 6"),
-        ([0, -1], "indices of keys must lie from 0 to below 6, but lie from -1 to 0"),
-        ([True] * 6, "indices of keys must be whole numbers along one axis, not bool"),
-    ],
-)
-def test_keys_that_are_not_there(keys, message):
-    with pytest.raises(ValueError, match=message):
-        STORE.without_keys(keys)
-
-
-@pytest.mark.parametrize(
     ("labels", "documents", "label_names", "all_documents", "sources"),
     [
         (["O", "I-Age"], ["d", "d"], NAMES, "abcd", [("O", "d", 4), ("I-Age", "d", 5)]),

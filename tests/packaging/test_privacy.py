@@ -32,6 +32,7 @@ from spacy.cli.train import train
 from spacy.strings import hash_string
 from typer.testing import CliRunner
 
+import spacy_btl.cli  # noqa: F401  # adds the commands
 from spacy_btl.packaging.card_facts import pipeline_facts
 from spacy_btl.packaging.saving import without_training_texts
 
@@ -212,7 +213,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
     best, fitted = folder / "training" / "model-best", folder / "fitted"
     dev = ("--dev", data / "dev.spacy")
     console.btl("fit-knn", best, data / "train.spacy", fitted, *dev, "--report", folder / "report")
-    hidden = ("--keys", "hidden", "--dropout", 0.1, "--passes", 2, "--thresholds", "f1")
+    hidden = ("--keys", "hidden", "--dropout", 0.1, "--passes", 2)
     console.btl("fit-knn", best, data / "train.spacy", folder / "hidden", *dev, *hidden)
     console.btl("round-weights", fitted, folder / "rounded", "--data", data / "dev.spacy")
     console.btl("remove-documents", fitted, folder / "removed", first_document(data))

@@ -267,7 +267,7 @@ class TestNeighbors:
         with pytest.raises(ValueError, match="no document"):
             pipe_of(nlp).fit_neighbors([])
         doc = nlp.make_doc("Nothing known")
-        with pytest.raises(ValueError, match="no labelled token"):
+        with pytest.raises(ValueError, match="no labeled token"):
             pipe_of(nlp).fit_neighbors([Example(doc, doc.copy())])
 
 

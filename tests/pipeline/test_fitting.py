@@ -1,6 +1,7 @@
 """Neighbours in the component: where they come from, who they serve, how they are changed."""
 
 import dataclasses
+import random
 import warnings
 from typing import Any
 
@@ -8,14 +9,18 @@ import numpy as np
 import pytest
 import spacy
 import srsly
+import torch
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_btl.data.gold import document_id
+from spacy_btl.labels.bio import MISSING
 from spacy_btl.labels.calibration import ScoreCalibration
 from spacy_btl.pipeline.component import BtlKnnNer, component_of
+from spacy_btl.pipeline.editing import Edit
 from spacy_btl.pipeline.entities import ScoredSpans, write_scores
+from spacy_btl.pipeline.fitting import collect_keys, to_datastore
 from spacy_btl.pipeline.tuning import Dev, current_setting
 from tests.helpers.datastores import counts_by_label
 from tests.helpers.sentences import LABELS, SENTENCES, entities, make_examples
@@ -101,10 +106,65 @@ class TestProvenance:
         assert len(np.unique(keys, axis=0)) == 18 * passes
         assert pipe.fit_neighbors(examples, dropout=0.3, passes=passes) == 18 * passes
         np.testing.assert_array_equal(pipe.neighbors.datastore.keys, keys)
-        with pytest.raises(ValueError, match="at least one pass, not in 0"):
+        with pytest.raises(ValueError, match="passes is 0, but must be 1 or more"):
             pipe.fit_neighbors(examples, passes=0)
         plain = pipe.token_vectors([example.predicted for example in examples])[1]
         assert not np.allclose(plain, keys[:18])
+
+
+class TestDropout:
+    def test_the_program_and_the_layers_stay_as_they_are(self, nlp: Language) -> None:
+        """Neither random states nor dropout rates are those of the fitting afterwards."""
+        pipe = component_of(nlp)
+        layers = [node for node in pipe.model.walk() if "dropout_rate" in node.attrs]
+        assert layers
+        for i, layer in enumerate(layers):
+            layer.attrs["dropout_rate"] = 0.01 * i
+        random.seed(1), np.random.seed(2), torch.manual_seed(3)
+        expected = random.random(), np.random.random(), float(torch.rand(1))
+        random.seed(1), np.random.seed(2), torch.manual_seed(3)
+        pipe.fit_neighbors(make_examples(nlp), dropout=0.5, passes=2)
+        assert (random.random(), np.random.random(), float(torch.rand(1))) == expected
+        assert [layer.attrs["dropout_rate"] for layer in layers] == [
+            0.01 * i for i in range(len(layers))
+        ]
+
+    def test_also_where_fitting_fails(self, nlp: Language, monkeypatch: pytest.MonkeyPatch) -> None:
+        pipe = component_of(nlp)
+        layers = [node for node in pipe.model.walk() if "dropout_rate" in node.attrs]
+        before = [layer.attrs["dropout_rate"] for layer in layers], random.getstate()
+
+        def fail(*arguments: Any) -> None:
+            raise RuntimeError
+
+        monkeypatch.setattr(pipe, "gold", fail)
+        with pytest.raises(RuntimeError):
+            pipe.fit_neighbors(make_examples(nlp)[:1], dropout=0.5)
+        assert ([layer.attrs["dropout_rate"] for layer in layers], random.getstate()) == before
+
+    @pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
+    def test_rates_out_of_range(self, nlp: Language, rate: float) -> None:
+        with pytest.raises(ValueError, match=f"dropout is {rate}, but must be 0 or more"):
+            component_of(nlp).fit_neighbors(make_examples(nlp), dropout=rate)
+
+
+@pytest.mark.parametrize("spans_key", [None, "sc"])
+def test_neighbors_stay_where_fitting_anew_fails(trained: bytes, spans_key: str | None) -> None:
+    """With the meaning of their labels: with overlapping types, rows of the layers of all types."""
+    nlp = load(trained, spans_key=spans_key)
+    pipe, examples = component_of(nlp), make_examples(nlp)
+    for example in examples:
+        example.reference.spans["sc"] = list(example.reference.ents)
+    docs = [nlp.make_doc(text) for text in TEXTS]
+    pipe.fit_neighbors(examples)
+    before = pipe.predict(docs)
+    with pytest.raises(ValueError, match="no document to fit"):
+        pipe.fit_neighbors([])
+    tokens = collect_keys(pipe, examples)
+    with pytest.raises(ValueError, match="no labeled token"):
+        to_datastore(pipe, dataclasses.replace(tokens, gold=np.full_like(tokens.gold, MISSING)))
+    for ours, theirs in zip(pipe.predict(docs), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 class TestDecision:
@@ -277,7 +337,7 @@ class TestEditing:
         weights = pipe.model.to_bytes()
         assert entities(nlp(self.TEXT)) == []
         added = example_of(nlp, self.TEXT, (7, 22, "Age"), name="new")
-        assert pipe.add_examples([added]) == (5, 0)
+        assert pipe.add_examples([added]) == Edit(5, ("Age",))
         assert pipe.labels == (*LABELS, "Age")
         assert pipe.label_data == list(LABELS)
         assert entities(nlp(self.TEXT)) == [("forty years old", "Age")]
@@ -291,7 +351,7 @@ class TestEditing:
 
     def test_only_entities(self, nlp: Language, pipe: BtlKnnNer) -> None:
         added = example_of(nlp, self.TEXT, (7, 22, "Age"))
-        assert pipe.add_examples([added], only_entities=True) == (3, 0)
+        assert pipe.add_examples([added], only_entities=True).added == 3
         assert counts_by_label(component_of(nlp).neighbors.datastore)["O"] == 10
 
     @pytest.mark.parametrize("weight", [0.0, 0.4, 1.0])
@@ -373,7 +433,9 @@ class TestEditing:
             return pipe.fit_neighbors(list(examples))
 
         text, found = "She took aspirin", (9, 16, "Medication")
-        with pytest.warns(UserWarning, match=r"1 of 3 documents occur again .*each votes once"):
+        with pytest.warns(
+            UserWarning, match=r"1 of 3 documents are repeated .*each document votes once"
+        ):
             n = take(
                 example_of(nlp, text, found),
                 example_of(nlp, "No pain"),
@@ -393,7 +455,7 @@ class TestEditing:
         with pytest.raises(ValueError, match="'case-1'; remove first"):
             pipe.add_examples(again)
         assert pipe.remove_documents(["case-1"]) == 6
-        assert pipe.add_examples(again) == (6, 0)
+        assert pipe.add_examples(again) == Edit(6)
 
     def test_removed_documents_are_in_no_explanation(self, nlp: Language, pipe: BtlKnnNer) -> None:
         let_the_nearest_decide(pipe, 18)
@@ -424,40 +486,6 @@ class TestEditing:
         with pytest.warns(UserWarning, match="run fit-knn again"):
             nlp.update(make_examples(nlp))
         assert pipe.labels == LABELS
-
-    def test_keys_outside_give_way_to_a_new_type(self, nlp: Language, pipe: BtlKnnNer) -> None:
-        """What the training data has as O, at the very place of the new type's own tokens."""
-        pipe.add_examples([example_of(nlp, "He took warfarin and fever", name="unaware")])
-        texts = ["He took warfarin and fever", "They had warfarin for", "We like warfarin"]
-        marked = [
-            example_of(nlp, text, (text.index("w", 3), text.index("n", 9) + 1, "Drug"), name=text)
-            for text in texts
-        ]
-        plain = component_of(load(nlp.to_bytes()))
-        assert plain.add_examples(marked).removed == 0
-        assert pipe.add_examples(marked, replace_outside=True).removed > 0
-        labels = [pipe.neighbors.datastore.source(i) for i in range(len(pipe.neighbors.datastore))]
-        assert ("unaware", 8, "O") not in labels
-        assert ("unaware", 0, "O") in labels
-
-    @pytest.mark.parametrize(("metric", "gone"), [("euclidean", False), ("cosine", True)])
-    def test_keys_outside_lie_near_by_the_metric(
-        self, nlp: Language, monkeypatch: pytest.MonkeyPatch, metric: str, gone: bool
-    ) -> None:
-        """The same direction, but far away: near for the cosine alone."""
-        nlp = load(nlp.to_bytes(), neighbors={"n_neighbors": 1, "metric": metric})
-        pipe = component_of(nlp)
-
-        def vectors(docs: list[Doc]) -> Any:
-            keys = {"far": [9, 9], "word": [1, 1], "next": [1, 1.1], "rest": [1, -1]}
-            array = np.array([keys[t.text] for doc in docs for t in doc], np.float32)
-            return array, np.pad(array, ((0, 0), (0, 5)))
-
-        monkeypatch.setattr(pipe, "token_vectors", vectors)
-        pipe.fit_neighbors([example_of(nlp, "far rest")])
-        marked = [example_of(nlp, "word rest", (0, 4, "New"), name="a")]
-        marked += [example_of(nlp, "next rest", (0, 4, "New"), name="b")]
-        assert pipe.add_examples(marked, replace_outside=True).removed == gone
 
 
 def let_the_nearest_decide(pipe: BtlKnnNer, n_neighbors: int) -> None:
@@ -505,7 +533,7 @@ class TestExplaining:
         assert pipe.explain(nlp(text)) == [] == pipe.explain(nlp.make_doc(text))
 
     def test_nobody_to_ask(self, nlp: Language) -> None:
-        with pytest.raises(ValueError, match="no neighbours to explain its entities by"):
+        with pytest.raises(ValueError, match="no neighbors to explain its entities by"):
             component_of(nlp).explain(nlp(TEXTS[0]))
 
 

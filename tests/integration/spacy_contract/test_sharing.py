@@ -12,7 +12,7 @@ from spacy.language import Language
 from spacy.training import Example
 from spacy.util import fix_random_seed
 
-from spacy_btl.evaluation.cross_fitting import cross_fitted_keys
+from spacy_btl.evaluation.cross_fitting import cross_predict
 from spacy_btl.pipeline.component import component_of
 from spacy_btl.pipeline.fitting import examples_for
 from tests.helpers.sentences import SENTENCES, entities, make_examples
@@ -135,7 +135,7 @@ class TestSharedEncoder:
     def test_no_keys_under_dropout(self, saved: Path) -> None:
         nlp = spacy.load(saved)
         examples = examples_for(nlp, component_of(nlp), make_examples(nlp))
-        with pytest.raises(ValueError, match=r"without it, or after nlp.replace_listeners"):
+        with pytest.raises(ValueError, match=r"without dropout, or after nlp.replace_listeners"):
             component_of(nlp).fit_neighbors(examples, dropout=0.1)
 
     def test_neighbours_of_an_encoder_trained_since(self, saved: Path, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ class TestSharedEncoder:
         new = Example.from_dict(nlp.make_doc(text), {"entities": [(0, 11, "Age")]})
         new.reference.user_data["name"] = "new"
         pipe = component_of(nlp)
-        assert pipe.add_examples(examples_for(nlp, pipe, [new])) == (2, 0)
+        assert pipe.add_examples(examples_for(nlp, pipe, [new])).added == 2
         assert entities(nlp(text)) == [(text, "Age")]
         assert pipe.remove_documents(["new"]) == 2
 
@@ -265,13 +265,15 @@ def test_fingerprint_of_a_pipeline(
     assert (pipe.fingerprint() == first) is not listens
 
 
-def test_cross_fitted_keys_are_made_on_what_each_fold_s_encoder_has_read(tiny_bert: Path) -> None:
+def test_each_fold_predicts_with_its_own_shared_encoder(tiny_bert: Path) -> None:
     nlp = train("tok2vec", tiny_bert)
-    pipe, examples = component_of(nlp), make_examples(nlp)
-    tokens = cross_fitted_keys(nlp, pipe, examples, n_folds=2, max_steps=2)
-    assert sorted(tokens.offsets) == sorted(t.idx for eg in examples for t in eg.predicted)
-    words = len({token.norm_ for eg in examples for token in eg.predicted})
-    assert len(np.unique(tokens.keys, axis=0)) >= words
+    before = nlp.to_bytes()
+    predictions = cross_predict(nlp, make_examples(nlp), n_folds=2, max_steps=2)
+    assert [prediction.doc.text for prediction in predictions] == TEXTS
+    values = np.concatenate([prediction.probabilities for prediction in predictions])
+    words = {token.norm_ for text in TEXTS for token in nlp.make_doc(text)}
+    assert len(np.unique(values, axis=0)) >= len(words)
+    assert nlp.to_bytes() == before
 
 
 @pytest.mark.parametrize("kind", KINDS)

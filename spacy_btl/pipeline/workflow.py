@@ -1,0 +1,217 @@
+"""Work on the neighbors of a whole pipeline: fit, calibrate, explain, drop.
+
+These are the functions behind the commands ``fit-knn``, ``explain``, ``drop-neighbors`` and
+``round-weights``. Where a function of the component takes documents that all earlier components
+have read, these take the pipeline, and see to that and to its configuration.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from ..data.gold import document_id, heading_of
+from ..explain.evidence import EntityEvidence
+from ..explain.page import render_page
+from ..explain.passages import Corpus, corpus_document
+from ..explain.text import evidence_to_json, render_text
+from ..ml.weights import Half, round_encoder
+from .component import component_of
+from .fitting import examples_for, fit_neighbors
+from .settings import store_settings
+from .tuning import DevChoice, choose_on_dev
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedNeighbors:
+    """The outcome of `fit_knn`.
+
+    Attributes:
+        n_tokens: Number of tokens that vote.
+        choice: What dev has chosen; None without dev.
+    """
+
+    n_tokens: int
+    choice: DevChoice | None
+
+
+def fit_knn(
+    nlp: Language,
+    train: Iterable[Example],
+    dev: Iterable[Example] | None = None,
+    *,
+    fixed: bool = False,
+    keys: str | None = None,
+    dropout: float = 0.0,
+    passes: int = 1,
+    seed: int = 0,
+    progress: bool = False,
+) -> FittedNeighbors:
+    """Fit the neighbors of a trained pipeline, choose on dev how they vote, calibrate the scores.
+
+    The pipeline is changed in place; where fitting fails, its neighbors stay as they were. Save it
+    with `spacy_btl.save_pipeline`. `BtlKnnNer.fit_neighbors` is the first step alone.
+
+    Args:
+        nlp: The pipeline, with one component ``btl_knn_ner``.
+        train: Annotated documents whose tokens become the neighbors, as from
+            `spacy_btl.read_examples`.
+        dev: Annotated documents for the choice; None to keep the settings and raw scores.
+        fixed: Whether dev only calibrates the scores, and the settings stay.
+        keys: "logits" or "hidden" states; None for the setting of the component.
+        dropout: Dropout rate under which the keys are made, 0 for none.
+        passes: Keys of each token; with dropout they differ from pass to pass.
+        seed: For the dropout. Random states of the program stay as they are.
+        progress: Whether to show a progress bar on a terminal.
+
+    Raises:
+        ValueError: If there is no document in ``train`` or ``dev``, a setting is out of its range,
+            or documents of the same name differ.
+    """
+    pipe = component_of(nlp)
+    held_out = None if dev is None else list(dev)
+    if held_out is None and fixed:
+        raise ValueError("fixed is about dev: give dev documents")
+    if held_out is not None and not held_out:
+        raise ValueError("there is no dev document to choose the settings on")
+    before = pipe.keys
+    try:
+        pipe.set_key_kind(before if keys is None else keys)
+        examples = examples_for(nlp, pipe, train)
+        n_tokens = fit_neighbors(
+            pipe, examples, dropout=dropout, passes=passes, seed=seed, progress=progress
+        )
+    except BaseException:
+        pipe.keys = before
+        raise
+    choice = None
+    if held_out is not None:
+        choice = choose_on_dev(pipe, examples_for(nlp, pipe, held_out), fixed=fixed)
+    store_settings(nlp)
+    return FittedNeighbors(n_tokens, choice)
+
+
+def drop_neighbors(nlp: Language, dev: Iterable[Example] | None = None) -> DevChoice | None:
+    """Remove all neighbors from a pipeline, so that it holds no vector of a training token.
+
+    The model alone decides from now on. Explanations, types that only the neighbors know and the
+    names of documents are gone. A calibration of the model alone stays.
+
+    Args:
+        nlp: The pipeline, which is changed in place.
+        dev: Annotated documents to calibrate the scores of the model alone on.
+
+    Returns:
+        The trial of the model alone on dev; None without dev.
+
+    Raises:
+        ValueError: If ``dev`` has no document.
+    """
+    pipe = component_of(nlp)
+    held_out = None if dev is None else examples_for(nlp, pipe, dev)
+    calibration = None if pipe.neighbor_weight else pipe.calibration
+    pipe.forget_neighbors()
+    pipe.neighbor_weight = 0.0
+    if calibration is not None:
+        pipe.calibration = calibration
+    choice = None if held_out is None else choose_on_dev(pipe, held_out, fixed=True)
+    store_settings(nlp)
+    return choice
+
+
+def round_weights(nlp: Language, precision: Half = "float16") -> float:
+    """Round the weights of a pipeline's encoder to 16 bits, which halves their size when saved.
+
+    Neighbors are dropped, with their calibration: they belong to the weights of before. Weights
+    are float32 in memory and in training as before.
+
+    Args:
+        nlp: The pipeline, which is changed in place.
+        precision: "float16" or "bfloat16".
+
+    Returns:
+        The largest change of a weight tensor, relative to its norm.
+
+    Raises:
+        ValueError: If the component has no encoder of its own, or a weight would become infinite.
+    """
+    pipe = component_of(nlp)
+    change = round_encoder(pipe.model, precision)
+    pipe.forget_neighbors()
+    return change
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """The entities of a document with the neighbors behind them, and their sentences if at hand.
+
+    Attributes:
+        text: The document.
+        entities: Its entities with their evidence.
+        labels: Entity types of the pipeline.
+        corpus: The documents of the neighbors by name, whose sentences are shown; None to show
+            names and offsets only.
+        heading: A notice that the corpus demands of every report on it, or "".
+    """
+
+    text: str
+    entities: list[EntityEvidence]
+    labels: tuple[str, ...]
+    corpus: Corpus | None
+    heading: str
+
+    def to_text(self, *, n_examples: int = 5) -> str:
+        """Return the explanation for a terminal, with ``n_examples`` neighbors for each entity."""
+        return render_text(
+            self.text, self.entities, self.corpus, n_examples=n_examples, heading=self.heading
+        )
+
+    def to_json(self, *, n_examples: int = 5) -> dict[str, Any]:
+        """Return the explanation as JSON values, with ``n_examples`` neighbors for each entity."""
+        return evidence_to_json(
+            self.text, self.entities, self.corpus, n_examples=n_examples, heading=self.heading
+        )
+
+    def to_html(self, title: str, *, n_examples: int = 5) -> str:
+        """Return the explanation as a page, with ``n_examples`` neighbors for each entity."""
+        return render_page(
+            self.text,
+            self.entities,
+            self.corpus,
+            title=title,
+            heading=self.heading,
+            labels=self.labels,
+            n_examples=n_examples,
+        )
+
+
+def explain_entities(
+    nlp: Language, text: str | Doc, corpus: Iterable[Doc] | None = None
+) -> Explanation:
+    """Annotate a document and return its entities with the neighbors behind each.
+
+    `BtlKnnNer.explain` returns the evidence alone.
+
+    Args:
+        nlp: The pipeline, with one component ``btl_knn_ner`` that has neighbors.
+        text: The document, or its text.
+        corpus: The documents that the neighbors come from; None to name them only.
+
+    Raises:
+        ValueError: If the component has no neighbors, or those of other weights.
+    """
+    pipe = component_of(nlp)
+    doc = nlp(text)
+    docs = None if corpus is None else list(corpus)
+    return Explanation(
+        doc.text,
+        pipe.explain(doc),
+        pipe.labels,
+        None
+        if docs is None
+        else {document_id(d): corpus_document(d, pipe.spans_key) for d in docs},
+        heading_of(docs or []),
+    )

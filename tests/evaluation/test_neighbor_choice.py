@@ -1,0 +1,57 @@
+"""The report on a choice of dev: what it lists, and the files it is written to."""
+
+from pathlib import Path
+
+import pytest
+import spacy
+import srsly
+from spacy.language import Language
+
+from spacy_btl.evaluation.neighbor_choice import render_choice, write_choice
+from spacy_btl.pipeline.component import component_of
+from spacy_btl.pipeline.tuning import choose_on_dev
+from tests.helpers.dev import KINDS, too_little
+from tests.helpers.sentences import make_examples
+
+FILES = ["dev.json", "dev.md"]
+
+
+@pytest.fixture
+def fitted(trained: bytes) -> Language:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("btl_knn_ner")
+    nlp.from_bytes(trained)
+    component_of(nlp).fit_neighbors(make_examples(nlp))
+    return nlp
+
+
+def test_the_table(fitted: Language) -> None:
+    choice = choose_on_dev(component_of(fitted), make_examples(fitted))
+    table = render_choice(choice, shown=3)
+    assert f"of {len(choice.trials)} settings" in table
+    assert f"{choice.chosen.score:.3f} | chosen |" in table
+    for once in ("| chosen |", "(model alone)", "(as before)"):
+        assert table.count(once) == 1
+    rows = [line for line in table.split("\n\n")[1].splitlines()[2:] if line]
+    assert 3 <= len(rows) <= 5
+
+
+@pytest.mark.parametrize("kind", ["enough", *KINDS])
+def test_files(fitted: Language, tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("matplotlib")
+    examples = make_examples(fitted) if kind == "enough" else too_little(fitted, kind)
+    choice = choose_on_dev(component_of(fitted), examples)
+    (tmp_path / "reliability.png").write_text("of another run", encoding="utf8")
+    write_choice(choice, tmp_path)
+    pictures = ["reliability.png"] if kind == "enough" else []
+    assert sorted(file.name for file in tmp_path.iterdir()) == [*FILES, *pictures]
+    text = (tmp_path / "dev.md").read_text(encoding="utf8")
+    assert ("The scores are not calibrated" in text) == (kind != "enough")
+    assert ("calibration error" in text) == (kind == "enough")
+    trials = srsly.read_json(tmp_path / "dev.json")
+    assert len(trials) == len(choice.trials)
+    assert trials[0] == {
+        **choice.trials[0].setting._asdict(),
+        "micro_f": choice.trials[0].micro_f,
+        "macro_f": choice.trials[0].macro_f,
+    }
