@@ -1,3 +1,79 @@
-"""spacy-btl: named entity recognition for clinical text that keeps the rare entity types."""
+"""spacy-btl: named entity recognition for clinical text that keeps the rare entity types.
+
+The names below are those that most programs need. Each is imported when it is first used: `import
+spacy_btl` alone is fast, and spaCy finds the component ``btl_knn_ner`` without it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .annotate.run import annotate as annotate_files
+    from .brat.folder import read_folder as read_brat
+    from .data.convert import convert_folder
+    from .data.docbin import read_docbin
+    from .data.export import export_docs
+    from .evaluation.compare import compare_evaluations
+    from .evaluation.cross_fitting import cross_predict
+    from .evaluation.evaluate import evaluate, read_examples
+    from .packaging.saving import load_pipeline, save_pipeline
+    from .pipeline.component import BtlKnnNer, component_of
+    from .pipeline.workflow import drop_neighbors, explain_entities, fit_knn
+    from .util.messages import set_up_logging
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BtlKnnNer",
+    "annotate_files",
+    "compare_evaluations",
+    "component_of",
+    "convert_folder",
+    "cross_predict",
+    "drop_neighbors",
+    "evaluate",
+    "explain_entities",
+    "export_docs",
+    "fit_knn",
+    "load_pipeline",
+    "read_brat",
+    "read_docbin",
+    "read_examples",
+    "save_pipeline",
+    "set_up_logging",
+]
+
+_PLACES = {
+    "BtlKnnNer": "pipeline.component:BtlKnnNer",
+    "annotate_files": "annotate.run:annotate",
+    "compare_evaluations": "evaluation.compare:compare_evaluations",
+    "component_of": "pipeline.component:component_of",
+    "convert_folder": "data.convert:convert_folder",
+    "cross_predict": "evaluation.cross_fitting:cross_predict",
+    "drop_neighbors": "pipeline.workflow:drop_neighbors",
+    "evaluate": "evaluation.evaluate:evaluate",
+    "explain_entities": "pipeline.workflow:explain_entities",
+    "export_docs": "data.export:export_docs",
+    "fit_knn": "pipeline.workflow:fit_knn",
+    "load_pipeline": "packaging.saving:load_pipeline",
+    "read_brat": "brat.folder:read_folder",
+    "read_docbin": "data.docbin:read_docbin",
+    "read_examples": "evaluation.evaluate:read_examples",
+    "save_pipeline": "packaging.saving:save_pipeline",
+    "set_up_logging": "util.messages:set_up_logging",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import one of the names above when it is first used."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _PLACES[name].partition(":")
+    value: object = getattr(import_module(f".{module}", __name__), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return all names, those not imported yet as well."""
+    return sorted({*globals(), *__all__})

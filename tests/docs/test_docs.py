@@ -100,8 +100,13 @@ def test_block(
             pytest.importorskip("medspacy", reason="medspaCy is not installed")
         nlp = request.getfixturevalue("nlp")
         monkeypatch.chdir(tmp_path)
-        Path("training").mkdir()
-        nlp.to_disk("training/model-knn")
+        for folder in ("training", "corpus"):
+            Path(folder).mkdir()
+        for model in ("model-best", "model-knn"):
+            nlp.to_disk(f"training/{model}")
+        gold = DocBin(docs=[example.reference for example in make_examples(nlp)])
+        for part in PARTS:
+            gold.to_disk(f"corpus/{part}.spacy")
         Path("notes").mkdir()
         Path("notes/case.txt").write_text("He took aspirin", encoding="utf8")
         exec(compile(block, "docs", "exec"), {"nlp": nlp})
