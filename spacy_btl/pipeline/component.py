@@ -166,6 +166,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         self.spans_key = spans_key
         self.reading: Reading = LayeredReading(spans_key) if spans_key else FlatReading()
         self.state = ComponentState()
+        self.cfg: dict[str, Any] = {}  # spacy find-threshold writes what it tries into it
         self._pipeline = PipelineReference(nlp)
         self._are_neighbors_checked = False
         self._rehearsal_model: Any = None  # a copy of the model, set by nlp.resume_training

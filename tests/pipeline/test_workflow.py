@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import spacy
 from spacy.language import Language
@@ -16,7 +15,7 @@ from spacy_btl.pipeline.component import component_of
 from spacy_btl.pipeline.settings import component_settings
 from spacy_btl.pipeline.tuning import current_setting
 from spacy_btl.pipeline.workflow import drop_neighbors, explain_entities, fit_knn, round_weights
-from tests.helpers.sentences import entities, make_examples
+from tests.helpers.sentences import make_examples
 
 NAME = "btl_knn_ner"
 
@@ -178,20 +177,25 @@ class TestExplainEntities:
 
 
 class TestRoundWeights:
-    def test_neighbors_are_dropped(self, nlp: Language) -> None:
-        fit_knn(nlp, make_examples(nlp), make_examples(nlp))
-        texts = [entities(nlp(example.text)) for example in make_examples(nlp)]
-        assert 0 < round_weights(nlp, "bfloat16") < 0.01
-        pipe = component_of(nlp)
-        assert not pipe.has_neighbors
-        assert pipe.calibration is None
-        assert [entities(nlp(example.text)) for example in make_examples(nlp)] == texts
-        assert round_weights(nlp, "bfloat16") == 0.0
+    @pytest.fixture
+    def fitted(self, tiny_bert: Path) -> Language:
+        nlp = spacy.blank("en")
+        encoder = {"@architectures": "spacy-btl.TransformerModel.v1", "name": str(tiny_bert)}
+        model = {"@architectures": "spacy-btl.TokenClassifier.v1", "tok2vec": encoder}
+        nlp.add_pipe(NAME, config={"model": model, "neighbors": {"n_neighbors": 1}})
+        nlp.initialize(lambda: make_examples(nlp))
+        fit_knn(nlp, make_examples(nlp), make_examples(nlp), fixed=True)
+        return nlp
 
-    def test_neighbors_stay_where_it_is_refused(self, nlp: Language) -> None:
-        fit_knn(nlp, make_examples(nlp))
-        keys = np.array(component_of(nlp).neighbors.datastore.keys)
+    def test_neighbors_are_dropped(self, fitted: Language) -> None:
+        assert 0 < round_weights(fitted, "bfloat16") < 0.01
+        assert not component_of(fitted).has_neighbors
+        assert component_of(fitted).calibration is None
+        assert round_weights(fitted, "bfloat16") == 0.0
+
+    def test_neighbors_stay_where_it_is_refused(self, fitted: Language) -> None:
         precision: Any = "float8"
-        with pytest.raises(ValueError, match="float16 or bfloat16"):
-            round_weights(nlp, precision)
-        np.testing.assert_array_equal(component_of(nlp).neighbors.datastore.keys, keys)
+        with pytest.raises(ValueError, match="float16"):
+            round_weights(fitted, precision)
+        fitted("No fever")  # checks that the neighbors are those of the weights
+        assert component_of(fitted).has_neighbors
