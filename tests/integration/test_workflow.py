@@ -466,7 +466,7 @@ def words_in(data: bytes) -> set[bytes]:
     ("arguments", "message"),
     [
         (("convert", "no-such-folder", "out"), "no-such-folder"),
-        (("convert", "assets/sample", "out", "--split", "1,2"), "--split wants three shares"),
+        (("convert", "assets/sample", "out", "--split", "1,2"), "the split must be three shares"),
         (("corpus", "no-such-folder", "out"), "neither"),
         (("fit-knn", "no-such-model", "train.spacy", "out"), "no-such-model"),
         (("fit-knn", "m", "t.spacy", "out", "--fixed"), "give --dev"),
