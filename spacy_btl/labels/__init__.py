@@ -1,4 +1,49 @@
 """Label columns, their best sequence, and the scores of the spans in it.
 
-Pure arrays.
+Arrays only: probabilities in, spans and scores out.
 """
+
+from .bio import (
+    MISSING,
+    OUTSIDE,
+    LabelSpan,
+    column_names,
+    column_types,
+    labels_to_spans,
+    n_columns,
+)
+from .calibration import ScoreCalibration, cross_validated, fit_calibration
+from .confidence import layer_span_scores, span_scores
+from .layers import (
+    ROW_SEPARATOR,
+    best_layer_paths,
+    distinct_rows,
+    layers_to_spans,
+    row_names,
+    row_votes_to_layers,
+    spans_to_layers,
+)
+from .viterbi import best_paths
+
+__all__ = [
+    "MISSING",
+    "OUTSIDE",
+    "ROW_SEPARATOR",
+    "LabelSpan",
+    "ScoreCalibration",
+    "best_layer_paths",
+    "best_paths",
+    "column_names",
+    "column_types",
+    "cross_validated",
+    "distinct_rows",
+    "fit_calibration",
+    "labels_to_spans",
+    "layer_span_scores",
+    "layers_to_spans",
+    "n_columns",
+    "row_names",
+    "row_votes_to_layers",
+    "span_scores",
+    "spans_to_layers",
+]

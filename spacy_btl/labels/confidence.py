@@ -1,65 +1,70 @@
 """Raw scores of entities, from the label probabilities of their tokens.
 
 The score of an entity is the estimated probability that an annotator has marked exactly this
-entity: same label, same bounds. The raw score of an entity of type k on the tokens ``s`` to
-``e - 1`` takes the tokens as independent,
+entity: same label, same bounds. The raw score of an entity of type k on the tokens ``s`` to ``e -
+1`` treats the tokens as independent,
 
     p_s(B-k) * p_{s+1}(I-k) * ... * p_{e-1}(I-k) * (1 - p_e(I-k)),
 
-where the last factor says that the entity ends there; it is 1 at the end of the document. Tokens
-are not independent and classifiers are too sure, so raw scores come out too high;
-`labels.calibration` makes probabilities of them.
+where the last factor is the probability that the entity ends there; it is 1 at the end of the
+document. Tokens are not independent and classifiers are too sure of themselves, so that raw scores
+come out too high; `labels.calibration` turns them into probabilities.
 
-On MACCROBAT, before any calibration, this product has a lower log loss than the geometric and the
-arithmetic mean and the minimum of the labels' probabilities, by the model and by neighbours, and
-ranks better with the factor for the end than without it. Pure arrays.
+On MACCROBAT, before any calibration, this product has a lower log loss than the geometric mean, the
+arithmetic mean and the minimum of the labels' probabilities, for the model and for neighbors alike,
+and it ranks better with the factor for the end than without it. Arrays only.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from .bio import Span
+from ..util.arrays import Float32s1d, Floats2d, Floats3d, Ints1d
+from .bio import LabelSpan
 from .viterbi import MIN_PROBABILITY
 
-Floats = npt.NDArray[np.floating]
-Floats1d = npt.NDArray[np.float32]
-Ints1d = npt.NDArray[np.int64]
-
 SMALLEST = float(np.finfo(np.float32).tiny)
-"""Floor under a raw score, so that none is 0 by lack of digits."""
+"""Floor under a raw score, so that none is 0 for want of digits."""
 
 
-def span_scores(probabilities: Floats, spans: Sequence[Span]) -> Floats1d:
-    """Raw scores in (0, 1] of spans that share one label a token; shape (n_spans,).
+def span_scores(probabilities: Floats2d, spans: Sequence[LabelSpan]) -> Float32s1d:
+    """Return the raw scores in (0, 1] of spans (n_spans,), with one label for each token.
 
-    probabilities: (n_tokens, 1 + 2 * n_types), columns as in `labels.bio`. A factor of 0, as
-        a vote of few neighbours often gives, counts as ``MIN_PROBABILITY``.
-    spans: (start, end, index of the type), in any order; they may overlap.
+    Args:
+        probabilities: (n_tokens, 1 + 2 * n_types), columns as in `labels.bio`. A factor of 0, which
+            a vote of few neighbors often has, counts as `MIN_PROBABILITY`.
+        spans: In any order; they may overlap.
 
-    Raises ValueError where a span does not fit the tokens or the columns.
+    Raises:
+        ValueError: If a span does not fit the tokens or the columns.
     """
     if probabilities.ndim != 2 or probabilities.shape[1] % 2 == 0:
         raise ValueError(f"probabilities {probabilities.shape} are not (n_tokens, 1 + 2 * n_types)")
-    starts, ends, kinds = _columns_of(spans, len(probabilities), probabilities.shape[1] // 2)
+    starts, ends, kinds = _bounds(spans, len(probabilities), probabilities.shape[1] // 2)
     return _products(probabilities, starts, ends, 1 + 2 * kinds)
 
 
-def layer_span_scores(probabilities: Floats, spans: Sequence[Span]) -> Floats1d:
-    """As `span_scores`, for one BIO layer a type: spans of unlike types may overlap.
+def layer_span_scores(probabilities: Floats3d, spans: Sequence[LabelSpan]) -> Float32s1d:
+    """Return the raw scores in (0, 1] of spans (n_spans,), with a BIO layer for each type.
 
-    probabilities: (n_tokens, n_types, 3), of ``O``, begin and inside in each layer.
+    Args:
+        probabilities: (n_tokens, n_types, 3), of ``O``, begin and inside in each layer.
+        spans: In any order; they may overlap.
+
+    Raises:
+        ValueError: If a span does not fit the tokens or the types.
     """
     if probabilities.ndim != 3 or probabilities.shape[2] != 3:
         raise ValueError(f"probabilities {probabilities.shape} are not (n_tokens, n_types, 3)")
     n_tokens, n_types, _ = probabilities.shape
-    starts, ends, kinds = _columns_of(spans, n_tokens, n_types)
+    starts, ends, kinds = _bounds(spans, n_tokens, n_types)
     return _products(probabilities.reshape(n_tokens, n_types * 3), starts, ends, 1 + 3 * kinds)
 
 
-def _columns_of(spans: Sequence[Span], n_tokens: int, n_types: int) -> tuple[Ints1d, ...]:
-    """Starts, ends and types of the spans, (n_spans,) each; ValueError where one does not fit."""
+def _bounds(
+    spans: Sequence[LabelSpan], n_tokens: int, n_types: int
+) -> tuple[Ints1d, Ints1d, Ints1d]:
+    """Return starts, ends and types of the spans; raise ValueError if one does not fit."""
     array = np.array(spans, dtype=np.int64).reshape(len(spans), 3)
     starts, ends, kinds = array.T
     fits = (starts >= 0) & (starts < ends) & (ends <= n_tokens) & (kinds >= 0) & (kinds < n_types)
@@ -69,10 +74,14 @@ def _columns_of(spans: Sequence[Span], n_tokens: int, n_types: int) -> tuple[Int
     return starts, ends, kinds
 
 
-def _products(probabilities: Floats, starts: Ints1d, ends: Ints1d, begins: Ints1d) -> Floats1d:
-    """The product of each span; its ``I`` column stands right after its ``B`` column, ``begins``.
+def _products(probabilities: Floats2d, starts: Ints1d, ends: Ints1d, begins: Ints1d) -> Float32s1d:
+    """Return the product of each span (n_spans,).
 
-    All ``(n_spans,)``; probabilities (n_tokens, n_columns).
+    Args:
+        probabilities: (n_tokens, n_columns)
+        starts: (n_spans,) first tokens.
+        ends: (n_spans,) tokens after the last ones.
+        begins: (n_spans,) ``B`` columns; the ``I`` columns come right after them.
     """
     if not len(starts):
         return np.zeros(0, dtype=np.float32)

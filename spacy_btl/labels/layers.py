@@ -1,19 +1,17 @@
-"""Nested entities: a BIO layer for each entity type, so that entities of unlike types may overlap.
+"""Overlapping entities as labels: a BIO layer for each entity type.
 
-Pure arrays. A layer label is 0 for ``O``, 1 for the first token of an entity, 2 for a further one
-and `MISSING` where nothing is known; the labels of a document have shape (n_tokens, n_types).
+Entities of different types may overlap. A layer label is 0 for ``O``, 1 for the first token of an
+entity, 2 for a further one and `MISSING` where nothing is known; the labels of a document have
+shape (n_tokens, n_types). Arrays only.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from .bio import MISSING, OUTSIDE, Span, span_bounds
+from ..util.arrays import Floats2d, Floats3d, Ints1d, Ints2d
+from .bio import MISSING, OUTSIDE, LabelSpan, span_bounds
 from .viterbi import log_probabilities, make_well_formed, most_probable_labels
-
-Floats3d = npt.NDArray[np.floating]
-Ints2d = npt.NDArray[np.int64]
 
 BEGIN, INSIDE = 1, 2
 
@@ -22,12 +20,17 @@ ROW_SEPARATOR = " + "
 
 
 def spans_to_layers(
-    spans: Sequence[Span], n_tokens: int, n_types: int
-) -> tuple[Ints2d, list[Span]]:
-    """Layer labels of spans that may overlap, and the spans for which their layer had no room.
+    spans: Sequence[LabelSpan], n_tokens: int, n_types: int
+) -> tuple[Ints2d, list[LabelSpan]]:
+    """Return layer labels (n_tokens, n_types), and the spans for which there was no room.
 
-    Two entities of one type that share a token do not fit one layer: the longer one stays (of equal
-    ones the first given).
+    Two entities of one type that share a token do not fit into one layer: the longer one stays (of
+    equal ones the first).
+
+    Args:
+        spans: They may overlap.
+        n_tokens: Number of tokens of the document.
+        n_types: Number of entity types.
     """
     layers = np.zeros((n_tokens, n_types), dtype=np.int64)
     lost = []
@@ -42,9 +45,10 @@ def spans_to_layers(
 
 
 def best_layer_paths(probabilities: Floats3d) -> Ints2d:
-    """Most probable well-formed layer labels of a document; shape (n_tokens, n_types).
+    """Return the most probable well-formed layer labels of a document (n_tokens, n_types).
 
-    probabilities: (n_tokens, n_types, 3), of ``O``, begin and inside in each layer.
+    Args:
+        probabilities: (n_tokens, n_types, 3), of ``O``, begin and inside in each layer.
     """
     n_tokens, n_types, n_labels = probabilities.shape
     paths = np.full((n_tokens, n_types), OUTSIDE, dtype=np.int64)
@@ -60,8 +64,8 @@ def best_layer_paths(probabilities: Floats3d) -> Ints2d:
     return paths
 
 
-def layers_to_spans(layers: Ints2d) -> list[Span]:
-    """Entities of all layers, by start, then by end, longest first."""
+def layers_to_spans(layers: Ints2d) -> list[LabelSpan]:
+    """Return the entities in layer labels (n_tokens, n_types), by start, then longest first."""
     n_tokens = len(layers)
     busy = np.flatnonzero((layers > OUTSIDE).any(axis=0))
     # The layers one after the other, each with the columns of its own type.
@@ -74,13 +78,14 @@ def layers_to_spans(layers: Ints2d) -> list[Span]:
     return list(zip(*(array[order].tolist() for array in (starts, ends, kinds)), strict=True))
 
 
-def distinct_rows(
-    layers: Ints2d, known: Ints2d | None = None
-) -> tuple[Ints2d, npt.NDArray[np.int64]]:
-    """The distinct label rows (n_rows, n_types) and the row of each token (n_tokens,).
+def distinct_rows(layers: Ints2d, known: Ints2d | None = None) -> tuple[Ints2d, Ints1d]:
+    """Return the distinct label rows (n_rows, n_types), and the row of each token (n_tokens,).
 
-    known: rows that come first whether they occur or not; they may lack types at their end. Rows
-    with a `MISSING` label get the index -1 and are none of the distinct ones.
+    Args:
+        layers: Layer labels (n_tokens, n_types). A row with a `MISSING` label is not among the
+            distinct ones, and its tokens get the index -1.
+        known: (n_known, n_known_types) rows that come first, in this order, whether they occur or
+            not; the last types may be missing.
     """
     n_types = layers.shape[1]
     before = np.zeros((0, n_types), dtype=np.int64)
@@ -96,7 +101,7 @@ def distinct_rows(
 
 
 def row_names(rows: Ints2d, types: Sequence[str]) -> list[str]:
-    """Name of each label row, as in "B-History + I-Disease_disorder"; "O" outside of all."""
+    """Return the names of label rows (n_rows, n_types), such as "B-History + I-Disease" or "O"."""
     return [
         ROW_SEPARATOR.join(f"{'BI'[row[k] - 1]}-{types[k]}" for k in np.flatnonzero(row).tolist())
         or "O"
@@ -104,6 +109,11 @@ def row_names(rows: Ints2d, types: Sequence[str]) -> list[str]:
     ]
 
 
-def row_votes_to_layers(votes: npt.NDArray[np.floating], rows: Ints2d) -> Floats3d:
-    """Votes for label rows (n_tokens, n_rows) to layer probabilities (n_tokens, n_types, 3)."""
+def row_votes_to_layers(votes: Floats2d, rows: Ints2d) -> Floats3d:
+    """Return layer probabilities (n_tokens, n_types, 3).
+
+    Args:
+        votes: (n_tokens, n_rows) votes for label rows.
+        rows: (n_rows, n_types)
+    """
     return np.stack([votes @ (rows == label).astype(votes.dtype) for label in range(3)], axis=2)

@@ -1,48 +1,47 @@
-"""Label probabilities to well-formed BIO label sequences: the constrained best path.
+"""The most probable well-formed BIO label sequence of each document.
 
-Pure arrays: knows nothing of spaCy, of the model or of where the probabilities come from.
+The search (Viterbi) looks only at places where the most probable labels of the single tokens break
+the scheme, which is rare: over whole documents it would be a loop over all positions, and cost
+about a tenth of a pipeline that reads one document after another on a CPU, and more on a GPU.
 
-The search looks only where the most probable labels of the single tokens break the scheme. Cut a
-document into segments anyhow, and search each as if anything might stand before it (but nothing
-before the first). No well-formed sequence scores more than these optima together, as its pieces
-were among those searched; so where the optima, one after the other, are well-formed, they are the
-optimum of the document. Where an ``I-`` at the start of a segment continues nothing, the segment
+Cut a document into segments in any way, and search each as if anything might come before it (but
+nothing before the first). No well-formed sequence scores more than these optima together, as its
+pieces were among those searched; so if the optima, one after the other, are well-formed, they are
+the optimum of the document. If an ``I-`` at the start of a segment continues nothing, the segment
 joins those before it and is searched again. A segment whose most probable labels are well-formed
-needs no search.
+needs no search. Arrays only.
 """
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from ..util.arrays import Bools1d, Float64s2d, Float64s3d, Floats2d, Ints1d, Ints2d
 from .bio import OUTSIDE
 
-Floats2d = npt.NDArray[np.floating]
-Ints1d = npt.NDArray[np.int64]
-Bools1d = npt.NDArray[np.bool_]
-Scores = npt.NDArray[np.float64]
-
 MIN_PROBABILITY = 1e-9
-"""Floor under a probability of 0, as a vote of few neighbours often gives: no path is impossible
+"""Floor under a probability of 0, which a vote of few neighbors often has: no path is impossible
 because one token of it was voted down."""
 
 
 def best_paths(
     probabilities: Sequence[Floats2d], outside: Sequence[Bools1d] | None = None
 ) -> list[Ints1d]:
-    """Most probable well-formed label sequence of each document.
+    """Return the most probable well-formed label sequence of each document.
 
-    probabilities: one array (n_tokens, 1 + 2 * n_types) a document, rows that sum to 1, columns in
-        the order of `labels.bio`.
-    outside: one array (n_tokens,) a document, True where a token must be ``O`` (it belongs to an
-        entity that another component has set, say).
+    A sequence is well-formed if every ``I-`` follows ``B-`` or ``I-`` of its own type. Of these,
+    the one with the largest product of the probabilities is returned, each of them at least
+    `MIN_PROBABILITY`. On a tie the lowest column wins, from the last token to the first (sums of
+    logarithms that differ by no more than their rounding may count as a tie, or not).
 
-    Returns one array (n_tokens,) of columns a document. Among the sequences in which every ``I-``
-    follows ``B-`` or ``I-`` of its own type, it maximizes the product of the probabilities, each
-    at least `MIN_PROBABILITY` (Viterbi, with transitions that are free or forbidden). On a tie the
-    lowest column wins, from the last token to the first (sums of logarithms that differ by no more
-    than their rounding may count as a tie, or not).
+    Args:
+        probabilities: (n_tokens, 1 + 2 * n_types) for each document; rows that sum to 1, columns as
+            in `labels.bio`.
+        outside: (n_tokens,) for each document, True where a token must be ``O``, for example as it
+            belongs to an entity that another component has set.
+
+    Returns:
+        Columns (n_tokens,) for each document.
     """
     lengths = np.array([len(doc) for doc in probabilities], dtype=np.int64)
     ends = np.cumsum(lengths)
@@ -55,7 +54,7 @@ def best_paths(
             if outside is not None:
                 path[outside[i]] = OUTSIDE
 
-    def scores_of(tokens: Ints1d) -> Scores:
+    def scores_of(tokens: Ints1d) -> Float64s2d:
         parts = []
         for i, own in enumerate(np.split(tokens, np.searchsorted(tokens, firsts[1:]))):
             if len(own):
@@ -70,32 +69,36 @@ def best_paths(
 
 
 def most_probable_labels(probabilities: Floats2d) -> Ints1d:
-    """The best column of each token (n_tokens,), the lowest one where some are equal."""
+    """Return the most probable column of each token (n_tokens,), the lowest one on a tie."""
     labels: Ints1d = probabilities.argmax(axis=1)
     # Below the floor all are equal.
     labels[probabilities[np.arange(len(labels)), labels] <= MIN_PROBABILITY] = OUTSIDE
     return labels
 
 
-def log_probabilities(probabilities: Floats2d) -> Scores:
-    """Logarithms of probabilities, none below that of `MIN_PROBABILITY`."""
-    scores: Scores = np.log(np.maximum(probabilities, MIN_PROBABILITY, dtype=np.float64))
+def log_probabilities(probabilities: Floats2d) -> Float64s2d:
+    """Return the logarithms of probabilities, none below that of `MIN_PROBABILITY`."""
+    scores: Float64s2d = np.log(np.maximum(probabilities, MIN_PROBABILITY, dtype=np.float64))
     return scores
 
 
-def make_well_formed(labels: Ints1d, firsts: Ints1d, scores_of: Callable[[Ints1d], Scores]) -> None:
-    """Turn the best labels of single tokens into the best well-formed sequences, in place.
+def make_well_formed(
+    labels: Ints1d, firsts: Ints1d, scores_of: Callable[[Ints1d], Float64s2d]
+) -> None:
+    """Turn the most probable labels of single tokens into the best well-formed sequences, in place.
 
-    labels: (n_tokens,), all documents one after the other.
-    firsts: index of the first token of each document that has any, in order.
-    scores_of: gives the log-probabilities (n, 1 + 2 * n_types) of tokens, by their indices in
-        order. It is asked only for tokens near a break of the scheme.
+    Args:
+        labels: (n_tokens,) of all documents, one after the other.
+        firsts: (n_docs,) index of the first token of each document that has any, in order.
+        scores_of: Returns the log-probabilities (n, 1 + 2 * n_types) of the tokens with these
+            indices (n,), which are in order. It is called only for tokens near a break of the
+            scheme.
     """
     is_start = (labels % 2 == 1) | (labels == OUTSIDE)
     reach = 1
     while len(breaks := _breaks(labels, firsts)):
-        # Once a segment is searched, no break is left in it, only at its start: there it joins the
-        # segments before it. The reach doubles, for break upon break to take few rounds.
+        # Once a segment is searched, no break is left in it but at its start, where it joins the
+        # segments before it. The reach doubles, so that break after break takes few rounds.
         first_of_document = firsts[np.searchsorted(firsts, breaks, side="right") - 1]
         for distance in range(reach):
             is_start[np.maximum(breaks - distance, first_of_document)] = False
@@ -108,7 +111,7 @@ def make_well_formed(labels: Ints1d, firsts: Ints1d, scores_of: Callable[[Ints1d
 
 
 def _breaks(labels: Ints1d, firsts: Ints1d) -> Ints1d:
-    """Indices of the tokens with an ``I-`` that continues nothing of its type."""
+    """Return the indices of tokens with an ``I-`` that continues nothing of its type."""
     before = np.empty_like(labels)
     before[1:] = labels[:-1]
     before[firsts] = OUTSIDE
@@ -121,9 +124,17 @@ def _search(
     starts: Ints1d,
     ends: Ints1d,
     firsts: Ints1d,
-    scores_of: Callable[[Ints1d], Scores],
+    scores_of: Callable[[Ints1d], Float64s2d],
 ) -> None:
-    """Set the labels of these segments to the best ones, whatever stands before each segment."""
+    """Set the labels of segments to the best ones, whatever comes before each segment.
+
+    Args:
+        labels: As in `make_well_formed`, like ``firsts`` and ``scores_of``.
+        starts: (n_segments,) their first tokens.
+        ends: (n_segments,) the tokens after their last ones.
+        firsts: See above.
+        scores_of: See above.
+    """
     lengths = ends - starts
     for batch in _batches_by_length(lengths.tolist()):
         batch.sort()
@@ -131,20 +142,20 @@ def _search(
         known = at < ends[batch]
         tokens = at.T[known.T]
         found = scores_of(tokens)
-        # A shorter segment goes on with tokens that are O for sure: they change no path before.
+        # A shorter segment is padded by tokens that are surely O: they change no path before.
         scores = np.full((*at.shape, found.shape[1]), -np.inf)
         scores[:, :, OUTSIDE] = 0.0
         scores.transpose(1, 0, 2)[known.T] = found
-        # Nothing stands before an I- at the start of a document.
+        # Nothing comes before an I- at the start of a document.
         scores[0, np.isin(starts[batch], firsts), 2::2] = -np.inf
         labels[tokens] = viterbi(scores).T[known.T]
 
 
 def _batches_by_length(lengths: Sequence[int], max_padded: int = 32_768) -> list[list[int]]:
-    """Indices of segments of like length, so that the loop over positions serves many at once.
+    """Return indices of segments of similar length, so that one loop over positions serves many.
 
-    In order of length. A batch times its longest segment stays within ``max_padded`` (a longer
-    single segment stands alone).
+    They are in order of length. The size of a batch times its longest segment stays within
+    ``max_padded``; a segment longer than that is a batch of its own.
     """
     batches: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lengths.__getitem__):
@@ -159,11 +170,15 @@ def _batches_by_length(lengths: Sequence[int], max_padded: int = 32_768) -> list
     return batches
 
 
-def viterbi(scores: Scores) -> Ints1d:
-    """Best label sequences by log-probabilities (n_tokens, n_sequences, 1 + 2 * n_types).
+def viterbi(scores: Float64s3d) -> Ints2d:
+    """Return the best label sequences, as columns (n_tokens, n_sequences).
 
-    Returns columns (n_tokens, n_sequences). Anything may stand before the first token: set its
-    ``I-`` columns to ``-inf`` where nothing does.
+    Transitions are free or forbidden, so that no table of them is needed: ``O`` and any ``B-``
+    follow the best column of all, and an ``I-`` the better one of the two columns of its type.
+
+    Args:
+        scores: Log-probabilities (n_tokens, n_sequences, 1 + 2 * n_types). Anything may come before
+            the first token: set its ``I-`` columns to ``-inf`` if nothing does.
     """
     n_tokens, n, columns = scores.shape
     every = np.arange(n)

@@ -11,8 +11,7 @@ import numpy as np
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from ..labels.bio import MISSING, OUTSIDE, column_names, labels_to_spans, n_columns
-from ..labels.bio import Span as LabelSpan
+from ..labels.bio import MISSING, OUTSIDE, LabelSpan, column_names, labels_to_spans, n_columns
 from ..labels.confidence import layer_span_scores, span_scores
 from ..labels.layers import (
     best_layer_paths,

@@ -11,8 +11,8 @@ from spacy_btl.labels.bio import (
     labels_to_spans,
     n_columns,
     span_bounds,
-    spans_to_labels,
 )
+from tests.helpers.labels import spans_to_labels
 
 OUT, B_A, I_A, B_C, I_C = range(5)
 
@@ -62,38 +62,6 @@ def test_column_types_refuses_other_numbers(columns):
 
 
 @pytest.mark.parametrize(
-    ("spans", "labels"),
-    [
-        ([], [OUT, OUT, OUT, OUT]),
-        ([(0, 1, 0)], [B_A, OUT, OUT, OUT]),
-        ([(0, 4, 0)], [B_A, I_A, I_A, I_A]),
-        ([(1, 3, 1)], [OUT, B_C, I_C, OUT]),
-        ([(2, 4, 0), (0, 2, 0)], [B_A, I_A, B_A, I_A]),  # neighbours of one type, in any order
-        ([(0, 1, 0), (1, 2, 1)], [B_A, B_C, OUT, OUT]),
-    ],
-)
-def test_spans_to_labels(spans, labels):
-    assert spans_to_labels(spans, 4).tolist() == labels
-
-
-@pytest.mark.parametrize(
-    ("spans", "message"),
-    [
-        ([(0, 2, 0), (1, 3, 1)], "overlaps"),
-        ([(0, 2, 0), (0, 2, 0)], "overlaps"),
-        ([(0, 5, 0)], "fit"),
-        ([(-1, 2, 0)], "fit"),
-        ([(2, 2, 0)], "fit"),
-        ([(3, 2, 0)], "fit"),
-        ([(0, 2, -1)], "type"),
-    ],
-)
-def test_spans_to_labels_refuses(spans, message):
-    with pytest.raises(ValueError, match=message):
-        spans_to_labels(spans, 4)
-
-
-@pytest.mark.parametrize(
     ("labels", "spans"),
     [
         ([], []),
@@ -135,7 +103,7 @@ def test_as_read_token_by_token(labels):
 
 
 @given(st.lists(st.integers(MISSING, 8), max_size=30))
-def test_nothing_labelled_is_thrown_away(labels):
+def test_nothing_labeled_is_thrown_away(labels):
     spans = labels_to_spans(labels)
     types = [-1] * len(labels)
     for start, end, kind in spans:

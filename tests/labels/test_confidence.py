@@ -3,9 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_btl.labels.bio import labels_to_spans, spans_to_labels
+from spacy_btl.labels.bio import labels_to_spans
 from spacy_btl.labels.confidence import SMALLEST, layer_span_scores, span_scores
 from spacy_btl.labels.viterbi import MIN_PROBABILITY
+from tests.helpers.labels import spans_to_labels
 
 #             O    B-A  I-A  B-C  I-C
 TOKENS = [
