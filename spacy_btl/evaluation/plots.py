@@ -115,10 +115,9 @@ def draw_recall(points: Sequence[TypePoint], bands: Mapping[str, Sequence[Band]]
         axes.plot(x, y, "o", color=COLORS[0], ms=4)
         for (name, own), color, style in zip(bands.items(), COLORS[1:], "-:", strict=False):
             for i, band in enumerate(own):
-                label = name if not i else None
-                line: dict[str, Any] = {"color": color, "linestyle": style, "label": label}
                 ends, mean = [band.low * 0.9, band.high * 1.1], [band.mean_recall] * 2
-                axes.plot(ends, mean, alpha=0.7, lw=2.5, zorder=1, **line)
+                (line,) = axes.plot(ends, mean, style, color=color, alpha=0.7, lw=2.5, zorder=1)
+                line.set_label(name if not i else "_")  # an underscore leaves it out
         axes.set_xscale("symlog", linthresh=1)
         axes.set_xlim(0.6 * min(x) if min(x) else -0.3, 2 * max(*x, 1))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

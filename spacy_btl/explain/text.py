@@ -9,8 +9,8 @@ from .evidence import EntityEvidence, TrainingExample, VoteSummary, count_missin
 from .passages import Corpus, Passage
 
 DISTANCE_AND_SHARE = (
-    "Distance: 0 means identical; comparable within one model only. Share: part of the vote for "
-    "the entity."
+    "Distance: at 0 the model sees no difference; comparable within one model only. Share: part of "
+    "the vote for the entity."
 )
 
 

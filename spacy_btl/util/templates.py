@@ -8,9 +8,8 @@ The templates of a room are the files in its folder ``templates``; those of this
 pages share: their layout (`page.html.j2`), their look (`page.css`) and their tables.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -32,8 +31,8 @@ def html_templates(room: str) -> Environment:
     Args:
         room: The package with the folder ``templates``, such as ``spacy_btl.explain``.
     """
-    environment = Environment(autoescape=True, finalize=_printable_value, **_options(room))
-    environment.filters |= {"lines": _lines, "thousands": _thousands}
+    environment = _environment(room, _printable_value, autoescape=True)
+    environment.filters["lines"] = _lines
     return environment
 
 
@@ -48,20 +47,23 @@ def markdown_templates(room: str) -> Environment:
     Args:
         room: As in `html_templates`.
     """
-    environment = Environment(autoescape=False, finalize=_markdown_value, **_options(room))
-    environment.filters["thousands"] = _thousands
+    environment = _environment(room, _markdown_value, autoescape=False)
     environment.globals["table"] = _table
     return environment
 
 
-def _options(room: str) -> dict[str, Any]:
-    return {
-        "loader": ChoiceLoader([PackageLoader(room), PackageLoader(__package__)]),
-        "undefined": StrictUndefined,
-        "trim_blocks": True,
-        "lstrip_blocks": True,
-        "keep_trailing_newline": True,
-    }
+def _environment(room: str, finalize: Callable[[object], str], *, autoescape: bool) -> Environment:
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader(room), PackageLoader(__package__)]),
+        autoescape=autoescape,
+        finalize=finalize,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["thousands"] = _thousands
+    return environment
 
 
 def _printable_value(value: object) -> str:

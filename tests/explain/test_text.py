@@ -96,8 +96,8 @@ def test_sentences_about_examples(count, n_examples, support, rest):
 
 RENDERED = """\
 A heading
-Distance: 0 means identical; comparable within one model only. Share: part of the vote
-for the entity.
+Distance: at 0 the model sees no difference; comparable within one model only. Share:
+part of the vote for the entity.
 [[ ]] mark the entity in a training sentence, or the neighbors if there is none.
 1 of 4 neighbors are from documents that are not in this corpus; they are shown by
 document and offset only.
