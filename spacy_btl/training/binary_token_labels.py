@@ -175,7 +175,7 @@ def _against_outside(logits: XpArray, labels: XpArray, scales: XpArray) -> tuple
     scale[tokens, types] = own
     parts, total, log_total = _exp_pairs(logits)
     chosen = logits[tokens, columns] - logits[tokens, OUTSIDE]
-    loss = xp.vdot(scale, log_total) - own @ chosen
+    loss = xp.vdot(scale, log_total) - (own * chosen).sum()
     scale /= total
     gradient = xp.empty_like(logits)
     for i, part in enumerate(parts):
@@ -214,5 +214,5 @@ def _n_types(logits: XpArray) -> int:
 def _blocks(logits: XpArray) -> list[slice]:
     """Return the rows to work on at a time: few enough for a CPU's cache, all of them on a GPU."""
     n_tokens, n_labels = logits.shape
-    size = max(BLOCK // n_labels, 1) if isinstance(logits, np.ndarray) else n_tokens
+    size = max(BLOCK // n_labels if isinstance(logits, np.ndarray) else n_tokens, 1)
     return [slice(start, start + size) for start in range(0, n_tokens, size)]

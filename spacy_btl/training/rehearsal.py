@@ -4,11 +4,14 @@ As in spaCy's ``nlp.rehearse``: documents without labels are enough, since the f
 to remember.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from thinc.api import Model, set_dropout_rate
 from thinc.types import Floats2d
+
+from ..util.arrays import XpArray
+from .losses import UpdateRule
 
 Input = TypeVar("Input")
 
@@ -19,7 +22,7 @@ def rehearse(
     inputs: Sequence[Input],
     *,
     dropout: float,
-    sgd: Callable[..., Any] | None,
+    sgd: UpdateRule | None,
 ) -> float:
     """Take one step towards the output of the frozen copy.
 
@@ -37,14 +40,16 @@ def rehearse(
     """
     set_dropout_rate(model, dropout)
     logits, backprop = model.begin_update(list(inputs))
-    ops: Any = model.ops
+    ops: Any = model.ops  # whose types want an array where a list will do
     lengths = [len(part) for part in logits]
     off = ops.flatten(logits) - ops.flatten(frozen.predict(list(inputs)))
     backprop(ops.unflatten(off / len(off), lengths))
     if sgd is not None:
         apply = sgd
 
-        def hand_over(key: Any, weights: Any, gradient: Any) -> Any:
+        def hand_over(
+            key: tuple[int, str], weights: XpArray, gradient: XpArray
+        ) -> tuple[XpArray, XpArray]:
             # nlp.rehearse applies the gradients later, when torch has set its own to 0: it gets a
             # copy. Those of Thinc's layers are set to 0 by the optimizer only, which does not see
             # them here; otherwise the next step would be taken along their sum.

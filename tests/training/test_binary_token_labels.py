@@ -248,6 +248,7 @@ def test_gpu_arrays_give_the_same(as_layers: bool) -> None:
     d_expected, expected = loss(logits, gold)
     assert value == pytest.approx(expected, rel=1e-5)
     assert gradient.get() == pytest.approx(d_expected, abs=1e-6)
+    assert loss(cupy.asarray(logits[:0]), cupy.asarray(gold[:0]))[1] == 0
     layers = loss.layer_probabilities(cupy.asarray(logits)).get()
     assert layers == pytest.approx(loss.layer_probabilities(logits), abs=1e-6)
 
