@@ -98,7 +98,7 @@ def check_offsets(doc: Doc, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_called(nlp: Language, name: str) -> None:
+def test_a_call_finds_what_is_plain(nlp: Language, name: str) -> None:
     text, expected = TEXTS[name]
     doc = nlp(text)
     check_offsets(doc, text)
@@ -110,12 +110,12 @@ def test_called(nlp: Language, name: str) -> None:
         ]
 
 
-def test_piped(nlp: Language) -> None:
+def test_pipe_finds_what_calls_find(nlp: Language) -> None:
     texts = [text for text, _ in TEXTS.values()]
     assert [bounds(doc) for doc in nlp.pipe(texts)] == [bounds(nlp(text)) for text in texts]
 
 
-def test_word_pieces(pieces: Language) -> None:
+def test_offsets_hold_with_word_pieces(pieces: Language) -> None:
     texts = [text for text, _ in TEXTS.values()]
     for text, doc in zip(texts, pieces.pipe(texts), strict=True):
         check_offsets(doc, text)
@@ -123,7 +123,7 @@ def test_word_pieces(pieces: Language) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(max_size=40), max_size=4))
-def test_any_text(nlp: Language, texts: list[str]) -> None:
+def test_offsets_hold_in_any_text(nlp: Language, texts: list[str]) -> None:
     for text, doc in zip(texts, nlp.pipe(texts), strict=True):
         check_offsets(doc, text)
 
@@ -171,7 +171,7 @@ def test_text_files_with_a_byte_order_mark_and_crlf(model: Path, tmp_path: Path)
     assert [written[start:end] for start, end, _ in entities] == [b"warfarin", b"fever"]
 
 
-def test_explained(nlp: Language) -> None:
+def test_an_explanation_contains_no_control_character(nlp: Language) -> None:
     n_entities = 0
     for text, _ in TEXTS.values():
         doc = nlp(text)
@@ -187,7 +187,7 @@ def test_explained(nlp: Language) -> None:
     assert n_entities > 20
 
 
-def test_evaluated(nlp: Language) -> None:
+def test_a_pipeline_scores_1_on_its_own_entities(nlp: Language) -> None:
     examples = [Example(nlp.make_doc(text), nlp(text)) for text, _ in TEXTS.values()]
     result = evaluate(nlp, examples)
     assert result["scores"]["ents_f"] == result["scores"]["ents_macro_f"] == 1.0
