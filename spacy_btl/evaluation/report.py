@@ -4,14 +4,13 @@ The markup is in ``templates``. No text of a document is in any file, unless doc
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import srsly
 from markupsafe import Markup
 
 from ..scoring.matching import KINDS
-from ..util.files import replacing_file
+from ..util.files import write_files
 from ..util.templates import html_templates, markdown_templates
 from . import rows
 from .compare import count_changes
@@ -62,7 +61,7 @@ def write_report(
     }
     if comparison is not None:
         files["comparison.json"] = _json(comparison)
-    _replace_files(folder, files)
+    write_files(folder, files)
     for name in {"comparison.json", *(f"{name}.png" for name in PICTURES)} - set(files):
         (folder / name).unlink(missing_ok=True)
     return text
@@ -146,13 +145,3 @@ def _compared(comparison: Comparison) -> dict[str, object]:
 
 def _json(value: object) -> bytes:
     return bytes(srsly.json_dumps(value, indent=2), "utf8")
-
-
-def _replace_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write files beside those of the same names, and replace these when all are complete."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        for name, content in files.items():
-            file = stack.enter_context(replacing_file(folder / name))
-            file.write(content)
-            file.flush()  # so that a full disk is noticed before the first file is replaced

@@ -11,8 +11,8 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -149,6 +149,25 @@ def write_file(path: Path, content: bytes | str, *, build_in: Path | None = None
     data = content.encode("utf-8") if isinstance(content, str) else content
     with replacing_file(path, build_in=build_in) as file:
         file.write(data)
+
+
+def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write several files, which replace those of the same names only when all are complete.
+
+    Args:
+        folder: The folder of the files, which is made if it does not exist.
+        contents: Contents by name.
+
+    Raises:
+        OSError: The files could not be written.
+
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        for name, content in contents.items():
+            file = stack.enter_context(replacing_file(folder / name))
+            file.write(content)
+            file.flush()  # so that a full disk is noticed before the first file is replaced
 
 
 def write_json(path: Path, value: object) -> None:

@@ -1,7 +1,8 @@
-"""The report on a choice of dev: what it lists, and the files it is written to."""
+"""The report on a choice of dev: its tables and its files."""
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import spacy
 import srsly
@@ -9,7 +10,7 @@ from spacy.language import Language
 
 from spacy_btl.evaluation.neighbor_choice import render_choice, write_choice
 from spacy_btl.pipeline.component import component_of
-from spacy_btl.pipeline.tuning import choose_on_dev
+from spacy_btl.pipeline.tuning import DevChoice, ScoredEntities, Setting, Trial, choose_on_dev
 from tests.helpers.dev import KINDS, too_little
 from tests.helpers.sentences import make_examples
 
@@ -34,6 +35,25 @@ def test_the_table(fitted: Language) -> None:
         assert table.count(once) == 1
     rows = [line for line in table.split("\n\n")[1].splitlines()[2:] if line]
     assert 3 <= len(rows) <= 5
+
+
+def test_reliability_of_calibrated_scores() -> None:
+    n = 60
+    correct = np.arange(n) % 3 > 0
+    entities = ScoredEntities(
+        np.full(n, 1.0), ["A"] * 40 + ["B"] * 20, np.ones(n), correct, np.arange(n) % 2, {"A": 40}
+    )
+    trial = Trial(Setting(5, "softmax", 0.3, 0.5), 0.5, 0.25)
+    text = render_choice(DevChoice([trial], trial, trial, entities, np.where(correct, 0.75, 0.5)))
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    assert cells[2][0] == "neighbors, votes, their share"
+    assert ["raw", "60", "0.333", "0.000", "0.333"] in cells
+    assert ["1.000 to 1.000", "60", "1.000", "0.667", "0.541 to 0.773"] in cells
+    assert ["0.500 to 0.500", "20", "0.500", "0.000", "0.000 to 0.161"] in cells
+    (row,) = (row for row in cells if row[:2] == ["A", "40"])
+    assert row[2:4] == [f"{(26 * 0.75 + 14 * 0.5) / 40:.3f}", f"{26 / 40:.3f}"]
+    assert not any(row[:1] == ["B"] for row in cells)  # too few
+    assert text.endswith("|\n")
 
 
 @pytest.mark.parametrize("kind", ["enough", *KINDS])

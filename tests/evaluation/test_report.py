@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from spacy_btl.evaluation import report
 from spacy_btl.evaluation.compare import compare_evaluations
 from spacy_btl.evaluation.documents import NOTES
 from spacy_btl.evaluation.report import render_html, render_report, write_report
 from spacy_btl.scoring.matching import KINDS
+from spacy_btl.util import files
 from spacy_btl.util.text import printable
 from tests.helpers.evaluated import RULES, TEXTS, evaluated
 from tests.helpers.html_pages import check_report
@@ -261,14 +261,14 @@ def test_a_full_disk_leaves_the_earlier_report(ours, comparison, tmp_path, monke
     written = []
 
     @contextmanager
-    def full(path, replacing_file=report.replacing_file):
+    def full(path, replacing_file=files.replacing_file):
         with replacing_file(path) as file:
             written.append(path)
             if len(written) == fails_at:
                 raise OSError(errno.ENOSPC, "No space left on device")
             yield file
 
-    monkeypatch.setattr(report, "replacing_file", full)
+    monkeypatch.setattr(files, "replacing_file", full)
     with pytest.raises(OSError, match="No space left"):
         write_report(tmp_path, metrics, title="new", documents=documents)
     assert len(written) == fails_at

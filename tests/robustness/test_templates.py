@@ -5,15 +5,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from spacy_btl.evaluation.compare import compare_evaluations
 from spacy_btl.evaluation.corpus_stats import pipeline_stats_to_markdown, stats_to_markdown
+from spacy_btl.evaluation.neighbor_choice import render_choice
 from spacy_btl.evaluation.report import render_html, render_report
 from spacy_btl.explain.evidence import EntityEvidence, Neighbor, TokenEvidence
 from spacy_btl.explain.page import render_page
 from spacy_btl.explain.passages import CorpusDocument
 from spacy_btl.packaging.card import render_card
+from spacy_btl.pipeline.tuning import DevChoice, ScoredEntities, Setting, Trial
 from spacy_btl.util.templates import html_templates, markdown_templates
 from tests.helpers.evaluated import evaluated
 from tests.helpers.html_pages import Page
@@ -144,8 +147,25 @@ def pipeline_stats(word: str) -> str:
     )
 
 
+def choice(word: str) -> str:
+    n = 40
+    correct = np.arange(n) % 3 > 0
+    entities = ScoredEntities(
+        np.full(n, 1.0), [word] * n, np.ones(n), correct, np.arange(n) % 2, {word: n}
+    )
+    trial = Trial(Setting(5, "softmax", 0.3, 0.5), 0.5, 0.25)
+    calibrated = render_choice(DevChoice([trial], trial, trial, entities, np.full(n, 0.5)))
+    return calibrated + render_choice(DevChoice([trial], trial, trial, entities, None))
+
+
 HTML: list[Callable[[str], str]] = [report_page, evidence_page]
-MARKDOWN: list[Callable[[str], str]] = [report_text, card, corpus_stats, pipeline_stats]
+MARKDOWN: list[Callable[[str], str]] = [
+    report_text,
+    card,
+    choice,
+    corpus_stats,
+    pipeline_stats,
+]
 CONTROLS = re.compile("[\0-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
