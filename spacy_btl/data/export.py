@@ -121,7 +121,7 @@ def export_docs(docs: Sequence[Doc], out_dir: Path, key: str | None = None) -> E
             raise ValueError(f"{name}: {error}; is there white space in its label?") from error
     report = _report(names, exported)
     standoffs = [each.standoff for each in exported]
-    with replacing_folder(out_dir) as new:
+    with replacing_folder(out_dir, flush=False) as new:
         for name, doc, annotation in zip(names, docs, annotations, strict=True):
             # Not with_suffix: names have dots. Bytes: a line ending must stay as it is.
             path = new / f"{name}.txt"

@@ -23,7 +23,7 @@ from typing import Literal, TypeAlias, get_args
 
 from ..brat.folder import ANNOTATION_SUFFIXES, scan_folder
 from ..util.checks import one_of
-from ..util.files import replacing_folder, sha256_of, write_json
+from ..util.files import replacing_folder, sha256_of
 from .gold import INFO_NAME
 
 Sample: TypeAlias = Literal["allow", "never"]
@@ -134,7 +134,7 @@ def prepare_corpus(
         resolved = origin.resolve()
         if out_dir in (resolved, *resolved.parents) or resolved in out_dir.parents:
             raise CorpusError(f"The source {origin} and the target {out_dir} must not overlap")
-        with TemporaryDirectory() as unpacked, replacing_folder(out_dir) as new:
+        with TemporaryDirectory() as unpacked, replacing_folder(out_dir, flush=False) as new:
             if origin.is_file():
                 _unpack(origin, Path(unpacked))
             info = _copy_documents(origin if origin.is_dir() else Path(unpacked), new, kind)
@@ -262,7 +262,8 @@ def _copy_documents(root: Path, target: Path, kind: str) -> CorpusInfo:
         bundled_sample=is_sample,
         heading=SAMPLE_HEADING if is_sample else "",
     )
-    write_json(target / INFO_NAME, asdict(info))
+    text = json.dumps(asdict(info), indent=2, ensure_ascii=False) + "\n"
+    (target / INFO_NAME).write_text(text, encoding="utf-8")
     return info
 
 
