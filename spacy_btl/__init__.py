@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .annotate.run import annotate as annotate_files
-    from .brat.folder import read_folder as read_brat
-    from .data.convert import convert_folder
+    from .data.convert import convert_folder, read_brat
     from .data.docbin import read_docbin
     from .data.export import export_docs
     from .evaluation.compare import compare_evaluations
@@ -56,7 +55,7 @@ _PLACES = {
     "export_docs": "data.export:export_docs",
     "fit_knn": "pipeline.workflow:fit_knn",
     "load_pipeline": "packaging.saving:load_pipeline",
-    "read_brat": "brat.folder:read_folder",
+    "read_brat": "data.convert:read_brat",
     "read_docbin": "data.docbin:read_docbin",
     "read_examples": "evaluation.evaluate:read_examples",
     "save_pipeline": "packaging.saving:save_pipeline",

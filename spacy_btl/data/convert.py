@@ -17,7 +17,7 @@ from spacy.tokens import Doc, Span, SpanGroup
 from tqdm import tqdm
 
 from .. import brat
-from ..util.files import write_file, write_json
+from ..util.files import write_files
 from .account import Account, Reason, Row, problem_to_json
 from .docbin import write_parts
 from .gold import GOLD_KEY, INFO_NAME, EntityJson, GoldJson, entity_to_json, record_to_json
@@ -88,14 +88,11 @@ def convert_folder(
     """
     docs, account = read_brat(folder, policies=policies, lang=lang)
     passed_over = [path for path in brat.other_files(folder) if path.name != INFO_NAME]
-    out_dir.mkdir(parents=True, exist_ok=True)
-    write_file(out_dir / "account.json", account.to_json())
-    write_file(out_dir / "account.md", account.to_markdown())
+    written = {"account.json": account.to_json(), "account.md": account.to_markdown()}
+    write_files(out_dir, {name: text.encode("utf-8") for name, text in written.items()})
     if strict and (account.totals()["dropped"] or account.errors()):
         raise LossError(Conversion(account, {}, passed_over))
-    parts = write_parts(docs, out_dir, shares, seed)
-    write_json(out_dir / "split.json", {"seed": seed, "parts": parts})
-    return Conversion(account, parts, passed_over)
+    return Conversion(account, write_parts(docs, out_dir, shares, seed), passed_over)
 
 
 def read_brat(

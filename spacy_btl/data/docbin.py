@@ -1,5 +1,6 @@
 """Write converted documents to DocBins, split by document, and read any DocBin."""
 
+import json
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,7 @@ from random import Random
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
-from ..util.files import write_file
+from ..util.files import write_files
 from .gold import document_name
 
 PARTS = ("train", "dev", "test")
@@ -18,11 +19,11 @@ PARTS = ("train", "dev", "test")
 def write_parts(
     docs: Sequence[Doc], out_dir: Path, shares: Sequence[float] | None, seed: int
 ) -> dict[str, list[str]]:
-    """Write train/dev/test.spacy, split by document, or all.spacy.
+    """Write train/dev/test.spacy, split by document, or all.spacy, and split.json with their names.
 
     Args:
         docs: Converted documents.
-        out_dir: The folder to write to; DocBins in it are replaced.
+        out_dir: The folder to write to; the same files in it are replaced together.
         shares: Of the documents, for each part; None for one DocBin of all.
         seed: Of the split.
 
@@ -46,10 +47,11 @@ def write_parts(
             raise ValueError(f"{len(docs)} documents cannot be split into {', '.join(PARTS)}")
         types = {name: [ent.label_ for ent in doc.ents] for name, doc in by_name.items()}
         names = dict(zip(PARTS, split_documents(types, shares, seed), strict=True))
-    out_dir.mkdir(parents=True, exist_ok=True)
+    files = {"split.json": json.dumps({"seed": seed, "parts": names}, indent=2).encode()}
     for part, members in names.items():
         docbin = DocBin(docs=[by_name[name] for name in members], store_user_data=True)
-        write_file(out_dir / f"{part}.spacy", docbin.to_bytes())
+        files[f"{part}.spacy"] = docbin.to_bytes()
+    write_files(out_dir, files)
     return names
 
 

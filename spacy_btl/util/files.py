@@ -17,8 +17,6 @@ from glob import escape
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-import srsly
-
 Content: TypeAlias = bytes | bytearray | memoryview | Path
 """Bytes, or the path of a file that contains them."""
 
@@ -41,7 +39,6 @@ def replacing_folder(target: Path, *, flush: bool = True) -> Iterator[Path]:
     Raises:
         NotADirectoryError: The target is a file.
         OSError: As in `replace_folder`.
-
     """
     target = Path(os.path.realpath(target))
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +69,6 @@ def replace_folder(new: Path, target: Path) -> None:
     Raises:
         OSError: The target could not be replaced. The text says where the new folder is; the target
             is as it was, or, if even that failed, the text says where the old folder is.
-
     """
     restore_folder(target)
     old = _old(target)
@@ -102,7 +98,6 @@ def restore_folder(target: Path) -> None:
 
     Raises:
         OSError: The old folder cannot be moved.
-
     """
     old = _old(target)
     if not old.exists():
@@ -126,7 +121,6 @@ def replacing_file(path: Path, *, build_in: Path | None = None) -> Iterator[Bina
 
     Raises:
         OSError: The file could not be written; the old one is as it was.
-
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         with path.open("wb") as file:
@@ -164,7 +158,6 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
 
     Raises:
         OSError: The files could not be written.
-
     """
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -174,17 +167,11 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
             file.flush()  # so that a full disk is noticed before the first file is replaced
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write a value as JSON, whole or not at all."""
-    write_file(path, srsly.json_dumps(value, indent=2))
-
-
 def sha256_of(contents: Content | Iterable[Content]) -> str:
     """Return the SHA-256 of bytes and files, one after the other, as 64 hexadecimal digits.
 
     Raises:
         OSError: A file cannot be read.
-
     """
     digest = hashlib.sha256()
     if isinstance(contents, bytes | bytearray | memoryview | Path):

@@ -41,7 +41,7 @@ def test_parts_are_written(tmp_path):
 
 def test_one_part_is_written(tmp_path):
     assert write_parts([doc("b"), doc("a")], tmp_path, None, 0) == {"all": ["a", "b"]}
-    assert [path.name for path in tmp_path.iterdir()] == ["all.spacy"]
+    assert {path.name for path in tmp_path.iterdir()} == {"all.spacy", "split.json"}
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from spacy_btl.util.files import (
     restore_folder,
     sha256_of,
     write_file,
+    write_files,
 )
 
 OLD = {"a": b"old", "sub/b": b"old too"}
@@ -318,6 +319,28 @@ def test_a_full_disk_leaves_the_old_file(
     with pytest.raises(OSError, match="No space left"):
         write_file(path, b"new")
     assert tree(tmp_path) == {"file": b"old"}
+
+
+def test_several_files_are_replaced_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path / "new", {"a": b"old", "b": b"old"})
+    monkeypatch.setattr(files, "replacing_file", failing_at("b"))
+    with pytest.raises(OSError, match="No space left"):
+        write_files(tmp_path / "new", {"a": b"new", "b": b"new"})
+    assert tree(tmp_path) == {"new/a": b"old", "new/b": b"old"}
+    monkeypatch.undo()
+    write_files(tmp_path / "new", {"a": b"new", "b": b"new"})
+    assert tree(tmp_path) == {"new/a": b"new", "new/b": b"new"}
+
+
+def failing_at(name: str) -> Callable[..., object]:
+    def replacing(path: Path) -> object:
+        if path.name == name:
+            raise FULL
+        return replacing_file(path)
+
+    return replacing
 
 
 # -- processes that are killed, and a real limit ---------------------------------------------------
