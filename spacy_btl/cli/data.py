@@ -1,48 +1,49 @@
 """Commands on annotated documents: find, convert, export and count them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from wasabi import msg
 
-from ..data.account import Account
-from ..data.convert import Conversion, LossError, convert_folder
-from ..data.docbin import parse_shares
-from ..data.maccrobat import Sample, prepare_corpus
-from ..data.placement import Alignment, Discontinuous, Overlap, Policies
-from ..packaging.saving import load_pipeline
+from ..data.maccrobat import Sample
+from ..data.placement import Alignment, Discontinuous, Overlap
 from .app import app, errors_as_text
 
-SHOWN = 20  # problems that the command line shows
+if TYPE_CHECKING:
+    from ..data.account import Account
+    from ..data.convert import Conversion
 
+SHOWN = 20
+"""Problems in the files that the command line lists; account.json has all."""
 
 LangOption = Annotated[str, typer.Option(help="Language of the tokenizer")]
 OverlapOption = Annotated[
     Overlap, typer.Option(help="Which of two overlapping entities goes into doc.ents")
 ]
 DiscontinuousOption = Annotated[
-    Discontinuous, typer.Option(help="What becomes of an entity of several fragments")
+    Discontinuous, typer.Option(help="How to convert an entity of several fragments")
 ]
 AlignmentOption = Annotated[
-    Alignment, typer.Option(help="What becomes of an entity that cuts a token")
+    Alignment, typer.Option(help="How to convert an entity that cuts a token")
 ]
 
 
 @app.command("corpus", short_help="Find or fetch the annotated documents.")
+@errors_as_text()
 def corpus_command(
     source: Annotated[
         str, typer.Argument(help='A folder of .txt/.ann pairs, or "maccrobat" to find or fetch it')
     ],
     out_dir: Annotated[Path, typer.Argument(help="Folder for the documents; replaced if ours")],
     assets: Annotated[
-        Path, typer.Option(help="Where to look for maccrobat/, its zip and sample/")
+        Path, typer.Option(help="Folder in which to look for maccrobat/, its zip and sample/")
     ] = Path("assets"),
     sample: Annotated[
         Sample, typer.Option(help="Without MACCROBAT: take the bundled sample, or fail")
     ] = "allow",
     sha256: Annotated[
-        str | None, typer.Option(help="What the SHA-256 of the documents must be (see corpus.json)")
+        str | None, typer.Option(help="SHA-256 that the documents must have (see corpus.json)")
     ] = None,
 ) -> None:
     """Find or fetch the annotated documents.
@@ -50,8 +51,9 @@ def corpus_command(
     "maccrobat" means, in this order: documents in ASSETS/maccrobat; the publisher's zip in
     ASSETS/maccrobat or ASSETS; a download from the publisher; the sample in ASSETS/sample.
     """
-    with errors_as_text():
-        info = prepare_corpus(source, out_dir, assets_dir=assets, sample=sample, sha256=sha256)
+    from ..data.maccrobat import prepare_corpus
+
+    info = prepare_corpus(source, out_dir, assets_dir=assets, sample=sample, sha256=sha256)
     msg.good(f"{info.documents} documents from {info.title or source} in {out_dir}")
     if info.unpaired:
         msg.warn(f"{info.unpaired} texts without annotation were left out")
@@ -60,6 +62,7 @@ def corpus_command(
 
 
 @app.command("convert", short_help="Turn BRAT annotation into DocBins.")
+@errors_as_text()
 def convert_command(
     brat_dir: Annotated[Path, typer.Argument(help="Folder of .txt/.ann pairs, with sub-folders")],
     out_dir: Annotated[Path, typer.Argument(help="Folder for the .spacy files and the account")],
@@ -67,7 +70,7 @@ def convert_command(
         str, typer.Option(help="Shares of train, dev and test documents")
     ] = "0.8,0.1,0.1",
     no_split: Annotated[bool, typer.Option("--no-split", help="One all.spacy instead")] = False,
-    seed: Annotated[int, typer.Option(help="Of the split")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the split")] = 0,
     overlap: OverlapOption = "rarest",
     discontinuous: DiscontinuousOption = "envelope",
     alignment: AlignmentOption = "expand",
@@ -75,73 +78,69 @@ def convert_command(
     strict: Annotated[
         bool,
         typer.Option(
-            "--strict", help="Fail, with the account only, on a dropped entity or a file's error"
+            "--strict",
+            help="Fail and write only the account if an entity is dropped or a file has an error",
         ),
     ] = False,
 ) -> None:
     """Turn BRAT annotation into DocBins, with an account of every entity.
 
     Writes train.spacy, dev.spacy and test.spacy (or all.spacy), account.json with one row for each
-    entity read, and account.md with the sums. Documents are split so that every type with three or
-    more of them stands in each part where possible.
+    entity read, and account.md with the sums. Documents are split so that every type that occurs in
+    three or more of them is in each part where possible.
     """
+    from ..data.convert import LossError, convert_folder
+    from ..data.docbin import parse_shares
+    from ..data.placement import Policies
 
-    def show(conversion: Conversion) -> None:
-        if others := conversion.passed_over:
-            names = ", ".join(path.relative_to(brat_dir).as_posix() for path in others[:3])
-            more = ", ..." if len(others) > 3 else ""
-            typer.echo(f"{len(others)} other files in {brat_dir} are passed over: {names}{more}")
-        _show_problems(conversion.account)
-        totals = conversion.account.totals()
-        typer.echo(", ".join(f"{number} {what}" for what, number in totals.items()))
-        typer.echo(f"why: {out_dir / 'account.md'}, row by row: {out_dir / 'account.json'}")
-
-    with errors_as_text():
-        try:
-            conversion = convert_folder(
-                brat_dir,
-                out_dir,
-                shares=None if no_split else parse_shares(split),
-                seed=seed,
-                policies=Policies(overlap, discontinuous, alignment),
-                lang=lang,
-                strict=strict,
-            )
-        except LossError as error:
-            show(error.conversion)
-            raise ValueError(f"--strict: {error}") from error
-        show(conversion)
+    try:
+        conversion = convert_folder(
+            brat_dir,
+            out_dir,
+            shares=None if no_split else parse_shares(split),
+            seed=seed,
+            policies=Policies(overlap, discontinuous, alignment),
+            lang=lang,
+            strict=strict,
+        )
+    except LossError as error:
+        _show_conversion(error.conversion, brat_dir, out_dir)
+        raise ValueError(f"--strict: {error}") from error
+    _show_conversion(conversion, brat_dir, out_dir)
     parts = conversion.parts.items()
     msg.good(", ".join(f"{part} {len(names)} documents" for part, names in parts))
 
 
 @app.command("export", short_help="Write documents as BRAT files.")
+@errors_as_text()
 def export_command(
     docbin: Annotated[Path, typer.Argument(help="DocBin of predicted or of converted documents")],
     out_dir: Annotated[Path, typer.Argument(help="New or empty folder for the BRAT files")],
     spans: Annotated[
         str | None,
-        typer.Option(help='Key of doc.spans to take instead of doc.ents; "brat": all as converted'),
+        typer.Option(
+            help='Key of doc.spans to write instead of doc.ents; "brat": all as converted'
+        ),
     ] = None,
     lang: LangOption = "en",
 ) -> None:
     """Write documents as BRAT files, with the annotation.conf and visual.conf that brat wants.
 
     Correct them in brat, then convert the folder and train again. Entities that came from BRAT
-    keep their ids and fragments; other records stay unless an entity that they need is gone.
+    keep their ids and fragments. Other records stay unless an entity that they need is gone.
     """
     from ..data.convert import blank
     from ..data.docbin import read_docbin
     from ..data.export import REPORT_NAME, export_docs
 
-    with errors_as_text():
-        report = export_docs(read_docbin(docbin, blank(lang).vocab), out_dir, spans)
+    report = export_docs(read_docbin(docbin, blank(lang).vocab), out_dir, spans)
     msg.good(f"{out_dir}: " + ", ".join(f"{n} {what}" for what, n in report["totals"].items()))
     if report["rows"]:
         msg.warn(f"records that needed an entity that is gone: {out_dir / REPORT_NAME}")
 
 
-@app.command("stats", short_help="Count what a corpus holds.")
+@app.command("stats", short_help="Count what a corpus contains.")
+@errors_as_text()
 def stats_command(
     path: Annotated[Path, typer.Argument(help="BRAT folder, DocBin, or trained pipeline")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
@@ -150,39 +149,51 @@ def stats_command(
     alignment: AlignmentOption = "expand",
     lang: LangOption = "en",
 ) -> None:
-    """Count what a corpus holds, and the best score that a tagger could reach on it.
+    """Count what a corpus contains, and show the best score that a tagger could reach on it.
 
-    A BRAT folder is converted first, by the policies given; a DocBin is counted as it is. Of a
-    trained pipeline: its labels, updates, neighbours and class weights.
+    A BRAT folder is converted first, by the policies given; a DocBin is counted as it is. For a
+    trained pipeline, show its labels, updates, neighbors and class weights.
     """
     import json
 
     from ..data.convert import blank, read_brat
     from ..data.docbin import read_docbin
+    from ..data.placement import Policies
     from ..evaluation.corpus_stats import (
         corpus_stats,
         pipeline_stats,
         pipeline_stats_to_markdown,
         stats_to_markdown,
     )
+    from ..packaging.saving import load_pipeline
 
-    with errors_as_text():
-        if (path / "config.cfg").is_file():
-            values = pipeline_stats(load_pipeline(path))
-            text = json.dumps(values, indent=2) if as_json else pipeline_stats_to_markdown(values)
-            typer.echo(text, nl=False)
-            return
-        if path.is_dir():
-            policies = Policies(overlap, discontinuous, alignment)
-            docs, _ = read_brat(path, policies=policies, lang=lang)
-        else:
-            docs = read_docbin(path, blank(lang).vocab)
-        stats = corpus_stats(docs, blank(lang))
+    if (path / "config.cfg").is_file():
+        values = pipeline_stats(load_pipeline(path))
+        text = json.dumps(values, indent=2) if as_json else pipeline_stats_to_markdown(values)
+        typer.echo(text, nl=False)
+        return
+    if path.is_dir():
+        docs, _ = read_brat(path, policies=Policies(overlap, discontinuous, alignment), lang=lang)
+    else:
+        docs = read_docbin(path, blank(lang).vocab)
+    stats = corpus_stats(docs, blank(lang))
     typer.echo(json.dumps(stats, indent=2) if as_json else stats_to_markdown(stats), nl=False)
 
 
-def _show_problems(account: Account) -> None:
-    """The first problems, by file and line, and how many there are."""
+def _show_conversion(conversion: "Conversion", brat_dir: Path, out_dir: Path) -> None:
+    """Print the problems in the files, the sums of the account, and the place of the rest."""
+    if others := conversion.passed_over:
+        names = ", ".join(path.relative_to(brat_dir).as_posix() for path in others[:3])
+        more = ", ..." if len(others) > 3 else ""
+        typer.echo(f"{len(others)} other files in {brat_dir} are passed over: {names}{more}")
+    _show_problems(conversion.account)
+    totals = conversion.account.totals()
+    typer.echo(", ".join(f"{number} {what}" for what, number in totals.items()))
+    typer.echo(f"why: {out_dir / 'account.md'}, row by row: {out_dir / 'account.json'}")
+
+
+def _show_problems(account: "Account") -> None:
+    """Print the first problems by file and line, and the number of all."""
     if not account.problems:
         return
     msg.warn(f"problems in the files: {len(account.problems)}, errors: {len(account.errors())}")

@@ -1,4 +1,4 @@
-"""Commands on trained pipelines: evaluate, show the result."""
+"""Commands on the scores of a trained pipeline: evaluate, show the result."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,17 +6,20 @@ from typing import Annotated
 import typer
 from wasabi import msg
 
-from ..packaging.saving import load_pipeline
-from .app import app, errors_as_text
+from .app import GpuOption, app, errors_as_text, use_gpu
 
 
 @app.command("evaluate", short_help="Score a pipeline on annotated documents.")
+@errors_as_text()
 def evaluate_command(
     model: Annotated[Path, typer.Argument(help="Pipeline")],
     data: Annotated[Path, typer.Argument(help="DocBin of gold documents")],
     output: Annotated[Path, typer.Option(help="Folder for the figures and the report")],
     train: Annotated[
-        Path | None, typer.Option(help="DocBin trained on: shows how frequent a type was there")
+        Path | None,
+        typer.Option(
+            help="DocBin of the training documents: shows how frequent each type is there"
+        ),
     ] = None,
     compare: Annotated[
         Path | None, typer.Option(help="Other pipeline, to be compared on the same documents")
@@ -25,42 +28,44 @@ def evaluate_command(
         bool,
         typer.Option(
             "--documents/--no-documents",
-            help="Show the documents in report.html, errors marked. It then holds their text; "
-            "without, no text of a document is in any of the files",
+            help="Show the documents in report.html, errors marked. The file then contains their "
+            "text; otherwise none of the files has any text of a document",
         ),
     ] = False,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")] = -1,
+    gpu_id: GpuOption = -1,
 ) -> None:
     """Score a pipeline against the annotation as it was before conversion.
 
     What the conversion lost counts as missed. Prints the tables and writes them as report.md and,
     with pictures, as report.html; metrics.json; with --compare comparison.json; the pictures as
-    PNG; and documents.jsonl with the counts of each document, from which all scores can be made
-    again. They hold names of documents and counts, and no text, except with --documents.
+    PNG; and documents.jsonl with the counts of each document, from which all scores can be computed
+    again. The files contain names of documents and counts, and no text, except with --documents.
     """
-    from spacy.cli._util import setup_gpu
-
     from ..evaluation.compare import compare_evaluations
     from ..evaluation.evaluate import evaluate, label_counts, matched_documents, read_examples
     from ..evaluation.plots import NO_MATPLOTLIB, has_matplotlib
     from ..evaluation.report import write_report
+    from ..packaging.saving import load_pipeline
 
-    setup_gpu(gpu_id, silent=False)
+    use_gpu(gpu_id)
+    output.mkdir(parents=True, exist_ok=True)  # before the work, should that fail
+    nlp = load_pipeline(model)
+    examples = read_examples(data, nlp)
+    metrics = evaluate(nlp, examples)
+    metrics["train_counts"] = label_counts(train, nlp) if train else {}
     comparison = None
-    with errors_as_text():
-        output.mkdir(parents=True, exist_ok=True)  # before the work, should that fail
-        nlp = load_pipeline(model)
-        examples = read_examples(data, nlp)
-        metrics = evaluate(nlp, examples)
-        metrics["train_counts"] = label_counts(train, nlp) if train else {}
-        shown = matched_documents(nlp, examples) if documents else None
-        if compare is not None:
-            other = load_pipeline(compare)
-            theirs = evaluate(other, read_examples(data, other))["by_document"]
-            names = (str(model), str(compare))
-            comparison = compare_evaluations(metrics["by_document"], theirs, names)
-    title = f"Evaluation of {model.name} on {data.name}"
-    report = write_report(output, metrics, title=title, documents=shown, comparison=comparison)
+    if compare is not None:
+        other = load_pipeline(compare)
+        theirs = evaluate(other, read_examples(data, other))["by_document"]
+        names = (str(model), str(compare))
+        comparison = compare_evaluations(metrics["by_document"], theirs, names)
+    report = write_report(
+        output,
+        metrics,
+        title=f"Evaluation of {model.name} on {data.name}",
+        documents=matched_documents(nlp, examples) if documents else None,
+        comparison=comparison,
+    )
     typer.echo(report)
     if not has_matplotlib():
         msg.warn(NO_MATPLOTLIB)
@@ -68,6 +73,7 @@ def evaluate_command(
 
 
 @app.command("show", short_help="Show scores, wheel, and how to use it.")
+@errors_as_text()
 def show_command(
     metrics: Annotated[Path, typer.Argument(help="metrics.json of an evaluation")],
     packages: Annotated[Path, typer.Argument(help="Folder in which the wheel was built")],
@@ -77,12 +83,10 @@ def show_command(
 
     from ..evaluation.report import render_report
 
-    with errors_as_text():
-        wheels = sorted(packages.glob("*/dist/*.whl"), key=lambda path: path.stat().st_mtime)
-        if not wheels:
-            raise FileNotFoundError(f"no wheel in {packages}; spacy project run package builds it")
-        report = render_report(srsly.read_json(metrics))
-    typer.echo(report)
+    wheels = sorted(packages.glob("*/dist/*.whl"), key=lambda path: path.stat().st_mtime)
+    if not wheels:
+        raise FileNotFoundError(f"no wheel in {packages}; spacy project run package builds it")
+    typer.echo(render_report(srsly.read_json(metrics)))
     name = wheels[-1].name.split("-")[0]
     typer.echo(f"Wheel: {wheels[-1]}\n")
     typer.echo(f'nlp = spacy.load("{name}")')

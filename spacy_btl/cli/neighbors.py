@@ -1,8 +1,7 @@
 """Commands on the neighbors of a trained pipeline: fit, explain, edit, list."""
 
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from wasabi import msg
@@ -15,13 +14,6 @@ if TYPE_CHECKING:
 
 Model = Annotated[Path, typer.Argument(help="Fitted pipeline")]
 Out = Annotated[Path, typer.Argument(help="Folder for the changed pipeline")]
-
-
-class Keys(Enum):
-    """Vectors that are stored and searched."""
-
-    logits = "logits"
-    hidden = "hidden"
 
 
 @app.command("fit-knn", short_help="Fit the neighbor search.")
@@ -38,7 +30,10 @@ def fit_knn_command(
         bool, typer.Option("--fixed", help="Keep the settings; dev only calibrates the scores")
     ] = False,
     keys: Annotated[
-        Keys | None, typer.Option(help="Logits or hidden states; default: as the pipeline has them")
+        Literal["logits", "hidden"] | None,
+        typer.Option(
+            help="Vectors that are stored and searched; default: as the pipeline has them"
+        ),
     ] = None,
     dropout: Annotated[
         float, typer.Option(help="Dropout rate under which the keys are made, 0 for none")
@@ -70,10 +65,9 @@ def fit_knn_command(
         _read(train, nlp),
         None if dev is None else _read(dev, nlp),
         fixed=fixed,
-        keys=keys.value if keys else None,
+        keys=keys,
         dropout=dropout,
         passes=passes,
-        progress=True,
     )
     if fitted.choice is None:
         msg.warn("Without --dev the settings stay as they are, and scores are not calibrated")

@@ -1,8 +1,7 @@
 """Commands on a pipeline to be shipped: model card, smaller weights, no neighbors, seal."""
 
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from wasabi import msg
@@ -10,13 +9,6 @@ from wasabi import msg
 from .app import app, errors_as_text
 
 FIGURES = {"ents_f": "strict span F1, micro", "ents_macro_f": "strict span F1, macro"}
-
-
-class Half(Enum):
-    """Numbers of 16 bits."""
-
-    float16 = "float16"
-    bfloat16 = "bfloat16"
 
 
 @app.command("card", short_help="Write a pipeline with its model card.")
@@ -43,7 +35,7 @@ def card_command(
 ) -> None:
     """Write a copy of a pipeline with its model card: README.md, and the same facts in meta.json.
 
-    spacy package takes both into the wheel. What is not known is "not stated". No text of any
+    spacy package puts both into the wheel. What is not known is "not stated". No text of any
     document is in the card.
     """
     from ..packaging.card import make_card
@@ -75,7 +67,9 @@ def card_command(
 def round_weights_command(
     model: Annotated[Path, typer.Argument(help="Trained pipeline, before fit-knn")],
     out_dir: Annotated[Path, typer.Argument(help="Folder for the smaller pipeline")],
-    to: Annotated[Half, typer.Option("--to", help="Numbers of the encoder")] = Half.float16,
+    to: Annotated[
+        Literal["float16", "bfloat16"], typer.Option("--to", help="Number format of the encoder")
+    ] = "float16",
     data: Annotated[
         Path | None, typer.Option(help="DocBin to compare the scores on, such as that of dev")
     ] = None,
@@ -98,7 +92,7 @@ def round_weights_command(
         msg.warn("The neighbors belong to the weights of before: run fit-knn on the result")
     component_of(nlp).forget_neighbors()  # the scores are those of the model alone
     before = evaluate(nlp, read_examples(data, nlp))["scores"] if data else {}
-    change = round_weights(nlp, to.value)
+    change = round_weights(nlp, to)
     after = evaluate(nlp, read_examples(data, nlp))["scores"] if data else {}
     save_pipeline(nlp, out_dir)
     typer.echo(f"Largest change of a weight tensor, relative to its norm: {change:.1e}")

@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import sys
-import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -24,6 +23,7 @@ from typing import Literal, TypeAlias, get_args
 from ..brat.folder import ANNOTATION_SUFFIXES, scan_folder
 from ..util.checks import one_of
 from ..util.files import replacing_folder, sha256_of
+from ..util.messages import warn
 from .gold import INFO_NAME
 
 Sample: TypeAlias = Literal["allow", "never"]
@@ -147,10 +147,9 @@ def prepare_corpus(
     except OSError as error:
         raise CorpusError(f"The corpus could not be prepared: {error}") from error
     if kind == "download" and sha256 is None:
-        warnings.warn(
+        warn(
             f"whether the download is the published corpus was not verified; {info.sha256} is the "
-            "SHA-256 of its documents",
-            stacklevel=2,
+            "SHA-256 of its documents"
         )
     return info
 

@@ -56,7 +56,7 @@ def cross_predict(
     max_steps: int = 0,
     labels: Sequence[str] | None = None,
     seed: int = 0,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> list[CrossPrediction]:
     """Return a prediction for each document by a pipeline that was trained without it.
 
@@ -73,7 +73,7 @@ def cross_predict(
         labels: Entity types, in the order of their columns; None for those that the component was
             trained on, or if it has none, all types of the examples.
         seed: For the folds and for each training.
-        progress: Whether to show progress bars on a terminal.
+        progress: Whether to show progress bars; None to show them in a terminal only.
 
     Raises:
         ValueError: If there are fewer documents than folds, the component is frozen in training, or
@@ -93,9 +93,11 @@ def cross_predict(
     predictions: dict[int, CrossPrediction] = {}
     for number in range(n_folds):
         rest = [eg for eg, fold in zip(examples, folds, strict=True) if fold != number]
-        title = f"fold {number + 1} of {n_folds}" if progress else None
-        LOGGER.info("fold %d of %d: %d documents", number + 1, n_folds, len(rest))
-        trained = train_anew(nlp, rest, steps=steps, labels=labels, seed=seed, title=title)
+        title = f"fold {number + 1} of {n_folds}"
+        LOGGER.info("%s: training on %d of %d documents", title, len(rest), len(examples))
+        trained = train_anew(
+            nlp, rest, steps=steps, labels=labels, seed=seed, title=title, progress=progress
+        )
         held_out = [i for i, fold in enumerate(folds) if fold == number]
         found = _predict(trained, component_of(trained), [examples[i] for i in held_out])
         for i, (doc, probabilities) in zip(held_out, found, strict=True):
@@ -112,7 +114,8 @@ def train_anew(
     steps: int,
     labels: Sequence[str],
     seed: int = 0,
-    title: str | None = None,
+    title: str = "train",
+    progress: bool | None = None,
 ) -> Language:
     """Return a pipeline of the same configuration and tokenizer, trained on these examples.
 
@@ -126,7 +129,8 @@ def train_anew(
         steps: ``training.max_steps``; the last weights are taken.
         labels: Entity types of the component. A rare type may be missing from the examples.
         seed: For the training.
-        title: Of the progress bar; None for no bar.
+        title: Of the progress bar.
+        progress: Whether to show a progress bar; None to show it in a terminal only.
     """
     config = nlp.config.copy()
     config["training"].update(max_steps=steps, max_epochs=0, patience=0, eval_frequency=steps)
@@ -136,7 +140,9 @@ def train_anew(
         copy = load_model_from_config(config, auto_fill=True)
         settings = registry.resolve(config.interpolate()["training"], schema=ConfigSchemaTraining)
         _take_over(nlp, copy, settings["frozen_components"])
-        _train(copy, examples, settings, title)
+        disable = None if progress is None else not progress
+        with tqdm(desc=title, unit=" updates", total=steps, disable=disable) as bar:
+            _train(copy, examples, settings, bar)
     return copy
 
 
@@ -173,7 +179,7 @@ def _take_over(nlp: Language, copy: Language, frozen: Sequence[str]) -> None:
 
 
 def _train(
-    nlp: Language, examples: Sequence[Example], settings: dict[str, Any], title: str | None
+    nlp: Language, examples: Sequence[Example], settings: dict[str, Any], bar: "tqdm[None]"
 ) -> None:
     """Initialize and train a pipeline by the resolved settings of its block [training]."""
 
@@ -199,8 +205,8 @@ def _train(
         annotating_components=settings["annotating_components"],
         before_update=settings["before_update"],
     )
-    for _ in tqdm(loop, desc=title, unit=" updates", total=steps, disable=None if title else True):
-        pass
+    for _ in loop:
+        bar.update()
     if optimizer.averages:
         with nlp.use_params(optimizer.averages):
             averaged = nlp.to_bytes()

@@ -7,7 +7,6 @@ entities correspond, flat or with a layer for each type, is the business of `pip
 """
 
 import json
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -41,6 +40,7 @@ from ..training.class_weights import ClassWeights
 from ..training.losses import TokenLoss
 from ..util.arrays import Float32s2d, FloatsXd, IntsXd
 from ..util.checks import one_of
+from ..util.messages import warn
 from ..util.seal import check_seal, remove_seal
 from . import editing, explaining, fitting
 from .entities import ScoredSpans, set_span_extensions, write_scores
@@ -478,10 +478,9 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
     def _drop_neighbors(self) -> None:
         """Forget neighbors that the next update would make obsolete, with a warning."""
         if self.neighbors.datastore is not None:
-            warnings.warn(
+            warn(
                 f'the neighbors of "{self.name}" belong to the weights before this update and are '
-                "dropped; run fit-knn again after training",
-                stacklevel=3,
+                "dropped; run fit-knn again after training"
             )
             self.forget_neighbors()
 

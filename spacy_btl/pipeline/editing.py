@@ -74,10 +74,9 @@ def add_examples(
     known = labels != MISSING
     if only_entities:
         known &= np.array([name != "O" for name in names])[labels]
-    if weight is None:
-        has_unknown = not seen <= set(pipe.label_data)
-        weight = pipe.neighbors.settings.get("n_neighbors", 1) // 2 + 1 if has_unknown else 1
-    rows = np.repeat(np.flatnonzero(known), weight)
+    rows = np.repeat(
+        np.flatnonzero(known), _default_weight(pipe, seen) if weight is None else weight
+    )
     # All labels at once: their order is that of the columns, whichever of them occur.
     with_all_labels = replace(store, label_names=tuple(names), extras=extras)
     added = with_all_labels.added(
@@ -111,6 +110,13 @@ def remove_documents(pipe: "BtlKnnNer", documents: Iterable[str]) -> int:
     rest = store.removed(documents)
     _exchange(pipe, store, rest)
     return len(store) - len(rest)
+
+
+def _default_weight(pipe: "BtlKnnNer", types: set[str]) -> int:
+    """Return the majority of all votes if the model does not know one of the types, else 1."""
+    if types <= set(pipe.label_data):
+        return 1
+    return int(pipe.neighbors.settings.get("n_neighbors", 1)) // 2 + 1
 
 
 def _exchange(pipe: "BtlKnnNer", before: Datastore, after: Datastore) -> None:

@@ -120,7 +120,7 @@ def collect_keys(
     dropout: float = 0.0,
     passes: int = 1,
     seed: int = 0,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> TokenKeys:
     """Return keys and gold labels of all tokens of the examples, of each document once.
 
@@ -131,7 +131,7 @@ def collect_keys(
         dropout: Dropout rate under which the keys are made, 0 for none.
         passes: Keys of each token; with dropout they differ from pass to pass.
         seed: For the dropout. Random states of the program stay as they are.
-        progress: Whether to show a progress bar on a terminal.
+        progress: Whether to show a progress bar; None to show it in a terminal only.
 
     Raises:
         ValueError: If there is no document, ``passes`` or ``dropout`` is out of range, there is
@@ -156,8 +156,10 @@ def collect_keys(
         if dropout:
             stack.enter_context(fixed_random_state(seed))
             stack.enter_context(_dropout_rate(pipe.model, dropout))
-        total, hidden = len(examples) * passes, None if progress else True
-        bar = stack.enter_context(tqdm(total=total, desc="neighbors", unit=" docs", disable=hidden))
+        total, disable = len(examples) * passes, None if progress is None else not progress
+        bar = stack.enter_context(
+            tqdm(total=total, desc="neighbors", unit=" docs", disable=disable)
+        )
         # Pass by pass: a batch that has a document twice would mix up spacy-transformers.
         for batch in (batch for _ in range(passes) for batch in _batches(examples)):
             docs = [example.predicted for example in batch]
@@ -214,7 +216,7 @@ def fit_neighbors(
     dropout: float = 0.0,
     passes: int = 1,
     seed: int = 0,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> int:
     """Let the labeled tokens of the examples vote, and no others; return their number.
 
@@ -226,7 +228,7 @@ def fit_neighbors(
         dropout: Dropout rate under which the keys are made, 0 for none.
         passes: Keys of each token; with dropout they differ from pass to pass.
         seed: For the dropout. Random states of the program stay as they are.
-        progress: Whether to show a progress bar on a terminal.
+        progress: Whether to show a progress bar; None to show it in a terminal only.
 
     Raises:
         ValueError: As `collect_keys` and `to_datastore`.

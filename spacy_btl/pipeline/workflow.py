@@ -19,7 +19,7 @@ from ..explain.page import render_page
 from ..explain.passages import Corpus, corpus_document
 from ..explain.text import evidence_to_json, render_text
 from ..ml.weights import Half, round_encoder
-from .component import component_of
+from .component import KeyKind, component_of
 from .fitting import examples_for, fit_neighbors
 from .settings import store_settings
 from .tuning import DevChoice, choose_on_dev
@@ -44,11 +44,11 @@ def fit_knn(
     dev: Iterable[Example] | None = None,
     *,
     fixed: bool = False,
-    keys: str | None = None,
+    keys: KeyKind | None = None,
     dropout: float = 0.0,
     passes: int = 1,
     seed: int = 0,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> FittedNeighbors:
     """Fit the neighbors of a trained pipeline, choose on dev how they vote, calibrate the scores.
 
@@ -65,18 +65,15 @@ def fit_knn(
         dropout: Dropout rate under which the keys are made, 0 for none.
         passes: Keys of each token; with dropout they differ from pass to pass.
         seed: For the dropout. Random states of the program stay as they are.
-        progress: Whether to show a progress bar on a terminal.
+        progress: Whether to show a progress bar; None to show it in a terminal only.
 
     Raises:
         ValueError: If there is no document in ``train`` or ``dev``, a setting is out of its range,
             or documents of the same name differ.
     """
-    pipe = component_of(nlp)
-    held_out = None if dev is None else list(dev)
+    pipe, held_out = component_of(nlp), _held_out(dev)
     if held_out is None and fixed:
         raise ValueError("fixed is about dev: give dev documents")
-    if held_out is not None and not held_out:
-        raise ValueError("there is no dev document to choose the settings on")
     before = pipe.keys
     try:
         pipe.set_key_kind(before if keys is None else keys)
@@ -110,14 +107,14 @@ def drop_neighbors(nlp: Language, dev: Iterable[Example] | None = None) -> DevCh
     Raises:
         ValueError: If ``dev`` has no document.
     """
-    pipe = component_of(nlp)
-    held_out = None if dev is None else examples_for(nlp, pipe, dev)
+    pipe, held_out = component_of(nlp), _held_out(dev)
+    examples = None if held_out is None else examples_for(nlp, pipe, held_out)
     calibration = None if pipe.neighbor_weight else pipe.calibration
     pipe.forget_neighbors()
     pipe.neighbor_weight = 0.0
     if calibration is not None:
         pipe.calibration = calibration
-    choice = None if held_out is None else choose_on_dev(pipe, held_out, fixed=True)
+    choice = None if examples is None else choose_on_dev(pipe, examples, fixed=True)
     store_settings(nlp)
     return choice
 
@@ -215,3 +212,12 @@ def explain_entities(
         else {document_id(d): corpus_document(d, pipe.spans_key) for d in docs},
         heading_of(docs or []),
     )
+
+
+def _held_out(dev: Iterable[Example] | None) -> list[Example] | None:
+    """Return the dev documents as a list; raise ValueError, before any work, if there is none."""
+    if dev is None:
+        return None
+    if examples := list(dev):
+        return examples
+    raise ValueError("there is no dev document to choose the settings on")

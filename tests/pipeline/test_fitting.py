@@ -18,10 +18,11 @@ from spacy_btl.data.gold import document_id
 from spacy_btl.labels.bio import MISSING
 from spacy_btl.labels.calibration import ScoreCalibration
 from spacy_btl.pipeline.component import BtlKnnNer, component_of
-from spacy_btl.pipeline.editing import Edit
+from spacy_btl.pipeline.editing import Edit, remove_documents
 from spacy_btl.pipeline.entities import ScoredSpans, write_scores
 from spacy_btl.pipeline.fitting import collect_keys, to_datastore
 from spacy_btl.pipeline.tuning import Dev, current_setting
+from spacy_btl.pipeline.workflow import fit_knn
 from tests.helpers.datastores import counts_by_label
 from tests.helpers.sentences import LABELS, SENTENCES, entities, make_examples
 
@@ -417,6 +418,25 @@ class TestEditing:
         with pytest.warns(UserWarning, match="calibrated with the neighbors before this edit"):
             pipe.remove_documents(["case-3"])
         assert [ent._.btl_calibrated for ent in nlp(doc.text).ents] == [False, False]
+
+    @pytest.mark.parametrize("is_method", [True, False])
+    def test_a_warning_points_to_the_line_that_called(
+        self, nlp: Language, pipe: BtlKnnNer, is_method: bool
+    ) -> None:
+        """Whichever way the functions of the package call each other, and through spaCy."""
+        pipe.calibration = SURE
+        examples = make_examples(nlp)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            if is_method:
+                pipe.remove_documents(["case-3"])
+                pipe.fit_neighbors([*examples, examples[0]])
+                pipe.update(examples)
+            else:
+                remove_documents(pipe, ["case-3"])
+                fit_knn(nlp, [*examples, examples[0]])
+                nlp.update(examples)
+        assert [warning.filename for warning in told] == [__file__] * 3
 
     def test_nothing_removed_voids_nothing(self, pipe: BtlKnnNer) -> None:
         pipe.calibration = SURE

@@ -135,6 +135,14 @@ class TestDropNeighbors:
         assert {trial.setting.neighbor_weight for trial in choice.trials} == {0.0}
         assert component_of(nlp).calibration is not None
 
+    def test_neighbors_stay_where_dev_is_empty(self, nlp: Language) -> None:
+        fit_knn(nlp, make_examples(nlp), make_examples(nlp), fixed=True)
+        before = component_of(nlp).to_bytes()
+        with pytest.raises(ValueError, match="no dev document"):
+            drop_neighbors(nlp, [])
+        assert component_of(nlp).to_bytes() == before
+        assert component_of(nlp).neighbor_weight == 1.0
+
     def test_a_calibration_of_the_model_alone_stays(self, nlp: Language) -> None:
         component_of(nlp).neighbor_weight = 0.0
         fit_knn(nlp, make_examples(nlp), make_examples(nlp), fixed=True)
