@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .evaluation.compare import compare_evaluations
     from .evaluation.cross_fitting import cross_predict
     from .evaluation.evaluate import evaluate, read_examples
+    from .packaging.card import make_card
     from .packaging.saving import load_pipeline, save_pipeline
     from .pipeline.component import BtlKnnNer, component_of
     from .pipeline.workflow import drop_neighbors, explain_entities, fit_knn
@@ -35,6 +36,7 @@ __all__ = [
     "export_docs",
     "fit_knn",
     "load_pipeline",
+    "make_card",
     "read_brat",
     "read_docbin",
     "read_examples",
@@ -55,6 +57,7 @@ _PLACES = {
     "export_docs": "data.export:export_docs",
     "fit_knn": "pipeline.workflow:fit_knn",
     "load_pipeline": "packaging.saving:load_pipeline",
+    "make_card": "packaging.card:make_card",
     "read_brat": "data.convert:read_brat",
     "read_docbin": "data.docbin:read_docbin",
     "read_examples": "evaluation.evaluate:read_examples",

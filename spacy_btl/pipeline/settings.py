@@ -8,17 +8,14 @@ uses, but does not promise to. `current_config` therefore makes a configuration 
 it, and is what `spacy_btl.packaging.saving.save_pipeline` saves.
 """
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from spacy.language import Language
 from thinc.api import Config
 
 from ..util.messages import warn
 from .component import BtlKnnNer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def component_settings(pipe: BtlKnnNer) -> dict[str, Any]:
@@ -42,9 +39,9 @@ def current_config(nlp: Language) -> Config:
     Variables of the configuration stay where their value is still right.
     """
     config: Config = nlp.config.copy()
-    interpolated = nlp.config.interpolate()["components"]
+    present = nlp.config.interpolate()["components"]
     for name, pipe in _components(nlp):
-        _update(config["components"][name], interpolated[name], component_settings(pipe))
+        _update(config["components"][name], present[name], component_settings(pipe))
     return config
 
 
@@ -54,9 +51,9 @@ def store_settings(nlp: Language) -> None:
     ``nlp.to_disk`` saves them from now on. Where spaCy does not allow that, a warning says so:
     `spacy_btl.save_pipeline` saves them all the same.
     """
+    present = nlp.config.interpolate()["components"]
     for name, pipe in _components(nlp):
-        interpolated = nlp.config.interpolate()["components"][name]
-        _update(nlp.get_pipe_config(name), interpolated, component_settings(pipe))
+        _update(nlp.get_pipe_config(name), present[name], component_settings(pipe))
     if nlp.config["components"] != current_config(nlp)["components"]:
         warn(
             "this version of spaCy keeps the settings that the components were made with: save "
@@ -64,28 +61,28 @@ def store_settings(nlp: Language) -> None:
         )
 
 
-def _components(nlp: Language) -> "Iterator[tuple[str, BtlKnnNer]]":
-    names = nlp.component_names  # those that are disabled are saved too
-    pipes = ((name, nlp.get_pipe(name)) for name in names)
-    return ((name, pipe) for name, pipe in pipes if isinstance(pipe, BtlKnnNer))
+def _components(nlp: Language) -> Iterator[tuple[str, BtlKnnNer]]:
+    """Yield our components with their names, those that are disabled as well."""
+    for name in nlp.component_names:
+        pipe = nlp.get_pipe(name)
+        if isinstance(pipe, BtlKnnNer):
+            yield name, pipe
 
 
-def _update(config: Any, interpolated: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Set the values in the block of a component that differ from those there are.
+def _update(block: Any, present: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Set those settings in the block of a component that have another value there.
 
     Args:
-        config: The block, possibly with variables.
-        interpolated: The same block without variables.
-        values: As from `component_settings`.
+        block: The block, possibly with variables.
+        present: The same block without variables.
+        settings: As from `component_settings`.
     """
-    for name, value in values.items():
-        if name == "neighbors":
-            # A search of another kind may have settings that its block does not name.
-            value = interpolated[name] | {k: v for k, v in value.items() if k in interpolated[name]}
-        if interpolated.get(name) == value:
-            continue
-        if isinstance(config.get(name), dict) and name == "neighbors":
-            known = interpolated[name]
-            config[name].update({k: v for k, v in value.items() if known[k] != v})
-        else:
-            config[name] = value
+    changed = {name: value for name, value in settings.items() if present.get(name) != value}
+    search = changed.pop("neighbors", {})
+    block.update(changed)
+    # A search of another kind may have settings that its block does not name.
+    named = {k: v for k, v in search.items() if present["neighbors"].get(k, v) != v}
+    if named:
+        # The block may be a reference to another one, which others may refer to as well.
+        own = block["neighbors"]
+        block["neighbors"] = {**(own if isinstance(own, dict) else present["neighbors"]), **named}

@@ -8,7 +8,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from spacy import util
@@ -234,7 +234,7 @@ class Dev:
     def trial(self, setting: Setting) -> Trial:
         """Return the scores of a setting."""
         entities = [found.entities for found in self.find(setting)]
-        scores: Any = strict_span_scores(self.gold, entities)
+        scores = strict_span_scores(self.gold, entities)
         return Trial(setting, scores["ents_f"] or 0.0, scores["ents_macro_f"] or 0.0)
 
     def scored(self, setting: Setting) -> ScoredEntities:

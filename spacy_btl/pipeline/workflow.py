@@ -7,7 +7,6 @@ have read, these take the pipeline, and see to that and to its configuration.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -166,7 +165,7 @@ class Explanation:
             self.text, self.entities, self.corpus, n_examples=n_examples, heading=self.heading
         )
 
-    def to_json(self, *, n_examples: int = 5) -> dict[str, Any]:
+    def to_json(self, *, n_examples: int = 5) -> dict[str, object]:
         """Return the explanation as JSON values, with ``n_examples`` neighbors for each entity."""
         return evidence_to_json(
             self.text, self.entities, self.corpus, n_examples=n_examples, heading=self.heading
