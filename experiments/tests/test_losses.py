@@ -50,7 +50,7 @@ MADE = [
     ("logit adjustment", LogitAdjustment, {}),
     ("logit adjustment", LogitAdjustment, {"tau": 0.3}),
 ]
-RIVALS = {
+CASES = {
     "-".join([name, *map(str, options.values()), reduction]): (
         FORMULAS[name],
         kind(**options, reduction=reduction),
@@ -60,8 +60,8 @@ RIVALS = {
 }
 
 
-@pytest.fixture(params=RIVALS.values(), ids=RIVALS)
-def rival(request):
+@pytest.fixture(params=CASES.values(), ids=CASES)
+def case(request):
     """A formula and a loss."""
     formula, loss = request.param
     loss = deepcopy(loss)
@@ -123,8 +123,8 @@ def test_dice_over_a_batch_equals_its_formula(weights, reduction, gamma, alpha):
 
 
 @pytest.mark.parametrize("weights", WEIGHTS.values(), ids=WEIGHTS)
-def test_equals_the_formula(rival, weights):
-    formula, loss = rival
+def test_equals_the_formula(case, weights):
+    formula, loss = case
     loss.class_weights = None if weights is None else np.array(weights, dtype=np.float32)
     for labels in HAND_MADE.values():
         logits = np.random.default_rng(0).normal(size=(len(labels), 5)).astype(np.float32) * 2
@@ -140,10 +140,10 @@ def test_equals_the_formula(rival, weights):
 @given(batch=batches())
 def test_without_its_own_setting_it_is_the_cross_entropy(batch):
     logits, labels, weights = batch
-    rivals = [FocalLoss(gamma=0), MajorityOrMinority(trade_off=1), LogitAdjustment(tau=0)]
-    rivals[-1].prepare(np.ones(logits.shape[1]), [])
+    losses = [FocalLoss(gamma=0), MajorityOrMinority(trade_off=1), LogitAdjustment(tau=0)]
+    losses[-1].prepare(np.ones(logits.shape[1]), [])
     results = []
-    for loss in [AllTokenLabels(), *rivals]:
+    for loss in [AllTokenLabels(), *losses]:
         loss.class_weights = weights
         results.append(loss(logits.astype(np.float32), np.array(labels, dtype=np.int64)))
     (d_expected, expected), *others = results
@@ -152,8 +152,8 @@ def test_without_its_own_setting_it_is_the_cross_entropy(batch):
         assert gradient == pytest.approx(d_expected, rel=1e-5, abs=1e-6)
 
 
-def test_gradient_equals_finite_differences(rival):
-    _, loss = rival
+def test_gradient_equals_finite_differences(case):
+    _, loss = case
     loss.class_weights = np.array(WEIGHTS["complement"])
     logits = np.random.default_rng(2).normal(size=(7, 5))
     labels = np.array([0, 1, 2, 3, MISSING, 0, 4])
@@ -165,8 +165,8 @@ def test_gradient_equals_finite_differences(rival):
     assert loss.get_grad(logits, labels) == pytest.approx(expected / 2e-5, abs=1e-8)
 
 
-def test_enormous_logits(rival):
-    _, loss = rival
+def test_enormous_logits(case):
+    _, loss = case
     rng = np.random.default_rng(3)
     labels = np.array([0, 1, 2, 3, 4, 0, MISSING])
     logits = rng.choice([-1e4, 0.0, 1e4], size=(7, 5)).astype(np.float32)
@@ -179,9 +179,9 @@ def test_enormous_logits(rival):
 
 
 @pytest.mark.parametrize("margin", [3, 6, 9, 12, 15, 20])
-def test_single_precision_keeps_the_gradient_of_sure_tokens(rival, margin):
+def test_single_precision_keeps_the_gradient_of_sure_tokens(case, margin):
     """Where p nears 1, factors grow without bound while what they multiply vanishes."""
-    formula, loss = rival
+    formula, loss = case
     logits = np.array([[margin, 0, -1, 0.5, 0], [0, margin, 1, 0, -1]], dtype=np.float32)
     labels = [0, 2]
     d_expected, expected = literal(formula, loss, logits, labels, None)
@@ -191,8 +191,8 @@ def test_single_precision_keeps_the_gradient_of_sure_tokens(rival, margin):
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_gradients_are_made_whatever_mode_the_program_is_in(rival, mode):
-    _, loss = rival
+def test_gradients_are_made_whatever_mode_the_program_is_in(case, mode):
+    _, loss = case
     logits, labels = np.random.default_rng(6).normal(size=(4, 5)), np.array([0, 1, 2, 3])
     expected = loss(logits, labels)[0]
     with mode():
@@ -200,8 +200,8 @@ def test_gradients_are_made_whatever_mode_the_program_is_in(rival, mode):
 
 
 @pytest.mark.parametrize("n_tokens", [0, 1, 3])
-def test_nothing_labelled_is_no_loss(rival, n_tokens):
-    _, loss = rival
+def test_nothing_labelled_is_no_loss(case, n_tokens):
+    _, loss = case
     gradient, value = loss(np.ones((n_tokens, 5), np.float32), np.full(n_tokens, MISSING))
     assert gradient.shape == (n_tokens, 5)
     assert not gradient.any()
@@ -209,8 +209,8 @@ def test_nothing_labelled_is_no_loss(rival, n_tokens):
     assert loss.probabilities(np.ones((n_tokens, 5), np.float32)).shape == (n_tokens, 5)
 
 
-def test_unlabelled_tokens_change_nothing(rival):
-    _, loss = rival
+def test_unlabelled_tokens_change_nothing(case):
+    _, loss = case
     logits = np.random.default_rng(4).normal(size=(6, 5)).astype(np.float32)
     labels = np.array([MISSING, 1, 0, MISSING, 4, MISSING])
     rows = labels != MISSING
@@ -223,8 +223,8 @@ def test_unlabelled_tokens_change_nothing(rival):
     assert (logits == before).all()
 
 
-def test_state_round_trip(rival):
-    _, loss = rival
+def test_state_round_trip(case):
+    _, loss = case
     loss.class_weights = np.array(WEIGHTS["complement"], dtype=np.float32)
     settings = {k: v for k, v in vars(loss).items() if k not in ("class_weights", "log_prior")}
     copy = type(loss)(**settings)
