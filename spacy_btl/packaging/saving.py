@@ -11,7 +11,7 @@ import spacy
 from spacy.language import Language
 from spacy.util import load_model_from_config
 
-from ..pipeline.settings import current_config
+from ..pipeline.workflow import current_config
 from ..util.files import replacing_folder, restore_folder
 from ..util.seal import CONFIG, check_seal, write_seal
 

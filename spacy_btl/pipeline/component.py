@@ -42,7 +42,7 @@ from ..util.arrays import Float32s2d, FloatsXd, IntsXd
 from ..util.checks import one_of
 from ..util.messages import warn
 from ..util.seal import check_seal, remove_seal
-from . import editing, explaining, fitting
+from . import explaining, fitting
 from .entities import ScoredSpans, set_span_extensions, write_scores
 from .readings import FlatReading, LayeredReading, Reading
 from .state import MODEL_ALONE, ComponentState, decision_text, readable
@@ -435,13 +435,13 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         """Let the labeled tokens of these examples vote; see `pipeline.fitting.fit_neighbors`."""
         return fitting.fit_neighbors(self, examples, **settings)
 
-    def add_examples(self, examples: Iterable[Example], **settings: Any) -> editing.Edit:
-        """Let the labeled tokens of further examples vote too; see `pipeline.editing`."""
-        return editing.add_examples(self, examples, **settings)
+    def add_examples(self, examples: Iterable[Example], **settings: Any) -> fitting.Edit:
+        """Let the labeled tokens of further examples vote too; see `pipeline.fitting`."""
+        return fitting.add_examples(self, examples, **settings)
 
     def remove_documents(self, documents: Iterable[str]) -> int:
         """Remove all neighbors of these documents and return their number."""
-        return editing.remove_documents(self, documents)
+        return fitting.remove_documents(self, documents)
 
     def explain(self, doc: Doc) -> list[EntityEvidence]:
         """Return the entities of a document, each with the neighbors that speak for it."""

@@ -18,9 +18,8 @@ from spacy_btl.data.gold import document_id
 from spacy_btl.labels.bio import MISSING
 from spacy_btl.labels.calibration import ScoreCalibration
 from spacy_btl.pipeline.component import BtlKnnNer, component_of
-from spacy_btl.pipeline.editing import Edit, remove_documents
 from spacy_btl.pipeline.entities import ScoredSpans, write_scores
-from spacy_btl.pipeline.fitting import collect_keys, to_datastore
+from spacy_btl.pipeline.fitting import Edit, collect_keys, remove_documents, to_datastore
 from spacy_btl.pipeline.tuning import Dev, current_setting
 from spacy_btl.pipeline.workflow import fit_knn
 from tests.helpers.datastores import counts_by_label

@@ -12,9 +12,14 @@ from spacy.training import Example
 
 from spacy_btl.packaging.saving import load_pipeline, save_pipeline
 from spacy_btl.pipeline.component import component_of
-from spacy_btl.pipeline.settings import component_settings
 from spacy_btl.pipeline.tuning import current_setting
-from spacy_btl.pipeline.workflow import drop_neighbors, explain_entities, fit_knn, round_weights
+from spacy_btl.pipeline.workflow import (
+    component_settings,
+    drop_neighbors,
+    explain_entities,
+    fit_knn,
+    round_weights,
+)
 from tests.helpers.sentences import make_examples
 
 NAME = "btl_knn_ner"

@@ -10,7 +10,7 @@ from spacy.language import Language
 
 from spacy_btl.packaging.saving import save_pipeline
 from spacy_btl.pipeline.component import component_of
-from spacy_btl.pipeline.settings import component_settings, current_config, store_settings
+from spacy_btl.pipeline.workflow import component_settings, current_config, store_settings
 
 NAME = "btl_knn_ner"
 CHANGED = {
