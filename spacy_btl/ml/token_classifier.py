@@ -9,7 +9,7 @@ from thinc.api import Dropout, Linear, Model, chain, with_array
 from thinc.types import Floats2d
 
 from ..util.arrays import Float32s2d
-from ..util.checks import at_least
+from ..util.checks import whole_number
 
 TokenVectors: TypeAlias = list[Floats2d]
 """One array (n_tokens, width) for each document, of numpy or of cupy."""
@@ -35,7 +35,7 @@ def build_token_classifier(tok2vec: TokenModel, nO: int | None = None) -> TokenM
         ValueError: If nO is below 1.
     """
     if nO is not None:
-        at_least("nO", nO, 1)
+        whole_number("nO", nO, 1)
     linear: Model[Floats2d, Floats2d] = Linear(nO=nO)
     head = cast(Model[Floats2d, Floats2d], chain(Dropout(), linear))
     model: TokenModel = chain(tok2vec, with_array(head))

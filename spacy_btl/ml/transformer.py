@@ -12,7 +12,7 @@ import torch
 from spacy.tokens import Doc
 from thinc.api import ArgsKwargs, Model, torch2xp, xp2torch
 
-from ..util.checks import at_least, one_of
+from ..util.checks import one_of, whole_number
 from .encoder_shim import (
     PRECISIONS,
     EncoderBatch,
@@ -78,9 +78,9 @@ def build_transformer_model(
         ValueError: If a setting is out of its range.
     """
     one_of("precision", precision, PRECISIONS)
-    at_least("window", window, 1)
-    at_least("overlap", overlap, 0)
-    at_least("max_batch_pieces", max_batch_pieces, 1)
+    whole_number("window", window, 1)
+    whole_number("overlap", overlap, 0)
+    whole_number("max_batch_pieces", max_batch_pieces, 1)
     if overlap >= window:
         raise ValueError(
             f"overlap is {overlap}, but must be below window, which is {window}; an eighth of the "
