@@ -1,30 +1,52 @@
 """Where shards are annotated: in this process, in several, or on a Ray cluster.
 
-All call the same `annotator.Annotator`, once made in each worker; a pipeline is never sent from one
-process to another.
+All of them call a `worker.ShardAnnotator` that is made once in each worker. A pipeline is never
+sent from one process to another.
 """
 
 import os
+import traceback
 from collections.abc import Iterator, Sequence
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+from ..util.checks import one_of
+from ..util.messages import log_failure, set_up_logging
 from .shards import Shard
-from .worker import Annotator, Job
+from .worker import Job, ShardAnnotator
 
-ENGINES = ("local", "ray")
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Engine: TypeAlias = Literal["local", "ray"]
+ENGINES: tuple[str, ...] = get_args(Engine)
+
 SHARDS_A_TASK = 4  # of Ray Data: few, for progress; more than one, as a task has its cost
 
-_annotator: Annotator | None = None  # of a worker process
+_annotator: ShardAnnotator | None = None  # of a worker process
+
+
+def check_engine(engine: str) -> None:
+    """Raise ValueError for an engine that is unknown or not installed."""
+    one_of("engine", engine, ENGINES)
+    if engine == "ray" and find_spec("ray") is None:
+        raise ValueError("the engine ray is not installed: pip install 'spacy-btl[ray]'")
 
 
 def run_shards(engine: str, job: Job, shards: Sequence[Shard], n_process: int) -> Iterator[int]:
-    """Annotate shards; the number of records of each, as it is done.
+    """Annotate shards; yield the number of records of each when it is done.
 
-    Raises ValueError for an engine that is unknown or not installed; what a worker raises ends the
-    run.
+    Args:
+        engine: One of `ENGINES`, as `check_engine` has passed it.
+        job: The work.
+        shards: What is left to do.
+        n_process: Number of workers.
+
+    Raises:
+        ChildProcessError: If a worker process ends before its work, or if a worker of Ray fails.
+        Exception: Whatever a `ShardAnnotator` raises. It ends the run.
     """
-    if engine not in ENGINES:
-        raise ValueError(f'"{engine}" is none of the engines {", ".join(ENGINES)}')
     if not shards:
         return iter(())
     if engine == "ray":
@@ -33,12 +55,14 @@ def run_shards(engine: str, job: Job, shards: Sequence[Shard], n_process: int) -
 
 
 def _here(job: Job, shards: Sequence[Shard]) -> Iterator[int]:
-    annotator = Annotator(job)
+    """Annotate shards in this process."""
+    annotator = ShardAnnotator(job)
     for shard in shards:
         yield annotator(shard).records
 
 
 def _in_processes(job: Job, shards: Sequence[Shard], n_process: int) -> Iterator[int]:
+    """Annotate shards in several processes of this machine."""
     import multiprocessing
     from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
     from concurrent.futures.process import BrokenProcessPool
@@ -46,7 +70,9 @@ def _in_processes(job: Job, shards: Sequence[Shard], n_process: int) -> Iterator
     # Not by fork: CUDA and the threads of torch do not survive it.
     context = multiprocessing.get_context("spawn")
     left = iter(shards)
-    with ProcessPoolExecutor(n_process, context, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(
+        n_process, context, initializer=_start_worker, initargs=(job.debug,)
+    ) as pool:
         running: set[Future[int]] = set()
         try:
             while True:
@@ -60,24 +86,29 @@ def _in_processes(job: Job, shards: Sequence[Shard], n_process: int) -> Iterator
         except BrokenProcessPool as error:
             raise ChildProcessError(
                 "a process ended in the middle of its work, as when memory runs out; run the same "
-                "command again to go on, with a smaller --n-process or --shard-size"
+                "command again to resume, with a smaller --n-process or --shard-size"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 
 
 def _in_worker(job: Job, shard: Shard) -> int:
+    """Annotate a shard in a worker process."""
     global _annotator
     if _annotator is None:
-        _annotator = Annotator(job)
+        _annotator = ShardAnnotator(job)
     return _annotator(shard).records
 
 
-def _end_with_parent() -> None:
-    """Let a worker end when its parent is killed: it would wait for work for ever."""
+def _start_worker(debug: bool) -> None:
+    """Set up logging, and let the worker end when its parent is killed.
+
+    It would wait for work forever otherwise.
+    """
     import multiprocessing
     import threading
 
+    set_up_logging(debug)
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
@@ -89,26 +120,40 @@ def _end_with_parent() -> None:
 
 
 class RayWorker:
-    """An actor of Ray Data: takes batches of shards as text, gives their numbers of records."""
+    """An actor of Ray Data: takes batches of shards as text, returns their numbers of records.
+
+    A failure is returned too, as text: what Ray makes of an exception depends on its version.
+    """
 
     def __init__(self, job: Job) -> None:
-        self._annotator = Annotator(job)
+        set_up_logging(job.debug)
+        self._job = job
+        self._annotator: ShardAnnotator | None = None
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[int]]:
+    def __call__(
+        self, batch: "dict[str, npt.NDArray[np.str_]]"
+    ) -> dict[str, list[int] | list[str]]:
         """Annotate the shards of a batch."""
-        shards = [Shard.from_json(text) for text in batch["shard"]]
-        return {"records": [self._annotator(shard).records for shard in shards]}
+        records, failure, trace = 0, "", ""
+        try:
+            self._annotator = self._annotator or ShardAnnotator(self._job)
+            for text in batch["shard"]:
+                records += self._annotator(Shard.from_json(text)).records
+        except Exception as error:  # the pipeline may raise anything; it is raised again there
+            log_failure("a worker of Ray", error)
+            failure, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
+        return {"records": [records], "failure": [failure], "trace": [trace]}
 
 
 def _on_ray(job: Job, shards: Sequence[Shard], n_process: int) -> Iterator[int]:
+    """Annotate shards on the Ray cluster in RAY_ADDRESS, or on one that is made here."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise ValueError("for the engine ray: pip install 'spacy-btl[ray]'") from error
+    import ray
+    import ray.data
+    from ray.exceptions import RayError
+
     if not ray.is_initialized():
-        ray.init()  # of the cluster in RAY_ADDRESS or on this machine, else one of its own
+        ray.init()
     ray.data.DataContext.get_current().enable_progress_bars = False
     rows = [{"shard": shard.to_json()} for shard in shards]
     tasks = max(min(len(rows), n_process), len(rows) // SHARDS_A_TASK)
@@ -122,7 +167,14 @@ def _on_ray(job: Job, shards: Sequence[Shard], n_process: int) -> Iterator[int]:
     )
     try:
         for row in dataset.iter_rows():
+            if row["failure"]:
+                failure = f"a worker of Ray failed: {row['failure']}"
+                raise ChildProcessError(failure) from RemoteError(row["trace"])
             yield int(row["records"])
-    except Exception as error:  # Ray's own classes, with the trace of the worker as their text
-        *_, why = ["", *str(error).strip().splitlines()]
-        raise ChildProcessError(f"a worker of Ray failed: {why or type(error).__name__}") from error
+    except RayError as error:  # Ray itself, or a worker that was killed
+        first = str(error).strip().partition("\n")[0]
+        raise ChildProcessError(f"Ray failed: {type(error).__name__}: {first}") from error
+
+
+class RemoteError(Exception):
+    """The traceback of a worker, as the cause of the exception that is raised for it."""

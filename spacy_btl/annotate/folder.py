@@ -1,43 +1,70 @@
-"""The folder of an annotation run: what it holds says what is done.
+"""The folder of an annotation run: its files say what is done.
 
-    run.json                       the settings, so that no other run goes on here
+    run.json                       the settings, so that no other run is resumed here
     annotations/shard-00000.jsonl  or .parquet, .spacy; for BRAT the documents by their ids
     done/shard-00000.json          the counts of a shard and the records set aside, written last
     errors.jsonl                   all records set aside, at the end
-    run.lock                       empty; held while a run goes on
+    run.lock                       empty; locked while a run goes on
 
 Every file is written under another name, in ``partial``, and renamed when it is whole.
 """
 
+import errno
 import json
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
+
+from filelock import FileLock, Timeout
 
 from .. import brat
 from ..util.files import replacing_file, write_file
-from .file_lock import locked
 from .outputs import SUFFIXES
 
-_LOCK = "run.lock"
+LOCK = "run.lock"
+
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+"""How a file system without locks answers."""
+
+
+class SetAside(TypedDict, total=False):
+    """A line of ``errors.jsonl``: the place of a record, its id, and why it was set aside."""
+
+    file: str
+    line: int
+    row: int
+    id: str
+    error: str
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a shard: its records, entities by label, and rows on records set aside."""
+    """The result of a shard.
+
+    Attributes:
+        shard: Number of the shard.
+        records: Number of its records, those set aside included.
+        entities: Number of entities by label.
+        errors: The records set aside.
+    """
 
     shard: int
     records: int
     entities: dict[str, int]
-    errors: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[SetAside] = field(default_factory=list)
 
 
 class RunFolder:
-    """The folder of a run whose annotations have one of `annotate_outputs.FORMATS`."""
+    """The folder of a run.
+
+    Args:
+        path: The folder.
+        to: The format of its annotations, one of `outputs.FORMATS`.
+    """
 
     def __init__(self, path: Path, to: str) -> None:
         self.path, self._to = path, to
@@ -45,35 +72,34 @@ class RunFolder:
         self._partial = path / "partial"
 
     @contextmanager
-    def started(self, settings: Mapping[str, Any]) -> Iterator[None]:
-        """Make the folder, or go on in it, and let no other run do so meanwhile.
+    def started(self, settings: Mapping[str, object]) -> Iterator[None]:
+        """Make the folder or resume the run in it, and keep other runs out meanwhile.
 
-        Raises ValueError where it holds anything but a run with the same settings, or where
-        another run writes to it.
+        Args:
+            settings: All that the annotations depend on, as JSON values.
+
+        Raises:
+            ValueError: If it contains anything but a run with the same settings, or if another run
+                writes to it.
         """
         file = self.path / "run.json"
-        if not file.is_file() and self.path.exists() and self._holds_something_else():
+        if not file.is_file() and self.path.exists() and self._has_other_files():
             raise ValueError(
-                f"{self.path} is not empty and holds no run of annotate: choose another"
+                f"{self.path} is not empty and contains no run of annotate: choose another folder"
             )
         self.path.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(locked(self.path / _LOCK))
-            except BlockingIOError as error:
-                raise ValueError(
-                    f"another run writes to {self.path}: wait for its end, or choose another folder"
-                ) from error
+        with _locked(self.path):
             if any(self.path.glob("done/*")) or any(self.path.glob("annotations/*")):
                 _check_settings(self.path, json.loads(file.read_bytes()), settings)
             shutil.rmtree(self._partial, ignore_errors=True)  # what a killed run left
             self.write("run.json", json.dumps(settings, indent=2).encode())
             yield
 
-    def _holds_something_else(self) -> bool:
+    def _has_other_files(self) -> bool:
+        """Return whether there is anything that no run of annotate has left."""
         if not self.path.is_dir():
             return True
-        return any(path.name not in ("partial", _LOCK) for path in self.path.iterdir())
+        return any(path.name not in ("partial", LOCK) for path in self.path.iterdir())
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file, whole or not at all."""
@@ -83,21 +109,15 @@ class RunFolder:
         write_file(target, data, build_in=self._partial)
 
     def write_shard(self, files: Iterable[tuple[str, bytes]], outcome: Outcome) -> None:
-        """Write the files of a writer and, last, that the shard is done."""
+        """Write the files of a shard and, last, that the shard is done."""
         name = shard_name(outcome.shard)
         for file, data in files:
             path = f"{name}{file}" if self._to in SUFFIXES else file
             self.write(f"annotations/{path}", data)
-        values = {
-            "shard": outcome.shard,
-            "records": outcome.records,
-            "entities": outcome.entities,
-            "errors": outcome.errors,
-        }
-        self.write(f"done/{name}.json", json.dumps(values).encode())
+        self.write(f"done/{name}.json", json.dumps(asdict(outcome)).encode())
 
     def is_done(self, shard: int) -> bool:
-        """Whether a shard needs no work: it is marked, and its file is there."""
+        """Return whether a shard is marked as done and its file is there."""
         name = shard_name(shard)
         suffix = SUFFIXES.get(self._to)
         return (self.path / "done" / f"{name}.json").is_file() and (
@@ -105,13 +125,18 @@ class RunFolder:
         )
 
     def outcomes(self) -> Iterator[Outcome]:
-        """All shards that are done, in order."""
+        """Yield the results of all shards that are done, in order."""
         files = (self.path / "done").glob("shard-*.json")
         for file in sorted(files, key=lambda file: int(file.stem.rpartition("-")[2])):
             yield Outcome(**json.loads(file.read_bytes()))
 
     def finish(self) -> tuple[int, Counter[str], int]:
-        """Gather the errors, and what brat needs; numbers of records, entities and errors."""
+        """Gather the records set aside, and write what brat needs.
+
+        Returns:
+            The number of records, the numbers of entities by label, the number of records set
+            aside.
+        """
         records, labels, errors = 0, Counter[str](), 0
         self._partial.mkdir(parents=True, exist_ok=True)
         with replacing_file(self.path / "errors.jsonl", build_in=self._partial) as file:
@@ -129,19 +154,45 @@ class RunFolder:
 
 
 def shard_name(number: int) -> str:
-    """What the files of a shard are called."""
+    """Return the name of the files of a shard, without suffix."""
     return f"shard-{number:05d}"
 
 
-def _check_settings(path: Path, there: Any, now: Mapping[str, Any]) -> None:
-    there = there if isinstance(there, dict) else {}
-    differing = [name for name in now if there.get(name) != now[name]]
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder; a killed process leaves none behind.
+
+    Nothing is held on a file system without locks. filelock's substitute, a file that exists while
+    the lock is held, would be left by a killed process.
+
+    Raises:
+        ValueError: If another run holds the lock, be it in this process.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(folder / LOCK, timeout=0, fallback_to_soft=False))
+        except Timeout as error:
+            raise ValueError(
+                f"another run writes to {folder}: wait for its end, or choose another folder"
+            ) from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+        yield
+
+
+def _check_settings(path: Path, there: object, now: Mapping[str, object]) -> None:
+    """Raise ValueError if the run that a folder contains has other settings."""
+    before = there if isinstance(there, dict) else {}
+    differing = [name for name in now if before.get(name) != now[name]]
     if differing:
         what = ", ".join(
-            name if name in ("input", "model") else f"{name} {there.get(name)!r}, now {now[name]!r}"
+            name
+            if name in ("input", "model")
+            else f"{name} {before.get(name)!r}, now {now[name]!r}"
             for name in differing
         )
         raise ValueError(
-            f"{path} holds a run with other settings ({what}): give the same ones to go on with "
-            "it, or choose another folder. An input or a model whose files have changed is another"
+            f"{path} contains a run with other settings ({what}): give the same ones to resume it, "
+            "or choose another folder. An input or a model whose files have changed is another one"
         )

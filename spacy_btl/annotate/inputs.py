@@ -1,47 +1,56 @@
 """Records out of .txt, JSONL, CSV and Parquet files, one at a time and from any place in a file.
 
-A record that cannot be used is a row with its error, so that the others go on; errors quote nothing
-of a file. Text is taken as it stands: both characters of a CRLF count, a byte order mark is left
-out. Knows nothing of spaCy.
+A record that cannot be used is yielded with its error, so that the others go on. Errors quote
+nothing of a file. Text is taken unchanged: both characters of a CRLF count; only a byte order mark
+is left out. Knows nothing of spaCy.
 """
 
 import codecs
 import csv
 import json
+import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, TypeAlias, get_args
 
-KINDS = ("txt", "jsonl", "csv", "parquet")
+if TYPE_CHECKING:
+    import pyarrow
+
+InputKind: TypeAlias = Literal["txt", "jsonl", "csv", "parquet"]
+INPUT_KINDS: tuple[str, ...] = get_args(InputKind)
+
 PLACES = {"jsonl": "line", "csv": "line", "parquet": "row"}
-"""What `Row.number` counts in a file of each kind."""
+"""What `Record.number` counts in a file of each kind."""
 
 MAX_CSV_FIELD = 2**25
-"""Most characters of a CSV field: one that is never closed would swallow the rest of its file."""
+"""Most characters of a CSV field. One that is never closed would swallow the rest of its file."""
 
 _BATCH = 256  # rows of a Parquet file that are decoded at once
 
 
 class RecordError(ValueError):
-    """What is wrong with a record or a file, in words that quote nothing of it."""
+    """The fault of a record or a file, in words that quote nothing of it."""
 
 
 class Fields(NamedTuple):
-    """What the fields of a record are called, and how those of a CSV file are kept apart."""
+    """The names of the fields of a record, and what separates those of a CSV file."""
 
     id: str = "id"
     text: str = "text"
     delimiter: str = ","
 
 
-class Row(NamedTuple):
-    """A record, or with an `error` what stands in the place of one.
+class Record(NamedTuple):
+    """A record, or an `error` in the place of one.
 
-    at: where to begin for reading it again: its byte (JSONL, CSV), its row from 0 (Parquet).
-    number: its first line, or its row, from 1; 0 in a .txt.
-    id: "" where it is unknown.
+    Attributes:
+        at: Where reading it again begins: its byte (JSONL, CSV) or its row from 0 (Parquet).
+        number: Its first line, or its row, from 1; 0 in a .txt.
+        id: Its id, "" if that is unknown.
+        text: Its text, "" if there is an error.
+        error: Why it cannot be used, "" if it can.
     """
 
     at: int
@@ -51,34 +60,47 @@ class Row(NamedTuple):
     error: str = ""
 
 
-def to_row(at: int, number: int, name: Any, text: Any) -> Row:
-    """A row of these values, with an error unless they are an id and a text."""
+def to_record(at: int, number: int, name: object, text: object) -> Record:
+    """Return a record of these values, with an error unless they are an id and a text."""
     if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
-        return Row(at, number, "", "", "no id, or one that is neither text nor a whole number")
+        return Record(at, number, "", "", "no id, or one that is neither text nor a whole number")
     if _has_surrogates(name := str(name)):
-        return Row(at, number, "", "", "the id is not UTF-8")
+        return Record(at, number, "", "", "the id is not UTF-8")
     if not isinstance(text, str):
-        return Row(at, number, name, "", "no text, or one that is none")
+        return Record(at, number, name, "", "no text, or one that is none")
     if _has_surrogates(text):
-        return Row(at, number, name, "", "the text is not UTF-8")
-    return Row(at, number, name, text)
+        return Record(at, number, name, "", "the text is not UTF-8")
+    return Record(at, number, name, text)
 
 
-def read_text(path: Path, name: str) -> Row:
-    """The one record of a text file; OSError where it cannot be read."""
+def read_errors() -> tuple[type[Exception], ...]:
+    """Return the exceptions with which a file that cannot be read fails; others are bugs."""
+    arrow = sys.modules.get("pyarrow")
+    return (OSError, ValueError, *([arrow.ArrowException] if arrow is not None else []))
+
+
+def read_text(path: Path, name: str) -> Record:
+    """Return the one record of a text file.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
     data = path.read_bytes()
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return Row(0, 0, name, "", "UTF-16, where UTF-8 is read")
+        return Record(0, 0, name, "", "UTF-16, where UTF-8 is read")
     try:
-        return to_row(0, 0, name, data.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
+        return to_record(0, 0, name, data.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
     except UnicodeDecodeError as error:
-        return Row(0, 0, name, "", f"not UTF-8, the first time at byte {error.start}")
+        return Record(0, 0, name, "", f"not UTF-8, the first time at byte {error.start}")
 
 
-def read_jsonl(path: Path, fields: Fields, at: int = 0, number: int = 1) -> Iterator[Row]:
-    """The records of a JSON Lines file from a byte on, where the line ``number`` begins.
+def read_jsonl(path: Path, fields: Fields, at: int = 0, number: int = 1) -> Iterator[Record]:
+    """Yield the records of a JSON Lines file from byte ``at`` on, where line ``number`` begins.
 
-    Blank lines are passed over. Raises OSError where the file cannot be read.
+    Blank lines are passed over.
+
+    Raises:
+        OSError: If the file cannot be read.
     """
     with path.open("rb") as file:
         for place, line_number, line in _lines(file, at, number):
@@ -87,22 +109,25 @@ def read_jsonl(path: Path, fields: Fields, at: int = 0, number: int = 1) -> Iter
             try:
                 value = json.loads(line.decode("utf-8"))
             except UnicodeDecodeError:
-                yield Row(place, line_number, "", "", "not UTF-8")
+                yield Record(place, line_number, "", "", "not UTF-8")
             except (ValueError, RecursionError):
-                yield Row(place, line_number, "", "", "not JSON")
+                yield Record(place, line_number, "", "", "not JSON")
             else:
                 if isinstance(value, dict):
                     name, text = value.get(fields.id), value.get(fields.text)
-                    yield to_row(place, line_number, name, text)
+                    yield to_record(place, line_number, name, text)
                 else:
-                    yield Row(place, line_number, "", "", "JSON, but no object")
+                    yield Record(place, line_number, "", "", "JSON, but no object")
 
 
-def read_csv(path: Path, fields: Fields, at: int = 0, number: int = 1) -> Iterator[Row]:
-    """The records of a CSV file with a header, from a byte on, where the line ``number`` begins.
+def read_csv(path: Path, fields: Fields, at: int = 0, number: int = 1) -> Iterator[Record]:
+    """Yield the records of a CSV file with a header from byte ``at`` on, the line ``number``.
 
-    Blank lines are passed over. Raises OSError where the file cannot be read, RecordError where
-    its header lacks a field.
+    Blank lines are passed over.
+
+    Raises:
+        OSError: If the file cannot be read.
+        RecordError: If a field is not in the header, or is there twice.
     """
     csv.field_size_limit(MAX_CSV_FIELD)
     with path.open("rb") as file:
@@ -124,24 +149,32 @@ def read_csv(path: Path, fields: Fields, at: int = 0, number: int = 1) -> Iterat
                 row = next(rows, None)
             except csv.Error as error:
                 # The messages of the csv module quote nothing but delimiters.
-                error_text = f"not CSV, lines {number} to {lines.number - 1}: {error}"
-                yield Row(at, number, "", "", error_text)
+                fault = f"not CSV, lines {number} to {lines.number - 1}: {error}"
+                yield Record(at, number, "", "", fault)
                 continue
             if row is None:
                 return
             if len(row) == len(header):
-                yield to_row(at, number, *(row[column] for column in columns))
+                yield to_record(at, number, *(row[column] for column in columns))
             elif row:
-                error_text = f"{len(row)} fields, the header has {len(header)}"
-                yield Row(at, number, "", "", error_text)
+                fault = f"{len(row)} fields, the header has {len(header)}"
+                yield Record(at, number, "", "", fault)
 
 
-class ParquetRows:
+class ParquetRecords:
     """The records of a Parquet file, from any row on.
 
-    Reading on from a row further down goes on from where reading stopped, as a group of rows can
-    only be decoded from its start. Raises RecordError where a field is missing, and what pyarrow
-    raises.
+    Reading from a row further down continues from where reading stopped, because a group of rows
+    can only be decoded from its start.
+
+    Args:
+        path: The file.
+        fields: The names of its columns.
+        with_text: Whether texts are read; they are "" otherwise.
+
+    Raises:
+        RecordError: If a column is missing, or is there twice.
+        Exception: One of `read_errors`, if the file cannot be read.
     """
 
     def __init__(self, path: Path, fields: Fields, *, with_text: bool = True) -> None:
@@ -155,13 +188,13 @@ class ParquetRows:
         metadata = self._file.metadata
         sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         self._starts = [0, *accumulate(sizes)][:-1]
-        self._batches: Iterator[Any] = iter(())
-        self._batch: Any = None  # the one that reading stopped in, or at the end of
+        self._batches: Iterator[pyarrow.RecordBatch] = iter(())
+        self._batch: pyarrow.RecordBatch | None = None  # that reading stopped in or at the end of
         self._first = 0  # row that it starts with
         self._open(0)
 
-    def rows(self, at: int = 0) -> Iterator[Row]:
-        """The records from a row on, counted from 0."""
+    def records(self, at: int = 0) -> Iterator[Record]:
+        """Yield the records from a row on, counted from 0."""
         group = max(bisect_right(self._starts, at) - 1, 0)
         end = self._first + (0 if self._batch is None else self._batch.num_rows)
         if at < self._first or (self._starts and self._starts[group] > end):
@@ -175,50 +208,63 @@ class ParquetRows:
             columns = [self._batch.column(name) for name in self._columns]
             for row in range(at, end):
                 name, *text = (_value(column, row - self._first) for column in columns)
-                yield to_row(row, row + 1, name, *text or [""])
+                yield to_record(row, row + 1, name, *text or [""])
             at = max(at, end)
             self._first, self._batch = end, None
 
     def _open(self, group: int) -> None:
+        """Continue with the first row of a group."""
         groups = range(group, len(self._starts))
         if groups:
             self._batches = self._file.iter_batches(_BATCH, groups, columns=self._columns)
             self._batch, self._first = None, self._starts[group]
 
 
-class Source:
-    """The files of an input, read by file and place; it keeps the last Parquet file open."""
+class InputReader:
+    """Reads the files of an input by file and place; it keeps the last Parquet file open.
+
+    Args:
+        root: The input, a file or a folder.
+        kind: The kind of its files.
+        fields: The names of the fields of a record.
+    """
 
     def __init__(self, root: Path, kind: str, fields: Fields) -> None:
         self._root, self._kind, self._fields = root, kind, fields
-        self._open: tuple[tuple[str, bool], ParquetRows] | None = None
+        self._open: tuple[tuple[str, bool], ParquetRecords] | None = None
 
-    def rows(
+    def records(
         self, file: str, at: int = 0, number: int = 1, *, ids_only: bool = False
-    ) -> Iterator[Row]:
-        """The records of a file from a place on, as the readers of this module give them.
+    ) -> Iterator[Record]:
+        """Return the records of a file from a place on.
 
-        file: relative to the root; "" for the root itself. With ``ids_only`` texts may be "" and
-        text files are not opened: what is wrong with them shows later.
+        Args:
+            file: Path relative to the root; "" for the root itself.
+            at: As in `Record`.
+            number: As in `Record`.
+            ids_only: Texts may be "" then, and text files are not opened: their faults show later.
+
+        Raises:
+            Exception: One of `read_errors`, now or later, if the file cannot be read.
         """
         path = self._root / file if file else self._root
         if self._kind == "txt":
             name = file or self._root.name
             if name.lower().endswith(".txt"):
                 name = name[: -len(".txt")]
-            row = to_row(0, 0, name, "")
-            return iter([row if ids_only or row.error else read_text(path, name)])
+            record = to_record(0, 0, name, "")
+            return iter([record if ids_only or record.error else read_text(path, name)])
         if self._kind == "parquet":
             key = file, ids_only
             if self._open is None or self._open[0] != key:
-                self._open = key, ParquetRows(path, self._fields, with_text=not ids_only)
-            return self._open[1].rows(at)
-        read: Callable[..., Iterator[Row]] = read_jsonl if self._kind == "jsonl" else read_csv
+                self._open = key, ParquetRecords(path, self._fields, with_text=not ids_only)
+            return self._open[1].records(at)
+        read: Callable[..., Iterator[Record]] = read_jsonl if self._kind == "jsonl" else read_csv
         return read(path, self._fields, at, number)
 
 
 class _CsvLines:
-    """The lines of a binary file as the csv module wants them, with the place of the next one.
+    """The lines of a binary file as the csv module takes them, with the place of the next one.
 
     Bytes that are not UTF-8 become lone surrogates, so that only their own record is lost.
     """
@@ -228,6 +274,7 @@ class _CsvLines:
         self.at, self.number = 0, 1
 
     def go_to(self, at: int, number: int) -> None:
+        """Continue at a byte, where a line begins."""
         self._file.seek(at)
         self.at, self.number = at, number
 
@@ -245,21 +292,24 @@ class _CsvLines:
 
 
 def _lines(file: BinaryIO, at: int, number: int) -> Iterable[tuple[int, int, bytes]]:
-    """Each line with its byte and its number."""
+    """Yield each line with its byte and its number."""
     file.seek(at)
     for line_number, line in enumerate(file, number):
         yield at, line_number, line.removeprefix(codecs.BOM_UTF8) if at == 0 else line
         at += len(line)
 
 
-def _value(column: Any, i: int) -> Any:
+def _value(column: "pyarrow.Array", i: int) -> object:
+    """Return a value of a column, a lone surrogate for a text that is not UTF-8."""
     try:
-        return column[i].as_py()
+        value: object = column[i].as_py()
     except UnicodeDecodeError:
-        return "\udc80"  # what `to_row` calls not UTF-8
+        return "\udc80"
+    return value
 
 
 def _has_surrogates(text: str) -> bool:
+    """Return whether a text has lone surrogates, which UTF-8 cannot encode."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

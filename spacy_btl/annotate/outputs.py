@@ -1,33 +1,42 @@
-"""What becomes of annotated documents: BRAT files, JSON Lines, Parquet or a DocBin.
+"""Annotated documents as BRAT files, JSON Lines, Parquet or a DocBin.
 
-A writer collects the documents of one shard, refuses those that its format cannot hold and gives
-the files as bytes.
+A writer collects the documents of one shard, refuses those that its format cannot represent, and
+returns the files as bytes.
 """
 
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
 
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc, DocBin, Span
 
 from .. import brat
 from ..data.export import name_error, to_standoff
 from ..pipeline.entities import read_scores
 from .inputs import RecordError
 
-FORMATS = ("brat", "jsonl", "parquet", "docbin")
+Format: TypeAlias = Literal["brat", "jsonl", "parquet", "docbin"]
+FORMATS: tuple[str, ...] = get_args(Format)
 SUFFIXES = {"jsonl": ".jsonl", "parquet": ".parquet", "docbin": ".spacy"}
-"""Of the one file of a shard; BRAT has two files a document instead."""
-
+"""Of the one file of a shard. BRAT has two files for each document instead."""
 
 _LINE_BREAKS = str.maketrans({code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)})
-"""What JSON leaves as it is, and `str.splitlines` would take for the end of a line."""
+"""Characters that JSON does not escape, and that `str.splitlines` takes for the end of a line."""
 
 
-class Entity(NamedTuple):
-    """An entity found: characters from 0, the end excluded; no score where it has none."""
+class EntityRow(NamedTuple):
+    """An entity of a document.
+
+    Attributes:
+        start: Its first character, from 0.
+        end: The character after its last one.
+        label: Its type.
+        text: Its text.
+        score: Its score, None if it has none.
+        calibrated: Whether the score is a calibrated probability, None without a score.
+    """
 
     start: int
     end: int
@@ -37,42 +46,60 @@ class Entity(NamedTuple):
     calibrated: bool | None
 
 
-def entities_of(doc: Doc, key: str | None = None) -> list[Entity]:
-    """The entities of ``doc.ents``, or of ``doc.spans[key]``, with their scores."""
+def entities_of(doc: Doc, key: str | None = None) -> list[EntityRow]:
+    """Return the entities of ``doc.ents``, or of ``doc.spans[key]``, with their scores."""
     scores: dict[tuple[int, int, int], tuple[float, bool]] = {}
     for group in doc.spans.values():
-        if (found := read_scores(group)) is not None:
-            for span, score, calibrated in zip(*found, strict=True):
+        if (scored := read_scores(group)) is not None:
+            for span, score, calibrated in zip(*scored, strict=True):
                 place = (span.start, span.end, span.label)
                 scores.setdefault(place, (float(score), bool(calibrated)))
-    spans = doc.ents if key is None else doc.spans.get(key, ())
     return [
-        Entity(
+        EntityRow(
             span.start_char,
             span.end_char,
             span.label_,
             span.text,
             *scores.get((span.start, span.end, span.label), (None, None)),
         )
-        for span in spans
+        for span in _spans(doc, key)
     ]
 
 
-class Writer(Protocol):
-    """Collects the documents of a shard."""
+def _spans(doc: Doc, key: str | None) -> Sequence[Span]:
+    """Return ``doc.ents``, or ``doc.spans[key]``, nothing if there is no such group."""
+    if key is None:
+        return doc.ents
+    return list(doc.spans[key]) if key in doc.spans else []
+
+
+class ShardWriter(Protocol):
+    """Collects the documents of a shard.
+
+    Attributes:
+        counts: Number of entities by label.
+    """
 
     counts: Counter[str]
-    """Entities by label."""
 
     def add(self, name: str, doc: Doc) -> None:
-        """Take a document with its id, all of it or, with any error, nothing."""
+        """Take a document with its id.
+
+        Raises:
+            RecordError: If the format cannot represent the document. Nothing of it is taken then.
+        """
 
     def files(self) -> Iterator[tuple[str, bytes]]:
-        """Suffix and bytes of the one file of the shard; for BRAT name and bytes of each file."""
+        """Yield suffix and bytes of the file of the shard; for BRAT name and bytes of each file."""
 
 
 class JsonLinesWriter:
-    """A line a document: its id, its text if wanted, its entities."""
+    """One line for each document: its id, its text if wanted, its entities.
+
+    Args:
+        key: Key of ``doc.spans`` to take instead of ``doc.ents``.
+        with_text: Whether the text is written.
+    """
 
     def __init__(self, key: str | None = None, *, with_text: bool = True) -> None:
         self._key, self._with_text = key, with_text
@@ -82,7 +109,7 @@ class JsonLinesWriter:
     def add(self, name: str, doc: Doc) -> None:
         """Take a document with its id."""
         entities = entities_of(doc, self._key)
-        value: dict[str, Any] = {"id": name}
+        value: dict[str, object] = {"id": name}
         if self._with_text:
             value["text"] = doc.text
         names = ("start", "end", "label", "score", "calibrated")
@@ -92,19 +119,23 @@ class JsonLinesWriter:
         self.counts.update(e.label for e in entities)
 
     def files(self) -> Iterator[tuple[str, bytes]]:
-        """The lines."""
+        """Yield the lines."""
         yield SUFFIXES["jsonl"], "".join(self._lines).encode("utf-8")
 
 
 class ParquetWriter:
-    """A row an entity, as tables of findings have it: id, start, end, label, text, score.
+    """One row for each entity, as in tables of findings: id, start, end, label, text, score.
 
     A document without entities has no row.
+
+    Args:
+        key: Key of ``doc.spans`` to take instead of ``doc.ents``.
+        with_text: Whether the texts of entities are written.
     """
 
     def __init__(self, key: str | None = None, *, with_text: bool = True) -> None:
         self._key, self._with_text = key, with_text
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[dict[str, object]] = []
         self.counts: Counter[str] = Counter()
 
     def add(self, name: str, doc: Doc) -> None:
@@ -114,7 +145,7 @@ class ParquetWriter:
         self.counts.update(e.label for e in entities)
 
     def files(self) -> Iterator[tuple[str, bytes]]:
-        """The table; its columns are the same where it has no row."""
+        """Yield the table; its columns are the same if it has no row."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -136,7 +167,11 @@ class ParquetWriter:
 
 
 class DocBinWriter:
-    """Whole documents, with ``doc.user_data["name"]`` as id, and the scores in ``doc.spans``."""
+    """Whole documents, with ``doc.user_data["name"]`` as id, and the scores in ``doc.spans``.
+
+    Args:
+        key: Key of ``doc.spans`` whose spans are counted instead of ``doc.ents``.
+    """
 
     def __init__(self, key: str | None = None) -> None:
         self._key = key
@@ -144,20 +179,28 @@ class DocBinWriter:
         self.counts: Counter[str] = Counter()
 
     def add(self, name: str, doc: Doc) -> None:
-        """Take a document with its id."""
+        """Take a document with its id; RecordError if its user data cannot be stored."""
         doc.user_data["name"] = name
-        # On its own first: a document that cannot be stored would leave half of itself.
-        self._docbin.merge(DocBin(docs=[doc], store_user_data=True))
-        spans = doc.ents if self._key is None else doc.spans.get(self._key, ())
-        self.counts.update(span.label_ for span in spans)
+        try:
+            # On its own first: a document that cannot be stored would leave half of itself.
+            own = DocBin(docs=[doc], store_user_data=True)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            why = f"a DocBin cannot store its user data ({type(error).__name__})"
+            raise RecordError(why) from error
+        self._docbin.merge(own)
+        self.counts.update(span.label_ for span in _spans(doc, self._key))
 
     def files(self) -> Iterator[tuple[str, bytes]]:
-        """The DocBin."""
+        """Yield the DocBin."""
         yield SUFFIXES["docbin"], self._docbin.to_bytes()
 
 
 class BratWriter:
-    """A .txt and an .ann a document, by its id."""
+    """A .txt and an .ann for each document, named by its id.
+
+    Args:
+        key: Key of ``doc.spans`` to take instead of ``doc.ents``.
+    """
 
     def __init__(self, key: str | None = None) -> None:
         self._key = key
@@ -165,15 +208,15 @@ class BratWriter:
         self.counts: Counter[str] = Counter()
 
     def add(self, name: str, doc: Doc) -> None:
-        """Take a document with its id; RecordError for what BRAT files cannot hold."""
+        """Take a document with its id; RecordError if BRAT files cannot represent it."""
         if why := name_error(name):
             raise RecordError(why)
         standoff = to_standoff(doc, self._key).standoff
         try:
             annotation = brat.dumps(standoff)
         except ValueError as error:
-            what = "an entity that brat cannot hold: is there white space in its label?"
-            raise RecordError(what) from error
+            why = "an entity that brat cannot represent: is there white space in its label?"
+            raise RecordError(why) from error
         # The text last: brat shows a document once its text is there.
         self._files += [
             (f"{name}.ann", annotation.encode("utf-8")),
@@ -182,12 +225,12 @@ class BratWriter:
         self.counts.update(entity.label for entity in standoff.entities)
 
     def files(self) -> Iterator[tuple[str, bytes]]:
-        """All files, relative to the folder of the collection."""
+        """Yield all files, relative to the folder of the collection."""
         yield from self._files
 
 
-def make_writer(to: str, key: str | None, *, with_text: bool) -> Writer:
-    """A writer for a shard in one of the `FORMATS`."""
+def make_writer(to: str, key: str | None, *, with_text: bool) -> ShardWriter:
+    """Return a writer for a shard in one of the `FORMATS`."""
     if to == "jsonl":
         return JsonLinesWriter(key, with_text=with_text)
     if to == "parquet":

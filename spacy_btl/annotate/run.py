@@ -1,8 +1,8 @@
-"""Annotate many documents with a trained pipeline, shard by shard; a killed run can go on."""
+"""Annotate many documents with a trained pipeline, shard by shard; a killed run can be resumed."""
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,23 +10,69 @@ from spacy.util import get_package_path, is_package
 from tqdm import tqdm
 
 from ..data.export import file_key
+from ..util.checks import one_of, whole_number
 from ..util.files import Content, sha256_of
-from .engines import run_shards
+from ..util.messages import is_debug
+from .engines import Engine, check_engine, run_shards
 from .folder import RunFolder
-from .inputs import KINDS, Fields, Source
-from .outputs import FORMATS
-from .shards import find_files, fingerprint, make_shards
+from .inputs import INPUT_KINDS, Fields, InputKind, InputReader
+from .outputs import FORMATS, Format
+from .shards import Shard, files_digest, find_files, make_shards
 from .worker import Job
 
-_FIELDS = Fields()
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnnotationSettings:
+    """How documents are read, annotated and written.
+
+    Attributes:
+        to: Format of the output.
+        kind: Kind of the input; by default the only one that its files have.
+        fields: Names of the fields of a record (JSONL, CSV, Parquet).
+        spans: Key of ``doc.spans`` to take instead of ``doc.ents``.
+        with_text: Whether JSON Lines and Parquet get the text.
+        shard_size: Number of records that are written together.
+        engine: "local", or "ray" for the machines of a Ray cluster.
+        n_process: Number of pipelines at a time, on all machines together.
+        gpu_id: GPU, or -1 for the CPU. On Ray, 0 gives each pipeline a GPU.
+
+    Raises:
+        ValueError: If a setting is out of its range, or if an engine is not installed.
+    """
+
+    to: Format = "jsonl"
+    kind: InputKind | None = None
+    fields: Fields = field(default_factory=Fields)
+    spans: str | None = None
+    with_text: bool = True
+    shard_size: int = 200
+    engine: Engine = "local"
+    n_process: int = 1
+    gpu_id: int = -1
+
+    def __post_init__(self) -> None:
+        one_of("to", self.to, FORMATS)
+        if self.kind is not None:
+            one_of("kind", self.kind, INPUT_KINDS)
+        if len(self.fields.delimiter) != 1:
+            raise ValueError(f"delimiter is {self.fields.delimiter!r}, but must be one character")
+        if not self.with_text and self.to in ("brat", "docbin"):
+            raise ValueError(f"{self.to} cannot be written without the text; take jsonl or parquet")
+        whole_number("shard_size", self.shard_size, 1)
+        whole_number("n_process", self.n_process, 1)
+        whole_number("gpu_id", self.gpu_id, -1)
+        check_engine(self.engine)
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """What a run has done, with what was done before it was resumed.
+class RunSummary:
+    """The result of a run, with what was done before it was resumed.
 
-    records: all of the input, those set aside included. entities: by label. resumed: records that
-    were done before.
+    Attributes:
+        records: Number of records of the input, those set aside included.
+        entities: Number of entities by label.
+        set_aside: Number of records set aside.
+        resumed: Number of records that were done before.
     """
 
     records: int
@@ -35,95 +81,110 @@ class Summary:
     resumed: int
 
 
-def annotate(
+def annotate_files(
     model: str | Path,
-    source: Path,
-    output: Path,
+    source: str | Path,
+    output: str | Path,
+    settings: AnnotationSettings | None = None,
     *,
-    to: str = "jsonl",
-    kind: str | None = None,
-    fields: Fields = _FIELDS,
-    spans: str | None = None,
-    with_text: bool = True,
-    shard_size: int = 200,
-    engine: str = "local",
-    n_process: int = 1,
-    gpu_id: int = -1,
     progress: bool | None = None,
-) -> Summary:
-    """Annotate all records of a file or a folder; goes on where a run with these settings ended.
+) -> RunSummary:
+    """Annotate all records of a file or a folder, or resume a run with the same settings.
 
-    model: folder or package. kind: of the input, one of `KINDS`; None for that of its files.
-    to: one of `FORMATS`. spans: key of ``doc.spans`` to take instead of ``doc.ents``.
-    with_text: whether JSON Lines and Parquet get the text. shard_size: records written together.
-    engine: "local", or "ray" for the machines of a Ray cluster. n_process: pipelines at a time, on
-    all machines together. gpu_id: GPU, or -1 for the CPU; on Ray 0 gives each pipeline a GPU.
-    progress: whether a bar is shown; None for where there is a terminal.
+    Args:
+        model: Folder of a pipeline, or name of an installed package.
+        source: A file, or a folder with sub-folders.
+        output: A new folder, or that of a run to resume. ``errors.jsonl`` in it lists the records
+            that were set aside, because they cannot be read, annotated or written.
+        settings: How documents are read, annotated and written.
+        progress: Whether a bar is shown; by default only on a terminal.
 
-    Raises ValueError or OSError, before anything is annotated, for settings that are wrong, for a
-    pipeline that cannot be loaded or run, and for an ``output`` that holds anything else or that
-    another run writes to.
+    Raises:
+        ValueError: If the settings do not fit the input, if the pipeline cannot be run, or if the
+            output contains anything else or another run writes to it. Nothing is annotated then.
+        OSError: If model or input cannot be read, or the output cannot be written.
     """
-    if to not in FORMATS:
-        raise ValueError(f'"{to}" is none of the formats {", ".join(FORMATS)}')
-    if kind is not None and kind not in KINDS:
-        raise ValueError(f'"{kind}" is none of the kinds of input {", ".join(KINDS)}')
-    if not with_text and to in ("brat", "docbin"):
-        raise ValueError(f"{to} cannot be written without the text; take jsonl or parquet")
-    if shard_size < 1 or n_process < 1:
-        raise ValueError("a shard has one record or more, and there is one process or more")
-    source, output, folder = source.resolve(), output.resolve(), model_folder(model)
+    settings = settings or AnnotationSettings()
+    source, output, folder = Path(source).resolve(), Path(output).resolve(), find_model(model)
     if output == source or source in output.parents:
-        raise ValueError(f"{output} lies in the input {source}: choose a folder outside of it")
-    kind, files = find_files(source, kind)
-    if "parquet" in (kind, to) and find_spec("pyarrow") is None:
+        raise ValueError(f"{output} is in the input {source}: choose a folder outside of it")
+    kind, files = find_files(source, settings.kind)
+    if "parquet" in (kind, settings.to) and find_spec("pyarrow") is None:
         raise ValueError("for Parquet: pip install 'spacy-btl[parquet]'")
-    settings = {
-        "input": fingerprint(source, files),
-        "model": folder_digest(folder),
-        "from": kind,
-        "to": to,
-        "text_field": fields.text,
-        "id_field": fields.id,
-        "delimiter": fields.delimiter,
-        "spans": spans,
-        "text": with_text,
-        "shard_size": shard_size,
-    }
-    run = RunFolder(output, to)
+    run = RunFolder(output, settings.to)
+    job = _make_job(settings, folder, source, output, kind)
     bar = {"unit": " records", "disable": None if progress is None else not progress}
-    job = Job(
-        model=str(folder),
-        source=str(source),
-        output=str(output),
-        kind=kind,
-        to=to,
-        fields=fields,
-        spans=spans,
-        with_text=with_text,
-        gpu_id=min(gpu_id, 0) if engine == "ray" else gpu_id,  # Ray shows an actor only its own
-        threads=1 if engine == "local" and n_process > 1 else None,
-    )
-    key = file_key if to == "brat" else str
-    shards, total, resumed = [], 0, 0
-    with run.started(settings):
+    with run.started(_recorded(settings, folder, source, kind, files)):
+        shards, total, resumed = [], 0, 0
         with tqdm(desc="reading ids", **bar) as reading:
-            for shard in make_shards(Source(source, kind, fields), files, shard_size, key):
+            for shard, is_done in _shards(settings, run, job, files):
                 reading.update(shard.n_records)
                 total += shard.n_records
-                if run.is_done(shard.number):
+                if is_done:
                     resumed += shard.n_records
                 else:
                     shards.append(shard)
         with tqdm(desc="annotate", total=total, initial=resumed, **bar) as done:
-            for count in run_shards(engine, job, shards, n_process):
+            for count in run_shards(settings.engine, job, shards, settings.n_process):
                 done.update(count)
         records, entities, set_aside = run.finish()
-    return Summary(records, entities, set_aside, resumed)
+    return RunSummary(records, entities, set_aside, resumed)
 
 
-def model_folder(model: str | Path) -> Path:
-    """Where a pipeline lies, a folder or an installed package; OSError where it is neither."""
+def _make_job(
+    settings: AnnotationSettings, folder: Path, source: Path, output: Path, kind: str
+) -> Job:
+    """Return what the workers need to know."""
+    on_ray = settings.engine == "ray"
+    return Job(
+        model=str(folder),
+        source=str(source),
+        output=str(output),
+        kind=kind,
+        to=settings.to,
+        fields=settings.fields,
+        spans=settings.spans,
+        with_text=settings.with_text,
+        gpu_id=min(settings.gpu_id, 0) if on_ray else settings.gpu_id,  # an actor sees its own only
+        threads=1 if settings.n_process > 1 and not on_ray else None,
+        debug=is_debug(),
+    )
+
+
+def _recorded(
+    settings: AnnotationSettings, folder: Path, source: Path, kind: str, files: list[str]
+) -> dict[str, object]:
+    """Return all that the annotations depend on, as it is written to run.json."""
+    return {
+        "input": files_digest(source, files),
+        "model": folder_digest(folder),
+        "from": kind,
+        "to": settings.to,
+        "text_field": settings.fields.text,
+        "id_field": settings.fields.id,
+        "delimiter": settings.fields.delimiter,
+        "spans": settings.spans,
+        "text": settings.with_text,
+        "shard_size": settings.shard_size,
+    }
+
+
+def _shards(
+    settings: AnnotationSettings, run: RunFolder, job: Job, files: list[str]
+) -> Iterator[tuple[Shard, bool]]:
+    """Yield the shards of the input, each with whether it is done."""
+    reader = InputReader(Path(job.source), job.kind, job.fields)
+    key = file_key if settings.to == "brat" else str
+    for shard in make_shards(reader, files, settings.shard_size, key):
+        yield shard, run.is_done(shard.number)
+
+
+def find_model(model: str | Path) -> Path:
+    """Return the folder of a pipeline that is a folder or an installed package.
+
+    Raises:
+        FileNotFoundError: If it is neither.
+    """
     if Path(model).is_dir():
         return Path(model).resolve()
     if is_package(str(model)):

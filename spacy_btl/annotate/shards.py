@@ -1,7 +1,7 @@
 """The shards of an input: which records are annotated and written together.
 
-The same input gives the same shards, so that a run can go on where another one was killed. A shard
-names places in files and holds no text. Knows nothing of spaCy.
+The same input gives the same shards, so that a run can be resumed where another one was killed. A
+shard names places in files and contains no text. Knows nothing of spaCy.
 """
 
 import json
@@ -13,14 +13,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..util.files import sha256_of
-from .inputs import KINDS, RecordError, Source
+from ..util.messages import log_failure
+from .inputs import INPUT_KINDS, InputReader, RecordError, read_errors
 
 
 class Slice(NamedTuple):
     """Records that follow each other in a file; with an `error` the file cannot be read.
 
-    file: relative to the input, with "/"; "" where the input is a file.
-    at, number: place of the first, as in `annotate_inputs.Row`.
+    Attributes:
+        file: Path relative to the input, with "/"; "" if the input is a file.
+        at: Place of the first record, as in `inputs.Record`.
+        number: Its line or row, as in `inputs.Record`.
+        n_records: Number of records.
+        error: Why the file cannot be read, "" if it can.
     """
 
     file: str
@@ -33,7 +38,10 @@ class Slice(NamedTuple):
 class Shard(NamedTuple):
     """Records that are written together, in their order.
 
-    repeated: indices of the records whose id stood before in the input.
+    Attributes:
+        number: Number of the shard, from 0.
+        slices: Where its records are.
+        repeated: Indices of the records whose id came before in the input.
     """
 
     number: int
@@ -42,38 +50,47 @@ class Shard(NamedTuple):
 
     @property
     def n_records(self) -> int:
-        """Records of all its slices."""
+        """Number of records of all its slices."""
         return sum(part.n_records for part in self.slices)
 
     def to_json(self) -> str:
-        """The shard as text."""
+        """Return the shard as text."""
         return json.dumps([self.number, self.slices, self.repeated])
 
     @classmethod
     def from_json(cls, text: str) -> "Shard":
-        """What `to_json` gave."""
+        """Return the shard of which `to_json` made the text."""
         number, slices, repeated = json.loads(text)
         return cls(number, tuple(Slice(*part) for part in slices), tuple(repeated))
 
 
 def find_files(source: Path, kind: str | None = None) -> tuple[str, list[str]]:
-    """The kind of the input, and its files, relative to it: [""] where it is a file.
+    """Return the kind of the input and its files, relative to it; [""] if it is a file.
 
-    Hidden files are passed over. Raises FileNotFoundError where there is nothing, ValueError where
-    there is no file of the kind, or where files of several kinds leave it open.
+    Hidden files are passed over.
+
+    Args:
+        source: A file or a folder.
+        kind: Kind of its files; by default the only one that is there.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder.
+        ValueError: If there is no file of the kind, or if there are files of several kinds.
     """
     if not source.exists():
         raise FileNotFoundError(f"no file or folder {source} to annotate")
     if source.is_file():
         kind = kind or source.suffix.removeprefix(".").lower()
-        if kind not in KINDS:
-            raise ValueError(f"{source} is none of .{', .'.join(KINDS)}; see --from")
+        if kind not in INPUT_KINDS:
+            raise ValueError(f"{source} is none of .{', .'.join(INPUT_KINDS)}; see --from")
         return kind, [""]
-    found = (path.rpartition(".")[2].lower() for path in _walk(source, KINDS))
-    by_kind = Counter(name for name in found if name in KINDS)
+    found = (path.rpartition(".")[2].lower() for path in _walk(source, INPUT_KINDS))
+    by_kind = Counter(name for name in found if name in INPUT_KINDS)
     if kind is None and len(by_kind) != 1:
         there = ", ".join(f"{n} .{name}" for name, n in sorted(by_kind.items())) or "none"
-        raise ValueError(f"{source} holds, of .{', .'.join(KINDS)}: {there}; choose one by --from")
+        raise ValueError(
+            f"{source} contains, of .{', .'.join(INPUT_KINDS)}: {there}; choose one by --from"
+        )
     kind = kind or next(iter(by_kind))
     files = list(_walk(source, (kind,)))
     if not files:
@@ -81,7 +98,7 @@ def find_files(source: Path, kind: str | None = None) -> tuple[str, list[str]]:
     return kind, files
 
 
-def fingerprint(source: Path, files: list[str]) -> str:
+def files_digest(source: Path, files: list[str]) -> str:
     """Return the SHA-256 of name, size and time of change (whole seconds) of the files."""
     lines = []
     for file in files:
@@ -95,24 +112,27 @@ def fingerprint(source: Path, files: list[str]) -> str:
 
 
 def make_shards(
-    source: Source, files: list[str], size: int, key: Callable[[str], str] = str
+    reader: InputReader, files: list[str], size: int, key: Callable[[str], str] = str
 ) -> Iterator[Shard]:
-    """Shards of ``size`` records, the last one of fewer; all ids of the input are read once.
+    """Yield the shards of an input; all of its ids are read once.
 
-    key: ids that give the same key count as one id. A file that cannot be read stands for one
-    record.
+    Args:
+        reader: Reads the input.
+        files: Its files, as `find_files` returns them. One that cannot be read counts as a record.
+        size: Number of records of a shard; the last one may have fewer.
+        key: Ids that have the same key count as one id.
     """
     slices: list[Slice] = []
     repeated: list[int] = []
     made = count = 0
     with _Seen() as seen:
-        for part, ids in _units(source, files):
+        for part, name in _units(reader, files):
             last = slices[-1] if slices else None
             if last and (last.file, last.error, part.error) == (part.file, "", ""):
                 slices[-1] = last._replace(n_records=last.n_records + 1)
             else:
                 slices.append(part)
-            if ids is not None and not seen.add(key(ids)):
+            if name is not None and not seen.add(key(name)):
                 repeated.append(count)
             count += 1
             if count == size:
@@ -122,22 +142,21 @@ def make_shards(
         yield Shard(made, tuple(slices), tuple(repeated))
 
 
-def _units(source: Source, files: list[str]) -> Iterator[tuple[Slice, str | None]]:
-    """Each record as a slice of its own, with its id where it has one."""
+def _units(reader: InputReader, files: list[str]) -> Iterator[tuple[Slice, str | None]]:
+    """Yield each record as a slice of its own, with its id if it has one."""
     for file in files:
         at, number = 0, 1
         try:
-            for row in source.rows(file, ids_only=True):
-                at, number = row.at, row.number
-                yield Slice(file, at, number, 1), None if row.error else row.id
-        except ImportError:
-            raise
-        except Exception as error:
+            for record in reader.records(file, ids_only=True):
+                at, number = record.at, record.number
+                yield Slice(file, at, number, 1), None if record.error else record.id
+        except read_errors() as error:
+            log_failure(f"reading {file or 'the input'}", error)
             yield Slice(file, at, number, 1, file_error(error)), None
 
 
 def file_error(error: Exception) -> str:
-    """Why a file cannot be read on, without quoting from it."""
+    """Return why a file cannot be read on, without quoting from it."""
     if isinstance(error, RecordError):
         return str(error)
     words = error.strerror if isinstance(error, OSError) else None
@@ -145,9 +164,9 @@ def file_error(error: Exception) -> str:
 
 
 def _walk(root: Path, kinds: tuple[str, ...]) -> Iterator[str]:
-    """Files of these kinds under a folder, in an order that is always the same.
+    """Yield the files of these kinds under a folder, in an order that is always the same.
 
-    Folders that cannot be read come last, so that they are missed by nobody.
+    Folders that cannot be read come last, so that nobody misses them.
     """
     suffixes = tuple(f".{kind}" for kind in kinds)
     closed: list[OSError] = []
@@ -161,7 +180,7 @@ def _walk(root: Path, kinds: tuple[str, ...]) -> Iterator[str]:
 
 
 class _Seen:
-    """The ids met so far, in a temporary file of SQLite once they are many."""
+    """The ids met so far, in a temporary file of SQLite once there are many."""
 
     def __enter__(self) -> "_Seen":
         self._db = sqlite3.connect("")  # on disk, private, gone when it is closed
@@ -174,6 +193,6 @@ class _Seen:
         self._db.close()
 
     def add(self, name: str) -> bool:
-        """Whether the id is new."""
+        """Add an id; return whether it is new."""
         cursor = self._db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (name,))
         return cursor.rowcount == 1

@@ -1,28 +1,44 @@
-"""What does the work of a shard: the same on every engine (`annotate.engines`)."""
+"""The work on a shard, the same on every engine of `annotate.engines`."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..util.seal import check_seal
-from .folder import Outcome, RunFolder
-from .inputs import PLACES, Fields, RecordError, Row, Source
+from ..packaging.saving import load_pipeline
+from ..util.messages import LOGGER, log_failure
+from .folder import Outcome, RunFolder, SetAside
+from .inputs import PLACES, Fields, InputReader, Record, RecordError, read_errors
 from .outputs import make_writer
 from .shards import Shard, Slice, file_error
 
 PROBE = "She took 5 mg of warfarin daily for chest pain."
-REPEATED = "its id stands before in the input"
+"""A sentence that any pipeline can read: if it fails here too, the fault is not in a record."""
+
+REPEATED = "its id came before in the input"
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """All that a worker must know, in plain values; paths are absolute."""
+    """All that a worker needs to know, in plain values.
+
+    Attributes:
+        model: Absolute path of the pipeline.
+        source: Absolute path of the input.
+        output: Absolute path of the folder of the run.
+        kind: Kind of the input, one of `inputs.INPUT_KINDS`.
+        to: Format of the output, one of `outputs.FORMATS`.
+        fields: Names of the fields of a record.
+        spans: Key of ``doc.spans`` to take instead of ``doc.ents``.
+        with_text: Whether JSON Lines and Parquet get the text.
+        gpu_id: GPU, or -1 for the CPU.
+        threads: Threads of torch; None leaves them as they are.
+        debug: Whether worker processes are in debug mode, see `util.messages`.
+    """
 
     model: str
     source: str
@@ -34,10 +50,17 @@ class Job:
     with_text: bool = True
     gpu_id: int = -1
     threads: int | None = None
+    debug: bool = False
 
 
-class Annotator:
-    """Annotates and writes shards, with a pipeline that it loads once."""
+class ShardAnnotator:
+    """Annotates and writes shards, with a pipeline that it loads once.
+
+    Raises:
+        ValueError: If a file of the pipeline has changed since it was sealed, or if it writes no
+            spans of the key that the job names.
+        Exception: Whatever the pipeline raises for a plain sentence.
+    """
 
     def __init__(self, job: Job) -> None:
         if job.threads is not None:
@@ -47,102 +70,131 @@ class Annotator:
         if job.gpu_id >= 0:
             spacy.require_gpu(job.gpu_id)  # type: ignore[attr-defined]
         self._job = job
-        check_seal(Path(job.model))  # spaCy's own files before they are read
-        self._nlp = spacy.load(job.model)
-        self._source = Source(Path(job.source), job.kind, job.fields)
+        self._nlp = load_pipeline(Path(job.model))
+        self._reader = InputReader(Path(job.source), job.kind, job.fields)
         self._folder = RunFolder(Path(job.output), job.to)
-        doc = self._nlp(PROBE)  # what is wrong with the pipeline itself shows before the work
+        doc = self._nlp(PROBE)  # faults of the pipeline itself show before the work begins
         if job.spans is not None and job.spans not in doc.spans:
-            found = ", ".join(doc.spans) or "none"
-            raise ValueError(f'the pipeline writes no doc.spans["{job.spans}"], only {found}')
+            written = ", ".join(doc.spans) or "none"
+            raise ValueError(f'the pipeline writes no doc.spans["{job.spans}"], only {written}')
 
     def __call__(self, shard: Shard) -> Outcome:
         """Annotate a shard and write it, over what may be there of it.
 
-        A record that cannot be read, annotated or written is set aside. Raises what the pipeline
-        raises where it fails for a plain sentence too, and OSError where the folder cannot be
-        written.
+        A record that cannot be read, annotated or written is set aside.
+
+        Raises:
+            OSError: If the folder cannot be written.
+            Exception: Whatever the pipeline raises for a plain sentence.
         """
         job = self._job
-        rows = self._rows(shard)
-        errors: dict[int, str] = {i: row.error for i, (_, row) in enumerate(rows) if row.error}
+        records = self._records(shard)
+        errors = {i: record.error for i, (_, record) in enumerate(records) if record.error}
         errors |= dict.fromkeys(shard.repeated, REPEATED)
-        usable = [i for i in range(len(rows)) if i not in errors]
+        usable = [i for i in range(len(records)) if i not in errors]
         writer = make_writer(job.to, job.spans, with_text=job.with_text)
         # What a document brings into the vocabulary goes with it (spaCy 3.8 and later).
         with getattr(self._nlp, "memory_zone", nullcontext)():
-            texts = [rows[i][1].text for i in usable]
-            for i, doc in zip(usable, annotate_texts(self._nlp, texts), strict=True):
-                if isinstance(doc, str):
-                    errors[i] = doc
-                    continue
-                try:
-                    writer.add(rows[i][1].id, doc)
-                except Exception as error:
-                    errors[i] = failure(error)
+            texts = [records[i][1].text for i in usable]
+            for i, result in zip(usable, annotate_texts(self._nlp, texts), strict=True):
+                fault = result if isinstance(result, Exception) else None
+                if isinstance(result, Doc):
+                    try:
+                        writer.add(records[i][1].id, result)
+                    except RecordError as error:
+                        fault = error
+                if fault is not None:
+                    errors[i] = failure(fault)
+                    log_failure(self._place(*records[i]), fault)
             files = list(writer.files())
-        told = [self._error(*rows[i], errors[i]) for i in sorted(errors)]
-        outcome = Outcome(shard.number, len(rows), dict(sorted(writer.counts.items())), told)
+        set_aside = [self._set_aside(*records[i], errors[i]) for i in sorted(errors)]
+        counts = dict(sorted(writer.counts.items()))
+        outcome = Outcome(shard.number, len(records), counts, set_aside)
         self._folder.write_shard(files, outcome)
         return outcome
 
-    def _rows(self, shard: Shard) -> list[tuple[str, Row]]:
-        """The records of a shard, each after its file."""
-        return [(part.file, row) for part in shard.slices for row in self._slice(part)]
+    def _records(self, shard: Shard) -> list[tuple[str, Record]]:
+        """Return the records of a shard, each with its file."""
+        return [(part.file, record) for part in shard.slices for record in self._slice(part)]
 
-    def _slice(self, part: Slice) -> Iterator[Row]:
+    def _slice(self, part: Slice) -> Iterator[Record]:
+        """Yield the records of a slice, with errors for those that cannot be read."""
         if part.error:
-            yield Row(part.at, part.number, "", "", part.error)
+            yield Record(part.at, part.number, "", "", part.error)
             return
         left, why = part.n_records, "the file ends before it"
         try:
-            for row in self._source.rows(part.file, part.at, part.number):
-                yield row
+            for record in self._reader.records(part.file, part.at, part.number):
+                yield record
                 left -= 1
                 if not left:
                     return
-        except Exception as error:
+        except read_errors() as error:
+            log_failure(f"reading {part.file or 'the input'}", error)
             why = file_error(error)
         for _ in range(left):
-            yield Row(part.at, part.number, "", "", why)
+            yield Record(part.at, part.number, "", "", why)
 
-    def _error(self, file: str, row: Row, error: str) -> dict[str, Any]:
-        """A line of errors.jsonl; no text, nor what an exception says, as it may quote the text."""
-        place = {PLACES[self._job.kind]: row.number} if self._job.kind in PLACES else {}
-        name = file or Path(self._job.source).name
-        return {"file": name, **place, "id": row.id, "error": error}
+    def _set_aside(self, file: str, record: Record, error: str) -> SetAside:
+        """Return a line of errors.jsonl; it quotes no text, nor an exception, which may."""
+        row: SetAside = {"file": file or Path(self._job.source).name}
+        place = PLACES.get(self._job.kind)
+        if place == "line":
+            row["line"] = record.number
+        elif place == "row":
+            row["row"] = record.number
+        row["id"], row["error"] = record.id, error
+        return row
+
+    def _place(self, file: str, record: Record) -> str:
+        """Return where a record is, in words."""
+        name, place = file or Path(self._job.source).name, PLACES.get(self._job.kind)
+        return f"{name}, {place} {record.number}" if place else name
 
 
-def annotate_texts(nlp: Language, texts: Sequence[str]) -> list[Doc | str]:
-    """A document for each text or, where the pipeline fails for it, why.
+def annotate_texts(nlp: Language, texts: Sequence[str]) -> list[Doc | Exception]:
+    """Return a document for each text or, if the pipeline fails for it, the exception.
 
-    Texts are annotated together, and one by one where that fails. Raises what the pipeline raises
-    where it fails for a plain sentence too: then it is not the text.
+    Texts are annotated together, and one by one if that fails.
+
+    Raises:
+        Exception: Whatever the pipeline raises for a plain sentence, if it fails for one too: the
+            fault is not in the text then.
     """
+    together: Exception | None = None
     try:
-        docs: list[Doc | str] = list(nlp.pipe(texts))
+        docs = list(nlp.pipe(texts))
         if len(docs) == len(texts):  # an error handler of the pipeline may leave some out
-            return docs
-    except Exception:
-        pass  # comes again, for the text that it is about
-    docs = []
-    for text in texts:
-        if len(text) > nlp.max_length:
-            docs.append(f"{len(text)} characters, the pipeline takes {nlp.max_length}")
-            continue
-        try:
-            docs.append(nlp(text))
-            continue
-        except Exception as error:
-            why = failure(error)
-        # Not in the handler: a trace of both exceptions would show the message of the first.
-        nlp(PROBE)
-        docs.append(why)
-    return docs
+            return list(docs)
+    except Exception as error:  # a component may raise anything
+        together = error
+    results = [_annotate_text(nlp, text) for text in texts]
+    if together is not None and not any(isinstance(result, Exception) for result in results):
+        log_failure(f"annotating {len(texts)} texts together", together)
+        LOGGER.warning(
+            "the pipeline fails for %d texts together (%s), but for none of them alone; it "
+            "annotates them one by one, which is slower",
+            len(texts),
+            failure(together),
+        )
+    return results
+
+
+def _annotate_text(nlp: Language, text: str) -> Doc | Exception:
+    """Return the document of a text or an exception, as `annotate_texts` does."""
+    if len(text) > nlp.max_length:
+        return RecordError(f"{len(text)} characters, the pipeline takes {nlp.max_length}")
+    try:
+        return nlp(text)
+    except Exception as error:  # a component may raise anything
+        fault = error
+    # Not in the handler: a trace of both exceptions would show the message of the first.
+    nlp(PROBE)
+    return fault
 
 
 def failure(error: Exception) -> str:
-    """Type and place of an exception, and its message only where it quotes nothing."""
+    """Return type and place of an exception, and its message only if it quotes nothing."""
     if isinstance(error, RecordError):
         return str(error)
     trace = error.__traceback__

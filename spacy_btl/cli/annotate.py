@@ -70,15 +70,10 @@ def annotate_command(
     and without its text; the others go on.
     """
     from ..annotate.inputs import Fields
-    from ..annotate.run import annotate
+    from ..annotate.run import AnnotationSettings, annotate_files
 
     with errors_as_text():
-        if len(delimiter) != 1:
-            raise ValueError("--delimiter is one character")
-        summary = annotate(
-            model,
-            source,
-            output,
+        settings = AnnotationSettings(
             to=to.value,
             kind=kind.value if kind else None,
             fields=Fields(id_field, text_field, delimiter),
@@ -89,6 +84,7 @@ def annotate_command(
             n_process=n_process,
             gpu_id=gpu_id,
         )
+        summary = annotate_files(model, source, output, settings)
     if summary.resumed:
         msg.info(f"{summary.resumed} of {summary.records} records were done before")
     annotated = summary.records - summary.set_aside

@@ -1,6 +1,7 @@
+"""Annotated documents in each format."""
+
 import io
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,17 +10,14 @@ import spacy
 from spacy.tokens import Doc, DocBin, Span
 
 from spacy_btl import brat
-from spacy_btl.annotate.folder import Outcome, RunFolder
 from spacy_btl.annotate.inputs import RecordError
-from spacy_btl.annotate.outputs import FORMATS, Entity, entities_of, make_writer
+from spacy_btl.annotate.outputs import EntityRow, entities_of, make_writer
 from spacy_btl.data.export import file_key, name_error
 from spacy_btl.pipeline.entities import ScoredSpans, set_span_extensions, write_scores
 
 TEXT = "She took warfarin, naïvely.\r\n"
-WARFARIN = Entity(9, 17, "Medication", "warfarin", 0.75, True)
-SHE = Entity(0, 3, "Subject", "She", None, None)
-SETTINGS = {"input": "x", "to": "jsonl", "shard_size": 200}
-OUTCOME = Outcome(3, 2, {"Age": 1}, [{"file": "a", "line": 1, "id": "", "error": "not JSON"}])
+WARFARIN = EntityRow(9, 17, "Medication", "warfarin", 0.75, True)
+SHE = EntityRow(0, 3, "Subject", "She", None, None)
 
 
 @pytest.fixture
@@ -82,7 +80,7 @@ def test_a_document_that_cannot_be_stored_leaves_nothing_of_itself(doc: Doc) -> 
     writer = make_writer("docbin", None, with_text=True)
     broken = doc.copy()
     broken.user_data["what"] = object()
-    with pytest.raises(TypeError):
+    with pytest.raises(RecordError, match=r"cannot store its user data \(TypeError\)"):
         writer.add("broken", broken)
     writer.add("whole", doc)
     ((_, data),) = writer.files()
@@ -102,7 +100,7 @@ def test_brat_has_the_text_after_its_annotation(doc: Doc) -> None:
     ]
 
 
-def test_a_label_that_brat_cannot_hold(doc: Doc) -> None:
+def test_a_label_that_brat_cannot_represent(doc: Doc) -> None:
     doc.ents = [Span(doc, 0, 1, label="two words")]
     with pytest.raises(RecordError, match="white space in its label"):
         make_writer("brat", None, with_text=True).add("a", doc)
@@ -140,80 +138,3 @@ def test_ids_as_names_of_files(name: str, error: str, doc: Doc) -> None:
 )
 def test_ids_whose_files_would_be_the_same(one: str, other: str, same: bool) -> None:
     assert (file_key(one) == file_key(other)) == same
-
-
-def start(folder: RunFolder, **changed: Any) -> None:
-    """Begin a run, which ends at once."""
-    with folder.started({**SETTINGS, **changed}):
-        pass
-
-
-class TestFolder:
-    def test_a_shard_is_done_once_it_is_marked(self, tmp_path: Path) -> None:
-        folder = RunFolder(tmp_path / "out", "jsonl")
-        start(folder)
-        assert not folder.is_done(3)
-        folder.write_shard([(".jsonl", b"{}\n")], OUTCOME)
-        assert folder.is_done(3)
-        assert list(folder.outcomes()) == [OUTCOME]
-        assert folder.finish() == (2, {"Age": 1}, 1)
-        names = {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*.*")}
-        assert names == {
-            "run.json",
-            "run.lock",
-            "errors.jsonl",
-            "annotations/shard-00003.jsonl",
-            "done/shard-00003.json",
-        }
-        (folder.path / "annotations" / "shard-00003.jsonl").unlink()
-        assert not folder.is_done(3)
-
-    @pytest.mark.parametrize("to", FORMATS)
-    def test_files_appear_whole_or_not_at_all(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
-    ) -> None:
-        folder = RunFolder(tmp_path / "out", to)
-        start(folder)
-
-        def killed(_: int) -> None:
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr("os.fsync", killed)
-        with pytest.raises(KeyboardInterrupt):
-            folder.write_shard([("x", b"half of it")], OUTCOME)
-        left = [path for path in folder.path.rglob("*") if path.is_file()]
-        left.remove(folder.path / "run.json")
-        left.remove(folder.path / "run.lock")
-        assert left == []
-        monkeypatch.undo()
-        (folder.path / "partial" / "x").write_bytes(b"what a killed run had begun")
-        start(folder)
-        assert not (folder.path / "partial").exists() or not any(folder.path.glob("partial/*"))
-
-    def test_other_settings_are_refused(self, tmp_path: Path) -> None:
-        folder = RunFolder(tmp_path / "out", "jsonl")
-        start(folder, to="brat")
-        start(folder)  # nothing was done with the others
-        folder.write_shard([(".jsonl", b"")], OUTCOME)
-        start(folder)
-        message = r"other settings \(input, shard_size 200, now 100\): give the same"
-        with pytest.raises(ValueError, match=message):
-            start(folder, input="y", shard_size=100)
-
-    def test_one_run_at_a_time(self, tmp_path: Path) -> None:
-        folder = RunFolder(tmp_path / "out", "jsonl")
-        with folder.started(SETTINGS):
-            folder.write("partial/half", b"half of it")
-            with pytest.raises(ValueError, match=r"another run writes to .*out: wait for its end"):
-                start(folder)
-            assert (folder.path / "partial" / "half").is_file()
-        with pytest.raises(KeyError), folder.started(SETTINGS):
-            raise KeyError
-        start(folder)
-
-    def test_a_folder_of_something_else_is_left_alone(self, tmp_path: Path) -> None:
-        (tmp_path / "note.txt").write_text("mine")
-        for path in (tmp_path, tmp_path / "note.txt"):
-            with pytest.raises(ValueError, match="is not empty and holds no run"):
-                start(RunFolder(path, "jsonl"))
-        assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]

@@ -1,28 +1,34 @@
+"""Whole runs: any input and output, records set aside, and runs that are resumed."""
+
 import json
 import os
-import traceback
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import spacy
 from spacy.cli._util import app as spacy_app
-from spacy.language import Language
-from spacy.tokens import Doc
 from typer.testing import CliRunner
 
-import spacy_btl.cli
+import spacy_btl.cli  # noqa: F401  (its commands are spaCy's then)
+from spacy_btl.annotate.inputs import Fields
 from spacy_btl.annotate.outputs import FORMATS
-from spacy_btl.annotate.run import annotate, folder_digest, model_folder
-from spacy_btl.annotate.worker import PROBE, annotate_texts, failure
-from tests.helpers.annotating import RECORDS, by_pipeline, found, train, tree, write
-
-
-@Language.component("fails_on_secrets")
-def fails_on_secrets(doc: Doc) -> Doc:
-    if "Secretperson" in doc.text:
-        raise ValueError(f"cannot cope with {doc.text}")
-    return doc
+from spacy_btl.annotate.run import AnnotationSettings, find_model, folder_digest
+from spacy_btl.annotate.worker import PROBE
+from tests.helpers.annotating import (
+    RECORDS,
+    annotate,
+    by_pipeline,
+    found,
+    make_rules,
+    train,
+    tree,
+    write,
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +38,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pipeline that costs no time, and fails where a text names a Secretperson."""
-    nlp = spacy.blank("en")
-    words = {"warfarin": "Medication", "aspirin": "Medication", "fever": "Sign_symptom"}
-    patterns = [{"label": label, "pattern": word} for word, label in words.items()]
-    nlp.add_pipe("entity_ruler").add_patterns(patterns)
-    nlp.add_pipe("fails_on_secrets")
-    path = tmp_path_factory.mktemp("rules") / "model"
-    nlp.to_disk(path)
-    return path
+    return make_rules(tmp_path_factory.mktemp("rules") / "model")
 
 
 @pytest.fixture
@@ -98,7 +96,7 @@ class TestSetAside:
         (folder / "d.jsonl").write_text(good % "last")
         output = run(rules, folder, tmp_path / "out", "--shard-size", 2)
         errors = [json.loads(line) for line in tree(tmp_path / "out")["errors.jsonl"].splitlines()]
-        where = "ValueError in annotate/test_run.py:"
+        where = "ValueError in helpers/annotating.py:"
         assert errors[1].pop("error").startswith(where)
         assert errors == [
             {"file": "a.jsonl", "line": 2, "id": "", "error": "not JSON"},
@@ -107,7 +105,7 @@ class TestSetAside:
                 "file": "a.jsonl",
                 "line": 4,
                 "id": "one",
-                "error": "its id stands before in the input",
+                "error": "its id came before in the input",
             },
             {"file": "a.jsonl", "line": 5, "id": "five", "error": "no text, or one that is none"},
             {"file": "b.jsonl", "line": 1, "id": "", "error": "not UTF-8"},
@@ -146,38 +144,13 @@ class TestSetAside:
     def test_a_pipeline_that_fails_for_any_text_ends_the_run(
         self, rules: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Else a GPU that is lost in the middle would set aside all that follows."""
+        """Otherwise a GPU that is lost in the middle would set aside all that follows."""
         with source.open("a") as file:
             file.write('\n{"id": "x", "text": "Secretperson"}')
-        nlp = spacy.load(rules)
-        assert annotate_texts(nlp, ["Secretperson"]) == [failure_of(nlp, "Secretperson")]
-        monkeypatch.setattr(spacy_btl.annotate.worker, "PROBE", "Secretperson too")
-        text = "Secretperson in hospital"
-        with pytest.raises(ValueError, match="Secretperson too") as caught:
-            annotate_texts(nlp, [text])
-        assert "hospital" not in "".join(traceback.format_exception(caught.value))
+        monkeypatch.setattr("spacy_btl.annotate.worker.PROBE", "Secretperson too")
         with pytest.raises(ValueError, match="cannot cope"):
             annotate(rules, source, tmp_path / "out")
         assert set(tree(tmp_path / "out")) == {"run.json", "run.lock"}
-
-    def test_a_text_too_long_for_the_pipeline(self, rules: Path) -> None:
-        nlp = spacy.load(rules)
-        nlp.max_length = 60
-        doc, error = annotate_texts(nlp, ["No fever", "x" * 61])
-        assert isinstance(doc, Doc)
-        assert error == "61 characters, the pipeline takes 60"
-
-    def test_an_error_is_told_without_its_message(self) -> None:
-        try:
-            int("Secretperson")
-        except ValueError as error:
-            assert failure(error).startswith("ValueError in annotate/test_run.py:")
-
-
-def failure_of(nlp: Language, text: str) -> str:
-    with pytest.raises(ValueError) as caught:
-        nlp(text)
-    return failure(caught.value)
 
 
 class TestResume:
@@ -220,13 +193,103 @@ class TestResume:
         output = tmp_path / "out"
         annotate(rules, source, output, shard_size=5)
         for changed in ({"shard_size": 6}, {"to": "brat"}, {"with_text": False}):
-            with pytest.raises(ValueError, match="holds a run with other settings"):
+            with pytest.raises(ValueError, match="contains a run with other settings"):
                 annotate(rules, source, output, **{"shard_size": 5, **changed})
         with pytest.raises(ValueError, match=r"other settings \(model\)"):
             annotate(model, source, output, shard_size=5)
         os.utime(source, (1, 1))
         with pytest.raises(ValueError, match=r"other settings \(input\)"):
             annotate(rules, source, output, shard_size=5)
+
+
+# Slow, so that it can be killed in the middle; its worker processes too, which import it.
+SLOWLY = """
+import sys
+import time
+from pathlib import Path
+from spacy_btl.annotate import AnnotationSettings, annotate_files
+from spacy_btl.annotate.folder import RunFolder
+
+write = RunFolder.write
+
+def slowly(*arguments):
+    time.sleep(0.05)
+    write(*arguments)
+
+RunFolder.write = slowly
+
+if __name__ == "__main__":
+    model, source, output, to, n_process = sys.argv[1:]
+    settings = AnnotationSettings(to=to, shard_size=1, n_process=int(n_process))
+    annotate_files(model, source, output, settings)
+"""
+
+
+@pytest.mark.parametrize(
+    ("to", "n_process", "killed_after"), [("jsonl", 1, (2, 9)), ("brat", 2, (9,))]
+)
+def test_after_kill_9(
+    tmp_path: Path, to: str, n_process: int, killed_after: tuple[int, ...]
+) -> None:
+    model, source = train(tmp_path / "model"), write(tmp_path / "in.jsonl")
+    options: dict[str, Any] = {"to": to, "shard_size": 1}
+    annotate(model, source, tmp_path / "whole", **options)
+    output, script = tmp_path / "out", tmp_path / "slowly.py"
+    script.write_text(SLOWLY)
+    arguments = [sys.executable, *map(str, (script, model, source, output, to, n_process))]
+    for n_shards in killed_after:
+        process = subprocess.Popen(arguments)
+        while number_done(output) < n_shards:
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.005)
+        with pytest.raises(ValueError, match="another run writes to"):
+            annotate(model, source, output, **options)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    if n_process > 1:  # workers end with their parent: nobody writes on
+        time.sleep(0.5)
+        before = tree(output)
+        time.sleep(0.5)
+        assert tree(output) == before
+    done = number_done(output)
+    assert killed_after[-1] <= done < len(RECORDS)
+    assert annotate(model, source, output, **options).resumed == done
+    assert found(output, to) == by_pipeline(model)
+    assert tree(output) == tree(tmp_path / "whole")
+
+
+def number_done(output: Path) -> int:
+    return len(list(output.glob("done/*.json")))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"to": "xml"}, "to is 'xml', but must be one of brat, jsonl, parquet, docbin"),
+        ({"kind": "pdf"}, "kind is 'pdf', but must be one of txt, jsonl, csv, parquet"),
+        ({"to": "brat", "with_text": False}, "brat cannot be written without the text"),
+        ({"shard_size": 0}, "shard_size is 0, but must be a whole number, 1 or more"),
+        ({"n_process": 1.5}, "n_process is 1.5, but must be a whole number"),
+        ({"gpu_id": -2}, "gpu_id is -2, but must be a whole number, -1 or more"),
+        ({"fields": Fields(delimiter="")}, "delimiter is '', but must be one character"),
+        ({"engine": "spark"}, "engine is 'spark', but must be one of local, ray"),
+    ],
+)
+def test_settings_out_of_range(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AnnotationSettings(**settings)
+
+
+@pytest.mark.parametrize("engine", ["spark", "ray"])
+def test_an_engine_that_is_not_there(
+    rules: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    """It is refused before the folder is made and before any id is read."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setattr("spacy_btl.annotate.run.make_shards", None)
+    with pytest.raises(ValueError, match=r"engine is 'spark'|engine ray is not installed: pip"):
+        annotate(rules, source, tmp_path / "out", engine=engine)
+    assert not (tmp_path / "out").exists()
 
 
 def test_progress_knows_the_total(
@@ -249,9 +312,9 @@ def test_spans_instead_of_ents(model: Path, source: Path, tmp_path: Path) -> Non
 
 
 def test_the_models_files_tell_it_apart(rules: Path, tmp_path: Path) -> None:
-    assert model_folder(str(rules)) == rules
+    assert find_model(str(rules)) == rules
     with pytest.raises(FileNotFoundError, match="no pipeline no-such-model"):
-        model_folder("no-such-model")
+        find_model("no-such-model")
     (tmp_path / "a").write_text("x")
     one = folder_digest(tmp_path)
     (tmp_path / "a").write_text("y")
@@ -264,10 +327,10 @@ def test_the_models_files_tell_it_apart(rules: Path, tmp_path: Path) -> None:
     [
         (("no-such-model", "in.jsonl", "out"), "no pipeline no-such-model"),
         (("MODEL", "no-such-file", "out"), "no-such-file"),
-        (("MODEL", ".", "out"), "out lies in the input"),
-        (("MODEL", "in.jsonl", "in.jsonl"), "lies in the input"),
+        (("MODEL", ".", "out"), "out is in the input"),
+        (("MODEL", "in.jsonl", "in.jsonl"), "is in the input"),
         (("MODEL", "in.jsonl", "out", "--to", "brat", "--no-text"), "without the text"),
-        (("MODEL", "in.jsonl", "out", "--n-process", 0), "one process or more"),
+        (("MODEL", "in.jsonl", "out", "--n-process", 0), "n_process is 0, but must be a whole"),
         (("MODEL", "in.jsonl", "out", "--delimiter", ",,"), "one character"),
     ],
 )

@@ -4,18 +4,46 @@ import csv
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import spacy
-from spacy.tokens import DocBin
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
 from spacy.util import fix_random_seed
 
 from spacy_btl import brat
+from spacy_btl.annotate import AnnotationSettings, RunSummary, annotate_files
 from spacy_btl.pipeline.component import component_of
 from tests.helpers.sentences import make_examples
 
 SENTENCES = ["She took warfarin", "No fever", "He had chest pain and fever", "5 mg of aspirin"]
 RECORDS = [(f"d{i}", " . ".join(SENTENCES[i % 4 : i % 4 + i % 3])) for i in range(23)]
+
+
+@Language.component("fails_on_secrets")
+def fails_on_secrets(doc: Doc) -> Doc:
+    if "Secretperson" in doc.text:
+        raise ValueError(f"cannot cope with {doc.text}")
+    return doc
+
+
+def make_rules(path: Path) -> Path:
+    """A pipeline that costs no time, and fails where a text names a Secretperson."""
+    nlp = spacy.blank("en")
+    words = {"warfarin": "Medication", "aspirin": "Medication", "fever": "Sign_symptom"}
+    patterns = [{"label": label, "pattern": word} for word, label in words.items()]
+    nlp.add_pipe("entity_ruler").add_patterns(patterns)
+    nlp.add_pipe("fails_on_secrets")
+    nlp.to_disk(path)
+    return path
+
+
+def annotate(
+    model: Path, source: Path, output: Path, *, progress: bool | None = None, **settings: Any
+) -> RunSummary:
+    """``annotate_files`` with these settings."""
+    return annotate_files(model, source, output, AnnotationSettings(**settings), progress=progress)
 
 
 def train(path: Path) -> Path:
@@ -51,6 +79,23 @@ def write(path: Path, records: Iterable[tuple[str, str]] = RECORDS) -> Path:
         for name, text in records:
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             (path / f"{name}.txt").write_bytes(text.encode("utf-8"))
+    return path
+
+
+def write_table(path: Path, records: list[tuple[str, str]]) -> Path:
+    """The records as JSON Lines, or as CSV or Parquet with the texts first."""
+    if path.suffix == ".jsonl":
+        lines = [json.dumps({"id": name, "text": text}) + "\n" for name, text in records]
+        path.write_text("".join(lines), encoding="utf-8")
+    elif path.suffix == ".csv":
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([("text", "id"), *(pair[::-1] for pair in records)])
+    else:
+        pa = pytest.importorskip("pyarrow", reason="needs the extra parquet")
+        pq = pytest.importorskip("pyarrow.parquet")
+        names = {"text": [text for _, text in records], "id": [name for name, _ in records]}
+        schema = pa.schema([("text", pa.string()), ("id", pa.string())])
+        pq.write_table(pa.table(names, schema=schema), path, row_group_size=7)
     return path
 
 

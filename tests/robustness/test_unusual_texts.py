@@ -14,13 +14,12 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
 from spacy_btl.annotate.outputs import FORMATS
-from spacy_btl.annotate.run import annotate
 from spacy_btl.brat import flat_text, read_folder
 from spacy_btl.evaluation.evaluate import evaluate
 from spacy_btl.explain.page import render_page
 from spacy_btl.explain.text import render_text
 from spacy_btl.pipeline.component import component_of
-from tests.helpers.annotating import found, train
+from tests.helpers.annotating import annotate, found, train
 from tests.helpers.sentences import make_examples
 
 WARFARIN, FEVER, CHEST_PAIN = (

@@ -1,0 +1,90 @@
+"""Several processes, or a Ray cluster, write what one process writes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spacy
+
+from spacy_btl.annotate.engines import RayWorker, check_engine, run_shards
+from spacy_btl.annotate.inputs import Fields
+from spacy_btl.annotate.shards import Shard, Slice
+from spacy_btl.annotate.worker import Job
+from tests.helpers.annotating import annotate, by_pipeline, found, train, tree, write
+
+SHARD = Shard(0, (Slice("", 0, 1, 1),))
+
+
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_engines_that_are_there(engine: str) -> None:
+    if engine == "ray":
+        pytest.importorskip("ray", reason="needs the extra ray")
+    check_engine(engine)
+
+
+def test_no_shard_is_left() -> None:
+    job = Job("no-model", "no-input", "no-output", "jsonl", "jsonl", Fields())
+    assert list(run_shards("local", job, [], 2)) == []
+
+
+def test_two_processes_write_what_one_writes(tmp_path: Path) -> None:
+    model, source = train(tmp_path / "model"), write(tmp_path / "in.jsonl")
+    annotate(model, source, tmp_path / "one", shard_size=4)
+    annotate(model, source, tmp_path / "two", shard_size=4, n_process=2)
+    assert tree(tmp_path / "two") == tree(tmp_path / "one")
+
+
+def make_job(tmp_path: Path, **settings: Any) -> Job:
+    source = write(tmp_path / "in.jsonl", [("a", "No fever")])
+    model = tmp_path / "model"  # without a component that Ray's workers do not know
+    spacy.blank("en").to_disk(model)
+    output = str(tmp_path / "out")
+    return Job(str(model), str(source), output, "jsonl", "jsonl", Fields(), **settings)
+
+
+@pytest.mark.parametrize("work", ["made", "called"])
+def test_a_failing_worker_of_ray_returns_why(tmp_path: Path, work: str) -> None:
+    """Whatever Ray would make of an exception."""
+    job = make_job(tmp_path, spans="x" if work == "made" else None)
+    (tmp_path / "out").write_text("no folder")
+    result = RayWorker(job)({"shard": [SHARD.to_json()]})  # type: ignore[dict-item]
+    (why,), (trace,) = result["failure"], result["trace"]
+    expected = "ValueError: the pipeline writes no" if work == "made" else "NotADirectoryError: "
+    assert str(why).startswith(expected)
+    assert "annotate/worker.py" in str(trace)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    ray = pytest.importorskip("ray", reason="needs the extra ray")
+    pytest.importorskip("ray.data", reason="needs the extra ray")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        ray.init(
+            address="local",
+            num_cpus=2,
+            include_dashboard=False,
+            object_store_memory=100 * 2**20,
+            log_to_driver=False,
+        )
+        yield
+        ray.shutdown()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_ray_cluster_writes_what_one_process_writes(tmp_path: Path) -> None:
+    model, source = train(tmp_path / "model"), write(tmp_path / "in.jsonl")
+    annotate(model, source, tmp_path / "one", shard_size=4)
+    annotate(model, source, tmp_path / "ray", shard_size=4, n_process=2, engine="ray")
+    assert tree(tmp_path / "ray") == tree(tmp_path / "one")
+    assert found(tmp_path / "ray", "jsonl") == by_pipeline(model)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_the_failure_of_a_worker_of_ray_is_the_message(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    (tmp_path / "out").write_text("no folder")
+    with pytest.raises(ChildProcessError, match=r"Ray failed: NotADirectoryError: .*out") as caught:
+        list(run_shards("ray", job, [SHARD], 1))
+    assert "annotate/worker.py" in str(caught.value.__cause__)
