@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 import spacy
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
+from spacy.training import Example
 from spacy.util import fix_random_seed
 
 from spacy_btl import brat
@@ -46,12 +47,14 @@ def annotate(
     return annotate_files(model, source, output, AnnotationSettings(**settings), progress=progress)
 
 
-def train(path: Path) -> Path:
-    """A pipeline that finds the entities of the sentences, with scores."""
+def train(path: Path, more: Sequence[tuple[str, list[tuple[int, int, str]]]] = ()) -> Path:
+    """A pipeline that finds the entities of the sentences, and of more, with scores."""
     fix_random_seed(0)
     nlp = spacy.blank("en")
     nlp.add_pipe("btl_knn_ner", config={"neighbors": {"n_neighbors": 1}})
     examples = make_examples(nlp)
+    for text, entities in more:
+        examples.append(Example.from_dict(nlp.make_doc(text), {"entities": entities}))
     optimizer = nlp.initialize(lambda: examples)
     for _ in range(60):
         nlp.update(examples, sgd=optimizer)

@@ -59,12 +59,23 @@ TEXTS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "markup": ("<script>alert(1)</script> No fever <b>&amp;", [FEVER]),
 }
 OFFSETS_ONLY = {"wide spaces", "punctuation", "one mark"}  # nothing to be known of their entities
+LINES = "She took\r\nwarfarin\r\nNo fever"
 SURROGATE = "She took warfarin \ud800"
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(tmp_path_factory.mktemp("trained") / "model")
+    """A pipeline that knows these texts by heart: what is tested here are places in them."""
+    known = [each for name, each in TEXTS.items() if name not in OFFSETS_ONLY]
+    known.append((LINES, [WARFARIN, FEVER]))
+    return train(tmp_path_factory.mktemp("trained") / "model", [placed(*each) for each in known])
+
+
+def placed(text: str, entities: list[tuple[str, str]]) -> tuple[str, list[tuple[int, int, str]]]:
+    """A text with the places of its entities."""
+    starts = [text.index(words) for words, _ in entities]
+    pairs = zip(starts, entities, strict=True)
+    return text, [(start, start + len(words), label) for start, (words, label) in pairs]
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +113,7 @@ def test_a_call_finds_what_is_plain(nlp: Language, name: str) -> None:
     doc = nlp(text)
     check_offsets(doc, text)
     if name not in OFFSETS_ONLY:
-        starts = [text.index(words) for words, _ in expected]
-        assert bounds(doc) == [
-            (start, start + len(words), label)
-            for start, (words, label) in zip(starts, expected, strict=True)
-        ]
+        assert bounds(doc) == placed(text, expected)[1]
 
 
 def test_pipe_finds_what_calls_find(nlp: Language) -> None:
@@ -162,10 +169,10 @@ def test_annotated_and_read_back(nlp: Language, model: Path, tmp_path: Path, to:
 
 def test_text_files_with_a_byte_order_mark_and_crlf(model: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a.txt").write_bytes(b"\xef\xbb\xbfShe took\r\nwarfarin\r\nNo fever")
+    (tmp_path / "in" / "a.txt").write_bytes(b"\xef\xbb\xbf" + LINES.encode())
     annotate(model, tmp_path / "in", tmp_path / "out", to="brat")
     written = (tmp_path / "out" / "annotations" / "a.txt").read_bytes()
-    assert written == b"She took\r\nwarfarin\r\nNo fever"
+    assert written == LINES.encode()
     ((_, entities),) = found(tmp_path / "out", "brat")
     assert [written[start:end] for start, end, _ in entities] == [b"warfarin", b"fever"]
 
