@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .annotate.run import annotate as annotate_files
+    from .annotate.run import annotate_files
     from .data.convert import convert_folder, read_brat
     from .data.docbin import read_docbin
     from .data.export import export_docs
@@ -46,7 +46,7 @@ __all__ = [
 
 _PLACES = {
     "BtlKnnNer": "pipeline.component:BtlKnnNer",
-    "annotate_files": "annotate.run:annotate",
+    "annotate_files": "annotate.run:annotate_files",
     "compare_evaluations": "evaluation.compare:compare_evaluations",
     "component_of": "pipeline.component:component_of",
     "convert_folder": "data.convert:convert_folder",

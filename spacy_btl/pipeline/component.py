@@ -169,7 +169,8 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         self.cfg: dict[str, Any] = {}  # spacy find-threshold writes what it tries into it
         self._pipeline = PipelineReference(nlp)
         self._are_neighbors_checked = False
-        self._rehearsal_model: Any = None  # a copy of the model, set by nlp.resume_training
+        # A copy of the model, set by nlp.resume_training.
+        self._rehearsal_model: Model[list[Doc], list[Floats2d]] | None = None
         set_span_extensions()
 
     @property
@@ -322,7 +323,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         types = self.state.labels if types is None else types
         return np.concatenate([self.reading.gold(example, types) for example in examples])
 
-    def finish_update(self, sgd: Optimizer | Callable[..., Any]) -> None:
+    def finish_update(self, sgd: Optimizer) -> None:
         """Let the optimizer change the weights, and count the step in ``state.updates``."""
         super().finish_update(sgd)
         self.loss.finish_update(sgd)
@@ -333,7 +334,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         examples: Iterable[Example],
         *,
         drop: float = 0.0,
-        sgd: Callable[..., Any] | None = None,
+        sgd: Optimizer | None = None,
         losses: dict[str, float] | None = None,
         **config: Any,
     ) -> dict[str, float]:

@@ -45,7 +45,7 @@ class ComponentState:
         knows_added = not set(self.added_labels).isdisjoint(self.calibration.offsets)
         return self.calibrated_for != MODEL_ALONE or knows_added
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return plain values, for `from_json`."""
         scores = None if self.calibration is None else self.calibration.to_json()
         return {
@@ -83,7 +83,7 @@ class ComponentState:
         return state
 
 
-def decision_text(settings: Mapping[str, Any]) -> str:
+def decision_text(settings: Mapping[str, object]) -> str:
     """Return settings as text, to compare them with those of a calibration."""
     # Rounded, since not every reader and writer of a configuration keeps the last digits.
     return ", ".join(
