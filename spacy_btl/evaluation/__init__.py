@@ -7,14 +7,14 @@ from .compare import compare_evaluations
 from .corpus_stats import corpus_stats, pipeline_stats
 from .documents import MatchedDocument
 from .evaluate import evaluate, label_counts, matched_documents, read_examples
-from .metrics import Comparison, Evaluation, Metrics
+from .metrics import Evaluation, Metrics, SystemComparison
 from .report import render_html, render_report, write_report
 
 __all__ = [
-    "Comparison",
     "Evaluation",
     "MatchedDocument",
     "Metrics",
+    "SystemComparison",
     "compare_evaluations",
     "corpus_stats",
     "evaluate",

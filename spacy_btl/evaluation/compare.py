@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ..scoring.counts import DocumentCounts
 from ..scoring.scores import precision_recall_f
 from ..scoring.summary import compare_systems, score_documents
-from .metrics import Comparison, DocumentDifference, DocumentRow
+from .metrics import DocumentDifference, DocumentRow, SystemComparison
 
 
 def compare_evaluations(
@@ -15,7 +15,7 @@ def compare_evaluations(
     *,
     samples: int = 10_000,
     seed: int = 0,
-) -> Comparison:
+) -> SystemComparison:
     """Return the differences of two evaluations, the first minus the second, as JSON values.
 
     Args:
@@ -53,7 +53,7 @@ def document_f(counts: DocumentCounts) -> float:
     return float(precision_recall_f(correct, predicted, gold)["f"]) if gold + predicted else 1.0
 
 
-def count_changes(comparison: Comparison) -> tuple[int, int]:
+def count_changes(comparison: SystemComparison) -> tuple[int, int]:
     """Return the number of documents on which the first system is better, and worse."""
     differences = [row["difference"] for row in comparison["documents"]]
     return sum(d > 0 for d in differences), sum(d < 0 for d in differences)

@@ -95,7 +95,7 @@ class DocumentDifference(TypedDict):
     difference: float
 
 
-class Comparison(TypedDict):
+class SystemComparison(TypedDict):
     """Two systems on the same documents.
 
     Attributes:

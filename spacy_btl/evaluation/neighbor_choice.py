@@ -13,16 +13,16 @@ from ..util.arrays import Floats1d
 from ..util.files import write_files
 from ..util.templates import markdown_templates
 from .plots import draw_reliability, has_matplotlib
-from .rows import Row, bin_rows, reliability_rows, spread
+from .rows import TextRow, bin_rows, reliability_rows, spread
 
-SHOWN = 12
+TRIALS_SHOWN = 12
 """Trials in the table of the terminal, the best ones; the file has all."""
 
 MIN_COUNT = 30
 """Least number of predicted entities of a type whose reliability is shown."""
 
 
-def render_choice(choice: DevChoice, *, shown: int = SHOWN) -> str:
+def render_choice(choice: DevChoice, *, shown: int = TRIALS_SHOWN) -> str:
     """Return the trials and the reliability of the scores as Markdown.
 
     Args:
@@ -79,7 +79,7 @@ def _scores(choice: DevChoice) -> dict[str, Floats1d]:
     return {"raw": choice.entities.scores, "calibrated": choice.calibrated}
 
 
-def _trial_rows(choice: DevChoice, shown: int) -> list[Row]:
+def _trial_rows(choice: DevChoice, shown: int) -> list[TextRow]:
     """Return the setting, the scores and the fate of the best trials, the best first."""
     alone, before = choice.trials[0], choice.before
     ranked = sorted(choice.trials, key=lambda trial: -trial.score)
@@ -94,7 +94,7 @@ def _trial_rows(choice: DevChoice, shown: int) -> list[Row]:
     ]
 
 
-def _type_rows(choice: DevChoice) -> list[Row]:
+def _type_rows(choice: DevChoice) -> list[TextRow]:
     """Return the reliability of the calibrated scores of each frequent type."""
     if choice.calibrated is None:
         return []

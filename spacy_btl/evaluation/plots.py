@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..scoring.reliability import ReliabilityFigures
 from ..util.text import printable
-from .metrics import Comparison, Metrics
+from .metrics import Metrics, SystemComparison
 from .rows import Band, confusion_matrix, recall_bands, types_by_support
 
 if TYPE_CHECKING:
@@ -67,7 +67,9 @@ def has_matplotlib() -> bool:
     return find_spec("matplotlib") is not None
 
 
-def draw_pictures(metrics: Metrics, comparison: Comparison | None = None) -> dict[str, Picture]:
+def draw_pictures(
+    metrics: Metrics, comparison: SystemComparison | None = None
+) -> dict[str, Picture]:
     """Return pictures of an evaluation by name, those of `PICTURES` for which there are figures.
 
     Args:

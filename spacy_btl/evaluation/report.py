@@ -15,7 +15,7 @@ from ..util.templates import html_templates, markdown_templates
 from . import rows
 from .compare import count_changes
 from .documents import MatchedDocument, side_by_side
-from .metrics import Comparison, Evaluation, Metrics
+from .metrics import Evaluation, Metrics, SystemComparison
 from .plots import PICTURES, Picture, draw_pictures, has_matplotlib
 
 
@@ -25,7 +25,7 @@ def write_report(
     *,
     title: str,
     documents: Sequence[MatchedDocument] | None = None,
-    comparison: Comparison | None = None,
+    comparison: SystemComparison | None = None,
 ) -> str:
     """Write all files of a report into a folder, in place of those of an earlier report.
 
@@ -67,7 +67,7 @@ def write_report(
     return text
 
 
-def render_report(metrics: Metrics, comparison: Comparison | None = None) -> str:
+def render_report(metrics: Metrics, comparison: SystemComparison | None = None) -> str:
     """Return the tables of an evaluation as Markdown, which a terminal can show as it is."""
     template = markdown_templates("spacy_btl.evaluation").get_template("report.md.j2")
     return template.render(
@@ -85,7 +85,7 @@ def render_html(
     *,
     title: str = "Evaluation",
     documents: Sequence[MatchedDocument] | None = None,
-    comparison: Comparison | None = None,
+    comparison: SystemComparison | None = None,
     pictures: Mapping[str, Picture] | None = None,
 ) -> str:
     """Return the report as one HTML page, to be written as UTF-8: no scripts, nothing loaded.
@@ -130,7 +130,7 @@ def _macro_note(metrics: Metrics) -> str:
     return rows.MACRO_NOTE if "ents_macro_f" in metrics["intervals"] else ""
 
 
-def _compared(comparison: Comparison) -> dict[str, object]:
+def _compared(comparison: SystemComparison) -> dict[str, object]:
     """Return what the templates show of a comparison."""
     better, worse = count_changes(comparison)
     return {

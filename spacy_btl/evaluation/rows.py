@@ -1,17 +1,18 @@
 """Figures of an evaluation as rows of text, which the reports, the model card and the plots share.
 
-A row is a list of cells, the first of which names it. Escaping is left to the templates.
+Escaping is left to the templates.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ..scoring.matching import KINDS
 from ..scoring.reliability import ReliabilityFigures
 from ..scoring.scores import NO_LABEL, Scores
 from ..scoring.summary import ComparedScore, ComparedType
 from .compare import document_f
-from .metrics import Comparison, Confusion, DocumentRow, Metrics, Scored
+from .metrics import Confusion, DocumentRow, Metrics, Scored, SystemComparison
 
 FIGURE_NAMES = {
     "ents_p": "strict span precision, micro",
@@ -37,10 +38,11 @@ MACRO_NOTE = (
 BANDS = ((0, 0), (1, 9), (10, 29), (30, 99), (100, 299), (300, 999), (1000, 2**63))
 """Lowest and highest frequency in training of the types that are taken together."""
 
-LISTED = 10
+MOST_CONFUSIONS = 10
 """Largest number of pairs in the list of the most frequent confusions."""
 
-Row = list[str]
+TextRow: TypeAlias = list[str]
+"""Cells, the first of which names the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class TypeRow:
         interval: Its interval; None where there is none to show.
     """
 
-    cells: Row
+    cells: TextRow
     f: float
     interval: Sequence[float] | None
 
@@ -93,7 +95,7 @@ def signed(value: float) -> str:
     return "0.000" if text in ("+0.000", "-0.000") else text
 
 
-def overall_rows(scored: Scored) -> list[Row]:
+def overall_rows(scored: Scored) -> list[TextRow]:
     """Return the name, the value and the interval of each overall score."""
     rows = []
     for key, name in FIGURE_NAMES.items():
@@ -109,7 +111,7 @@ def types_by_support(scores: Scores) -> list[str]:
     return sorted(by_type, key=lambda label: (-by_type[label]["support"], label))
 
 
-def type_header(metrics: Metrics) -> Row:
+def type_header(metrics: Metrics) -> TextRow:
     """Return the header of the rows of `type_rows`."""
     in_training = ["in training"] if metrics.get("train_counts") else []
     figures = ["precision", "recall", "F1", "95 % interval of F1"]
@@ -160,7 +162,7 @@ def recall_bands(scores: Scores, trained_on: Mapping[str, int]) -> list[Band]:
     return bands
 
 
-def band_rows(bands: Sequence[Band], other: Sequence[Band] = ()) -> list[Row]:
+def band_rows(bands: Sequence[Band], other: Sequence[Band] = ()) -> list[TextRow]:
     """Return the frequencies, the number of types, the support and the mean recall of each band.
 
     Args:
@@ -182,7 +184,7 @@ def band_rows(bands: Sequence[Band], other: Sequence[Band] = ()) -> list[Row]:
     return rows
 
 
-def error_rows(metrics: Metrics) -> list[Row]:
+def error_rows(metrics: Metrics) -> list[TextRow]:
     """Return the number of errors of each of `KINDS`, of all types and then of each type."""
     by_type = metrics["errors_by_type"]
     ordered = [label for label in types_by_support(metrics["scores"]) if label in by_type]
@@ -195,7 +197,7 @@ def error_rows(metrics: Metrics) -> list[Row]:
 
 def confusion_matrix(
     confusion: Confusion, order: Sequence[str]
-) -> tuple[Row, Row, list[list[int]]]:
+) -> tuple[TextRow, TextRow, list[list[int]]]:
     """Return the names of the rows and of the columns, and the counts (n_rows, n_columns).
 
     The first row contains spurious entities, the first column missed ones.
@@ -212,18 +214,18 @@ def confusion_matrix(
     return ["spurious", *labels], ["missed", *labels], counts
 
 
-def confusion_rows(confusion: Confusion) -> list[Row]:
-    """Return the most frequent pairs of a gold type and another predicted type (`LISTED`)."""
+def confusion_rows(confusion: Confusion) -> list[TextRow]:
+    """Return the most frequent pairs of a gold type and another predicted type."""
     pairs = sorted(
         (-count, gold, found)
         for gold, row in confusion.items()
         for found, count in row.items()
         if NO_LABEL not in (gold, found) and gold != found
     )
-    return [[f"{gold} → {found}", str(-count)] for count, gold, found in pairs[:LISTED]]
+    return [[f"{gold} → {found}", str(-count)] for count, gold, found in pairs[:MOST_CONFUSIONS]]
 
 
-def reliability_rows(series: Mapping[str, ReliabilityFigures]) -> list[Row]:
+def reliability_rows(series: Mapping[str, ReliabilityFigures]) -> list[TextRow]:
     """Return the name, the number of entities and the errors of each kind of score."""
     return [
         [
@@ -235,7 +237,7 @@ def reliability_rows(series: Mapping[str, ReliabilityFigures]) -> list[Row]:
     ]
 
 
-def bin_rows(figures: ReliabilityFigures) -> list[Row]:
+def bin_rows(figures: ReliabilityFigures) -> list[TextRow]:
     """Return the bounds, entities, mean score, share correct and interval of each bin."""
     return [
         [
@@ -249,7 +251,7 @@ def bin_rows(figures: ReliabilityFigures) -> list[Row]:
     ]
 
 
-def document_rows(by_document: Sequence[DocumentRow]) -> list[Row]:
+def document_rows(by_document: Sequence[DocumentRow]) -> list[TextRow]:
     """Return the name, the strict F1 and the number of errors of each document."""
     return [
         [
@@ -261,7 +263,7 @@ def document_rows(by_document: Sequence[DocumentRow]) -> list[Row]:
     ]
 
 
-def compared_figures(comparison: Comparison) -> list[Row]:
+def compared_figures(comparison: SystemComparison) -> list[TextRow]:
     """Return both scores, their difference, its interval and p of each overall score."""
     figures = comparison["figures"]
     return [
@@ -269,7 +271,7 @@ def compared_figures(comparison: Comparison) -> list[Row]:
     ]
 
 
-def compared_types(comparison: Comparison) -> list[Row]:
+def compared_types(comparison: SystemComparison) -> list[TextRow]:
     """Return the same of the strict F1 of each type, p corrected; the greatest difference first."""
 
     def place(item: tuple[str, ComparedType]) -> tuple[float, str]:
@@ -279,7 +281,7 @@ def compared_types(comparison: Comparison) -> list[Row]:
     return [[label, *_compared(row, row["p_holm"])] for label, row in ordered]
 
 
-def compared_documents(comparison: Comparison) -> list[Row]:
+def compared_documents(comparison: SystemComparison) -> list[TextRow]:
     """Return both scores and their difference of each document; the greatest difference first."""
     return [
         [row["name"], f"{row['first']:.3f}", f"{row['second']:.3f}", signed(row["difference"])]
@@ -287,7 +289,7 @@ def compared_documents(comparison: Comparison) -> list[Row]:
     ]
 
 
-def _compared(row: ComparedScore, p: float | None) -> Row:
+def _compared(row: ComparedScore, p: float | None) -> TextRow:
     first, second, difference = row["first"], row["second"], row["difference"]
     if first is None or second is None or difference is None or p is None:
         return ["-"] * 5

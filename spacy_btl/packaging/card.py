@@ -68,7 +68,8 @@ def make_card(
         OSError: A file cannot be read or written.
     """
     _check_target(model, out_dir)
-    pipeline = load_pipeline(model)
+    nlp = load_pipeline(model)
+    labels, pipeline = component_of(nlp).labels, pipeline_facts(nlp)
     given_source = {"title": data_title, "license": data_license}
     given_meta = {"license": license, "name": name, "version": version}
     try:
@@ -80,8 +81,8 @@ def make_card(
             account=_read_json(account),
             split=_read_json(_split_of(account)),
             trials=_read_json(dev) or [],
-            labels=component_of(pipeline).labels,
-            pipeline=pipeline_facts(pipeline),
+            labels=labels,
+            pipeline=pipeline,
             size=sizes(files_of(model)),
         )
         text, new_meta = render_card(facts), card_meta(meta, facts)

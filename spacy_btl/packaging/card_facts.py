@@ -51,7 +51,7 @@ class LabelFacts(TypedDict):
     test: int
 
 
-class TestFacts(TypedDict):
+class EvaluatedFacts(TypedDict):
     """The size of the test part."""
 
     documents: int
@@ -126,7 +126,7 @@ class CardFacts(TypedDict):
     heading: str
     data: DataFacts
     labels: dict[str, LabelFacts]
-    test: TestFacts
+    test: EvaluatedFacts
     level: str
     scores: Scores
     intervals: Intervals
@@ -170,6 +170,7 @@ def card_facts(
     trained_on = metrics.get("train_counts")
     parts = split.get("parts", {})
     policies = account.get("settings", {})
+    totals = account.get("totals", {})
     facts: CardFacts = {
         "name": f"{meta['lang']}_{meta['name']}",
         "version": meta["version"],
@@ -183,7 +184,7 @@ def card_facts(
             "doi": source.get("doi", ""),
             "documents": {name: len(names) for name, names in parts.items()},
             "split_seed": split.get("seed"),
-            "entities": account.get("totals", {}),
+            "entities": {"input": totals["input"], **totals} if totals else {},
             "policies": {
                 key: policies[key]
                 for key in ("overlap", "discontinuous", "alignment")

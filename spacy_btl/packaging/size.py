@@ -17,7 +17,7 @@ import srsly
 File: TypeAlias = tuple[str, bytes]
 """The name with its folders, "/" between them, and the content."""
 
-PARTS = {
+SIZE_PARTS = {
     "tokenizer": r"/tokenizer(/|$)",
     "encoder": r"/shims/",
     "head": r"/params/",
@@ -43,12 +43,12 @@ def pieces(files: Iterable[File]) -> Iterator[File]:
 
 
 def sizes(files: Iterable[File]) -> dict[str, int]:
-    """Return the bytes of each part of `PARTS`, and of the "rest", which includes the headers."""
-    counts = dict.fromkeys([*PARTS, "rest"], 0)
+    """Return the bytes of each of `SIZE_PARTS`, and of the "rest", which includes the headers."""
+    counts = dict.fromkeys([*SIZE_PARTS, "rest"], 0)
     for file in files:
         inner = 0
         for name, data in pieces([file]):
-            part = next((part for part, at in PARTS.items() if re.search(at, name)), "rest")
+            part = next((part for part, at in SIZE_PARTS.items() if re.search(at, name)), "rest")
             counts[part] += len(data)
             inner += len(data)
         counts["rest"] += len(file[1]) - inner

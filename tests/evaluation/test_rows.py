@@ -6,7 +6,7 @@ import pytest
 
 from spacy_btl.evaluation.rows import (
     BANDS,
-    LISTED,
+    MOST_CONFUSIONS,
     band_rows,
     compared_figures,
     confusion_matrix,
@@ -102,7 +102,7 @@ def test_the_most_frequent_confusions_come_first():
     confusion = {"": {"A": 9}, "A": {"A": 9, "": 9, "B": 2}, "B": {"A": 3}}
     assert confusion_rows(confusion) == [["B → A", "3"], ["A → B", "2"]]
     many = {f"T{i:02}": {"A": 1} for i in range(30)}
-    assert len(confusion_rows(many)) == LISTED
+    assert len(confusion_rows(many)) == MOST_CONFUSIONS
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spacy_btl.explain.evidence import NEARBY, Neighbor, TrainingExample, summarize, type_of
@@ -122,7 +122,7 @@ neighbors = st.builds(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.lists(neighbors, max_size=8), min_size=1, max_size=3), st.randoms())
 def test_nothing_is_lost_and_order_does_not_matter(tokens, rng: random.Random):
     explained = entity(*tokens)

@@ -273,6 +273,15 @@ def test_a_file_of_another_form(model: Path, tmp_path: Path, content: str, messa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("account", [{"totals": {"kept": 1}}, {"totals": [1]}, {"settings": 3}])
+def test_an_account_of_another_form(
+    model: Path, metrics: Path, tmp_path: Path, account: dict[str, Any]
+) -> None:
+    srsly.write_json(tmp_path / "account.json", account)
+    with pytest.raises(ValueError, match=r"none of the files has 'input'|another form"):
+        make_card(model, tmp_path / "out", metrics=metrics, account=tmp_path / "account.json")
+
+
 @pytest.mark.parametrize(
     ("where", "message"),
     [("model", "is the pipeline itself"), ("model/vocab", "or in it"), (".", "or around it")],
