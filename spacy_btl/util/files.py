@@ -70,6 +70,7 @@ def replace_folder(new: Path, target: Path) -> None:
         OSError: The target could not be replaced. The text says where the new folder is; the target
             is as it was, or, if even that failed, the text says where the old folder is.
     """
+    target = Path(os.path.realpath(target))
     restore_folder(target)
     old = _old(target)
     try:
@@ -99,6 +100,7 @@ def restore_folder(target: Path) -> None:
     Raises:
         OSError: The old folder cannot be moved.
     """
+    target = Path(os.path.realpath(target))
     old = _old(target)
     if not old.exists():
         return
@@ -153,7 +155,7 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Write several files, which replace those of the same names only when all are complete.
 
     Args:
-        folder: The folder of the files, which is made if it does not exist.
+        folder: The folder of the files, which is made if it does not exist. Others in it stay.
         contents: Contents by name.
 
     Raises:

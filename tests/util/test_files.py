@@ -200,6 +200,13 @@ def test_the_next_call_finishes_what_was_killed(
     assert names(tmp_path) == {"target"}
 
 
+def test_what_is_behind_a_link_is_put_back(tmp_path: Path) -> None:
+    fill(tmp_path / "in" / ".target.old", OLD)
+    (tmp_path / "link").symlink_to(tmp_path / "in" / "target")
+    restore_folder(tmp_path / "link")
+    assert tree(tmp_path / "in" / "target") == OLD
+
+
 def test_leftovers_go_after_a_day(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = target.parent
     theirs = {".target.new-0123456", ".target.newer-01234567", ".other.new-01234567"}
