@@ -22,6 +22,7 @@ from ..labels.bio import MISSING
 from ..ml.shared_encoder import has_listener
 from ..neighbors.datastore import Datastore, quoted
 from ..util.arrays import Floats2d, Ints1d, IntsXd
+from ..util.checks import between, whole_number
 from ..util.messages import warn
 from ..util.random_state import fixed_random_state
 
@@ -138,12 +139,10 @@ def collect_keys(
             dropout but a shared encoder (which would run without it), or documents of the same
             name differ.
     """
+    whole_number("passes", passes, 1)
+    between("dropout", dropout, 0, 1, high_itself=False)
     if not examples:
         raise ValueError("there is no document to fit the neighbors on")
-    if passes < 1:
-        raise ValueError(f"passes is {passes}, but must be 1 or more")
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout is {dropout}, but must be 0 or more and less than 1")
     if dropout and has_listener(pipe.model):
         raise ValueError(
             f'"{pipe.name}" takes the token vectors of a shared encoder, which runs without '
@@ -243,6 +242,7 @@ def fit_neighbors(
 
 
 def _batches(examples: Sequence[Example]) -> Iterator[list[Example]]:
+    """Yield the examples in batches of `BATCH_SIZE`."""
     return util.minibatch(examples, BATCH_SIZE)  # type: ignore[no-untyped-call, no-any-return]
 
 
@@ -297,7 +297,7 @@ def add_examples(
 
     Args:
         pipe: The component, with fitted neighbors.
-        examples: Annotated documents, as from `spacy_btl.pipeline.fitting.examples_for`.
+        examples: Annotated documents, as from `examples_for`.
         only_entities: Whether to leave out their tokens outside of entities.
         weight: Votes of each added token. None for one or, where the model does not know a type,
             for as many as give the nearest such token the majority.
@@ -307,11 +307,11 @@ def add_examples(
 
     Raises:
         ValueError: If a document has neighbors already, the component has no neighbors at all,
-            ``weight`` is less than 1, and as `spacy_btl.pipeline.fitting.collect_keys`.
+            ``weight`` is less than 1, and as `collect_keys`.
     """
     examples, store = list(examples), pipe.neighbors.datastore
-    if weight is not None and weight < 1:
-        raise ValueError(f"weight is {weight}, but an added token has at least one vote")
+    if weight is not None:
+        whole_number("weight", weight, 1)
     if store is None:
         raise ValueError(f'"{pipe.name}" has no neighbors to add to: run fit-knn first')
     pipe.check_neighbors()
@@ -325,9 +325,8 @@ def add_examples(
     known = labels != MISSING
     if only_entities:
         known &= np.array([name != "O" for name in names])[labels]
-    rows = np.repeat(
-        np.flatnonzero(known), _default_weight(pipe, seen) if weight is None else weight
-    )
+    weight = _default_weight(pipe, seen) if weight is None else weight
+    rows = np.repeat(np.flatnonzero(known), weight)
     # All labels at once: their order is that of the columns, whichever of them occur.
     with_all_labels = replace(store, label_names=tuple(names), extras=extras)
     added = with_all_labels.added(
@@ -371,6 +370,7 @@ def _default_weight(pipe: "BtlKnnNer", types: set[str]) -> int:
 
 
 def _exchange(pipe: "BtlKnnNer", before: Datastore, after: Datastore) -> None:
+    """Replace the neighbors, and drop a calibration in which they have a part."""
     pipe.set_neighbors(after)
     if after != before and pipe.state.calibration_needs_neighbors:
         pipe.state.calibration = None

@@ -30,7 +30,7 @@ from ..ml.weights import Half, round_encoder
 from ..util.messages import warn
 from .component import BtlKnnNer, KeyKind, component_of
 from .fitting import examples_for, fit_neighbors
-from .tuning import DevChoice, choose_on_dev
+from .tuning import DevChoice, choose_on_dev, current_setting
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,11 +77,14 @@ def fit_knn(
 
     Raises:
         ValueError: If there is no document in ``train`` or ``dev``, a setting is out of its range,
-            or documents of the same name differ.
+            documents of the same name differ, or the neighbor search has other settings than dev
+            chooses.
     """
     pipe, held_out = component_of(nlp), _held_out(dev)
-    if held_out is None and fixed:
-        raise ValueError("fixed is about dev: give dev documents")
+    if held_out is not None:
+        current_setting(pipe)  # refuses what dev cannot choose, before the work
+    elif fixed:
+        raise ValueError("fixed needs dev documents: they calibrate the scores")
     before = pipe.keys
     try:
         pipe.set_key_kind(before if keys is None else keys)
@@ -210,16 +213,13 @@ def explain_entities(
     """
     pipe = component_of(nlp)
     doc = nlp(text)
-    docs = None if corpus is None else list(corpus)
-    return Explanation(
-        doc.text,
-        pipe.explain(doc),
-        pipe.labels,
-        None
-        if docs is None
-        else {document_id(d): corpus_document(d, pipe.spans_key) for d in docs},
-        heading_of(docs or []),
-    )
+    entities = pipe.explain(doc)
+    shown, heading = None, ""
+    if corpus is not None:
+        docs = list(corpus)
+        shown = {document_id(each): corpus_document(each, pipe.spans_key) for each in docs}
+        heading = heading_of(docs)
+    return Explanation(doc.text, entities, pipe.labels, shown, heading)
 
 
 def _held_out(dev: Iterable[Example] | None) -> list[Example] | None:

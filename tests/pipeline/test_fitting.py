@@ -106,7 +106,7 @@ class TestProvenance:
         assert len(np.unique(keys, axis=0)) == 18 * passes
         assert pipe.fit_neighbors(examples, dropout=0.3, passes=passes) == 18 * passes
         np.testing.assert_array_equal(pipe.neighbors.datastore.keys, keys)
-        with pytest.raises(ValueError, match="passes is 0, but must be 1 or more"):
+        with pytest.raises(ValueError, match="passes is 0, but must be a whole number, 1 or more"):
             pipe.fit_neighbors(examples, passes=0)
         plain = pipe.token_vectors([example.predicted for example in examples])[1]
         assert not np.allclose(plain, keys[:18])
@@ -144,7 +144,9 @@ class TestDropout:
 
     @pytest.mark.parametrize("rate", [-0.1, 1.0, float("nan")])
     def test_rates_out_of_range(self, nlp: Language, rate: float) -> None:
-        with pytest.raises(ValueError, match=f"dropout is {rate}, but must be 0 or more"):
+        with pytest.raises(
+            ValueError, match=f"dropout is {rate}, but must be at least 0 and below 1"
+        ):
             component_of(nlp).fit_neighbors(make_examples(nlp), dropout=rate)
 
 

@@ -89,7 +89,7 @@ class TestFitKnn:
     @pytest.mark.parametrize(
         ("settings", "message"),
         [
-            ({"fixed": True}, "give dev documents"),
+            ({"fixed": True}, "fixed needs dev documents"),
             ({"dev": []}, "no dev document"),
             ({"train": []}, "no document to fit"),
             ({"keys": "logit"}, "keys is"),
@@ -107,6 +107,17 @@ class TestFitKnn:
         assert component_of(nlp).to_bytes() == before
         assert component_of(nlp).keys == "logits"
         nlp("No fever")  # the neighbors are still those of the keys
+
+    def test_a_search_with_other_settings_is_refused_before_the_work(
+        self, nlp: Language, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fit_knn(nlp, make_examples(nlp))
+        before = component_of(nlp).neighbors.datastore
+        search = type(component_of(nlp).neighbors)
+        monkeypatch.setattr(search, "settings", property(lambda self: {"radius": 1.0}))
+        with pytest.raises(ValueError, match="have no setting n_neighbors"):
+            fit_knn(nlp, make_examples(nlp)[:2], make_examples(nlp))
+        assert component_of(nlp).neighbors.datastore is before
 
     def test_earlier_components_read_the_documents(self, nlp: Language) -> None:
         """A listener needs what the shared encoder before it makes of them."""
