@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .annotate.run import annotate_files
+    from .annotate.run import AnnotationSettings, annotate_files
     from .data.convert import convert_folder, read_brat
     from .data.docbin import read_docbin
     from .data.export import export_docs
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnnotationSettings",
     "BtlKnnNer",
     "annotate_files",
     "compare_evaluations",
@@ -45,6 +46,7 @@ __all__ = [
 ]
 
 _PLACES = {
+    "AnnotationSettings": "annotate.run:AnnotationSettings",
     "BtlKnnNer": "pipeline.component:BtlKnnNer",
     "annotate_files": "annotate.run:annotate_files",
     "compare_evaluations": "evaluation.compare:compare_evaluations",

@@ -17,7 +17,7 @@ from spacy_btl.cli.app import btl, errors_as_text
 from spacy_btl.util.messages import DEBUG_VARIABLE, LOGGER, warn
 
 SECRET = "Mrs Miller"
-COMMANDS = [each for each in spacy_btl.cli.app.registered_commands if each.name != "annotate"]
+COMMANDS = spacy_btl.cli.app.registered_commands
 HEAVY = ("matplotlib", "pooch", "pyarrow", "ray", "sklearn", "spacy_transformers", "transformers")
 
 
