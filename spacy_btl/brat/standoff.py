@@ -214,7 +214,7 @@ def _canonical(record: Record) -> str:
 
 
 def _render(record: Record) -> str:
-    # The line as read holds only as long as it says what the fields say.
+    # The line as read is written only while it says what the fields say.
     if record.raw and _read(record.raw, record.line) == record:
         return record.raw
     line = _canonical(record) + "\n"
