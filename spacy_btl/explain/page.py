@@ -89,13 +89,7 @@ def render_page(
         has_corpus=bool(corpus),
         color=color,
         word=word,
-        runs=_runs,
-        nearest=_nearest,
-        percent=percent,
-        describe_score=describe_score,
-        describe_support=describe_support,
-        describe_example=describe_example,
-        describe_rest=describe_rest,
+        **_FUNCTIONS,
     )
 
 
@@ -147,3 +141,15 @@ def _runs(passage: Passage, start: int, end: int) -> list[tuple[str, bool]]:
 
 def _nearest(neighbors: Sequence[Neighbor]) -> list[Neighbor]:
     return sorted(neighbors, key=lambda n: (n.distance, n.document, n.offset))
+
+
+_FUNCTIONS = {
+    "runs": _runs,
+    "nearest": _nearest,
+    "percent": percent,
+    "describe_score": describe_score,
+    "describe_support": describe_support,
+    "describe_example": describe_example,
+    "describe_rest": describe_rest,
+}
+"""The functions that the template calls."""

@@ -6,7 +6,8 @@ which pushes a wheel to a model hub, writes that itself, from ``meta.json``, bef
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +71,14 @@ def make_card(
     _check_target(model, out_dir)
     nlp = load_pipeline(model)
     labels, pipeline = component_of(nlp).labels, pipeline_facts(nlp)
-    given_source = {"title": data_title, "license": data_license}
-    given_meta = {"license": license, "name": name, "version": version}
-    try:
-        meta = {**_read_json(model / "meta.json"), **_without_empty(given_meta)}
+    given_source = _without_empty({"title": data_title, "license": data_license})
+    given_meta = _without_empty({"license": license, "name": name, "version": version})
+    with _errors_of_form():
+        meta = {**_read_json(model / "meta.json"), **given_meta}
         facts = card_facts(
             meta=meta,
             metrics=_read_json(metrics),
-            source={**_read_json(source), **_without_empty(given_source)},
+            source={**_read_json(source), **given_source},
             account=_read_json(account),
             split=_read_json(_split_of(account)),
             trials=_read_json(dev) or [],
@@ -86,15 +87,6 @@ def make_card(
             size=sizes(files_of(model)),
         )
         text, new_meta = render_card(facts), card_meta(meta, facts)
-    except KeyError as error:
-        raise ValueError(
-            f"none of the files has {error}: give those that evaluate, fit-knn, convert and corpus "
-            "wrote"
-        ) from error
-    except (TypeError, AttributeError) as error:
-        raise ValueError(
-            "a file has another form than those that evaluate, fit-knn, convert and corpus write"
-        ) from error
     with replacing_folder(out_dir) as new:
         shutil.copytree(model, new, dirs_exist_ok=True)
         (new / "README.md").write_text(text, encoding="utf8")
@@ -154,6 +146,22 @@ def _check_target(model: Path, out_dir: Path) -> None:
     is_pipeline = all((out_dir / file).is_file() for file in ("meta.json", "config.cfg"))
     if out_dir.exists() and not is_pipeline:
         raise ValueError(f"{out_dir} exists and is not a pipeline: name another folder")
+
+
+@contextmanager
+def _errors_of_form() -> Iterator[None]:
+    """Raise ValueError for the errors of a block that reads values of an unknown form."""
+    try:
+        yield
+    except KeyError as error:
+        raise ValueError(
+            f"none of the files has {error}: give those that evaluate, fit-knn, convert and corpus "
+            "wrote"
+        ) from error
+    except (TypeError, AttributeError) as error:
+        raise ValueError(
+            "a file has another form than those that evaluate, fit-knn, convert and corpus write"
+        ) from error
 
 
 def _limits(facts: CardFacts) -> dict[str, list[str]]:

@@ -168,29 +168,13 @@ def card_facts(
     """
     by_type = metrics["scores"]["ents_per_type"] or {}
     trained_on = metrics.get("train_counts")
-    parts = split.get("parts", {})
-    policies = account.get("settings", {})
-    totals = account.get("totals", {})
     facts: CardFacts = {
         "name": f"{meta['lang']}_{meta['name']}",
         "version": meta["version"],
         "language": meta["lang"],
         "license": meta["license"],
         "heading": metrics["heading"],
-        "data": {
-            "title": source.get("title", ""),
-            "license": source.get("license", ""),
-            "citation": source.get("citation", ""),
-            "doi": source.get("doi", ""),
-            "documents": {name: len(names) for name, names in parts.items()},
-            "split_seed": split.get("seed"),
-            "entities": {"input": totals["input"], **totals} if totals else {},
-            "policies": {
-                key: policies[key]
-                for key in ("overlap", "discontinuous", "alignment")
-                if key in policies
-            },
-        },
+        "data": _data_facts(source, account, split),
         "labels": {
             label: {
                 "train": trained_on.get(label, 0) if trained_on else None,
@@ -240,6 +224,26 @@ def pipeline_facts(nlp: Language) -> PipelineFacts:
         "other_strings": len(
             set(nlp.vocab.strings) - set(without_training_texts(nlp).vocab.strings)
         ),
+    }
+
+
+def _data_facts(
+    source: Mapping[str, str], account: Mapping[str, Any], split: Mapping[str, Any]
+) -> DataFacts:
+    totals, policies = account.get("totals", {}), account.get("settings", {})
+    return {
+        "title": source.get("title", ""),
+        "license": source.get("license", ""),
+        "citation": source.get("citation", ""),
+        "doi": source.get("doi", ""),
+        "documents": {name: len(names) for name, names in split.get("parts", {}).items()},
+        "split_seed": split.get("seed"),
+        "entities": {"input": totals["input"], **totals} if totals else {},
+        "policies": {
+            key: policies[key]
+            for key in ("overlap", "discontinuous", "alignment")
+            if key in policies
+        },
     }
 
 
