@@ -15,7 +15,7 @@ import argparse
 import io
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean, median
@@ -55,12 +55,12 @@ class Curve(NamedTuple):
         return f"{self.corpus}-{self.encoder}-{NAMES[self.varied][0]}"
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--plan", type=Path, default=HERE / "plan.yml")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "runs")
     parser.add_argument("--output", type=Path, default=HERE / "results")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     plan = read_plan(options.plan)
     store = Store(options.results)
     records = {run: store.summary(run) for run in plan.runs if is_done(plan, run, store)}

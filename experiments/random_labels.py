@@ -15,6 +15,7 @@ With one type, BTL makes one copy, which holds that type beside O: it is ATL. Wi
 import argparse
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ ARMS: dict[str, tuple[dict[str, Any], Any]] = {
 }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path, help="DocBin whose texts are used")
     parser.add_argument(
@@ -63,7 +64,7 @@ def main() -> None:
     parser.add_argument("--learn-rate", type=float, default=3e-4)
     parser.add_argument("--batch", type=int, default=2, help="half documents an update")
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / "rates.json"
     names = ("documents", "types", "epochs", "encoder", "learn_rate", "batch", "seed")

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,7 +31,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--plan", type=Path, default=HERE / "plan.yml")
     parser.add_argument("--corpora", type=Path, required=True, help="folder of the corpora")
@@ -43,7 +44,7 @@ def main() -> int:
     )
     parser.add_argument("--again", action="store_true", help="also what is there")
     parser.add_argument("--one", action="store_true", help="run the first, in this process")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     plan = read_plan(options.plan)
     runs = chosen(plan.runs, options.only)
     store = Store(options.results)

@@ -68,16 +68,20 @@ class Store:
         """Add a run, or replace it; processes may do so side by side."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / ".lock"):
-            old = self._read(run.corpus)
+            path = self._path(run.corpus)
+            old = decode(path.read_bytes()) if path.is_file() else Corpus()
             new = Corpus({**old.summaries, _name(run): summary}, {**old.counts, _name(run): counts})
-            write_file(self._path(run.corpus), encode(new))
+            write_file(path, encode(new))
 
     def _path(self, corpus: str) -> Path:
         return self.folder / f"{corpus}.xz"
 
     def _read(self, corpus: str) -> Corpus:
         path = self._path(corpus)
-        return _decoded(path, path.stat().st_mtime_ns) if path.is_file() else Corpus()
+        if not path.is_file():
+            return Corpus()
+        state = path.stat()
+        return _decoded(path, (state.st_mtime_ns, state.st_ino, state.st_size))
 
 
 def encode(corpus: Corpus) -> bytes:
@@ -130,7 +134,7 @@ def decode(data: bytes) -> Corpus:
 
 
 @lru_cache(maxsize=16)
-def _decoded(path: Path, changed: int) -> Corpus:
+def _decoded(path: Path, state: tuple[int, ...]) -> Corpus:
     return decode(path.read_bytes())
 
 

@@ -75,7 +75,7 @@ def environment(requirements: list[str], folder: Path) -> str:
         return str(python)
     # Whole or not at all: runs side by side may make the same one.
     partial = folder.with_name(f"{folder.name}.{os.getpid()}")
-    venv.create(partial, with_pip=True)
+    venv.create(partial, with_pip=False)
     (packages,) = partial.glob("lib/python*/site-packages")
     here = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
     lines = [f"import site; site.addsitedir({path!r})" for path in sorted(here)]
@@ -86,8 +86,10 @@ def environment(requirements: list[str], folder: Path) -> str:
         installed.setdefault(each.name, each.version)
     lines = [f"{name}=={number}" for name, number in installed.items()]
     pins.write_text("\n".join(lines) + "\n", encoding="utf8")
-    pip = [str(partial / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-    subprocess.run([*pip, "--constraint", str(pins), *requirements], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", str(partial / "bin" / "python")]
+    subprocess.run(
+        [*pip, "install", "--quiet", "--constraint", str(pins), *requirements], check=True
+    )
     try:
         partial.rename(folder)
     except OSError:  # another run was faster

@@ -12,6 +12,7 @@ rows of a table.
 import argparse
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -43,12 +44,12 @@ from experiments.store import Store
 from spacy_btl.util.text import markdown_table
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--plan", type=Path, default=HERE / "plan.yml")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "runs")
     parser.add_argument("--output", type=Path, default=HERE / "results")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     plan = read_plan(options.plan)
     store = Store(options.results)
     there = [run for run in plan.runs if is_done(plan, run, store)]

@@ -7,6 +7,7 @@ meant, not one that it shares with others.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import spacy
 from spacy_btl.pipeline.component import component_of
 
 
-def main() -> None:
-    model, output = map(Path, sys.argv[1:])
+def main(arguments: Sequence[str] | None = None) -> None:
+    model, output = map(Path, sys.argv[1:] if arguments is None else arguments)
     layers = component_of(spacy.load(model)).model.walk()
     shims = [layer.shims[0] for layer in layers if layer.name == "btl_transformer"]
     if not shims:

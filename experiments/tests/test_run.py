@@ -1,5 +1,7 @@
 """The experiments: plan, splits, runs that resume, tables, curves, and the peers."""
 
+import argparse
+import copy
 import json
 import random
 import shutil
@@ -7,26 +9,27 @@ import subprocess
 import sys
 import zipfile
 from collections import Counter
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy
 import pytest
 import spacy
 import srsly
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.tokens import Doc, DocBin
 from transformers import AutoModel, AutoTokenizer
 
-from experiments import corpora, systems
-from experiments.curves import base_of, curves, seconds_per_update
+import experiments.run
+from experiments import corpora, curves, peers, systems, tables, take_encoder
 from experiments.huggingface_ner import first_pieces, to_entities
-from experiments.peers import shuffled_batches
 from experiments.plan import Plan, Run, chosen, read_plan
 from experiments.store import Store
 from experiments.subtypes import endings, make_types
@@ -72,17 +75,6 @@ PLAN = {
 }
 
 
-def call(script: str, *options: str) -> subprocess.CompletedProcess[str]:
-    environment = {**systems.with_this_project(), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", f"experiments.{script}", *options],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of corpora: twenty documents of the bundled sample."""
@@ -97,13 +89,21 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Path:
-    """A plan of three short trainings, two of them done."""
+    """A plan of four short trainings, one of them done; from the command line, as users do."""
     folder = tmp_path_factory.mktemp("experiments")
-    srsly.write_yaml(folder / "plan.yml", PLAN)
-    (folder / "corpora").symlink_to(source)
-    done = call("run", *options(folder), "--only", "atl|btl/0")
+    prepare(folder, source)
+    command = [sys.executable, "-m", "experiments.run", *options(folder), "--only", "btl/0"]
+    environment = {**systems.with_this_project(), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+def prepare(folder: Path, source: Path, **changes: Any) -> None:
+    """Write a plan, and put the corpora beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    srsly.write_yaml(folder / "plan.yml", {**PLAN, **changes})
+    (folder / "corpora").symlink_to(source)
 
 
 def options(folder: Path) -> list[str]:
@@ -134,8 +134,9 @@ def test_a_run_of_an_unknown_arm_is_refused(tmp_path: Path) -> None:
         read_plan(tmp_path / "plan.yml")
 
 
-def test_runs_are_chosen_by_their_key(folder: Path) -> None:
-    runs = read_plan(folder / "plan.yml").runs
+def test_runs_are_chosen_by_their_key(tmp_path: Path) -> None:
+    srsly.write_yaml(tmp_path / "plan.yml", PLAN)
+    runs = read_plan(tmp_path / "plan.yml").runs
     assert [run.key for run in chosen(runs, "btl/")] == ["sample/hash/btl/0", "sample/hash/btl/1"]
 
 
@@ -289,96 +290,118 @@ def test_a_record_says_all_of_its_run(folder: Path) -> None:
     assert len(counts["model"]) == record["documents"]["test"] == 4
 
 
-def test_only_what_is_missing_is_run(folder: Path) -> None:
-    trained = folder / "work/sample/hash/atl/0/trained.json"
-    before = trained.stat().st_mtime_ns
-    listed = call("run", *options(folder), "--list").stdout.splitlines()
-    assert [line.split() for line in listed if line.startswith("missing")] == [
-        ["missing", "sample/hash/btl/1"]
+@pytest.fixture
+def spawned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys of the runs that a command begins; none of them is performed."""
+    keys: list[str] = []
+
+    def spawn(run: Run, _: argparse.Namespace) -> bool:
+        keys.append(run.key)
+        return run.arm != "odd"
+
+    monkeypatch.setattr(experiments.run, "spawn", spawn)
+    return keys
+
+
+def test_only_what_is_missing_is_run(
+    tmp_path: Path, source: Path, spawned: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(tmp_path, source)
+    plan = read_plan(tmp_path / "plan.yml")
+    for run in chosen(plan.runs, "atl|btl/0"):
+        Store(tmp_path / "runs").add(run, {"settings": plan.settings(run)}, {})
+    assert experiments.run.main([*options(tmp_path), "--list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [
+        "done",
+        "done",
+        "done",
+        "missing",
     ]
-    assert call("run", *options(folder)).returncode == 0
-    assert summary_of(folder, Run("sample", "hash", "btl", 1))
-    assert trained.stat().st_mtime_ns == before
+    assert experiments.run.main(options(tmp_path)) == 0
+    assert spawned == ["sample/hash/btl/1"]
+    assert experiments.run.main([*options(tmp_path), "--again", "--only", "atl"]) == 0
+    assert spawned[1:] == ["sample/hash/atl/0", "sample/hash/atl/1"]
 
 
 def test_a_run_whose_settings_changed_is_run_again(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "all")
-    plan = json.loads(json.dumps(PLAN))
+    plan = copy.deepcopy(PLAN)
     plan["arms"]["btl"]["with"] = {"updates": 2}
     srsly.write_yaml(tmp_path / "all" / "plan.yml", plan)
-    listed = call("run", *options(tmp_path / "all"), "--list").stdout.splitlines()
-    assert [line.split() for line in listed if "btl" in line] == [
-        ["missing", f"sample/hash/btl/{seed}"] for seed in (0, 1)
-    ]
-    only = ["--only", "btl/0"]
-    assert call("run", *options(tmp_path / "all"), *only).returncode == 0
+    assert experiments.run.main([*options(tmp_path / "all"), "--one", "--only", "btl/0"]) == 0
     record = summary_of(tmp_path / "all", Run("sample", "hash", "btl", 0))
     assert [row["updates"] for row in record["on_dev_while_training"]] == [1, 3]
 
 
-def test_a_run_that_fails_is_told(folder: Path, tmp_path: Path) -> None:
-    arms = {"odd": {"title": "odd", "config": "configs/atl.cfg", "set": {"training.dropout": "x"}}}
+def test_a_run_that_fails_is_told(
+    tmp_path: Path, source: Path, spawned: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arms = {**PLAN["arms"], "odd": {"title": "odd", "config": "configs/none.cfg"}}
+    runs = [{**PLAN["runs"][0], "arms": ["odd", "btl"], "seeds": [0]}]
+    prepare(tmp_path, source, arms=arms, runs=runs)
+    assert experiments.run.main(options(tmp_path)) == 1
+    assert spawned == ["sample/hash/odd/0", "sample/hash/btl/0"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("failed: sample/hash/odd/0; its output is in ")
+
+
+def test_a_run_that_fails_is_not_kept(tmp_path: Path, source: Path) -> None:
+    odd = {"title": "odd", "config": "configs/atl.cfg", "set": {"training.dropout": "x"}}
     runs = [{**PLAN["runs"][0], "arms": ["odd"], "seeds": [0]}]
-    srsly.write_yaml(tmp_path / "plan.yml", {**PLAN, "arms": arms, "runs": runs})
-    (tmp_path / "corpora").symlink_to(folder / "corpora")
-    result = call("run", *options(tmp_path))
-    assert result.returncode == 1
-    assert "failed: sample/hash/odd/0" in result.stderr
+    prepare(tmp_path, source, arms={"odd": odd}, runs=runs)
+    with pytest.raises(subprocess.CalledProcessError):
+        experiments.run.main([*options(tmp_path), "--one"])
+    assert "dropout" in next(tmp_path.rglob("output.txt")).read_text(encoding="utf8")
     assert not list((tmp_path / "runs").glob("*.xz"))
 
 
-def test_a_run_is_not_performed_twice_at_a_time(folder: Path, tmp_path: Path) -> None:
-    plan = {**PLAN, "runs": [{**PLAN["runs"][0], "arms": ["atl"], "seeds": [0]}]}
-    srsly.write_yaml(tmp_path / "plan.yml", plan)
-    (tmp_path / "corpora").symlink_to(folder / "corpora")
+def test_a_run_is_not_performed_twice_at_a_time(tmp_path: Path, source: Path) -> None:
+    prepare(tmp_path, source)
     lock = tmp_path / "work/sample/hash/atl/0.lock"
     lock.parent.mkdir(parents=True)
-    with FileLock(lock):
-        result = call("run", *options(tmp_path))
-    assert result.returncode == 1
-    assert "could not be acquired" in result.stderr
+    with FileLock(lock), pytest.raises(Timeout, match="could not be acquired"):
+        experiments.run.main([*options(tmp_path), "--one"])
     assert not list((tmp_path / "runs").glob("*.xz"))
 
 
-def test_the_tables_compare_with_the_first_arm(folder: Path) -> None:
-    result = call(
-        "tables",
-        *options(folder)[:2],
-        "--results",
-        str(folder / "runs"),
-        "--output",
-        str(folder),
-    )
-    assert result.returncode == 0, result.stderr
-    page = (folder / "sample-hash.md").read_text(encoding="utf8")
+@pytest.fixture
+def with_atl(folder: Path, tmp_path: Path) -> Path:
+    """Both arms done with one seed; the runs are the same."""
+    shutil.copytree(folder / "runs", tmp_path / "runs")
+    shutil.copy(folder / "plan.yml", tmp_path)
+    store, plan = Store(tmp_path / "runs"), read_plan(tmp_path / "plan.yml")
+    btl, atl = (Run("sample", "hash", arm, 0) for arm in ("btl", "atl"))
+    summary = {**summary_of(folder, btl), "settings": plan.settings(atl)}
+    store.add(atl, summary, {part: store.counts(btl, part) for part in ("dev", "test")})
+    return tmp_path
+
+
+def test_the_tables_compare_with_the_first_arm(with_atl: Path) -> None:
+    places = ["--plan", str(with_atl / "plan.yml"), "--results", str(with_atl / "runs")]
+    assert tables.main([*places, "--output", str(with_atl)]) == 0
+    page = (with_atl / "sample-hash.md").read_text(encoding="utf8")
     rows = [[cell.strip() for cell in line.split("|")] for line in page.splitlines()]
     assert sum(row[1:2] == ["BTL"] and row[6:7] == ["ATL"] for row in rows) == 3  # a table a figure
     assert "Token unweighted accuracy" in page
 
 
-def test_the_curves_of_a_corpus(folder: Path, tmp_path: Path) -> None:
+def test_the_curves_of_a_corpus(with_atl: Path) -> None:
     pytest.importorskip("matplotlib")
     small = {"folder": "sample", "train_documents": 4}
     plan = {**PLAN, "corpora": {**PLAN["corpora"], "small": small}}
     plan["runs"] = [{**PLAN["runs"][0], "corpora": ["sample", "small"]}]
-    srsly.write_yaml(tmp_path / "plan.yml", plan)
-    for corpus, arm in (("sample", "atl"), ("sample", "btl"), ("small", "btl")):
-        record = summary_of(folder, Run("sample", "hash", arm, 0))
-        if corpus == "small":
-            record["training"]["documents"] = 4
-            record["scores"]["test"]["mixed"]["ents_f"] = 0.125
-        Store(tmp_path / "runs").add(Run(corpus, "hash", arm, 0), record, {})
-    result = call(
-        "curves",
-        *("--plan", str(tmp_path / "plan.yml"), "--results", str(tmp_path / "runs")),
-        *("--output", str(tmp_path / "out")),
-    )
-    assert result.returncode == 0, result.stderr
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+    srsly.write_yaml(with_atl / "plan.yml", plan)
+    record = summary_of(with_atl, Run("sample", "hash", "btl", 0))
+    record["training"]["documents"] = 4
+    record["scores"]["test"]["mixed"]["ents_f"] = 0.125
+    Store(with_atl / "runs").add(Run("small", "hash", "btl", 0), record, {})
+    places = ["--plan", str(with_atl / "plan.yml"), "--results", str(with_atl / "runs")]
+    assert curves.main([*places, "--output", str(with_atl / "out")]) == 0
+    assert {path.name for path in (with_atl / "out").iterdir()} == {
         "sample-hash-documents.md",
         "sample-hash-documents.png",
     }
-    page = (tmp_path / "out/sample-hash-documents.md").read_text(encoding="utf8")
+    page = (with_atl / "out/sample-hash-documents.md").read_text(encoding="utf8")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()]
     rows = [row for row in rows if row and row[0].isdigit()]
     # The arm ATL has one point, no curve.
@@ -404,7 +427,7 @@ def test_a_curve_takes_the_seeds_that_all_of_its_points_have() -> None:
         Run("c", "e", "a", 1): made_up_record(0.9, 7),
         Run("c-2", "e", "a", 0): made_up_record(0.25, 2),
     }
-    ((curve, lines),) = curves(plan, records).items()
+    ((curve, lines),) = curves.curves(plan, records).items()
     assert curve == ("c", "e", "n_types")
     assert [(p["x"], p["ents_f"], p["seeds"]) for p in lines["a", "model"]] == [
         (2, 0.25, 1),
@@ -427,7 +450,7 @@ def test_what_a_corpus_is_a_variation_of(name: str, varied: str, expected: str |
         "c-2": {"folder": "c", "n_types": 2},
         "alone": {"folder": "d", "n_types": 2},
     }
-    assert base_of(named, name, varied) == expected
+    assert curves.base_of(named, name, varied) == expected
 
 
 @pytest.mark.parametrize(
@@ -438,7 +461,7 @@ def test_an_update_takes_the_median_between_evaluations(
     seconds: list[float], expected: float | None
 ) -> None:
     rows = [{"updates": 10 * (i + 1), "seconds": each} for i, each in enumerate(seconds)]
-    assert seconds_per_update({"on_dev_while_training": rows}) == expected
+    assert curves.seconds_per_update({"on_dev_while_training": rows}) == expected
 
 
 def test_what_a_script_requires_stands_beside_what_is_installed(tmp_path: Path) -> None:
@@ -464,7 +487,7 @@ def test_batches_hold_each_document_once_in_a_round() -> None:
     vocab = spacy.blank("en").vocab
     docs = [Doc(vocab, words=["a"] * n + ["\n"]) for n in (2, 3, 4, 9, 1, 5)]
     seen: list[Doc] = []
-    batches = shuffled_batches(docs, 4)
+    batches = peers.shuffled_batches(docs, 4)
     while len(seen) < 2 * len(docs):
         batch = next(batches)
         assert len(batch) == 1 or sum(len(doc) - 1 for doc in batch) <= 6
@@ -498,31 +521,31 @@ def test_first_pieces_of_words_that_begin_in_a_window() -> None:
 
 
 @pytest.mark.parametrize(
-    "script",
+    ("script", "peer"),
     [
-        "huggingface_ner",
+        ("huggingface_ner", "HuggingFace"),
         pytest.param(
             "edsnlp_ner",
+            "EdsNlp",
             marks=pytest.mark.skipif(find_spec("edsnlp") is None, reason="needs edsnlp[ml]"),
         ),
     ],
 )
 def test_a_peer_trains_and_predicts(
-    tmp_path: Path, tiny_bert: Path, source: Path, script: str
+    tmp_path: Path,
+    tiny_bert: Path,
+    source: Path,
+    script: str,
+    peer: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     corpus = corpora.prepare(PLAN["corpora"]["sample"], source, tmp_path / "corpus", 0)
     work = tmp_path / "work"
     work.mkdir()
-    result = call(
-        script,
-        str(corpus),
-        str(work),
-        f"--encoder={tiny_bert}",
-        "--updates=3",
-        "--evaluate-every=2",
-        "--window=32",
-    )
-    assert result.returncode == 0, result.stderr
+    settings = [f"--encoder={tiny_bert}", "--updates=3", "--evaluate-every=2", "--window=32"]
+    monkeypatch.setattr(sys, "argv", [script, str(corpus), str(work), *settings])
+    make = getattr(import_module(f"experiments.{script}"), peer)
+    peers.main(make, "A peer.")
     log = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
     assert [row["updates"] for row in log] == [2, 3]
     found = srsly.read_json(work / "predictions.json")
@@ -537,8 +560,7 @@ def test_an_encoder_is_taken_from_a_trained_pipeline(tmp_path: Path, tiny_bert: 
     optimizer = nlp.initialize(lambda: make_examples(nlp))
     nlp.update(make_examples(nlp), sgd=optimizer)
     nlp.to_disk(tmp_path / "model")
-    result = call("take_encoder", str(tmp_path / "model"), str(tmp_path / "encoder"))
-    assert result.returncode == 0, result.stderr
+    take_encoder.main([str(tmp_path / "model"), str(tmp_path / "encoder")])
     taken, first = (
         AutoModel.from_pretrained(folder).get_input_embeddings().weight
         for folder in (tmp_path / "encoder", tiny_bert)
@@ -573,11 +595,8 @@ def test_spacys_own_recognizer_trains_and_predicts(
             {"corpora": ["sample"], "encoders": ["tiny"], "seeds": [0], "arms": ["spacy-ner"]}
         ],
     }
-    srsly.write_yaml(tmp_path / "plan.yml", plan)
-    (tmp_path / "corpora").symlink_to(source)
-    result = call("run", *options(tmp_path))
-    printed = [path.read_text(encoding="utf8") for path in tmp_path.rglob("output.txt")]
-    assert result.returncode == 0, (result.stderr, printed)
+    prepare(tmp_path, source, **plan)
+    assert experiments.run.main([*options(tmp_path), "--one"]) == 0
     run = Run("sample", "tiny", "spacy-ner", 0)
     record = summary_of(tmp_path, run)
     assert record["updates"] == 3
