@@ -189,43 +189,49 @@ class TestOtherVersions:
         assert "install transformers 4" in str(caught.value)
 
 
-IN_A_CHILD = """
-import os, sys, time
+THREADS_AFTER = {
+    "pass": 3,
+    "model.predict([doc]); many @ many": 1,  # it would wait for ever for the threads
+    "model.from_bytes(data); many @ many": 1,
+    "model.to_bytes(); many @ many": 1,
+    "build_transformer_model(sys.argv[1]).initialize(); many @ many": 1,
+    "torch.set_num_threads(2); model.predict([doc])": 1,
+}
+
+# Every work in a child of a process of its own. These are forked from one that has started no
+# thread: to import torch and transformers takes most of the time.
+IN_CHILDREN = """
+import os, sys
 import spacy, torch
 import spacy_btl.pipeline.component
+from spacy_btl.ml import encoder_shim
 from spacy_btl.ml.transformer import build_transformer_model
 
-torch.set_num_threads(3)
-many = torch.ones(2000, 2000)
-many @ many  # starts the threads of torch, which a forked child does not have
-model = build_transformer_model(sys.argv[1])
-model.initialize()
-data, doc = model.to_bytes(), spacy.blank("en").make_doc("No fever")
-if not os.fork():
-    {work}
-    print("threads", torch.get_num_threads(), flush=True)
-    os._exit(0)
-os.wait()
-print("threads", torch.get_num_threads())
+for work in sys.argv[2:]:
+    if not os.fork():
+        encoder_shim._PROCESS = os.getpid()
+        torch.set_num_threads(3)
+        many = torch.ones(2000, 2000)
+        many @ many  # starts the threads of torch, which a forked child does not have
+        model = build_transformer_model(sys.argv[1])
+        model.initialize()
+        data, doc = model.to_bytes(), spacy.blank("en").make_doc("No fever")
+        if not os.fork():
+            exec(work)
+            print(torch.get_num_threads(), flush=True)
+            os._exit(0)
+        os.wait()
+        print(torch.get_num_threads(), flush=True)
+        os._exit(0)
+    os.wait()
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork")
-@pytest.mark.parametrize(
-    ("work", "threads"),
-    [
-        ("pass", 3),
-        ("model.predict([doc]); many @ many", 1),  # it would wait for ever for the threads
-        ("model.from_bytes(data); many @ many", 1),
-        ("model.to_bytes(); many @ many", 1),
-        ("build_transformer_model(sys.argv[1]).initialize(); many @ many", 1),
-        ("torch.set_num_threads(2); model.predict([doc])", 1),
-    ],
-)
-def test_threads_of_a_forked_child(tiny_bert: Path, work: str, threads: int) -> None:
+def test_threads_of_a_forked_child(tiny_bert: Path) -> None:
     """Only in a child that uses an encoder is the number of threads another than before."""
-    code = IN_A_CHILD.format(work=work)
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(tiny_bert)], capture_output=True, text=True, timeout=120
-    )
-    assert done.stdout.splitlines() == [f"threads {threads}", "threads 3"], done.stderr
+    command = [sys.executable, "-c", IN_CHILDREN, str(tiny_bert), *THREADS_AFTER]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    threads = [int(line) for line in done.stdout.splitlines()]
+    assert dict(zip(THREADS_AFTER, threads[::2], strict=True)) == THREADS_AFTER, done.stderr
+    assert threads[1::2] == [3] * len(THREADS_AFTER)
