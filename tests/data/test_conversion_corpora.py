@@ -1,5 +1,6 @@
 """Conversion, account, ceilings and the way through BRAT on the corpora, where they are at hand."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,10 +42,17 @@ POLICIES = {
 
 
 def convert(folder, policies):
-    nlp = blank("en")
-    nlp.tokenizer = clinical_tokenizer(nlp)
-    documents = list(read_folder(folder))
+    documents, nlp = read(folder)
     return documents, *make_docs(documents, nlp, policies)
+
+
+@cache
+def read(folder):
+    """Documents, and a pipeline that tokenizes each text once."""
+    nlp = blank("en")
+    tokenized = cache(clinical_tokenizer(nlp))
+    nlp.tokenizer = lambda text: tokenized(text).copy()
+    return list(read_folder(folder)), nlp
 
 
 def need(name):
