@@ -304,7 +304,7 @@ def test_counts_its_updates(nlp: Language) -> None:
 
 def test_outside_with_all_columns_is_read_with_its_prior_taken_out() -> None:
     """Plain argmax of this loss finds nothing; what chooses a checkpoint must not rest on it."""
-    loss = {"@losses": "spacy-btl.BinaryTokenLabels.v1", "softmax": "all"}
+    loss = {"@losses": "spacy-btl.PaperBinaryTokenLabels.v1", "softmax": "all"}
     nlp = train(120, config={"loss": loss, "class_weights": None})
     docs = [nlp.make_doc(text) for text in TEXTS]
     plain = [logits.argmax(axis=1) for logits in pipe_of(nlp).model.predict(docs)]

@@ -156,7 +156,7 @@ def test_a_document_without_the_key_is_an_error(nlp: Language) -> None:
     "loss",
     [
         {"@losses": "spacy-btl.AllTokenLabels.v1"},
-        {"@losses": "spacy-btl.BinaryTokenLabels.v1", "softmax": "all"},
+        {"@losses": "spacy-btl.PaperBinaryTokenLabels.v1", "softmax": "all"},
     ],
 )
 def test_other_losses_are_refused(loss: dict[str, str]) -> None:
