@@ -10,7 +10,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..packaging.saving import load_pipeline
-from ..util.messages import LOGGER, log_failure
+from ..util.messages import LOGGER, describe, log_failure
 from .folder import Outcome, RunFolder, SetAside
 from .inputs import PLACES, Fields, InputReader, Record, RecordError, read_errors
 from .outputs import make_writer
@@ -195,13 +195,4 @@ def _annotate_text(nlp: Language, text: str) -> Doc | Exception:
 
 def failure(error: Exception) -> str:
     """Return type and place of an exception, and its message only if it quotes nothing."""
-    if isinstance(error, RecordError):
-        return str(error)
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    place = ""
-    if trace is not None:
-        path = Path(trace.tb_frame.f_code.co_filename)
-        place = f" in {path.parent.name}/{path.name}:{trace.tb_lineno}"
-    return f"{type(error).__name__}{place}"
+    return str(error) if isinstance(error, RecordError) else describe(error)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -15,6 +16,7 @@ import pytest
 from spacy_btl.util.messages import (
     DEBUG_VARIABLE,
     LOGGER,
+    describe,
     is_debug,
     log_failure,
     set_up_logging,
@@ -41,6 +43,14 @@ def test_debug_mode(monkeypatch: pytest.MonkeyPatch, value: str | None, expected
     else:
         monkeypatch.setenv(DEBUG_VARIABLE, value)
     assert is_debug() == expected
+
+
+def test_a_failure_is_described_by_type_and_place() -> None:
+    try:
+        int(SECRET)
+    except ValueError as error:
+        assert re.fullmatch(r"ValueError in util/test_messages\.py:\d+", describe(error))
+    assert describe(KeyError(SECRET)) == "KeyError"
 
 
 @pytest.mark.parametrize("debug", [True, False])
