@@ -2,17 +2,16 @@
 
 import pytest
 import spacy
-import torch
 from spacy.util import fix_random_seed
 
 import spacy_btl.cli  # noqa: F401  adds the commands to spaCy's, as python -m spacy does
 from tests.helpers.encoders import tiny_bert
 from tests.helpers.sentences import make_examples
+from tests.helpers.session import set_up
 
 __all__ = ["tiny_bert", "trained"]
 
-# The models here are tiny: a second thread would only wait for the first.
-torch.set_num_threads(1)
+set_up()
 
 
 @pytest.fixture(scope="session")

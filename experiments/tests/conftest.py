@@ -1,10 +1,8 @@
 """Fixtures that the tests of the experiments share with those of the package."""
 
-import torch
-
 from tests.helpers.encoders import tiny_bert
+from tests.helpers.session import set_up
 
 __all__ = ["tiny_bert"]
 
-# The models here are tiny: a second thread would only wait for the first.
-torch.set_num_threads(1)
+set_up()
