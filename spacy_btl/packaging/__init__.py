@@ -1,1 +1,21 @@
-"""Save, load, seal, measure and describe a pipeline that is shipped."""
+"""A pipeline to be shipped: save and load it without training texts, describe it, measure it.
+
+The commands ``card``, ``seal``, ``round-weights`` and ``drop-neighbors`` are built on this room.
+"""
+
+from .card import make_card, render_card
+from .card_facts import CardFacts
+from .saving import check_target, load_pipeline, save_pipeline, without_training_texts
+from .size import files_of, sizes
+
+__all__ = [
+    "CardFacts",
+    "check_target",
+    "files_of",
+    "load_pipeline",
+    "make_card",
+    "render_card",
+    "save_pipeline",
+    "sizes",
+    "without_training_texts",
+]

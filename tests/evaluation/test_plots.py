@@ -1,4 +1,4 @@
-"""Pictures: what stands in them, that they fit into a page, and are always the same."""
+"""Pictures: their words, their place in a page, and that their bytes are always the same."""
 
 import re
 import struct

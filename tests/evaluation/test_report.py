@@ -112,7 +112,7 @@ def test_confusion_of_forty_types_is_a_table_of_its_numbers():
     assert "T0 → T1" in page.text("div", **{"aria-label": "Most frequent confusions"})
 
 
-def test_every_entity_stands_once_on_its_side(ours):
+def test_every_entity_is_once_on_its_side(ours):
     _, documents = ours
     page = check_report(render(ours, documents=documents))
     assert WITH_TEXT in page.text("p", **{"class": "warning"})

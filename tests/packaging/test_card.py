@@ -88,7 +88,7 @@ def card(**changes: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "stated",
     [
         'spacy.load("en_test_btl")',
         "not a medical device",
@@ -121,12 +121,12 @@ def card(**changes: Any) -> str:
         "| spacy-btl | 0.1.0 |",
     ],
 )
-def test_what_is_known_is_told(told: str) -> None:
-    assert told in card()
+def test_known_facts_are_stated(stated: str) -> None:
+    assert stated in card()
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "stated"),
     [
         ({"source": {}}, "Data: not stated"),
         ({"source": {}}, "License of the data: not stated"),
@@ -141,12 +141,12 @@ def test_what_is_known_is_told(told: str) -> None:
         ({"source": {**INPUT["source"], "title": "<b>[x](y)"}}, "&lt;b>\\[x](y)"),
     ],
 )
-def test_what_is_not_known_is_not_made_up(changes: dict[str, Any], told: str) -> None:
-    assert told in card(**changes)
+def test_unknown_facts_are_not_made_up(changes: dict[str, Any], stated: str) -> None:
+    assert stated in card(**changes)
 
 
 @pytest.mark.parametrize(
-    ("weight", "n_neighbors", "trials", "told"),
+    ("weight", "n_neighbors", "trials", "stated"),
     [
         (0.5, 5, "same", (0.585, 0.575)),
         (0.0, 65, "same", (0.575, 0.575)),  # the model alone, whatever the votes would be
@@ -154,15 +154,15 @@ def test_what_is_not_known_is_not_made_up(changes: dict[str, Any], told: str) ->
         (0.5, 5, [], None),
     ],
 )
-def test_the_figures_on_dev_are_those_of_the_settings(
-    weight: float, n_neighbors: int, trials: Any, told: tuple[float, float] | None
+def test_the_scores_on_dev_are_those_of_the_settings(
+    weight: float, n_neighbors: int, trials: Any, stated: tuple[float, float] | None
 ) -> None:
     vote = {"neighbor_weight": weight, "n_neighbors": n_neighbors}
     changes: dict[str, Any] = {"pipeline": {**INPUT["pipeline"], "vote": vote}}
     if trials != "same":
         changes["trials"] = trials
     dev = facts(**changes)["dev"]
-    assert (dev and (dev["micro_f"], dev["alone_micro_f"])) == (told or {})
+    assert (dev and (dev["micro_f"], dev["alone_micro_f"])) == (stated or {})
 
 
 def test_meta_has_the_facts_where_spacy_and_the_hub_look_for_them() -> None:
