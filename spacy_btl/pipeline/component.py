@@ -45,7 +45,7 @@ from ..util.seal import check_seal, remove_seal
 from . import explaining, fitting
 from .entities import ScoredSpans, set_span_extensions, write_scores
 from .readings import FlatReading, LayeredReading, Reading
-from .state import MODEL_ALONE, ComponentState, decision_text, readable
+from .state import MODEL_ALONE, ComponentState, decision_text, read_state, readable
 
 KeyKind = Literal["logits", "hidden"]
 
@@ -559,7 +559,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         folder, exclude = util.ensure_path(path), tuple(exclude)
         check_seal(folder.parent)
         keys = [key for key in self._writers() if key not in exclude]
-        self._read_parts({key: (folder / key).read_bytes() for key in keys})
+        self._read_parts({key: (folder / key).read_bytes() for key in keys}, folder)
         if "vocab" not in exclude:
             self.vocab.from_disk(folder / "vocab", exclude=exclude)
         return self
@@ -576,18 +576,18 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
 
         return {"cfg": write_cfg, "model": self.model.to_bytes, "neighbors": write_neighbors}
 
-    def _read_parts(self, parts: Mapping[str, bytes]) -> None:
+    def _read_parts(self, parts: Mapping[str, bytes], folder: Path | None = None) -> None:
         """Take over saved parts, after all but the model were found to be readable."""
-        cfg = readable("cfg", json.loads, parts["cfg"]) if "cfg" in parts else None
-        state = self.state if cfg is None else ComponentState.from_json(cfg)
-        data = parts.get("neighbors")
-        store = readable("neighbors", Datastore.from_bytes, data) if data else None
+        names = {key: key if folder is None else str(folder / key) for key in parts}
+        cfg, data = parts.get("cfg"), parts.get("neighbors")
+        saved = None if cfg is None else readable(names["cfg"], read_state, cfg)
+        store = readable(names["neighbors"], Datastore.from_bytes, data) if data else None
         if "model" in parts:
-            readable("model", self.model.from_bytes, parts["model"])
+            readable(names["model"], self.model.from_bytes, parts["model"])
             self._are_neighbors_checked = False
-        if cfg is not None:
-            self.state = state
-            self.loss.set_state(cfg["loss"])
+        if saved is not None:
+            self.state = saved[0]
+            self.loss.set_state(saved[1])
         if data is not None:
             self._take_neighbors(store)
 

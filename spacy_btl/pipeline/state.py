@@ -1,5 +1,6 @@
 """The part of a component that is learned or counted beside its weights, and saved as JSON."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -106,3 +107,9 @@ def readable(part: str, read: Callable[[Data], Value], data: Data) -> Value:
             f"{part} cannot be read: it is damaged, or belongs to another model "
             f"({type(error).__name__}: {error})"
         ) from error
+
+
+def read_state(data: bytes) -> tuple[ComponentState, dict[str, Any]]:
+    """Return the state of a component and that of its loss, from the JSON that was saved."""
+    values = json.loads(data)
+    return ComponentState.from_json(values), values["loss"]

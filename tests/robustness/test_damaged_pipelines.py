@@ -142,51 +142,18 @@ def saved(sealed: Path, tmp_path: Path) -> tuple[BtlKnnNer, Path]:
     return pipe, tmp_path / "pipe"
 
 
-def test_our_own_files_are_checked_in_any_pipeline(saved: tuple[BtlKnnNer, Path]) -> None:
-    pipe, folder = saved
-    for path, at, bit in flips(folder, 100, seed=3):
-        with flipped(path, at, bit), pytest.raises(ValueError, match="btl seal") as error:
-            pipe.from_disk(folder, exclude=["vocab"])
-        assert str(path) in str(error.value) or path.name == SEAL
-    for name in PARTS:
-        (folder / name).rename(folder / "away")
-        with pytest.raises(ValueError, match=f"{name} is missing"):
-            pipe.from_disk(folder, exclude=["vocab"])
-        pipe.from_disk(folder, exclude=["vocab", name])
-        (folder / "away").rename(folder / name)
-    pipe.from_disk(folder, exclude=["vocab"])
-    remove_seal(folder)  # as saved before there were seals
-    pipe.from_disk(folder, exclude=["vocab"])
-
-
-def test_flipped_bits_in_bytes(saved: tuple[BtlKnnNer, Path]) -> None:
-    pipe, rng = saved[0], random.Random(4)
-    data = pipe.to_bytes(exclude=["vocab"])
-    same = 0
-    for i in range(300):
-        changed = bytearray(data)
-        changed[rng.randrange(len(data) if i % 2 else 200)] ^= 1 << rng.randrange(8)
-        try:
-            pipe.from_bytes(bytes(changed), exclude=["vocab"])
-        except ValueError:
-            continue
-        same += 1  # the bit was one of a checksum's name
-        assert pipe.to_bytes(exclude=["vocab"]) == data
-    assert same < 50
-
-
 def test_damage_is_found_before_anything_is_taken_over(saved: tuple[BtlKnnNer, Path]) -> None:
     """A component whose bytes are refused is the one that it was."""
     pipe = saved[0]
     message = srsly.msgpack_loads(pipe.to_bytes(exclude=["vocab"]))
     pipe.neighbor_weight = pipe.state.updates = 0.125
     before = pipe.to_bytes(exclude=["vocab"])
-    for part in PARTS:
+    for part in ("cfg", "neighbors"):
         damaged = {**message, part: message[part][:-1] + b"?"}
-        with pytest.raises(ValueError, match=f'the part "{part}" of the bytes does not fit'):
+        with pytest.raises(ValueError, match=f"{part} cannot be read: it is damaged"):
             pipe.from_bytes(srsly.msgpack_dumps(damaged), exclude=["vocab"])
         assert pipe.to_bytes(exclude=["vocab"]) == before
-    with pytest.raises(ValueError, match="the bytes are none of a component"):
+    with pytest.raises(ValueError, match="the bytes do not belong to a component"):
         pipe.from_bytes(srsly.msgpack_dumps({}), exclude=["vocab"])
 
 
