@@ -11,7 +11,8 @@ from spacy_btl.annotate.engines import RayWorker, check_engine, run_shards
 from spacy_btl.annotate.inputs import Fields
 from spacy_btl.annotate.shards import Shard, Slice
 from spacy_btl.annotate.worker import Job
-from tests.helpers.annotating import annotate, by_pipeline, found, train, tree, write
+from tests.helpers.annotating import annotate, by_pipeline, found, train, write
+from tests.helpers.files import tree
 
 SHARD = Shard(0, (Slice("", 0, 1, 1),))
 

@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 import spacy
-from spacy.cli._util import app as spacy_app
-from typer.testing import CliRunner
 
 import spacy_btl.cli  # noqa: F401  (its commands are spaCy's then)
 from spacy_btl.annotate.inputs import Fields
 from spacy_btl.annotate.outputs import FORMATS
 from spacy_btl.annotate.run import AnnotationSettings, find_model, folder_digest
 from spacy_btl.annotate.worker import PROBE
+from tests.helpers import commands
 from tests.helpers.annotating import (
     RECORDS,
     annotate,
@@ -26,9 +25,9 @@ from tests.helpers.annotating import (
     found,
     make_rules,
     train,
-    tree,
     write,
 )
+from tests.helpers.files import tree
 
 
 @pytest.fixture(scope="module")
@@ -350,6 +349,4 @@ def test_bad_input_is_told_in_a_sentence(
 
 
 def run(*arguments: Any, expect: int = 0) -> str:
-    result = CliRunner().invoke(spacy_app, ["btl", "annotate", *map(str, arguments)])
-    assert result.exit_code == expect, result.output
-    return " ".join(result.output.split())
+    return " ".join(commands.run("annotate", *arguments, expect=expect).split())

@@ -1,20 +1,16 @@
+from functools import partial
+
 import pytest
 
 from spacy_btl import brat
+from tests.helpers.files import write_tree
 
 
 @pytest.fixture
 def folder(tmp_path):
     """A function that writes files, given by relative path, and returns their folder."""
 
-    def write(files):
-        for name, content in files.items():
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return tmp_path
-
-    return write
+    return partial(write_tree, tmp_path)
 
 
 T1 = "T1\tX 0 1\ta\n"

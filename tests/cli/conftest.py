@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 import spacy
-from spacy.cli._util import app as spacy_app
 from spacy.tokens import DocBin
-from typer.testing import CliRunner
 
 import spacy_btl.cli  # noqa: F401  # adds the commands
 from spacy_btl.pipeline.component import component_of
+from tests.helpers import commands
 from tests.helpers.sentences import make_examples
 
 Run = Callable[..., str]
@@ -43,8 +42,6 @@ def run(stage: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(stage)
 
     def command(*arguments: Any, expect: int = 0) -> str:
-        result = CliRunner().invoke(spacy_app, ["btl", *map(str, arguments)])
-        assert result.exit_code == expect, (result.output, result.exception)
-        return " ".join(result.output.split())
+        return " ".join(commands.run(*arguments, expect=expect).split())
 
     return command

@@ -6,22 +6,15 @@ import sys
 
 import pytest
 import spacy
-from spacy.cli._util import app as spacy_app
 from spacy.tokens import DocBin
-from typer.testing import CliRunner
 
 from spacy_btl.evaluation import plots
+from tests.helpers.commands import run
 from tests.helpers.html_pages import check_report
 from tests.helpers.sentences import make_examples
 
 FILES = ["documents.jsonl", "metrics.json", "report.html", "report.md"]
 PICTURES = [f"{name}.png" for name in plots.PICTURES]
-
-
-def run(*arguments):
-    result = CliRunner().invoke(spacy_app, ["btl", "evaluate", *map(str, arguments)])
-    assert result.exit_code == 0, (result.output, result.exception)
-    return result.output
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +44,7 @@ def stage(trained, tmp_path_factory):
 
 
 def evaluate(stage, output, *options):
-    printed = run(stage / "model", stage / "test.spacy", "--output", output, *options)
+    printed = run("evaluate", stage / "model", stage / "test.spacy", "--output", output, *options)
     return printed, sorted(path.name for path in output.iterdir())
 
 

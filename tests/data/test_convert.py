@@ -1,14 +1,15 @@
 import json
+from functools import partial
 
 import pytest
 import spacy
-from typer.testing import CliRunner
 
 from spacy_btl.brat import read_folder
-from spacy_btl.cli.app import app
 from spacy_btl.data.convert import LossError, convert_folder, count_misaligned, read_brat
 from spacy_btl.data.docbin import read_docbin, write_parts
 from spacy_btl.scoring.scorer import gold_entities
+from tests.helpers.commands import invoke
+from tests.helpers.files import write_tree
 
 T1 = "T1\tX 0 1\ta\n"
 
@@ -17,21 +18,7 @@ T1 = "T1\tX 0 1\ta\n"
 def folder(tmp_path):
     """A function that writes files, given by relative path, and returns their folder."""
 
-    def write(files):
-        for name, content in files.items():
-            path = tmp_path / "brat" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return tmp_path / "brat"
-
-    return write
-
-
-def run(*args):
-    """Exit status and output of a command, white space made even."""
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result.exit_code, " ".join(result.output.split())
+    return partial(write_tree, tmp_path / "brat")
 
 
 # -- documents -------------------------------------------------------------------------------------
@@ -171,7 +158,7 @@ def test_policies_of_the_command_decide(folder, policy, statuses):
     )
     root = folder({"d.txt": text, "d.ann": ann})
     options = [f"--{name}={value}" for name, value in policy.items()]
-    code, _ = run("convert", root, root.parent / "out", "--no-split", *options)
+    code, _ = invoke("convert", root, root.parent / "out", "--no-split", *options)
     account = json.loads((root.parent / "out" / "account.json").read_text(encoding="utf-8"))
     assert (code, [row["status"] for row in account["rows"]]) == (0, statuses)
     assert policy.items() <= account["settings"].items()
@@ -300,7 +287,7 @@ BAD_INPUT = {
 def test_bad_input(folder, files, written, statuses, message, stops, strict):
     root = folder({**GOOD, **files})
     out = root.parent / "out"
-    code, said = run("convert", root, out, "--no-split", *["--strict"] * strict)
+    code, said = invoke("convert", root, out, "--no-split", *["--strict"] * strict)
     account = json.loads((out / "account.json").read_text(encoding="utf-8"))
     totals = account["totals"]
     assert tuple(totals[s] for s in ("kept", "moved", "flattened", "dropped")) == statuses
@@ -336,7 +323,7 @@ NO_CORPUS = {
 def test_input_that_is_no_corpus(folder, files, args, message, monkeypatch):
     root = folder(files) if files else folder({"d.ann": ""})
     monkeypatch.chdir(root.parent)
-    code, said = run("convert", args[0], "out", *args[1:])
+    code, said = invoke("convert", args[0], "out", *args[1:])
     assert code == 1
     assert message in said
     assert not list(root.parent.glob("out/*.spacy"))
@@ -344,7 +331,7 @@ def test_input_that_is_no_corpus(folder, files, args, message, monkeypatch):
 
 @pytest.mark.parametrize("option", ["--overlap", "--discontinuous", "--alignment"])
 def test_unknown_policy_lists_the_known_ones(folder, option):
-    code, said = run("convert", folder(GOOD), "out", option, "other")
+    code, said = invoke("convert", folder(GOOD), "out", option, "other")
     assert code == 2
     assert "rarest" in said or "envelope" in said or "expand" in said
 
@@ -352,7 +339,7 @@ def test_unknown_policy_lists_the_known_ones(folder, option):
 def test_many_problems_are_shown_in_part_and_kept_in_full(folder):
     ann = "".join(f"T{i}\tX 0 9\ta\n" for i in range(50))
     root = folder({**GOOD, "d.txt": "a", "d.ann": ann})
-    _, said = run("convert", root, root.parent / "out", "--no-split")
+    _, said = invoke("convert", root, root.parent / "out", "--no-split")
     assert said.count(" outside, ") == 20
     assert "and 30 more, in account.json" in said
     account = json.loads((root.parent / "out" / "account.json").read_text(encoding="utf-8"))
@@ -367,7 +354,7 @@ def test_neither_account_nor_messages_quote_a_document(folder):
     )
     root = folder({"d.txt": f"{secret} was here", "d.ann": ann})
     out = root.parent / "out"
-    _, said = run("convert", root, out, "--no-split")
+    _, said = invoke("convert", root, out, "--no-split")
     for text in (said, *((out / f"account.{kind}").read_text() for kind in ("json", "md"))):
         assert secret not in text
     assert len(next(iter(read_folder(root))).problems) == 5
@@ -379,7 +366,7 @@ def test_split_is_written_down_and_depends_on_the_seed(folder):
     parts = []
     for seed in (0, 0, 1):
         out = root.parent / f"out{len(parts)}"
-        code, said = run("convert", root, out, "--split", "0.5,0.25,0.25", "--seed", seed)
+        code, said = invoke("convert", root, out, "--split", "0.5,0.25,0.25", "--seed", seed)
         assert (code, "train 10 documents, dev 5 documents, test 5 documents" in said) == (0, True)
         split = json.loads((out / "split.json").read_text())
         assert split["seed"] == seed

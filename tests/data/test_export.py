@@ -4,14 +4,13 @@ from pathlib import Path
 import pytest
 import spacy
 from spacy.tokens import Doc, DocBin, Span
-from typer.testing import CliRunner
 
 from spacy_btl import brat
 from spacy_btl.brat import Document, read_folder
-from spacy_btl.cli.app import app
 from spacy_btl.data.convert import blank, make_doc, read_brat
 from spacy_btl.data.export import export_docs, to_standoff
 from spacy_btl.data.placement import Policies
+from tests.helpers.commands import invoke
 
 NLP = blank("en")
 #       0         1         2         3
@@ -253,17 +252,12 @@ def test_corrections_are_never_overwritten(tmp_path):
 # -- the command -----------------------------------------------------------------------------------
 
 
-def run(*args):
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
-    return result.exit_code, " ".join(result.output.split())
-
-
 @pytest.mark.parametrize(
     ("options", "n_entities", "warned"), [([], 3, True), (["--spans", "brat"], 4, False)]
 )
 def test_command(tmp_path, options, n_entities, warned):
     DocBin(docs=[gold()], store_user_data=True).to_disk(tmp_path / "x.spacy")
-    code, said = run("export", tmp_path / "x.spacy", tmp_path / "out", *options)
+    code, said = invoke("export", tmp_path / "x.spacy", tmp_path / "out", *options)
     assert (code, f"1 documents, {n_entities} entities" in said) == (0, True)
     assert ("an entity that is gone" in said) == warned
     (document,) = read_folder(tmp_path / "out")
@@ -272,7 +266,7 @@ def test_command(tmp_path, options, n_entities, warned):
 
 
 def test_command_names_what_is_missing(tmp_path):
-    code, said = run("export", tmp_path / "x.spacy", tmp_path / "out")
+    code, said = invoke("export", tmp_path / "x.spacy", tmp_path / "out")
     assert (code, "no DocBin" in said) == (1, True)
 
 

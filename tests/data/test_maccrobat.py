@@ -17,24 +17,13 @@ import pytest
 
 from spacy_btl.data import maccrobat
 from spacy_btl.data.maccrobat import SAMPLE_HEADING, CorpusError, prepare_corpus, read_info
+from tests.helpers.files import tree
+from tests.helpers.files import write_tree as write
 
 # A carriage return, a byte that is no UTF-8, a byte order mark: all must survive.
 PAIRS = {"1.txt": b"A man\r\n\xff.\n", "1.ann": b"T1\tSex 2 5\tman\r\n", "2.txt": b"\xef\xbb\xbfx"}
 PAIRS |= {"2.ann": b""}
 DEAD_URL = "http://127.0.0.1:9/"  # the discard port: refused at once
-
-
-def write(folder, files):
-    for name, content in files.items():
-        path = Path(folder, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return folder
-
-
-def tree(folder):
-    paths = Path(folder).rglob("*")
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in paths if p.is_file()}
 
 
 def documents(folder):

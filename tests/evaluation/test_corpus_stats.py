@@ -4,9 +4,7 @@ import re
 import pytest
 import spacy
 from spacy.tokens import Span
-from typer.testing import CliRunner
 
-from spacy_btl.cli.app import app
 from spacy_btl.data.convert import read_brat
 from spacy_btl.data.docbin import write_parts
 from spacy_btl.data.placement import Policies
@@ -18,6 +16,7 @@ from spacy_btl.evaluation.corpus_stats import (
     stats_to_markdown,
     without_borders,
 )
+from tests.helpers.commands import run
 
 
 @pytest.mark.parametrize(
@@ -151,19 +150,13 @@ def test_no_entities_and_no_documents():
 # -- the command -----------------------------------------------------------------------------------
 
 
-def run(*args):
-    result = CliRunner().invoke(app, ["stats", *[str(arg) for arg in args]])
-    return result.exit_code, result.output
-
-
 def test_folder_and_docbin_give_the_same_figures(folder):
     docs, _ = read_brat(folder)
     write_parts(docs, folder.parent, None, 0)
     figures = [
         json.loads(output[output.index("{") :])
-        for code, output in (
-            run(folder, "--json"),
-            run(folder.parent / "all.spacy", "--json"),
+        for output in (
+            run("stats", path, "--json") for path in (folder, folder.parent / "all.spacy")
         )
     ]
     assert figures[0] == figures[1] == stats_of(folder)
@@ -171,8 +164,7 @@ def test_folder_and_docbin_give_the_same_figures(folder):
 
 def test_table(folder):
     (folder / "corpus.json").write_text('{"heading": "bundled sample"}')
-    code, output = run(folder, "--overlap", "longest")
-    assert code == 0
+    output = run("stats", folder, "--overlap", "longest")
     for line in (
         "**bundled sample**",
         "| documents | 2 |",
@@ -188,6 +180,4 @@ def test_table(folder):
 )
 def test_a_path_to_nothing(tmp_path, name, message):
     (tmp_path / "x.spacy").write_bytes(b"x")
-    code, output = run(tmp_path / name)
-    assert code == 1
-    assert message in " ".join(output.split())
+    assert message in " ".join(run("stats", tmp_path / name, expect=1).split())

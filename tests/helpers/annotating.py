@@ -102,12 +102,6 @@ def write_table(path: Path, records: list[tuple[str, str]]) -> Path:
     return path
 
 
-def tree(folder: Path) -> dict[str, bytes]:
-    """All files of a folder."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
 def found(output: Path, to: str) -> list[tuple[str, list[tuple[int, int, str]]]]:
     """The entities of each document, sorted by id, as the files have them; nothing taken out."""
     files = sorted((output / "annotations").iterdir())

@@ -8,19 +8,16 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 import spacy
 import srsly
-from spacy.cli._util import app as spacy_app
 from spacy.cli.debug_config import debug_config
 from spacy.cli.package import package
 from spacy.cli.train import train
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from spacy.vocab import Vocab
-from typer.testing import CliRunner
 
 import spacy_btl.cli
 import spacy_btl.scoring.scorer
@@ -29,18 +26,14 @@ from spacy_btl.explain import text as evidence_text
 from spacy_btl.ml.transformer import build_transformer_model
 from spacy_btl.pipeline.component import BtlKnnNer, component_of
 from spacy_btl.scoring.summary import score_documents
+from tests.helpers.commands import run
 from tests.helpers.datastores import counts_by_label
+from tests.helpers.files import tree
 from tests.helpers.sentences import entities
 
 ROOT = Path(__file__).parents[2]
 CONFIG = srsly.read_yaml(ROOT / "project.yml")["vars"]["config"]
 STEPS = 60  # spaCy's loop counts from 0 and ends after the update of this number
-
-
-def run(*arguments: Any, expect: int = 0) -> str:
-    result = CliRunner().invoke(spacy_app, ["btl", *map(str, arguments)])
-    assert result.exit_code == expect, result.output
-    return result.output
 
 
 def train_tiny(folder: Path, corpus: Path, encoder: Path, seed: int) -> Path:
@@ -191,14 +184,14 @@ class TestExplain:
 
 class TestEditing:
     def test_remove_documents(self, corpus: Path, fitted: Path, tmp_path: Path) -> None:
-        before = {path: path.read_bytes() for path in fitted.rglob("*") if path.is_file()}
+        before = tree(fitted)
         name = read_train(corpus)[0].user_data["brat"]["name"]
         assert f"| {name} " in run("documents", fitted)
         run("remove-documents", fitted, tmp_path / "less", name)
         assert f"| {name} " not in run("documents", tmp_path / "less")
         for path in (tmp_path / "less").rglob("*"):
             assert path.is_dir() or name.encode() not in path.read_bytes()
-        assert {path: path.read_bytes() for path in before} == before
+        assert tree(fitted) == before
         run("remove-documents", tmp_path / "less", tmp_path / "never", name, expect=1)
         assert not (tmp_path / "never").exists()
 
@@ -247,7 +240,7 @@ class TestShipping:
     def test_the_card_is_in_the_copy_and_the_pipeline_stays_as_it_is(
         self, corpus: Path, fitted: Path, tmp_path: Path
     ) -> None:
-        before = {path: path.read_bytes() for path in fitted.rglob("*") if path.is_file()}
+        before = tree(fitted)
         train = ("--train", corpus / "train.spacy")
         run("evaluate", fitted, corpus / "test.spacy", "--output", tmp_path, *train)
         options = (
@@ -274,7 +267,7 @@ class TestShipping:
         text = "He had chest pain."
         ours, theirs = (spacy.load(path)(text) for path in (fitted, tmp_path / "card"))
         assert entities(ours) == entities(theirs)
-        assert {path: path.read_bytes() for path in before} == before
+        assert tree(fitted) == before
 
     def test_a_card_is_that_of_one_pipeline_only(self, fitted: Path, tmp_path: Path) -> None:
         nlp = spacy.load(fitted)

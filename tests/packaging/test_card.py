@@ -12,6 +12,7 @@ import srsly
 
 from spacy_btl.packaging.card import card_meta, make_card, render_card
 from spacy_btl.packaging.card_facts import CardFacts, card_facts
+from tests.helpers.files import tree
 
 SCORES = {
     "ents_p": 0.6,
@@ -230,7 +231,7 @@ def metrics(tmp_path: Path) -> Path:
 
 
 def test_the_copy_has_the_card(model: Path, metrics: Path, tmp_path: Path) -> None:
-    before = {path: path.read_bytes() for path in model.rglob("*") if path.is_file()}
+    before = tree(model)
     (tmp_path / "corpus").mkdir()
     srsly.write_json(tmp_path / "corpus" / "account.json", INPUT["account"])
     srsly.write_json(tmp_path / "corpus" / "split.json", INPUT["split"])
@@ -254,7 +255,7 @@ def test_the_copy_has_the_card(model: Path, metrics: Path, tmp_path: Path) -> No
     meta = json.loads((tmp_path / "out" / "meta.json").read_bytes())
     assert (meta["model_card"], meta["name"]) == (made, "mine")
     assert spacy.load(tmp_path / "out").pipe_names == ["btl_knn_ner"]
-    assert {path: path.read_bytes() for path in before} == before
+    assert tree(model) == before
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from spacy_btl.util.files import (
     write_file,
     write_files,
 )
+from tests.helpers.files import tree
 
 OLD = {"a": b"old", "sub/b": b"old too"}
 NEW = {"a": b"new", "sub/c": b"new too"}
@@ -35,11 +36,6 @@ def fill(folder: Path, content: dict[str, bytes]) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     return folder
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def names(folder: Path) -> set[str]:

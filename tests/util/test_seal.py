@@ -4,9 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from spacy_btl.cli import app
 from spacy_btl.util.seal import (
     LEFT_OUT,
     MAX_SEAL,
@@ -15,6 +13,7 @@ from spacy_btl.util.seal import (
     remove_seal,
     write_seal,
 )
+from tests.helpers.commands import invoke
 
 FILES = {"config.cfg": "a", "tokenizer": "b", "vocab/strings.json": "c", "ner/cfg": "d"}
 
@@ -162,22 +161,17 @@ def test_hostile_seals(folder: Path, text: str, message: str) -> None:
         check_seal(folder)
 
 
-def run(*words: object) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["seal", *map(str, words)])
-    return result.exit_code, " ".join(result.output.split())
-
-
 def test_command(folder: Path, tmp_path: Path) -> None:
-    assert run(tmp_path)[0] == 1
-    status, output = run(folder, "--check")
+    assert invoke("seal", tmp_path)[0] == 1
+    status, output = invoke("seal", folder, "--check")
     assert status == 1
     assert "is not sealed; python -m spacy btl seal" in output
-    assert run(folder)[0] == 0
-    status, output = run(folder, "--check")
+    assert invoke("seal", folder)[0] == 0
+    status, output = invoke("seal", folder, "--check")
     assert status == 0
     assert "all sealed files are as they were (meta.json," in output
     (folder / "ner" / "cfg").write_text("?")
-    status, output = run(folder, "--check")
+    status, output = invoke("seal", folder, "--check")
     assert status == 1
     assert "has changed since it was sealed" in output
-    assert run(folder)[0] == run(folder, "--check")[0] == 0
+    assert invoke("seal", folder)[0] == invoke("seal", folder, "--check")[0] == 0
