@@ -71,7 +71,7 @@ def round_weights_command(
         Literal["float16", "bfloat16"], typer.Option("--to", help="Number format of the encoder")
     ] = "float16",
     data: Annotated[
-        Path | None, typer.Option(help="DocBin to compare the scores on, such as that of dev")
+        Path | None, typer.Option(help="DocBin to compare the scores on, such as dev.spacy")
     ] = None,
 ) -> None:
     """Round the weights of the encoder to 16 bits, which halves its size.
@@ -89,7 +89,7 @@ def round_weights_command(
     check_target(out_dir)
     nlp = load_pipeline(model)
     if component_of(nlp).has_neighbors:
-        msg.warn("The neighbors belong to the weights of before: run fit-knn on the result")
+        msg.warn("The neighbors belong to the old weights: run fit-knn on the result")
     component_of(nlp).forget_neighbors()  # the scores are those of the model alone
     before = evaluate(nlp, read_examples(data, nlp))["scores"] if data else {}
     change = round_weights(nlp, to)

@@ -105,8 +105,8 @@ def choose_on_dev(
     """Choose how the neighbors vote by strict span F1 on dev, and calibrate the scores.
 
     The component takes the settings over; its configuration in the pipeline is another matter
-    (`spacy_btl.pipeline.workflow.store_settings`). Where no setting finds an entity, those of
-    before stay. Scores stay raw if dev has no gold entity, or predicted ones in fewer than two
+    (`spacy_btl.pipeline.workflow.store_settings`). If no setting finds an entity, the settings stay
+    as they are. Scores stay raw if dev has no gold entity, or predicted ones in fewer than two
     documents. Thresholds stay as they are and have no part in the choice.
 
     Args:

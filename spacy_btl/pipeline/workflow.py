@@ -133,7 +133,7 @@ def drop_neighbors(nlp: Language, dev: Iterable[Example] | None = None) -> DevCh
 def round_weights(nlp: Language, precision: Half = "float16") -> float:
     """Round the weights of a pipeline's encoder to 16 bits, which halves their size when saved.
 
-    Neighbors are dropped, with their calibration: they belong to the weights of before. Weights
+    Neighbors are dropped, with their calibration: they belong to the old weights. Weights
     are float32 in memory and in training as before.
 
     Args:
