@@ -1,6 +1,5 @@
 """What an installed package gives: a fast import, types, registered names."""
 
-import re
 import shutil
 import subprocess
 import sys
@@ -57,13 +56,6 @@ def test_every_registered_name_is_documented() -> None:
         table += path.read_text(encoding="utf8")
     missing = [name for _, name in NAMES if f"`{name}`" not in table]
     assert missing == []
-
-
-def test_every_module_has_its_place_in_the_layout() -> None:
-    layout = (ROOT / "docs" / "layout.md").read_text(encoding="utf8")
-    told = set(re.findall(r"`(\w+)`", layout))
-    modules = {path.stem for path in (ROOT / "spacy_btl").glob("*.py")} - {"__init__"}
-    assert modules - told == set()
 
 
 def test_the_wheel_contains_all_files_of_the_package(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
-"""The rooms of the package: who may import whom.
+"""The rooms of the package: who may import whom, and what docs/layout.md says of them.
 
 The order of the rooms is in pyproject.toml, section ``tool.importlinter``.
 """
 
+import re
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,29 @@ def test_every_module_lies_in_a_room() -> None:
     assert [path.name for path in PACKAGE.glob("*.py")] == ["__init__.py"]
     rooms = {path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")}
     assert rooms - {"__init__.py"} == set(LAYERS)
+
+
+def test_the_layout_shows_all_rooms_from_the_bottom_to_the_top() -> None:
+    text = (ROOT / "docs" / "layout.md").read_text(encoding="utf8")
+    rooms = re.findall(r"^\| `(\w+)`", text, flags=re.MULTILINE)
+    assert set(rooms) == set(LAYERS)
+    below = {room: rooms[:i] for i, room in enumerate(rooms)}
+    text_of = {
+        room: "".join(p.read_text("utf8") for p in PACKAGE.glob(f"{room}/**/*.py"))
+        for room in rooms
+    }
+    for room in rooms:
+        imported = set(re.findall(r"^\s*from \.\.(\w+)", text_of[room], flags=re.MULTILINE))
+        assert imported <= {*below[room], room, "util"}, room
+
+
+def test_what_the_layout_names_is_there() -> None:
+    text = (ROOT / "docs" / "layout.md").read_text(encoding="utf8")
+    named = re.findall(r"`([\w/]+/(?:[\w]+\.py)?)`", text)
+    assert len(named) > 15
+    missing = [path for path in named if not any((top / path).exists() for top in (ROOT, PACKAGE))]
+    assert missing == []
+    for name, path in re.findall(r"`(\w+)` in `([\w/]+\.py)`", text):
+        assert re.search(
+            rf"^(def|class) {name}\b", (PACKAGE / path).read_text("utf8"), re.MULTILINE
+        )
