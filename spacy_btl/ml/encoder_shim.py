@@ -186,10 +186,10 @@ class EncoderShim(PyTorchShim):
         try:
             load_weights(encoder.transformer, weights, frozenset(buffers))
         except ValueError as error:
-            saved = config.get("transformers_version")
+            saved = config.get("transformers_version", "of the version that it was saved with")
             raise ValueError(
                 f"the saved encoder does not fit transformers {transformers.__version__}: {error}; "
-                + (f"install transformers {saved}, which it was saved with" if saved else "")
+                f"install transformers {saved}"
             ) from error
         encoder.transformer.to(get_torch_default_device())
         self.set_encoder(encoder)

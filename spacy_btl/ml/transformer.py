@@ -122,6 +122,7 @@ def _init(model: TokenModel, X: object = None, Y: object = None) -> None:
 
 
 def _forward(model: TokenModel, docs: list[Doc], is_train: bool) -> tuple[TokenVectors, Backprop]:
+    """Return the token vectors and the function that takes their gradient."""
     shim, ops = _shim(model), cast(Any, model.ops)
     vectors, torch_backprop = shim(ArgsKwargs(tuple(_inputs(model, docs)), {}), is_train)
     output = ops.unflatten(torch2xp(vectors.detach(), ops=ops), [len(doc) for doc in docs])
@@ -137,6 +138,7 @@ def _forward(model: TokenModel, docs: list[Doc], is_train: bool) -> tuple[TokenV
 
 
 def _shim(model: TokenModel) -> EncoderShim:
+    """Return the torch side of the layer."""
     return cast(EncoderShim, model.shims[0])
 
 

@@ -1,5 +1,6 @@
 """The torch side of an encoder: precision, averages, saved bytes, and forked processes."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -189,49 +190,47 @@ class TestOtherVersions:
         assert "install transformers 4" in str(caught.value)
 
 
-THREADS_AFTER = {
-    "pass": 3,
-    "model.predict([doc]); many @ many": 1,  # it would wait for ever for the threads
-    "model.from_bytes(data); many @ many": 1,
-    "model.to_bytes(); many @ many": 1,
-    "build_transformer_model(sys.argv[1]).initialize(); many @ many": 1,
-    "torch.set_num_threads(2); model.predict([doc])": 1,
+CHILDREN = {
+    "does not use an encoder": ("pass", 3),
+    "predicts": ("model.predict([doc])", 1),
+    "loads": ("model.from_bytes(data)", 1),
+    "saves": ("model.to_bytes()", 1),
+    "initializes": ("build_transformer_model(sys.argv[1]).initialize()", 1),
+    "has set its own number": ("torch.set_num_threads(2); model.predict([doc])", 1),
 }
+"""What a forked child does, and the number of its threads afterwards."""
 
-# Every work in a child of a process of its own. These are forked from one that has started no
-# thread: to import torch and transformers takes most of the time.
-IN_CHILDREN = """
-import os, sys
+FORK = """
+import json, os, signal, sys
 import spacy, torch
 import spacy_btl.pipeline.component
-from spacy_btl.ml import encoder_shim
 from spacy_btl.ml.transformer import build_transformer_model
 
-for work in sys.argv[2:]:
+torch.set_num_threads(3)
+many = torch.ones(2000, 2000)
+many @ many  # starts the threads of torch, which a forked child does not have
+model = build_transformer_model(sys.argv[1])
+model.initialize()
+data, doc = model.to_bytes(), spacy.blank("en").make_doc("No fever")
+for name, (work, threads) in json.loads(sys.argv[2]).items():
     if not os.fork():
-        encoder_shim._PROCESS = os.getpid()
-        torch.set_num_threads(3)
-        many = torch.ones(2000, 2000)
-        many @ many  # starts the threads of torch, which a forked child does not have
-        model = build_transformer_model(sys.argv[1])
-        model.initialize()
-        data, doc = model.to_bytes(), spacy.blank("en").make_doc("No fever")
-        if not os.fork():
-            exec(work)
-            print(torch.get_num_threads(), flush=True)
-            os._exit(0)
-        os.wait()
-        print(torch.get_num_threads(), flush=True)
+        signal.alarm(60)  # nobody would end it if it waited forever
+        exec(work)
+        n_threads = torch.get_num_threads()
+        if threads == 1:
+            many @ many  # it would wait forever for its threads
+        print(name, n_threads, sep=": ", flush=True)
         os._exit(0)
     os.wait()
+print("parent", torch.get_num_threads(), sep=": ")
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no fork")
-def test_threads_of_a_forked_child(tiny_bert: Path) -> None:
+def test_threads_of_forked_children(tiny_bert: Path) -> None:
     """Only in a child that uses an encoder is the number of threads another than before."""
-    command = [sys.executable, "-c", IN_CHILDREN, str(tiny_bert), *THREADS_AFTER]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    threads = [int(line) for line in done.stdout.splitlines()]
-    assert dict(zip(THREADS_AFTER, threads[::2], strict=True)) == THREADS_AFTER, done.stderr
-    assert threads[1::2] == [3] * len(THREADS_AFTER)
+    code = [sys.executable, "-c", FORK, str(tiny_bert), json.dumps(CHILDREN)]
+    done = subprocess.run(code, capture_output=True, text=True, timeout=500)
+    expected = {name: threads for name, (_, threads) in CHILDREN.items()}
+    found = dict(line.split(": ") for line in done.stdout.splitlines())
+    assert found == {name: str(n) for name, n in {**expected, "parent": 3}.items()}, done.stderr
