@@ -51,7 +51,7 @@ def fit_knn_command(
     entities are calibrated. The pipeline contains vectors and labels of the tokens, names of
     documents and offsets, and no word of the documents.
     """
-    from ..evaluation.neighbor_choice import render_choice, write_choice
+    from ..evaluation.report import render_choice, write_choice
     from ..packaging.saving import check_target, load_pipeline, save_pipeline
     from ..pipeline.workflow import fit_knn
 

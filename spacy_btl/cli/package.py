@@ -121,7 +121,7 @@ def drop_neighbors_command(
     documents are gone. A calibration of the model alone stays.
     """
     from ..evaluation.evaluate import read_examples
-    from ..evaluation.neighbor_choice import render_choice
+    from ..evaluation.report import render_choice
     from ..packaging.saving import check_target, load_pipeline, save_pipeline
     from ..pipeline.component import component_of
     from ..pipeline.workflow import drop_neighbors

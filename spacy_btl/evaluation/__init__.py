@@ -7,10 +7,16 @@ from .compare import compare_evaluations
 from .corpus_stats import corpus_stats, pipeline_stats
 from .cross_fitting import cross_predict
 from .documents import MatchedDocument
-from .evaluate import evaluate, label_counts, matched_documents, read_examples
-from .metrics import Evaluation, Metrics, SystemComparison
-from .neighbor_choice import render_choice, write_choice
-from .report import render_html, render_report, write_report
+from .evaluate import (
+    Evaluation,
+    Metrics,
+    SystemComparison,
+    evaluate,
+    label_counts,
+    matched_documents,
+    read_examples,
+)
+from .report import render_choice, render_html, render_report, write_choice, write_report
 
 __all__ = [
     "Evaluation",

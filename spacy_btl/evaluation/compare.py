@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ..scoring.counts import DocumentCounts
 from ..scoring.scores import precision_recall_f
 from ..scoring.summary import compare_systems, score_documents
-from .metrics import DocumentDifference, DocumentRow, SystemComparison
+from .evaluate import DocumentDifference, DocumentRow, SystemComparison
 
 
 def compare_evaluations(

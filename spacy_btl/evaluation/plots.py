@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..scoring.reliability import ReliabilityFigures
 from ..util.text import printable
-from .metrics import Metrics, SystemComparison
+from .evaluate import Metrics, SystemComparison
 from .rows import Band, confusion_matrix, recall_bands, types_by_support
 
 if TYPE_CHECKING:

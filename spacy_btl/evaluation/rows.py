@@ -12,7 +12,7 @@ from ..scoring.reliability import ReliabilityFigures
 from ..scoring.scores import NO_LABEL, Scores
 from ..scoring.summary import ComparedScore, ComparedType
 from .compare import document_f
-from .metrics import Confusion, DocumentRow, Metrics, Scored, SystemComparison
+from .evaluate import Confusion, DocumentRow, Metrics, Scored, SystemComparison
 
 FIGURE_NAMES = {
     "ents_p": "strict span precision, micro",

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 from spacy.language import Language
 
-from ..evaluation.metrics import Machine, Metrics
+from ..evaluation.evaluate import Machine, Metrics
 from ..pipeline.component import component_of
 from ..pipeline.tuning import current_setting
 from ..scoring.scores import Scores

@@ -30,6 +30,20 @@ def test_every_module_lies_in_a_room() -> None:
     assert rooms - {"__init__.py"} == set(LAYERS)
 
 
+@pytest.mark.parametrize("room", LAYERS)
+def test_a_room_is_of_a_size_to_live_in(room: str) -> None:
+    """Between 3 and 8 modules, none of them a sliver or a hall (see docs/layout.md)."""
+    lines = {
+        path.stem: path.read_text("utf8").count("\n")
+        for path in (PACKAGE / room).glob("*.py")
+        if path.name != "__init__.py"
+    }
+    assert 3 <= len(lines) <= 8
+    assert min(lines.values()) >= 35
+    # The component is one file in spaCy's order, from its settings to its serialization.
+    assert max(lines.values()) <= (620 if room == "pipeline" else 450)
+
+
 def test_the_layout_shows_all_rooms_from_the_bottom_to_the_top() -> None:
     text = (ROOT / "docs" / "layout.md").read_text(encoding="utf8")
     rooms = re.findall(r"^\| `(\w+)`", text, flags=re.MULTILINE)

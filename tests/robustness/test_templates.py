@@ -10,8 +10,7 @@ import pytest
 
 from spacy_btl.evaluation.compare import compare_evaluations
 from spacy_btl.evaluation.corpus_stats import pipeline_stats_to_markdown, stats_to_markdown
-from spacy_btl.evaluation.neighbor_choice import render_choice
-from spacy_btl.evaluation.report import render_html, render_report
+from spacy_btl.evaluation.report import render_choice, render_html, render_report
 from spacy_btl.explain.evidence import EntityEvidence, Neighbor, TokenEvidence
 from spacy_btl.explain.page import render_page
 from spacy_btl.explain.passages import CorpusDocument

@@ -8,7 +8,7 @@ import spacy
 import srsly
 from spacy.language import Language
 
-from spacy_btl.evaluation.neighbor_choice import render_choice, write_choice
+from spacy_btl.evaluation.report import render_choice, write_choice
 from spacy_btl.pipeline.component import component_of
 from spacy_btl.pipeline.tuning import DevChoice, ScoredEntities, Setting, Trial, choose_on_dev
 from tests.helpers.dev import KINDS, too_little
