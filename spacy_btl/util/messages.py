@@ -43,6 +43,7 @@ def set_up_logging(debug: bool | None = None) -> logging.Logger:
         handler = _StderrHandler()
         handler.setFormatter(logging.Formatter("%(name)s %(levelname)s: %(message)s"))
         LOGGER.addHandler(handler)
+    LOGGER.disabled = False  # as logging.config makes loggers that were there before
     LOGGER.setLevel(logging.DEBUG if is_debug() else logging.WARNING)
     return LOGGER
 

@@ -83,6 +83,15 @@ def test_on_stderr_without_handlers_of_the_program(
     assert capsys.readouterr().err == f"{steps}spacy_btl WARNING: careful\n"
 
 
+def test_a_logger_that_the_configuration_of_the_program_has_disabled(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LOGGER, "disabled", True)  # as logging.config.dictConfig does
+    set_up_logging()
+    LOGGER.warning("careful")
+    assert "careful" in caplog.text
+
+
 def test_handlers_of_the_program_are_enough() -> None:
     root = logging.getLogger()
     assert root.handlers  # those of pytest
