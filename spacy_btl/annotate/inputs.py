@@ -259,8 +259,8 @@ class InputReader:
             if self._open is None or self._open[0] != key:
                 self._open = key, ParquetRecords(path, self._fields, with_text=not ids_only)
             return self._open[1].records(at)
-        read: Callable[..., Iterator[Record]] = read_jsonl if self._kind == "jsonl" else read_csv
-        return read(path, self._fields, at, number)
+        readers: dict[str, Callable[..., Iterator[Record]]] = {"jsonl": read_jsonl, "csv": read_csv}
+        return readers[self._kind](path, self._fields, at, number)
 
 
 class _CsvLines:

@@ -1,6 +1,6 @@
 """``python -m spacy btl``: the commands of the package, which spaCy adds to its command line.
 
-A command parses its options, calls one documented function of the package, and prints.
+A command parses its options, calls documented functions of the package, and prints.
 """
 
 from spacy.cli._util import app as spacy_app

@@ -20,7 +20,7 @@ from .compare import count_changes
 from .documents import MatchedDocument, side_by_side
 from .evaluate import Evaluation, Metrics, SystemComparison
 from .plots import PICTURES, Picture, draw_pictures, draw_reliability, has_matplotlib
-from .rows import TextRow, bin_rows, reliability_rows, spread
+from .rows import TextRow
 
 TRIALS_SHOWN = 12
 """Trials in the table of the terminal, the best ones; the file has all."""
@@ -175,10 +175,10 @@ def render_choice(choice: DevChoice, *, shown: int = TRIALS_SHOWN) -> str:
     return template.render(
         n_trials=len(choice.trials),
         trial_rows=_trial_rows(choice, shown),
-        reliability_rows=reliability_rows(series),
-        bins=[([f"{name} score", *columns], bin_rows(each)) for name, each in series.items()],
+        reliability_rows=rows.reliability_rows(series),
+        bins=[([f"{name} score", *columns], rows.bin_rows(each)) for name, each in series.items()],
         min_count=MIN_COUNT,
-        type_rows=_type_rows(choice),
+        type_rows=_reliability_by_type(choice),
     )
 
 
@@ -196,7 +196,7 @@ def write_choice(choice: DevChoice, folder: Path) -> None:
     ]
     files = {
         "dev.md": render_choice(choice, shown=len(choice.trials)).encode(),
-        "dev.json": bytes(srsly.json_dumps(trials, indent=2), "utf8"),
+        "dev.json": _json(trials),
     }
     if (scores := _scores(choice)) and has_matplotlib():
         correct = choice.entities.correct
@@ -229,7 +229,7 @@ def _trial_rows(choice: DevChoice, shown: int) -> list[TextRow]:
     ]
 
 
-def _type_rows(choice: DevChoice) -> list[TextRow]:
+def _reliability_by_type(choice: DevChoice) -> list[TextRow]:
     """Return the reliability of the calibrated scores of each frequent type."""
     if choice.calibrated is None:
         return []
@@ -241,7 +241,7 @@ def _type_rows(choice: DevChoice) -> list[TextRow]:
             f"{figures.n_entities:,}",
             f"{figures.mean_score:.3f}",
             f"{figures.fraction_correct:.3f}",
-            spread(figures.interval),
+            rows.spread(figures.interval),
             f"{figures.error:.3f}",
             f"{figures.chance:.3f}",
         ]

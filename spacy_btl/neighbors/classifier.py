@@ -157,9 +157,8 @@ class KNearestNeighbors:
     @datastore.setter
     def datastore(self, datastore: Datastore | None) -> None:
         self._datastore = datastore
-        self._search: KeySearch | None = (
-            None  # made by the first call, for the settings at the time
-        )
+        # Made by the first call, for the settings at the time.
+        self._search: KeySearch | None = None
         self._search_of: tuple[Metric, SearchKind] | None = None
 
     @property

@@ -1,6 +1,6 @@
 """A pipeline to be shipped: save and load it without training texts, describe it, measure it.
 
-The commands ``card``, ``seal``, ``round-weights`` and ``drop-neighbors`` are built on this room.
+The commands ``card`` and ``seal`` call it, and every command that saves a pipeline.
 """
 
 from .card import make_card, render_card

@@ -14,6 +14,8 @@ from spacy.training import Example
 from ..labels.bio import MISSING, OUTSIDE, LabelSpan, column_names, labels_to_spans, n_columns
 from ..labels.confidence import layer_span_scores, span_scores
 from ..labels.layers import (
+    BEGIN,
+    INSIDE,
     best_layer_paths,
     distinct_rows,
     layers_to_spans,
@@ -224,8 +226,8 @@ class LayeredReading:
     def label_counts(self, gold: IntsXd, types: Sequence[str]) -> Ints1d:
         """Return the tokens of each column, those in no layer as ``O``; shape (n_columns,)."""
         counts = np.zeros(n_columns(len(types)), dtype=np.int64)
-        counts[0] = (gold == 0).all(axis=1).sum()
-        counts[1::2], counts[2::2] = (gold == 1).sum(axis=0), (gold == 2).sum(axis=0)
+        counts[0] = (gold == OUTSIDE).all(axis=1).sum()
+        counts[1::2], counts[2::2] = (gold == BEGIN).sum(axis=0), (gold == INSIDE).sum(axis=0)
         return counts
 
     def neighbor_labels(self, gold: IntsXd, types: Sequence[str]) -> tuple[Ints1d, list[str]]:
@@ -317,8 +319,8 @@ def _to_entities(
     """Return spans of tokens as entities, without those that are nothing but white space."""
     spans = [trimmed_span(doc, start, end, types[kind]) for start, end, kind in tokens]
     kept = [i for i, span in enumerate(spans) if span is not None]
-    raw = np.zeros(len(kept), dtype=np.bool_)
-    return ScoredSpans([span for span in spans if span is not None], scores[kept], raw)
+    calibrated = np.zeros(len(kept), dtype=np.bool_)
+    return ScoredSpans([span for span in spans if span is not None], scores[kept], calibrated)
 
 
 def _unknown_label(label: str, types: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Work on the neighbors of a whole pipeline: fit, calibrate, explain, drop.
+"""Work on a whole pipeline: fit and drop neighbors, explain entities, round weights.
 
 These are the functions behind the commands ``fit-knn``, ``explain``, ``drop-neighbors`` and
 ``round-weights``. Where a function of the component takes documents that all earlier components

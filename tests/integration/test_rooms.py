@@ -36,8 +36,8 @@ def test_every_module_lies_in_a_room() -> None:
 
 
 @pytest.mark.parametrize("room", LAYERS)
-def test_a_room_is_of_a_size_to_live_in(room: str) -> None:
-    """Between 3 and 8 modules, none of them a sliver or a hall (see docs/layout.md)."""
+def test_a_room_has_few_modules_of_moderate_length(room: str) -> None:
+    """A room has 3 to 8 modules, none of them very short or very long."""
     lines = {
         path.stem: path.read_text("utf8").count("\n")
         for path in (PACKAGE / room).glob("*.py")
