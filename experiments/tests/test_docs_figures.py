@@ -29,7 +29,7 @@ PAGES = {
 }
 OTHERS = {
     "cross-entropy, best well-formed sequence": ("atl", "model"),
-    "cross-entropy with our learning rates and neighbours": ("atl-layers", "chosen"),
+    "cross-entropy with our learning rates and neighbors": ("atl-layers", "chosen"),
     "spaCy's `ner` on a transformer": ("spacy-ner", "model"),
     "Hugging Face token classification": ("huggingface", "model"),
     "EDS-NLP's `ner_crf`": ("edsnlp", "model"),
