@@ -11,8 +11,8 @@ from spacy.tokens import Doc, DocBin
 
 from experiments.documents import name_of, read_docs
 from experiments.subtypes import relabel
-from spacy_btl.data.convert import read_brat
-from spacy_btl.data.docbin import split_documents
+from spacy_btl.conversion.convert import read_brat
+from spacy_btl.data.split import split_documents
 
 PARTS = 10
 SEED = 0

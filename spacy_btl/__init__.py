@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .annotate.run import AnnotationSettings, annotate_files
-    from .data.convert import convert_folder, read_brat
+    from .conversion.convert import convert_folder, read_brat
+    from .conversion.export import export_docs
     from .data.docbin import read_docbin
-    from .data.export import export_docs
     from .evaluation.compare import compare_evaluations
     from .evaluation.cross_fitting import cross_predict
     from .evaluation.evaluate import evaluate, read_examples
@@ -51,16 +51,16 @@ _PLACES = {
     "annotate_files": "annotate.run:annotate_files",
     "compare_evaluations": "evaluation.compare:compare_evaluations",
     "component_of": "pipeline.component:component_of",
-    "convert_folder": "data.convert:convert_folder",
+    "convert_folder": "conversion.convert:convert_folder",
     "cross_predict": "evaluation.cross_fitting:cross_predict",
     "drop_neighbors": "pipeline.workflow:drop_neighbors",
     "evaluate": "evaluation.evaluate:evaluate",
     "explain_entities": "pipeline.workflow:explain_entities",
-    "export_docs": "data.export:export_docs",
+    "export_docs": "conversion.export:export_docs",
     "fit_knn": "pipeline.workflow:fit_knn",
     "load_pipeline": "packaging.saving:load_pipeline",
     "make_card": "packaging.card:make_card",
-    "read_brat": "data.convert:read_brat",
+    "read_brat": "conversion.convert:read_brat",
     "read_docbin": "data.docbin:read_docbin",
     "read_examples": "evaluation.evaluate:read_examples",
     "save_pipeline": "packaging.saving:save_pipeline",

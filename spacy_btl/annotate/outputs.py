@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
 from spacy.tokens import Doc, DocBin, Span
 
 from .. import brat
-from ..data.export import name_error, to_standoff
+from ..conversion.export import name_error, to_standoff
 from ..pipeline.entities import read_scores
 from .inputs import RecordError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from spacy.util import get_package_path, is_package
 from tqdm import tqdm
 
-from ..data.export import file_key
+from ..conversion.export import file_key
 from ..util.checks import one_of, whole_number
 from ..util.files import Content, sha256_of
 from ..util.messages import is_debug

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 Offsets: TypeAlias = tuple[int, int]
-"""Start and end (exclusive), in characters; in `data.placement` in tokens too."""
+"""Start and end (exclusive), in characters; in `conversion.placement` in tokens too."""
 
 Fragments: TypeAlias = tuple[Offsets, ...]
 """The pieces of one entity: several where it is discontinuous or goes over a line break."""

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from wasabi import msg
 
+from ..conversion.placement import Alignment, Discontinuous, Overlap
 from ..data.maccrobat import Sample
-from ..data.placement import Alignment, Discontinuous, Overlap
 from .app import app, errors_as_text
 
 if TYPE_CHECKING:
-    from ..data.account import Account
-    from ..data.convert import Conversion
+    from ..conversion.account import Account
+    from ..conversion.convert import Conversion
 
 SHOWN = 20
 """Problems in the files that the command line lists; account.json has all."""
@@ -89,9 +89,9 @@ def convert_command(
     entity read, and account.md with the sums. Documents are split so that every type that occurs in
     three or more of them is in each part where possible.
     """
-    from ..data.convert import LossError, convert_folder
-    from ..data.docbin import parse_shares
-    from ..data.placement import Policies
+    from ..conversion.convert import LossError, convert_folder
+    from ..conversion.placement import Policies
+    from ..data.split import parse_shares
 
     try:
         conversion = convert_folder(
@@ -129,9 +129,9 @@ def export_command(
     Correct them in brat, then convert the folder and train again. Entities that came from BRAT
     keep their ids and fragments. Other records stay unless an entity that they need is gone.
     """
-    from ..data.convert import blank
+    from ..conversion.convert import blank
+    from ..conversion.export import REPORT_NAME, export_docs
     from ..data.docbin import read_docbin
-    from ..data.export import REPORT_NAME, export_docs
 
     report = export_docs(read_docbin(docbin, blank(lang).vocab), out_dir, spans)
     msg.good(f"{out_dir}: " + ", ".join(f"{n} {what}" for what, n in report["totals"].items()))
@@ -156,9 +156,9 @@ def stats_command(
     """
     import json
 
-    from ..data.convert import blank, read_brat
+    from ..conversion.convert import blank, read_brat
+    from ..conversion.placement import Policies
     from ..data.docbin import read_docbin
-    from ..data.placement import Policies
     from ..evaluation.corpus_stats import (
         corpus_stats,
         pipeline_stats,

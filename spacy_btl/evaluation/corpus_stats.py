@@ -14,9 +14,9 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..brat import Offsets
-from ..data.convert import count_misaligned
+from ..conversion.convert import count_misaligned
+from ..conversion.placement import choose_flat
 from ..data.gold import GOLD_KEY, heading_of
-from ..data.placement import choose_flat
 from ..labels.bio import column_names
 from ..pipeline.component import BtlKnnNer
 from ..scoring.scorer import gold_entities, predicted_entities

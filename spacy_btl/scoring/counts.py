@@ -13,7 +13,7 @@ from typing import TypedDict
 import numpy as np
 
 from ..brat import Offsets
-from ..data.placement import align_to_tokens
+from ..conversion.placement import align_to_tokens
 from ..util.arrays import Float64s2d
 from .matching import count_matches
 from .scores import LEVELS, NO_LABEL, LabeledFragments

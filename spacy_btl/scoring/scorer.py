@@ -9,8 +9,8 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from ..brat import Offsets
+from ..conversion.placement import align_to_tokens
 from ..data.gold import fragments_from_json, gold_of
-from ..data.placement import align_to_tokens
 from .counts import DocumentCounts, document_counts
 from .scores import NO_LABEL, LabeledFragments, Scores
 from .summary import score_documents

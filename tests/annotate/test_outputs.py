@@ -12,7 +12,7 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy_btl import brat
 from spacy_btl.annotate.inputs import RecordError
 from spacy_btl.annotate.outputs import EntityRow, entities_of, make_writer
-from spacy_btl.data.export import file_key, name_error
+from spacy_btl.conversion.export import file_key, name_error
 from spacy_btl.pipeline.entities import ScoredSpans, set_span_extensions, write_scores
 
 TEXT = "She took warfarin, naïvely.\r\n"

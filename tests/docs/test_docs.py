@@ -20,7 +20,7 @@ from thinc.api import Config
 from typer.testing import CliRunner
 
 import spacy_btl.cli  # noqa: F401 (adds the commands to spaCy's)
-from spacy_btl.data.docbin import PARTS
+from spacy_btl.data.split import PARTS
 from spacy_btl.pipeline.component import component_of
 from tests.helpers.sentences import make_examples
 

@@ -5,9 +5,9 @@ import pytest
 import spacy
 from spacy.tokens import Span
 
-from spacy_btl.data.convert import read_brat
+from spacy_btl.conversion.convert import read_brat
+from spacy_btl.conversion.placement import Policies
 from spacy_btl.data.docbin import write_parts
-from spacy_btl.data.placement import Policies
 from spacy_btl.evaluation.corpus_stats import (
     corpus_stats,
     count_adjacent,

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacy_btl import brat
-from spacy_btl.data.export import export_docs
+from spacy_btl.conversion.export import export_docs
 from spacy_btl.scoring.reliability import reliability_figures
 from spacy_btl.util.text import markdown_table
 from tests.robustness import fuzz

@@ -15,7 +15,7 @@ from spacy.training.loop import train
 from spacy.util import fix_random_seed, registry
 from thinc.api import SGD, Config
 
-from spacy_btl.data.convert import read_brat
+from spacy_btl.conversion.convert import read_brat
 from spacy_btl.labels.bio import MISSING
 from spacy_btl.pipeline.readings import FlatReading
 from spacy_btl.training.paper import make_one_class_batches

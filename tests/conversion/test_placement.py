@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_btl.data.placement import (
+from spacy_btl.conversion.placement import (
     Policies,
     Tokens,
     align_to_tokens,

@@ -7,9 +7,9 @@ from spacy.tokens import Doc, DocBin, Span
 
 from spacy_btl import brat
 from spacy_btl.brat import Document, read_folder
-from spacy_btl.data.convert import blank, make_doc, read_brat
-from spacy_btl.data.export import export_docs, to_standoff
-from spacy_btl.data.placement import Policies
+from spacy_btl.conversion.convert import blank, make_doc, read_brat
+from spacy_btl.conversion.export import export_docs, to_standoff
+from spacy_btl.conversion.placement import Policies
 from tests.helpers.commands import invoke
 
 NLP = blank("en")

@@ -3,7 +3,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_btl.data.account import STATUSES, Account, Row
+from spacy_btl.conversion.account import STATUSES, Account, Row
 
 ROWS = [
     Row("a.ann", 1, "T1", "Age", "kept", "", ((0, 2),), ((0, 2),)),

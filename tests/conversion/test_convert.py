@@ -5,7 +5,7 @@ import pytest
 import spacy
 
 from spacy_btl.brat import read_folder
-from spacy_btl.data.convert import LossError, convert_folder, count_misaligned, read_brat
+from spacy_btl.conversion.convert import LossError, convert_folder, count_misaligned, read_brat
 from spacy_btl.data.docbin import read_docbin, write_parts
 from spacy_btl.scoring.scorer import gold_entities
 from tests.helpers.commands import invoke

@@ -7,10 +7,10 @@ import pytest
 import spacy
 
 from spacy_btl.brat import Entity, flat_text, read_folder
-from spacy_btl.data.convert import blank, make_docs
+from spacy_btl.conversion.convert import blank, make_docs
+from spacy_btl.conversion.export import export_docs
+from spacy_btl.conversion.placement import Policies
 from spacy_btl.data.docbin import read_docbin, write_parts
-from spacy_btl.data.export import export_docs
-from spacy_btl.data.placement import Policies
 from spacy_btl.data.tokenizer import clinical_tokenizer
 from spacy_btl.evaluation.corpus_stats import corpus_stats
 

@@ -17,12 +17,12 @@ from spacy.tokens import Doc, Span, SpanGroup
 from tqdm import tqdm
 
 from .. import brat
+from ..data.docbin import write_parts
+from ..data.gold import GOLD_KEY, INFO_NAME, EntityJson, GoldJson, entity_to_json, record_to_json
+from ..data.tokenizer import clinical_tokenizer
 from ..util.files import write_files
 from .account import Account, Reason, Row, problem_to_json
-from .docbin import write_parts
-from .gold import GOLD_KEY, INFO_NAME, EntityJson, GoldJson, entity_to_json, record_to_json
 from .placement import Policies, Tokens, is_aligned, place_entities
-from .tokenizer import clinical_tokenizer
 
 SHARES = (0.8, 0.1, 0.1)
 DEFAULT_POLICIES = Policies()

@@ -17,8 +17,7 @@ from spacy.tokens import Doc, Span
 from tqdm import tqdm
 
 from .. import brat
-from ..util.files import replacing_folder
-from .gold import (
+from ..data.gold import (
     GOLD_KEY,
     INFO_NAME,
     EntityJson,
@@ -30,6 +29,7 @@ from .gold import (
     record_from_json,
     spans_from_json,
 )
+from ..util.files import replacing_folder
 from .placement import trim
 
 REPORT_NAME = "export.json"
