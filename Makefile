@@ -4,11 +4,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CORPUS ?= maccrobat
+# The shell takes it from the environment, as it stands, with spaces and quotes.
+override CORPUS := $(value CORPUS)
+export CORPUS
 
 .PHONY: all test docs clean
 
 all: $(VENV)/.installed
-	$(BIN)/python -m spacy project run all . --vars.corpus $(CORPUS)
+	@case "$$CORPUS" in *'$$'*) echo 'CORPUS contains a $$, which spaCy takes for a variable: link to the folder' >&2; exit 1;; esac
+	$(BIN)/python -m spacy project run all . --vars.corpus "$$(printf %s "$$CORPUS" | sed 's/["\\]/\\\\\\&/g')"
 	$(BIN)/python -m spacy btl show metrics/metrics.json packages
 
 test: $(VENV)/.installed

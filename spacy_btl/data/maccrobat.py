@@ -127,8 +127,9 @@ def prepare_corpus(
         _check_replaceable(out_dir)
         if source == "maccrobat":
             kind, origin = _locate_maccrobat(assets_dir, sample)
-        elif source and Path(source).is_dir():
-            kind, origin = "folder", Path(source)
+        elif source and (Path(source).is_dir() or Path(source).expanduser().is_dir()):
+            origin = Path(source) if Path(source).is_dir() else Path(source).expanduser()
+            kind = "folder"
         else:
             raise CorpusError(f'The source {source!r} is neither "maccrobat" nor a folder')
         resolved = origin.resolve()

@@ -114,6 +114,15 @@ def test_what_is_no_folder_is_refused(prepare, source):
         prepare(source)
 
 
+def test_a_tilde_is_the_home_folder_unless_a_folder_has_that_name(tmp_path, prepare, monkeypatch):
+    write(tmp_path / "home" / "my data", PAIRS)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert prepare("~/my data").documents == 2
+    write(tmp_path / "~" / "my data", {"1.txt": b"x", "1.ann": b""})
+    assert prepare("~/my data").documents == 1
+
+
 def test_bytes_and_provenance(tmp_path, prepare, monkeypatch):
     write(tmp_path / "in", PAIRS)
     monkeypatch.chdir(tmp_path)

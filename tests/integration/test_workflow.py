@@ -2,7 +2,6 @@
 
 import json
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -411,30 +410,6 @@ def test_no_word_of_a_report_is_saved(
                 assert words & words_in(path.read_bytes()) == set(), path
 
 
-def test_packages_are_built_beside_those_of_before(tmp_path: Path) -> None:
-    """In an empty folder, whatever a build that was cut short has left."""
-    before, left = tmp_path / "packages" / "before", tmp_path / ".packages" / "en_x" / "neighbors"
-    for path in (before, left):
-        path.parent.mkdir(parents=True)
-        path.write_text("x", encoding="utf8")
-    commands = {each["name"]: each for each in srsly.read_yaml(ROOT / "project.yml")["commands"]}
-    script = [shlex.split(line) for line in commands["package"]["script"]]
-    assert script[1][5] == script[2][7] == ".packages"
-
-    def run(command: list[str]) -> None:
-        subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, check=True)
-
-    for _ in range(2):  # and where there is no such folder
-        run(script[0])
-        assert list((tmp_path / ".packages").iterdir()) == []
-        assert before.is_file()
-        (tmp_path / ".packages" / "built").write_text("x", encoding="utf8")
-        run(script[-1])
-        assert [path.name for path in tmp_path.iterdir()] == ["packages"]
-        assert [path.name for path in (tmp_path / "packages").iterdir()] == ["built"]
-        before = tmp_path / "packages" / "built"
-
-
 def test_no_sentence_of_a_report_is_in_the_wheel(
     corpus: Path, fitted: Path, tmp_path: Path
 ) -> None:
@@ -485,14 +460,3 @@ def test_bad_input_is_told_in_a_sentence(
 def test_configs_are_complete_and_valid(path: Path) -> None:
     assert path.read_text(encoding="utf8").startswith("# ")  # says what it is for
     debug_config(path, overrides={"paths.train": "train.spacy", "paths.dev": "dev.spacy"})
-
-
-def test_project_names_commands_that_exist() -> None:
-    project = srsly.read_yaml(ROOT / "project.yml")
-    commands = {command["name"]: command for command in project["commands"]}
-    assert list(commands) == project["workflows"]["all"]
-    scripts = " ".join(line for command in commands.values() for line in command["script"])
-    ours = {command.name for command in spacy_btl.cli.app.registered_commands}
-    assert set(re.findall(r"spacy btl ([a-z-]+)", scripts)) <= ours
-    assert set(re.findall(r"\$\{vars\.(\w+)\}", scripts)) == set(project["vars"])
-    assert all(command["outputs"] for command in commands.values())
