@@ -43,6 +43,15 @@ def test_a_variable_is_one_argument_whatever_is_in_it(name: str, value: str) -> 
     assert arguments.count(value) == uses > 0
 
 
+def test_the_language_is_that_of_conversion_training_and_package() -> None:
+    project = load_project_config(ROOT, overrides={"vars.lang": "es"})
+    commands = {command["name"]: command for command in project["commands"]}
+    for name, option in (("convert", "--lang"), ("train", "--nlp.lang")):
+        arguments = split_command(commands[name]["script"][-1])
+        assert arguments[arguments.index(option) + 1] == "es"
+    assert commands["package"]["outputs"] == ["packages/es_clinical_btl-0.1.0/dist"]
+
+
 def make_all(folder: Path, corpus: str) -> subprocess.CompletedProcess[str]:
     """Run ``make all`` in a folder with a space, with a Python that only notes its arguments."""
     folder = folder / "a project"
