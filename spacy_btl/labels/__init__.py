@@ -14,6 +14,7 @@ from .bio import (
 )
 from .calibration import ScoreCalibration, cross_validated, fit_calibration
 from .confidence import layer_span_scores, span_scores
+from .config_keys import from_config_key, from_config_keys, to_config_key, to_config_keys
 from .layers import (
     ROW_SEPARATOR,
     best_layer_paths,
@@ -38,6 +39,8 @@ __all__ = [
     "cross_validated",
     "distinct_rows",
     "fit_calibration",
+    "from_config_key",
+    "from_config_keys",
     "labels_to_spans",
     "layer_span_scores",
     "layers_to_spans",
@@ -46,4 +49,6 @@ __all__ = [
     "row_votes_to_layers",
     "span_scores",
     "spans_to_layers",
+    "to_config_key",
+    "to_config_keys",
 ]

@@ -45,7 +45,15 @@ from ..util.seal import check_seal, remove_seal
 from . import explaining, fitting
 from .entities import ScoredSpans, set_span_extensions, write_scores
 from .readings import FlatReading, LayeredReading, Reading
-from .state import MODEL_ALONE, ComponentState, decision_text, read_state, readable
+from .state import (
+    MODEL_ALONE,
+    ComponentName,
+    ComponentState,
+    checked_thresholds,
+    decision_text,
+    read_state,
+    readable,
+)
 
 KeyKind = Literal["logits", "hidden"]
 
@@ -115,7 +123,8 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         keys: Vectors that are searched: the logits, or the hidden states before the last layer.
         neighbor_weight: Share of the neighbors in the label probabilities,
             ``p = w * p_neighbors + (1 - w) * p_model`` (kNN-NER, arXiv 2203.17103).
-        thresholds: Least score of an entity, by type; a type without one keeps all.
+        thresholds: Least score of an entity, by type; a type without one keeps all. Keys may be
+            escaped as by `labels.to_config_key`.
         scorer: The scoring function of the pipeline; None for no scores.
         scores_key: Key of ``doc.spans`` for the entities with their scores; None for no such group.
         spans_key: None for entities that do not overlap, in ``doc.ents``. A key for entities of
@@ -126,6 +135,8 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
     Raises:
         ValueError: If a setting is out of its range or does not fit the others.
     """
+
+    name = ComponentName()
 
     def __init__(
         self,
@@ -149,9 +160,6 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
             )
         if not 0 <= neighbor_weight <= 1:
             raise ValueError(f"neighbor_weight must lie between 0 and 1, not {neighbor_weight}")
-        for label, least in thresholds.items():
-            if not 0 <= least <= 1:
-                raise ValueError(f"thresholds: {label} has {least}, which is not from 0 to 1")
         self.vocab = nlp.vocab
         self.model = model
         self.name = name
@@ -160,7 +168,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         self.neighbors = neighbors
         self.set_key_kind(keys)
         self.neighbor_weight = neighbor_weight
-        self.thresholds = dict(thresholds)
+        self.thresholds = checked_thresholds(thresholds)
         self.scorer = scorer
         self.scores_key = spans_key or scores_key
         self.spans_key = spans_key

@@ -1,11 +1,14 @@
 """The part of a component that is learned or counted beside its weights, and saved as JSON."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from spacy.pipeline import Pipe
+
 from ..labels.calibration import ScoreCalibration
+from ..labels.config_keys import from_config_keys, to_config_keys
 
 Data = TypeVar("Data", str, bytes)
 Value = TypeVar("Value")
@@ -82,6 +85,51 @@ class ComponentState:
         if len(set(state.all_labels)) < len(state.all_labels):
             raise ValueError("the state has a label twice")
         return state
+
+
+def checked_thresholds(table: Mapping[str, float]) -> dict[str, float]:
+    """Return a table of the configuration by label.
+
+    Raises:
+        ValueError: If a score is out of its range, or a label is there twice.
+    """
+    thresholds = from_config_keys(table)
+    for label, least in thresholds.items():
+        if not 0 <= least <= 1:
+            raise ValueError(f"thresholds: {label} has {least}, which is not from 0 to 1")
+    return thresholds
+
+
+_NAME: Any = vars(Pipe)["name"]
+
+
+class ComponentName:
+    """The name of a component, at which its configuration in the pipeline is made fit for saving.
+
+    spaCy stores what a component was made from after it was made, and sets the name when it has
+    joined the pipeline. Labels that no config.cfg could have as keys are escaped then.
+    """
+
+    def __get__(self, pipe: Pipe, owner: type | None = None) -> str:
+        """Return the name."""
+        return str(_NAME.__get__(pipe))
+
+    def __set__(self, pipe: Pipe, name: str) -> None:
+        """Set the name and escape the labels in the configuration."""
+        _NAME.__set__(pipe, name)
+        nlp = pipe._pipeline() if hasattr(pipe, "_pipeline") else None  # not while it is made
+        if nlp is not None:
+            for key, each in nlp.components:
+                if each is pipe:
+                    _escape_keys(nlp.get_pipe_config(key))
+
+
+def _escape_keys(block: MutableMapping[str, Any]) -> None:
+    if isinstance(thresholds := block.get("thresholds"), dict):
+        block["thresholds"] = to_config_keys(thresholds)
+    weights = block.get("class_weights")
+    if isinstance(weights, dict) and isinstance(weights.get("table"), dict):
+        weights["table"] = to_config_keys(weights["table"])
 
 
 def decision_text(settings: Mapping[str, object]) -> str:

@@ -26,6 +26,7 @@ from ..explain.evidence import EntityEvidence
 from ..explain.page import render_page
 from ..explain.passages import Corpus, corpus_document
 from ..explain.text import evidence_to_json, render_text
+from ..labels.config_keys import to_config_keys
 from ..ml.weights import Half, round_encoder
 from ..util.messages import warn
 from .component import BtlKnnNer, KeyKind, component_of
@@ -236,12 +237,13 @@ def component_settings(pipe: BtlKnnNer) -> dict[str, Any]:
 
     Returns:
         ``keys``, ``neighbor_weight``, ``thresholds`` and ``neighbors``, in which the settings of
-        the neighbor search are named as in its block of the configuration.
+        the neighbor search are named as in its block of the configuration. Labels are keys as
+        `labels.to_config_key` has them.
     """
     return {
         "keys": pipe.keys,
         "neighbor_weight": pipe.neighbor_weight,
-        "thresholds": dict(pipe.thresholds),
+        "thresholds": to_config_keys(pipe.thresholds),
         "neighbors": dict(pipe.neighbors.settings),
     }
 

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import numpy as np
 from thinc import util
 
+from ..labels.config_keys import from_config_keys
 from ..util.arrays import Float64s1d, XpArray
 from ..util.checks import at_least_0, between, one_of
 
@@ -30,7 +31,8 @@ class ClassWeights:
         power: For "inverse_frequency", 0 or more; 0.5 for the square root.
         beta: For "effective_number", from 0 to below 1.
         table: Weight, 0 or more, of each label: of a column ("O", "B-Age") or of an entity type
-            ("Age", for its columns that are not in the table themselves).
+            ("Age", for its columns that are not in the table themselves). Keys may be escaped as by
+            `labels.to_config_key`.
         counted_on: What the tokens are counted on: the training data, once ("training"); each batch
             ("batch"); or each copy that Binary Token Labels make of a batch ("copy"). A copy knows
             its own type, and everything else in it is ``O``, so that each copy has its own weight
@@ -52,6 +54,7 @@ class ClassWeights:
     ) -> None:
         if (scheme == "table") != (table is not None):
             raise ValueError('a table of class weights needs scheme = "table", and the other way')
+        table = None if table is None else from_config_keys(table)
         for name, weight in (table or {}).items():
             at_least_0(f'the class weight of "{name}"', weight)
         self.scheme: WeightScheme = one_of("scheme", scheme, get_args(WeightScheme))

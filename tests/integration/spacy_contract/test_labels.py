@@ -1,21 +1,26 @@
 """Gold labels in other people's pipelines: label files, and tokens that differ."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import spacy
 from spacy.cli._util import app as spacy_app
+from spacy.cli.package import package
+from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from spacy.training.initialize import init_nlp
-from spacy.util import fix_random_seed
+from spacy.util import fix_random_seed, load_model_from_config
 from thinc.api import Config
 from typer.testing import CliRunner
 
 from spacy_btl.labels.bio import MISSING, column_names
+from spacy_btl.packaging.saving import load_pipeline, save_pipeline
 from spacy_btl.pipeline.component import component_of
 from spacy_btl.pipeline.readings import FlatReading, LayeredReading
+from spacy_btl.pipeline.workflow import store_settings
 from tests.helpers.sentences import LABELS, make_examples
 
 NAME = "btl_knn_ner"
@@ -56,6 +61,79 @@ def test_initializes_with_labels_added_and_no_examples() -> None:
     nlp.initialize()
     assert component_of(nlp).labels == ("Age", "Dosage")
     assert len(nlp("No fever")) == 2
+
+
+UNUSUAL = (
+    "Sign/Symptom", "webanno.custom.Span", "Drug: dose", "Drug name", "a=b", "PHI:NAME", "#lab",
+    "[x]", "${y}", "$x", "%s", "50%", "O", "B-X", "null", "true", "1", "Größe-µ", "; c",
+    "'q'", '"q"', "\\n", "a,b", "x\ty", "a\nb", "*", "<script>", "a|b", "..", " ", "{x}", "_",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def unusual() -> Language:
+    """A pipeline with labels that no key of a configuration could have, and their thresholds."""
+    nlp = spacy.blank("en")
+    table = {label: 1.0 + i for i, label in enumerate((*UNUSUAL, "O"))}
+    config = {
+        "thresholds": {label: i / 100 for i, label in enumerate(UNUSUAL)},
+        "class_weights": {"scheme": "table", "table": {**table, "O": 1.0, "B-O": 2.0, "I-O": 3.0}},
+    }
+    nlp.add_pipe(NAME, config=config)
+    text = "word " * len(UNUSUAL)
+    entities = [(5 * i, 5 * i + 4, label) for i, label in enumerate(UNUSUAL)]
+    example = Example.from_dict(nlp.make_doc(text), {"entities": entities})
+    nlp.initialize(lambda: [example])
+    return nlp
+
+
+def way_of_disk(nlp: Language, folder: Path) -> Language:
+    nlp.to_disk(folder)
+    return spacy.load(folder)
+
+
+def way_of_saving(nlp: Language, folder: Path) -> Language:
+    save_pipeline(nlp, folder)
+    return load_pipeline(folder)
+
+
+def way_of_bytes(nlp: Language, folder: Path) -> Language:
+    config = Config().from_str(nlp.config.to_str())
+    return load_model_from_config(config).from_bytes(nlp.to_bytes())
+
+
+def way_of_package(nlp: Language, folder: Path) -> Language:
+    (folder / "out").mkdir(parents=True)
+    nlp.to_disk(folder / "model")
+    package(folder / "model", folder / "out", name="x", version="1.0", create_sdist=False)
+    return spacy.load(folder / "out" / "en_x-1.0" / "en_x" / "en_x-1.0")
+
+
+@pytest.mark.parametrize("way", [way_of_disk, way_of_saving, way_of_bytes, way_of_package])
+def test_every_label_keeps_its_threshold(
+    way: Callable[[Language, Path], Language], unusual: Language, tmp_path: Path
+) -> None:
+    expected = {label: i / 100 for i, label in enumerate(UNUSUAL)}
+    pipe = component_of(way(way(unusual, tmp_path / "a"), tmp_path / "b"))
+    assert set(pipe.labels) == set(UNUSUAL)
+    assert pipe.thresholds == expected == component_of(unusual).thresholds
+    weighting, before = pipe.loss.weighting, component_of(unusual).loss.weighting
+    assert weighting is not None and before is not None
+    assert weighting.table == before.table
+
+
+def test_settings_changed_in_memory_are_saved_whatever_the_label(tmp_path: Path) -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe(NAME, config={"thresholds": {"A:B": 0.75}})
+    nlp.initialize(lambda: make_examples(nlp))
+    component_of(nlp).thresholds = {"A:B": 0.5, "C": 0.25}
+    store_settings(nlp)
+    nlp.to_disk(tmp_path / "stored")
+    assert "A%3AB = 0.5" in (tmp_path / "stored" / "config.cfg").read_text(encoding="utf8")
+    save_pipeline(nlp, tmp_path / "saved")
+    for folder in ("stored", "saved"):
+        read = component_of(spacy.load(tmp_path / folder))
+        assert read.thresholds == {"A:B": 0.5, "C": 0.25}
 
 
 COLUMNS = column_names(["Drug", "Sign"])
