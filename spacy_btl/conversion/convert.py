@@ -196,7 +196,7 @@ def make_doc(
         heading: What a report on the document must carry.
     """
     text = document.text or ""
-    doc = nlp.make_doc(text)
+    doc = nlp.tokenizer(text)  # not nlp.make_doc, which refuses more than a million characters
     entities = [(file, e) for file, part in document.parts for e in part.entities]
     fragments = [brat.join_fragments(e.fragments, text) for _, e in entities]
     labeled = [(e.label, own) for (_, e), own in zip(entities, fragments, strict=True)]

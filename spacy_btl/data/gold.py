@@ -117,6 +117,38 @@ def document_id(doc: Doc) -> str:
     return document_name(doc) or sha256_of(doc.text.encode("utf8", "surrogatepass"))[:16]
 
 
+def document_ids(docs: Iterable[Doc], spans_key: str | None = None) -> list[str]:
+    """Return the id of each of some documents: `document_id`, with a number where that is needed.
+
+    Documents without a name that have the same text, but other annotation, are numbered in their
+    order: "5d41402abc4b2a76", "5d41402abc4b2a76-2", ... Where the annotation is the same too, so is
+    the id.
+
+    Args:
+        docs: The documents.
+        spans_key: Key of ``doc.spans`` whose spans are annotation as well.
+    """
+    annotations: dict[str, list[object]] = {}
+    ids = []
+    for doc in docs:
+        name = document_id(doc)
+        if not document_name(doc):
+            known, own = annotations.setdefault(name, []), _annotation(doc, spans_key)
+            if own not in known:
+                known.append(own)
+            number = known.index(own) + 1
+            name = name if number == 1 else f"{name}-{number}"
+        ids.append(name)
+    return ids
+
+
+def _annotation(doc: Doc, spans_key: str | None) -> object:
+    """Return the entities of a document, and where none are known, to compare them."""
+    every = [*doc.ents, *([] if spans_key is None else doc.spans.get(spans_key, []))]
+    unknown = [token.idx for token in doc if not token.ent_iob]
+    return sorted((e.start_char, e.end_char, e.label_) for e in every), unknown
+
+
 def heading_of(docs: Iterable[Doc]) -> str:
     """Return what a report on these documents must carry, "" for nothing."""
     headings = {gold.get("heading", "") for doc in docs if (gold := gold_of(doc))} - {""}

@@ -76,7 +76,7 @@ def corpus_stats(docs: Sequence[Doc], stock: Language) -> CorpusStats:
     for doc, entities in zip(docs, gold, strict=True):
         fragments = [places for _, places in entities]
         misaligned += count_misaligned(doc, fragments)
-        stock_misaligned += count_misaligned(stock.make_doc(doc.text), fragments)
+        stock_misaligned += count_misaligned(stock.tokenizer(doc.text), fragments)
         adjacent += count_adjacent(_flat(doc))
     overlaps = sum((count_overlaps(entities) for entities in gold), Counter[str]())
     by_type = _by_type(gold)

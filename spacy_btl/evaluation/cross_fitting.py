@@ -184,7 +184,7 @@ def _train(
     """Initialize and train a pipeline by the resolved settings of its block [training]."""
 
     def corpus(reader: Language) -> list[Example]:
-        return [Example(reader.make_doc(eg.reference.text), eg.reference) for eg in examples]
+        return [Example(reader.tokenizer(eg.reference.text), eg.reference) for eg in examples]
 
     frozen, optimizer, steps = (
         settings[name] for name in ("frozen_components", "optimizer", "max_steps")
@@ -219,7 +219,7 @@ def _predict(
     """Return each document with the annotation of the component, and its label probabilities."""
     found: list[tuple[Doc, FloatsXd]] = []
     for batch in minibatch(examples, BATCH_SIZE):  # type: ignore[no-untyped-call]
-        raw = [Example(nlp.make_doc(eg.reference.text), eg.reference) for eg in batch]
+        raw = [Example(nlp.tokenizer(eg.reference.text), eg.reference) for eg in batch]
         docs = [example.predicted for example in examples_for(nlp, pipe, raw)]
         probabilities = pipe.predict(docs)
         pipe.set_annotations(docs, probabilities)

@@ -142,10 +142,12 @@ class SystemComparison(TypedDict):
 def read_examples(path: Path, nlp: Language) -> list[Example]:
     """Return the gold documents of a DocBin, with unannotated ones on the tokens of a pipeline.
 
+    They may be longer than the ``nlp.max_length`` of the pipeline.
+
     Raises:
         ValueError: The file is no DocBin (`data.docbin.read_docbin`).
     """
-    return [Example(nlp.make_doc(doc.text), doc) for doc in read_docbin(path, nlp.vocab)]
+    return [Example(nlp.tokenizer(doc.text), doc) for doc in read_docbin(path, nlp.vocab)]
 
 
 def label_counts(path: Path, nlp: Language) -> dict[str, int]:

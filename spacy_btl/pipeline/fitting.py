@@ -17,7 +17,7 @@ from spacy.training import Example
 from thinc.api import Model, set_dropout_rate
 from tqdm import tqdm
 
-from ..data.gold import document_id
+from ..data.gold import document_ids
 from ..labels.bio import MISSING
 from ..ml.shared_encoder import has_listener
 from ..neighbors.datastore import Datastore, quoted
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 32
 """Documents whose keys are made together."""
+
+MOST_SHOWN = 10
+"""Pairs of documents that an error lists."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,10 +78,11 @@ def examples_for(nlp: Language, pipe: "BtlKnnNer", examples: Iterable[Example]) 
 
 def distinct_documents(
     pipe: "BtlKnnNer", examples: Iterable[Example], types: Sequence[str]
-) -> list[Example]:
-    """Return the examples with each document once, so that no token votes twice.
+) -> list[tuple[str, Example]]:
+    """Return the examples with their ids, each document once, so that no token votes twice.
 
-    Repeated documents are left out with a warning. Documents without tokens are all kept.
+    Documents without a name are all kept where their annotation differs (`document_ids`). Repeated
+    documents are left out with a warning. Documents without tokens are all kept.
 
     Args:
         pipe: The component, whose reading decides what the gold labels are.
@@ -86,25 +90,31 @@ def distinct_documents(
         types: Entity types of the labels.
 
     Raises:
-        ValueError: If documents of the same name (`document_id`) differ in text or labels.
+        ValueError: If documents of the same name differ in text or labels.
     """
-    first: dict[str, Example] = {}
-    kept, repeated = [], []
-    for example in examples:
-        name = document_id(example.reference)
+    examples = list(examples)
+    first: dict[str, tuple[int, Example]] = {}
+    kept, repeated, differing = [], [], []
+    ids = document_ids((example.reference for example in examples), pipe.spans_key)
+    for number, (name, example) in enumerate(zip(ids, examples, strict=True), 1):
         if not len(example.predicted) or name not in first:
-            kept.append(example)
-            first.setdefault(name, example)
+            kept.append((name, example))
+            first.setdefault(name, (number, example))
             continue
-        other = first[name]
-        if other.predicted.text != example.predicted.text or not np.array_equal(
+        before, other = first[name]
+        if other.predicted.text == example.predicted.text and np.array_equal(
             pipe.gold([other], types), pipe.gold([example], types)
         ):
-            raise ValueError(
-                f'two documents are named "{name}", but differ in text or annotation; leave one '
-                'out, or give each its own name (doc.user_data["name"])'
-            )
-        repeated.append(name)
+            repeated.append(name)
+        else:
+            differing.append(f'documents {before} and {number} are both named "{name}"')
+    if differing:
+        more = len(differing) - MOST_SHOWN
+        raise ValueError(
+            f"{'; '.join(differing[:MOST_SHOWN])}{f'; and {more} more pairs' * (more > 0)}; they "
+            "differ in text or annotation: leave one of each pair out, or give each its own name "
+            '(doc.user_data["name"])'
+        )
     if repeated:
         warn(
             f"{len(repeated)} of {len(kept) + len(repeated)} documents are repeated "
@@ -149,23 +159,24 @@ def collect_keys(
             "dropout here: fit the neighbors without dropout, or after nlp.replace_listeners"
         )
     types = pipe.label_data if types is None else types
-    examples = distinct_documents(pipe, examples, types)
+    named = distinct_documents(pipe, examples, types)
     keys, gold, documents, offsets = [], [], [], []
     with ExitStack() as stack:
         if dropout:
             stack.enter_context(fixed_random_state(seed))
             stack.enter_context(_dropout_rate(pipe.model, dropout))
-        total, disable = len(examples) * passes, None if progress is None else not progress
+        total, disable = len(named) * passes, None if progress is None else not progress
         bar = stack.enter_context(
             tqdm(total=total, desc="neighbors", unit=" docs", disable=disable)
         )
         # Pass by pass: a batch that has a document twice would mix up spacy-transformers.
-        for batch in (batch for _ in range(passes) for batch in _batches(examples)):
+        for part in (part for _ in range(passes) for part in _batches(named)):
+            batch = [example for _, example in part]
             docs = [example.predicted for example in batch]
             keys.append(_training_keys(pipe, docs) if dropout else pipe.token_vectors(docs)[1])
             gold.append(pipe.gold(batch, types))
-            for example in batch:
-                documents += [document_id(example.reference)] * len(example.predicted)
+            for name, example in part:
+                documents += [name] * len(example.predicted)
                 offsets += [token.idx for token in example.predicted]
             bar.update(len(batch))
     starts = np.array(offsets, dtype=np.int64)
@@ -241,7 +252,7 @@ def fit_neighbors(
     return len(store)
 
 
-def _batches(examples: Sequence[Example]) -> Iterator[list[Example]]:
+def _batches(examples: Sequence[tuple[str, Example]]) -> Iterator[list[tuple[str, Example]]]:
     """Yield the examples in batches of `BATCH_SIZE`."""
     return util.minibatch(examples, BATCH_SIZE)  # type: ignore[no-untyped-call, no-any-return]
 
@@ -349,7 +360,7 @@ def remove_documents(pipe: "BtlKnnNer", documents: Iterable[str]) -> int:
 
     Args:
         pipe: The component, with fitted neighbors.
-        documents: Names of documents, as `spacy_btl.data.gold.document_id` gives them.
+        documents: Names of documents, as `spacy_btl.data.gold.document_ids` gives them.
 
     Raises:
         ValueError: If a document has no neighbors.

@@ -21,7 +21,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Config
 
-from ..data.gold import document_id, heading_of
+from ..data.gold import document_ids, heading_of
 from ..explain.evidence import EntityEvidence
 from ..explain.page import render_page
 from ..explain.passages import Corpus, corpus_document
@@ -218,7 +218,11 @@ def explain_entities(
     shown, heading = None, ""
     if corpus is not None:
         docs = list(corpus)
-        shown = {document_id(each): corpus_document(each, pipe.spans_key) for each in docs}
+        ids = document_ids(docs, pipe.spans_key)
+        shown = {
+            name: corpus_document(each, pipe.spans_key)
+            for name, each in zip(ids, docs, strict=True)
+        }
         heading = heading_of(docs)
     return Explanation(doc.text, entities, pipe.labels, shown, heading)
 

@@ -373,3 +373,16 @@ def test_split_is_written_down_and_depends_on_the_seed(folder):
         parts.append(split["parts"])
         assert (out / "account.md").read_text().startswith("# What became of")
     assert parts[0] == parts[1] != parts[2]
+
+
+def test_a_text_of_more_than_a_million_characters_is_converted(folder, tmp_path):
+    texts = dict.fromkeys(("a.txt", "b.txt", "c.txt"), "She has asthma.")
+    texts["d.txt"] = f"She has {' ' * 1_000_000}asthma."
+    files = {f"{name[0]}.ann": "T1\tDisease 8 14\tasthma\n" for name in texts}
+    files["d.ann"] = "T1\tDisease 1000008 1000014\tasthma\n"
+    conversion = convert_folder(folder(texts | files), tmp_path / "out", shares=None)
+    assert conversion.parts == {"all": ["a", "b", "c", "d"]}
+    assert conversion.account.totals()["kept"] == 4
+    docs = read_docbin(tmp_path / "out" / "all.spacy", spacy.blank("en").vocab)
+    (entity,) = docs[-1].ents
+    assert (entity.text, entity.start_char) == ("asthma", 1_000_008)

@@ -1,11 +1,15 @@
 import json
 
 import pytest
+import spacy
 from hypothesis import given
 from hypothesis import strategies as st
+from spacy.tokens import Doc, Span
 
 from spacy_btl import brat
 from spacy_btl.data.gold import (
+    document_id,
+    document_ids,
     entity_from_json,
     entity_to_json,
     record_from_json,
@@ -86,3 +90,35 @@ def test_record_as_json_and_back(line):
 def test_unknown_kind_of_record_is_refused():
     with pytest.raises(ValueError, match='"Entity" is no kind of record: Event, '):
         record_from_json({"kind": "Entity"})
+
+
+def test_ids_tell_unnamed_documents_of_one_text_apart_by_their_annotation() -> None:
+    nlp = spacy.blank("en")
+
+    def doc(text: str, label: str = "", name: str = "", key: str = "") -> Doc:
+        made = nlp.make_doc(text)
+        spans = [Span(made, 0, 1, label)] if label else []
+        if key:
+            made.spans[key] = spans
+        else:
+            made.set_ents(spans)
+        made.user_data["name"] = name
+        return made
+
+    one, two = (document_id(doc(text)) for text in ("No fever.", "Pain."))
+    cases = [
+        (doc("No fever.", "Sign"), one),
+        (doc("No fever."), f"{one}-2"),
+        (doc("Pain."), two),
+        (doc("No fever.", "Sign"), one),
+        (doc("No fever.", "Drug"), f"{one}-3"),
+        (doc("No fever."), f"{one}-2"),
+        (doc("No fever.", "Drug", name="x"), "x"),
+        (doc("No fever.", name="x"), "x"),
+        (nlp.make_doc("No fever."), f"{one}-4"),  # where nothing is known
+    ]
+    assert document_ids(doc for doc, _ in cases) == [expected for _, expected in cases]
+    layered = [doc("Pain.", "Sign", key="brat"), doc("Pain.", "Drug", key="brat")]
+    assert document_ids(layered, "brat") == [two, f"{two}-2"]
+    assert document_ids(layered) == [two, two]
+    assert document_ids([]) == []

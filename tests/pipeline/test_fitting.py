@@ -468,8 +468,31 @@ class TestEditing:
             (example_of(nlp, text, found, name="x"), example_of(nlp, text, name="x")),
         ]
         for pair in unlike:
-            with pytest.raises(ValueError, match='named "x", but differ in text or annotation'):
+            message = 'documents 1 and 2 are both named "x"; they differ in text or annotation'
+            with pytest.raises(ValueError, match=message):
                 take(*pair)
+        many = [example_of(nlp, f"{i} mg", name="x") for i in range(14)]
+        with pytest.raises(ValueError, match=r'1 and 11 are both named "x"; and 3 more pairs;'):
+            take(*many)
+
+    def test_unnamed_documents_of_one_text_all_vote_where_they_differ(self, nlp: Language) -> None:
+        pipe, text = component_of(nlp), "She took aspirin"
+        with pytest.warns(UserWarning, match=r"1 of 4 documents are repeated"):
+            n = pipe.fit_neighbors(
+                [
+                    example_of(nlp, text, (9, 16, "Medication")),
+                    example_of(nlp, text),
+                    example_of(nlp, text, (9, 16, "Medication")),
+                    example_of(nlp, text, (9, 16, "Dosage")),
+                ]
+            )
+        store = pipe.neighbors.datastore
+        assert store is not None and n == 9
+        first = document_id(nlp.make_doc(text))
+        assert store.documents == (first, f"{first}-2", f"{first}-3")
+        counts = counts_by_label(store)
+        assert (counts["B-Medication"], counts["B-Dosage"], counts["O"]) == (1, 1, 7)
+        assert pipe.remove_documents([f"{first}-2"]) == 3
 
     def test_a_document_does_not_stand_twice(self, nlp: Language, pipe: BtlKnnNer) -> None:
         again = named_examples(nlp)[1:2]
