@@ -23,6 +23,7 @@ from tqdm import tqdm
 from ..data.gold import document_id
 from ..pipeline.component import BtlKnnNer, component_of
 from ..pipeline.fitting import examples_for
+from ..training.optimizer import set_max_steps
 from ..util.arrays import FloatsXd
 from ..util.messages import LOGGER
 from ..util.random_state import fixed_random_state
@@ -133,7 +134,8 @@ def train_anew(
         progress: Whether to show a progress bar; None to show it in a terminal only.
     """
     config = nlp.config.copy()
-    config["training"].update(max_steps=steps, max_epochs=0, patience=0, eval_frequency=steps)
+    set_max_steps(config, steps)
+    config["training"].update(max_epochs=0, patience=0, eval_frequency=steps)
     own = config["initialize"]["components"].setdefault(component_of(nlp).name, {})
     own["labels"] = list(labels)
     with fixed_random_state(seed):

@@ -17,6 +17,10 @@ TokenModel: TypeAlias = Model[list[Doc], TokenVectors]
 """A layer from documents to token vectors: an encoder, or an encoder with its head."""
 
 
+MARGIN = 6.0
+"""Distance of a new column's logit below that of ``O``: a probability of about e^-6."""
+
+
 def build_token_classifier(tok2vec: TokenModel, nO: int | None = None) -> TokenModel:
     """Return a model from documents to the logits of their tokens.
 
@@ -42,6 +46,30 @@ def build_token_classifier(tok2vec: TokenModel, nO: int | None = None) -> TokenM
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("output_layer", linear)
     return model
+
+
+def add_columns(model: TokenModel, n: int) -> None:
+    """Append columns to the logits of an initialized model; those that are there stay as they are.
+
+    A new column begins as that of ``O`` (the first) less `MARGIN`, so that no document is read in
+    another way before the next update. The linear layer is a new one: what an optimizer remembers
+    of the old one does not fit it.
+
+    Args:
+        model: From `build_token_classifier`.
+        n: Number of columns.
+    """
+    old = model.get_ref("output_layer")
+    ops: Any = model.ops
+    columns = old.get_dim("nO") + n
+    new: Model[Floats2d, Floats2d] = Linear(nO=columns, nI=old.get_dim("nI"))
+    for name, margin in (("W", 0.0), ("b", MARGIN)):
+        rows = old.get_param(name)
+        new.set_param(name, ops.xp.concatenate([rows, *[rows[:1] - margin] * n]))
+    model.replace_node(old, new)
+    for node in model.walk():
+        if node is not new and new in node.walk() and node.has_dim("nO"):
+            node.set_dim("nO", columns, force=True)
 
 
 def check_hidden(model: TokenModel, name: str) -> None:

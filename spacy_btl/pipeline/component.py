@@ -31,13 +31,14 @@ from ..ml.shared_encoder import (
     has_listener,
     shared_encoders,
 )
-from ..ml.token_classifier import check_hidden, token_vectors
+from ..ml.token_classifier import add_columns, check_hidden, token_vectors
 from ..ml.weights import weights_fingerprint
 from ..neighbors.classifier import NeighborSearch
 from ..neighbors.datastore import Datastore
 from ..training import rehearsal
 from ..training.class_weights import ClassWeights
 from ..training.losses import TokenLoss
+from ..training.optimizer import fill_in_optimizer, idle_updates
 from ..util.arrays import Float32s2d, FloatsXd, IntsXd
 from ..util.checks import one_of
 from ..util.messages import warn
@@ -177,6 +178,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         self.cfg: dict[str, Any] = {}  # spacy find-threshold writes what it tries into it
         self._pipeline = PipelineReference(nlp)
         self._are_neighbors_checked = False
+        self._idle_updates = 0  # since the learning rate was last above 0
         # A copy of the model, set by nlp.resume_training.
         self._rehearsal_model: Model[list[Doc], list[Floats2d]] | None = None
         set_span_extensions()
@@ -336,6 +338,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         super().finish_update(sgd)
         self.loss.finish_update(sgd)
         self.state.updates += 1
+        self._idle_updates = idle_updates(self._idle_updates, sgd, self.name)
 
     def rehearse(
         self,
@@ -389,6 +392,8 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
             ValueError: If there is no label, or the examples have others.
         """
         validate_get_examples(get_examples, "BtlKnnNer.initialize")
+        if nlp is not None:
+            fill_in_optimizer(nlp.config)
         self.forget_neighbors()
         seen = {label for eg in get_examples() for label in self.reading.entity_labels(eg)}
         for label in labels if labels is not None else self.labels or sorted(seen):
@@ -419,21 +424,22 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         self.model.initialize(X=[doc for doc in docs if len(doc)] or docs)
 
     def add_label(self, label: str) -> int:
-        """Add an entity type before initialization; return 1 if it is new, else 0.
+        """Add an entity type; return 1 if it is new, else 0.
+
+        A trained model gets columns for it, which find nothing before the next update. Its other
+        columns stay as they are, but neighbors are dropped, with a warning.
 
         Raises:
-            ValueError: If the label is not a string, or the head has its columns already.
+            ValueError: If the label is not a non-empty string.
         """
         if not isinstance(label, str) or not label:
             raise ValueError(f"a label must be a non-empty string, not {label!r}")
         if label in self.state.labels:
             return 0
-        if self.model.get_ref("output_layer").has_dim("nO"):
-            raise ValueError(
-                f'"{label}" cannot be added to "{self.name}": its head has columns for '
-                f"{len(self.state.labels)} labels already. Initialize and train again with all "
-                "labels, or add examples to its neighbors (spacy btl add-examples)"
-            )
+        if self.model.get_ref("output_layer").has_param("W"):
+            self._drop_neighbors()
+            add_columns(self.model, n_columns(1) - n_columns(0))
+            self.loss.add_columns(n_columns(1) - n_columns(0))
         self.state.labels.append(label)
         self.vocab.strings.add(label)
         return 1
@@ -485,13 +491,15 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         self._are_neighbors_checked = False
 
     def _drop_neighbors(self) -> None:
-        """Forget neighbors that the next update would make obsolete, with a warning."""
-        if self.neighbors.datastore is not None:
-            warn(
-                f'the neighbors of "{self.name}" belong to the weights before this update and are '
-                "dropped; run fit-knn again after training"
-            )
-            self.forget_neighbors()
+        """Forget neighbors and calibration of other weights than the next ones, with a warning."""
+        if self.neighbors.datastore is None and self.state.calibration is None:
+            return
+        dropped = "calibrated scores" if self.neighbors.datastore is None else "neighbors"
+        warn(
+            f'the {dropped} of "{self.name}" belong to the weights before this update and are '
+            "dropped; run fit-knn again after training"
+        )
+        self.forget_neighbors()
 
     def join(self, nlp: Language) -> None:
         """Look shared encoders up in this pipeline, instead of the one of before."""
@@ -598,6 +606,8 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
             self.loss.set_state(saved[1])
         if data is not None:
             self._take_neighbors(store)
+        if (nlp := self._pipeline()) is not None:  # for nlp.resume_training and nlp.update
+            fill_in_optimizer(nlp.config)
 
 
 def component_of(nlp: Language, name: str | None = None) -> BtlKnnNer:

@@ -324,7 +324,11 @@ def _to_entities(
 
 
 def _unknown_label(label: str, types: Sequence[str]) -> str:
-    return f'"{label}" is not one of the trained labels: {", ".join(types)}'
+    return (
+        f'"{label}" is not one of the trained labels: {", ".join(types)}. To train on with it, '
+        "call add_label of the component, or set [initialize.after_init] to "
+        "spacy-btl.add_labels.v1"
+    )
 
 
 def _padded(probabilities: Floats2d, columns: int) -> Floats2d:

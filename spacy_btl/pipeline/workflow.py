@@ -12,7 +12,7 @@ uses, but does not promise to. `current_config` therefore makes a configuration 
 it, and is what `spacy_btl.save_pipeline` saves.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,6 +151,33 @@ def round_weights(nlp: Language, precision: Half = "float16") -> float:
     change = round_encoder(pipe.model, precision)
     pipe.forget_neighbors()
     return change
+
+
+def make_add_labels(
+    labels: list[str], component: str = "btl_knn_ner"
+) -> Callable[[Language], Language]:
+    """Return a callback for ``[initialize.after_init]`` that adds labels to a component.
+
+    ``spacy train`` does not initialize a component that comes with its weights from another
+    pipeline (``source``), so that nothing else gives it the labels of new documents.
+
+    Args:
+        labels: Entity types; those that are there already are left alone.
+        component: Name of the component in its pipeline.
+    """
+
+    def add_labels(nlp: Language) -> Language:
+        pipes = dict(_components(nlp))
+        if component not in pipes:
+            raise ValueError(
+                f'labels cannot be added to "{component}": it is no component btl_knn_ner of this '
+                f"pipeline, which has {', '.join(nlp.component_names)}"
+            )
+        for label in labels:
+            pipes[component].add_label(label)
+        return nlp
+
+    return add_labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)

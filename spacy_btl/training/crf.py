@@ -60,6 +60,8 @@ class CrfLoss(TokenLoss):
         self.transitions: Float32s2d | None = None
         self.start: Float32s1d | None = None
         self._gradients: dict[str, XpArray] = {}
+        # For the optimizer's memory of the parameters: a new one whenever these get another shape.
+        self._owners: list[object] = [self]
 
     def __call__(
         self, guesses: XpArray, truths: XpArray, lengths: Sequence[int] | None = None
@@ -122,7 +124,7 @@ class CrfLoss(TokenLoss):
         takes is multiplied by ``rate_factor`` here.
         """
         for name, gradient in self._gradients.items():
-            key, weights = (id(self), name), getattr(self, name)
+            key, weights = (id(self._owners[-1]), name), getattr(self, name)
             if isinstance(sgd, Optimizer):
                 weights, _ = sgd(key, weights, gradient, lr_scale=self.rate_factor)
             else:
@@ -146,6 +148,16 @@ class CrfLoss(TokenLoss):
         super().prepare(counts, names)
         self.transitions, self.start, self._gradients = None, None, {}
         self._refuse_weights()
+
+    def add_columns(self, n: int) -> None:
+        """Make room for further columns, with transitions of 0."""
+        super().add_columns(n)
+        if self.transitions is not None:
+            self.transitions = np.pad(self.transitions, (0, n))
+        if self.start is not None:
+            self.start = np.pad(self.start, (0, n))
+        self._gradients = {}
+        self._owners.append(object())
 
     def _refuse_weights(self) -> None:
         weights = 1.0 if self.class_weights is None else self.class_weights

@@ -136,6 +136,16 @@ class TokenLoss(Loss[XpArray, XpArray, XpArray, float]):
         n = np.maximum(np.asarray(counts, dtype="float64"), 1.0)
         self.log_prior = np.log(n / n.sum()) if self.tau else None
 
+    def add_columns(self, n: int) -> None:
+        """Make room for further columns behind those that are there.
+
+        The tokens that `prepare` has counted had none of the new labels: they weigh as much as the
+        heaviest label, and their prior is that of the rarest.
+        """
+        for name, fill in (("class_weights", np.max), ("log_prior", np.min)):
+            if (values := getattr(self, name)) is not None:
+                setattr(self, name, np.append(values, [fill(values)] * n).astype(values.dtype))
+
     def finish_update(self, sgd: UpdateRule) -> None:
         """Update the loss's own parameters by the gradients since the last time, if it has any."""
 

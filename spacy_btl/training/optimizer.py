@@ -7,17 +7,23 @@ of weights, and its ``lr_scale`` the only means to give them different rates.
 """
 
 import re
+from typing import Any
 
-from thinc.api import Optimizer
+from thinc.api import Config, Optimizer
 from thinc.types import FloatsXd, Generator
 
 from ..util.checks import above_0, at_least_0, between
+from ..util.messages import warn
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|block)\.(\d+)\.")
 
 
 class AdamByLayer(Optimizer):
     """Adam with steps scaled by the place of the weights in the model, see `rate_factor`.
+
+    ``spacy train`` moves the schedules after each update. ``nlp.update`` does not, and a rate that
+    warms up would stay at 0: as long as nobody calls `step_schedules`, the optimizer does so
+    itself, before weights get a second update at the same rate.
 
     Args:
         learn_rate: Of the encoder's top layer; a number or a schedule.
@@ -35,7 +41,7 @@ class AdamByLayer(Optimizer):
         ValueError: If a setting is out of its range.
     """
 
-    __slots__ = ["depths", "head_factor", "layer_decay"]
+    __slots__ = ["_is_stepped", "_updated", "depths", "head_factor", "layer_decay"]
 
     def __init__(
         self,
@@ -68,6 +74,13 @@ class AdamByLayer(Optimizer):
         self.layer_decay = between("layer_decay", layer_decay, 0, 1, low_itself=False)
         self.head_factor = above_0("head_factor", head_factor)
         self.depths: dict[int, int] = {}
+        self._updated: set[tuple[int, str]] = set()
+        self._is_stepped = False
+
+    def step_schedules(self) -> None:
+        """Move all schedules by one step; from now on, they move by these calls alone."""
+        self._is_stepped = True
+        super().step_schedules()  # type: ignore[no-untyped-call]
 
     def __call__(
         self,
@@ -90,11 +103,77 @@ class AdamByLayer(Optimizer):
             lr_scale: Further factor of the learning rate.
         """
         owner, name = key
+        if not self._is_stepped:
+            if key in self._updated:
+                super().step_schedules()  # type: ignore[no-untyped-call]
+                self._updated.clear()
+            self._updated.add(key)
         if found := _LAYER.search(name):
             self.depths[owner] = max(self.depths.get(owner, 0), int(found[1]) + 1)
         factor = rate_factor(name, self.depths.get(owner, 0), self.layer_decay, self.head_factor)
         weights, gradient = super().__call__(key, weights, gradient, lr_scale=lr_scale * factor)
         return weights, gradient
+
+
+def idle_updates(before: int, sgd: object, name: str) -> int:
+    """Return how many updates in a row have had a learning rate of 0, with a warning at the second.
+
+    The first update of a warmup has this rate, so that one of them means nothing.
+
+    Args:
+        before: Their number before this update.
+        sgd: The optimizer; a function in its place has no rate.
+        name: Name of the component that was updated.
+    """
+    if getattr(sgd, "learn_rate", 1.0):
+        return 0
+    if before == 1:
+        warn(
+            f'updates of "{name}" change nothing: the learning rate of the optimizer is 0. Either '
+            "its schedule has ended (total_steps), or nobody moves it: call "
+            "optimizer.step_schedules() after each nlp.update"
+        )
+    return before + 1
+
+
+def fill_in_optimizer(config: Config) -> None:
+    """Put the values of ``[training.optimizer]`` in the place of its references.
+
+    spaCy's ``create_optimizer`` makes the optimizer of this block alone, so that a reference to
+    another block, such as ``total_steps = ${training.max_steps}``, would be no number there. A
+    block without references, or with some that lead nowhere, stays as it is.
+
+    Args:
+        config: The configuration of a pipeline, which is changed in place.
+    """
+    training = config.get("training", {})
+    if "${" not in str(training.get("optimizer")):
+        return
+    try:
+        training["optimizer"] = config.interpolate()["training"]["optimizer"]
+    except ValueError:  # spaCy says what is wrong with it where it is used
+        return
+
+
+def set_max_steps(config: Config, steps: int) -> None:
+    """Set ``training.max_steps``, and the length of a schedule that was as long as the training.
+
+    Args:
+        config: The configuration of a pipeline, which is changed in place.
+        steps: Updates of the weights.
+    """
+    training = config["training"]
+    before, training["max_steps"] = training.get("max_steps"), steps
+    for block in _blocks(training.get("optimizer")):
+        if before and block.get("total_steps") == before:
+            block["total_steps"] = steps
+
+
+def _blocks(block: Any) -> list[dict[str, Any]]:
+    """Return a block of a configuration and all blocks in it; nothing for any other value."""
+    if not isinstance(block, dict):
+        return []
+    return [block, *(each for value in block.values() for each in _blocks(value))]
 
 
 def rate_factor(name: str, depth: int, layer_decay: float, head_factor: float) -> float:

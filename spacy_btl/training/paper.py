@@ -110,6 +110,14 @@ class PaperBinaryTokenLabels(TokenLoss):
         self.seen = None
         self.label_counts = np.asarray(counts, dtype="float64")
 
+    def add_columns(self, n: int) -> None:
+        """Make room for further columns, of labels that no token has had so far."""
+        super().add_columns(n)
+        if self.seen is not None:
+            self.seen = np.pad(self.seen, ((0, 0), (0, n)))
+        if self.label_counts is not None:
+            self.label_counts = np.pad(self.label_counts, (0, n))
+
     def _compute(
         self, logits: XpArray, labels: XpArray, weights: XpArray
     ) -> tuple[XpArray, XpArray]:

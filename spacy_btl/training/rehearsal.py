@@ -26,7 +26,8 @@ def rehearse(
 ) -> float:
     """Take one step towards the output of the frozen copy.
 
-    Half the squared distance of the logits, averaged over the tokens, is minimized.
+    Half the squared distance of the logits, averaged over the tokens, is minimized. Columns that
+    the frozen copy does not have are left alone.
 
     Args:
         model: The model to change.
@@ -42,7 +43,9 @@ def rehearse(
     logits, backprop = model.begin_update(list(inputs))
     ops: Any = model.ops  # whose types want an array where a list will do
     lengths = [len(part) for part in logits]
-    off = ops.flatten(logits) - ops.flatten(frozen.predict(list(inputs)))
+    target, off = ops.flatten(frozen.predict(list(inputs))), ops.flatten(logits).copy()
+    off[:, : target.shape[1]] -= target
+    off[:, target.shape[1] :] = 0
     backprop(ops.unflatten(off / len(off), lengths))
     if sgd is not None:
         apply = sgd

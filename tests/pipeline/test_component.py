@@ -158,11 +158,9 @@ class TestLabels:
 
     def test_new_one_after_initialization(self) -> None:
         pipe = self.initialize(None)
-        assert pipe.add_label("Dosage") == 0
-        with pytest.raises(
-            ValueError, match=r'"Mass" cannot be added .* Initialize and train again'
-        ):
-            pipe.add_label("Mass")
+        assert (pipe.add_label("Dosage"), pipe.add_label("Mass")) == (0, 1)
+        assert pipe.labels == (*LABELS, "Mass")
+        assert pipe.model.get_ref("output_layer").get_dim("nO") == 1 + 2 * 4
 
     @pytest.mark.parametrize("label", ["", 3, None])
     def test_no_string(self, label: Any) -> None:

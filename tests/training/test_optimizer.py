@@ -1,5 +1,6 @@
 """Adam with a rate for each layer."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,13 @@ from spacy import registry
 from spacy.training import Example
 from thinc.api import Adam, Config
 
-from spacy_btl.training.optimizer import AdamByLayer, rate_factor
+from spacy_btl.training.optimizer import (
+    AdamByLayer,
+    fill_in_optimizer,
+    idle_updates,
+    rate_factor,
+    set_max_steps,
+)
 
 
 @pytest.mark.parametrize(
@@ -132,3 +139,80 @@ def test_a_config_trains_with_it_and_every_layer_moves(tiny_bert: Path) -> None:
     layers = [moved[f"encoder.layer.{i}.output.dense.weight"] for i in range(2)]
     assert 0 < moved["embeddings.word_embeddings.weight"] < layers[0] < layers[1]
     assert optimizer.depths == {pipe.model.get_ref("tok2vec").shims[0].id: 2}
+
+
+class TestSchedule:
+    """A rate that warms up from 0, by whoever moves it."""
+
+    def rates(self, moved_by: str) -> list[float]:
+        optimizer = registry.resolve(Config().from_str(CONFIG))["optimizer"]
+        rates = []
+        for _ in range(4):
+            for name in ("W", "b"):
+                optimizer((1, name), np.ones(2, dtype="f"), np.ones(2, dtype="f"))
+            rates.append(optimizer.learn_rate)
+            if moved_by == "loop":
+                optimizer.step_schedules()
+        return rates
+
+    @pytest.mark.parametrize("moved_by", ["loop", "nobody"])
+    def test_moves_once_for_each_update(self, moved_by: str) -> None:
+        assert self.rates(moved_by) == pytest.approx([0.0, 0.005, 0.01, 0.00875])
+
+    def test_warning_where_nothing_moves_it(self) -> None:
+        """Of any optimizer; a function in its place has no rate."""
+        sgd = Adam(0.0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert idle_updates(0, sgd, "ner") == 1
+            assert idle_updates(2, sgd, "ner") == 3
+            assert idle_updates(1, Adam(0.1), "ner") == idle_updates(1, print, "ner") == 0
+        with pytest.warns(UserWarning, match='updates of "ner" change nothing'):
+            assert idle_updates(1, sgd, "ner") == 2
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        ("[training.optimizer]\nlearn_rate = ${training.rate}", {"learn_rate": 0.5}),
+        ("[training.optimizer]\nlearn_rate = 1", {"learn_rate": 1}),
+        (
+            "[training.optimizer]\n[training.optimizer.learn_rate]\nn = ${training.max_steps}",
+            {"learn_rate": {"n": 7}},
+        ),
+        ("[training.optimizer]\nlearn_rate = ${training.block}", {"learn_rate": {"a": 7}}),
+        ("optimizer = ${training.block}", {"a": 7}),
+        ("optimizer = null", None),
+    ],
+)
+def test_fill_in_optimizer(block: str, expected: Any) -> None:
+    more = "[training.block]\na = ${training.max_steps}"
+    text = f"[training]\nmax_steps = 7\nrate = 0.5\n{block}\n{more}"
+    config = Config().from_str(text, interpolate=False)
+    fill_in_optimizer(config)
+    assert config["training"]["optimizer"] == expected
+    assert config["training"]["block"] == {"a": "${training.max_steps}"}
+
+
+def test_fill_in_optimizer_of_references_that_lead_nowhere() -> None:
+    config = Config({"training": {"optimizer": {"a": "${nowhere.b}"}}})
+    fill_in_optimizer(config)
+    assert config == {"training": {"optimizer": {"a": "${nowhere.b}"}}}
+    empty = Config()
+    fill_in_optimizer(empty)
+    assert empty == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "total", "expected"),
+    [(100, 100, 30), (100, 200, 200), (0, 0, 0), (100, "${training.max_steps}", None)],
+)
+def test_set_max_steps(before: int, total: Any, expected: int | None) -> None:
+    """A schedule as long as the training stays as long as the training."""
+    rate = {"total_steps": total, "warmup_steps": 100}
+    config = Config({"training": {"max_steps": before, "optimizer": {"learn_rate": rate}}})
+    set_max_steps(config, 30)
+    assert config["training"]["max_steps"] == 30
+    assert rate["warmup_steps"] == 100
+    found = config["training"]["optimizer"]["learn_rate"]["total_steps"]
+    assert found == (total if expected is None else expected)
