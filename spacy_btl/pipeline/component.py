@@ -28,7 +28,6 @@ from ..labels.calibration import ScoreCalibration
 from ..ml.shared_encoder import (
     PipelineReference,
     check_read,
-    has_listener,
     shared_encoders,
 )
 from ..ml.token_classifier import add_columns, check_hidden, token_vectors
@@ -45,7 +44,7 @@ from ..util.messages import warn
 from ..util.seal import check_seal, remove_seal
 from . import explaining, fitting
 from .entities import ScoredSpans, set_span_extensions, write_scores
-from .readings import FlatReading, LayeredReading, Reading
+from .readings import FlatReading, LayeredReading, Reading, count_labels
 from .state import (
     MODEL_ALONE,
     ComponentName,
@@ -360,12 +359,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         losses, docs = {} if losses is None else losses, [example.predicted for example in examples]
         if self._rehearsal_model is None or not any(len(doc) for doc in docs):
             return losses
-        if has_listener(self.model):
-            raise ValueError(
-                f'"{self.name}" cannot be rehearsed on the token vectors of a shared encoder: '
-                f'nlp.replace_listeners gives it a copy, nlp.rehearse(exclude=["{self.name}"]) '
-                "leaves it out"
-            )
+        rehearsal.check_rehearsable(self.model, self.name)
         self._drop_neighbors()
         loss = rehearsal.rehearse(self.model, self._rehearsal_model, docs, dropout=drop, sgd=sgd)
         losses[self.name] = losses.get(self.name, 0.0) + loss
@@ -392,8 +386,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
             ValueError: If there is no label, or the examples have others.
         """
         validate_get_examples(get_examples, "BtlKnnNer.initialize")
-        if nlp is not None:
-            fill_in_optimizer(nlp.config)
+        fill_in_optimizer(nlp)
         self.forget_neighbors()
         seen = {label for eg in get_examples() for label in self.reading.entity_labels(eg)}
         for label in labels if labels is not None else self.labels or sorted(seen):
@@ -409,9 +402,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
                 f"{', '.join(sorted(unknown))}"
             )
         columns = n_columns(len(self.labels))
-        counts = np.zeros(columns, dtype=np.int64)
-        for example in get_examples():
-            counts += self.reading.label_counts(self.gold([example]), self.labels)
+        counts = count_labels(self.reading, get_examples(), self.labels)
         self.loss.prepare(counts, column_names(self.labels))
         output = self.model.get_ref("output_layer")
         if output.maybe_get_dim("nO") not in (None, columns):
@@ -606,8 +597,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
             self.loss.set_state(saved[1])
         if data is not None:
             self._take_neighbors(store)
-        if (nlp := self._pipeline()) is not None:  # for nlp.resume_training and nlp.update
-            fill_in_optimizer(nlp.config)
+        fill_in_optimizer(self._pipeline())  # for nlp.resume_training and nlp.update
 
 
 def component_of(nlp: Language, name: str | None = None) -> BtlKnnNer:

@@ -4,7 +4,7 @@ The component asks its reading for gold labels, for label probabilities, for the
 and to write these into documents. It knows of neither reading itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -286,6 +286,14 @@ class LayeredReading:
     def set_arrays(self, arrays: Arrays) -> None:
         """Take over what `get_arrays` returned; from nothing, forget."""
         self.rows = arrays.get("rows", np.zeros((0, 0), dtype=np.int64))
+
+
+def count_labels(reading: Reading, examples: Iterable[Example], types: Sequence[str]) -> Ints1d:
+    """Return the number of tokens of each column (n_columns,) over all examples."""
+    counts = np.zeros(n_columns(len(types)), dtype=np.int64)
+    for example in examples:
+        counts += reading.label_counts(reading.gold(example, types), types)
+    return counts
 
 
 def taken_tokens(doc: Doc) -> Bools1d:

@@ -9,6 +9,7 @@ of weights, and its ``lr_scale`` the only means to give them different rates.
 import re
 from typing import Any
 
+from spacy.language import Language
 from thinc.api import Config, Optimizer
 from thinc.types import FloatsXd, Generator
 
@@ -136,7 +137,7 @@ def idle_updates(before: int, sgd: object, name: str) -> int:
     return before + 1
 
 
-def fill_in_optimizer(config: Config) -> None:
+def fill_in_optimizer(nlp: Language | None) -> None:
     """Put the values of ``[training.optimizer]`` in the place of its references.
 
     spaCy's ``create_optimizer`` makes the optimizer of this block alone, so that a reference to
@@ -144,13 +145,13 @@ def fill_in_optimizer(config: Config) -> None:
     block without references, or with some that lead nowhere, stays as it is.
 
     Args:
-        config: The configuration of a pipeline, which is changed in place.
+        nlp: The pipeline, whose configuration is changed in place; None for nothing.
     """
-    training = config.get("training", {})
-    if "${" not in str(training.get("optimizer")):
+    training = {} if nlp is None else nlp.config.get("training", {})
+    if nlp is None or "${" not in str(training.get("optimizer")):
         return
     try:
-        training["optimizer"] = config.interpolate()["training"]["optimizer"]
+        training["optimizer"] = nlp.config.interpolate()["training"]["optimizer"]
     except ValueError:  # spaCy says what is wrong with it where it is used
         return
 

@@ -10,10 +10,21 @@ from typing import Any, TypeVar
 from thinc.api import Model, set_dropout_rate
 from thinc.types import Floats2d
 
+from ..ml.shared_encoder import has_listener
+from ..ml.weights import AnyModel
 from ..util.arrays import XpArray
 from .losses import UpdateRule
 
 Input = TypeVar("Input")
+
+
+def check_rehearsable(model: AnyModel, name: str) -> None:
+    """Raise ValueError if a model cannot be rehearsed; ``name`` is its component."""
+    if has_listener(model):
+        raise ValueError(
+            f'"{name}" cannot be rehearsed on the token vectors of a shared encoder: '
+            f'nlp.replace_listeners gives it a copy, nlp.rehearse(exclude=["{name}"]) leaves it out'
+        )
 
 
 def rehearse(

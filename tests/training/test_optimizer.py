@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -171,6 +172,10 @@ class TestSchedule:
             assert idle_updates(1, sgd, "ner") == 2
 
 
+def pipeline(config: Config) -> Any:
+    return SimpleNamespace(config=config)
+
+
 @pytest.mark.parametrize(
     ("block", "expected"),
     [
@@ -189,17 +194,18 @@ def test_fill_in_optimizer(block: str, expected: Any) -> None:
     more = "[training.block]\na = ${training.max_steps}"
     text = f"[training]\nmax_steps = 7\nrate = 0.5\n{block}\n{more}"
     config = Config().from_str(text, interpolate=False)
-    fill_in_optimizer(config)
+    fill_in_optimizer(pipeline(config))
     assert config["training"]["optimizer"] == expected
     assert config["training"]["block"] == {"a": "${training.max_steps}"}
 
 
 def test_fill_in_optimizer_of_references_that_lead_nowhere() -> None:
     config = Config({"training": {"optimizer": {"a": "${nowhere.b}"}}})
-    fill_in_optimizer(config)
+    fill_in_optimizer(pipeline(config))
     assert config == {"training": {"optimizer": {"a": "${nowhere.b}"}}}
     empty = Config()
-    fill_in_optimizer(empty)
+    fill_in_optimizer(pipeline(empty))
+    fill_in_optimizer(None)
     assert empty == {}
 
 
