@@ -3,11 +3,14 @@
 import codecs
 import os
 import re
-from collections.abc import Iterator, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
+from ..util.text import printable
 from .problems import Fault, Problem, check_parts, find_fault
 from .records import Entity, Standoff
 from .standoff import BYTE_ORDER_MARK, loads
@@ -43,8 +46,9 @@ def read_folder(path: str | os.PathLike[str]) -> Iterator[Document]:
     """Yield the documents of a folder and its sub-folders, by name.
 
     A document is a .txt with an .ann of the same name, or with BioNLP's .a1 and .a2, whose records
-    follow each other. A missing file is among the problems of its document. Each byte that is not
-    UTF-8 becomes one U+FFFD. A byte order mark is left out of the text unless the offsets count it.
+    follow each other; `scan_folder` says which names are the same. A missing file is among the
+    problems of its document. Each byte that is not UTF-8 becomes one U+FFFD. A byte order mark is
+    left out of the text unless the offsets count it.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -53,13 +57,14 @@ def read_folder(path: str | os.PathLike[str]) -> Iterator[Document]:
     """
     root = Path(path)
     documents, others = scan_folder(root)
+    hints = _hints(root, documents, others)
     if not documents:
         names = ", ".join(other.relative_to(root).as_posix() for other in others[:3])
         raise ValueError(
             f"no .txt, .ann, .a1 or .a2 file in {root} or its sub-folders; "
             f"{len(others)} other files{': ' if others else ''}{names}"
         )
-    return (_read_document(root, name, documents[name]) for name in sorted(documents))
+    return (_read_document(root, name, documents[name], hints) for name in sorted(documents))
 
 
 def other_files(path: str | os.PathLike[str]) -> list[Path]:
@@ -71,35 +76,154 @@ def scan_folder(root: Path) -> tuple[dict[str, dict[str, Path]], list[Path]]:
     """Return the files of each document by name and suffix, and all other files.
 
     A suffix may be in capitals, unless the same file exists with the suffix in small letters.
+    Where a text and an annotation have no partner of the very same name, those whose names differ
+    only in Unicode form, case, or white space are one document, and so are ``x.txt`` and
+    ``x.txt.ann`` (or ``x.ann.txt``); none if more than one text or annotation could be meant.
+    Links to folders, pipes, sockets and broken links are among the other files, and not opened.
 
     Raises:
         FileNotFoundError: If there is no such folder.
         NotADirectoryError: If the path is no folder.
+        OSError: If a folder in it cannot be read.
     """
     if not root.exists():
         raise FileNotFoundError(f"no folder {root}: looked there for .txt and .ann files")
     if not root.is_dir():
         raise NotADirectoryError(f"{root} is no folder: looked there for .txt and .ann files")
     documents: dict[str, dict[str, Path]] = {}
-    others: list[Path] = []
-    found = sorted(path for path in root.rglob("*") if path.is_file())
+    found, others = _walk(root)
     for path in sorted(found, key=lambda path: path.suffix != path.suffix.lower()):
         inside = path.relative_to(root)
         # Hidden files are no documents, such as the ._x.txt that macOS puts into archives.
         hidden = any(part.startswith((".", "__MACOSX")) for part in inside.parts)
-        suffix, name = path.suffix.lower(), inside.with_suffix("").as_posix()
+        suffix, name = path.suffix.lower(), relative_name(path.with_suffix(""), root)
         known = suffix in (".txt", *ANNOTATION_SUFFIXES) and suffix not in documents.get(name, {})
         if hidden or not known:
             others.append(path)
         else:
             documents.setdefault(name, {})[suffix] = path
+    documents = pair_names(documents)
     for files in documents.values():
         if ".ann" in files:
             others += [files.pop(suffix) for suffix in (".a1", ".a2") if suffix in files]
     return documents, sorted(others)
 
 
-def _read_document(root: Path, name: str, files: dict[str, Path]) -> Document:
+def _walk(root: Path) -> tuple[list[Path], list[Path]]:
+    """Return all regular files below a folder, sorted, and whatever is neither file nor folder."""
+
+    def fail(error: OSError) -> None:
+        """Stop: documents in a folder that cannot be read would be missing without a word."""
+        raise error
+
+    files: list[Path] = []
+    others: list[Path] = []
+    for folder, folders, names in os.walk(root, onerror=fail):
+        others += [path for name in folders if (path := Path(folder, name)).is_symlink()]
+        for name in names:
+            path = Path(folder, name)
+            (files if path.is_file() else others).append(path)
+    return sorted(files), others
+
+
+Files: TypeAlias = dict[str, Path]
+"""The files of a document by suffix, in small letters."""
+
+
+def pair_names(documents: dict[str, Files]) -> dict[str, Files]:
+    """Join documents that lack a text or annotation with those whose names mean the same.
+
+    Args:
+        documents: Files by name and suffix.
+
+    Returns:
+        The same files, a document by the name of its text.
+    """
+    for name, files in list(documents.items()):
+        match = re.fullmatch(r"(.+)(\.ann|\.a1|\.a2)", name, re.IGNORECASE | re.DOTALL)
+        if match and [*files] == [*documents.get(match[1], {})] == [".txt"]:
+            documents[match[1]][match[2].lower()] = documents.pop(name)[".txt"]
+    for key in (_same_name, _without_second_suffix, _loose_name):
+        groups: dict[str, list[str]] = {}
+        for name, files in documents.items():
+            groups.setdefault(key(name, files), []).append(name)
+        for names in groups.values():
+            if len(names) > 1 and (joined := _join([documents[name] for name in names])):
+                kept = min(names, key=lambda name: (".txt" not in documents[name], name))
+                for name in names:
+                    del documents[name]
+                documents[kept] = joined
+    return documents
+
+
+def _join(parts: Sequence[Files]) -> Files | None:
+    """Return the files of one document; None if they cannot be those of one."""
+    files = {suffix: path for part in parts for suffix, path in part.items()}
+    if len(files) < sum(map(len, parts)) or (".ann" in files and len(files) > 2):
+        return None
+    return files
+
+
+def _same_name(name: str, files: Files) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _without_second_suffix(name: str, files: Files) -> str:
+    """Return ``x`` for ``x.txt.ann``."""
+    name = _same_name(name, files)
+    return name if ".txt" in files else re.sub(r"\.txt$", "", name, flags=re.IGNORECASE)
+
+
+def _loose_name(name: str, files: Files) -> str:
+    name = unicodedata.normalize("NFKC", _without_second_suffix(name, files)).casefold()
+    return "/".join(" ".join(part.split()) for part in name.split("/"))
+
+
+def _hints(root: Path, documents: Mapping[str, Files], others: Iterable[Path]) -> dict[str, str]:
+    """Return, for documents without a text or annotation, the files that may have been meant."""
+    incomplete = {name: files for name, files in documents.items() if _lacks(files)}
+    if not incomplete:
+        return {}
+    last = {name: _loose_name(name.rpartition("/")[2], incomplete[name]) for name in incomplete}
+    namesakes: dict[str, list[str]] = {}
+    for name, own in last.items():
+        namesakes.setdefault(own, []).append(name)
+    beside: dict[str, list[Path]] = {}
+    for path in others:
+        beside.setdefault(relative_name(path.parent, root), []).append(path)
+    hints = {}
+    for name, files in incomplete.items():
+        start = name.rpartition("/")[2] + "."
+        near = [p for p in beside.get(_folder(name), ()) if p.name.lstrip("#").startswith(start)]
+        other = next(
+            (n for n in namesakes[last[name]] if _lacks(incomplete[n]) != _lacks(files)), ""
+        )
+        if near:
+            kind = "" if near[0].is_file() else ", which is no regular file"
+            hints[name] = f"; is it {printable(near[0].name)}{kind}?"
+        elif other:
+            file = relative_name(next(iter(incomplete[other].values())), root)
+            hints[name] = f"; {file} has its name: a text and its annotation must be in one folder"
+    return hints
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0] or "."
+
+
+def _lacks(files: Files) -> str:
+    """Return "text" or "annotation", "" where there are both."""
+    return "text" if ".txt" not in files else "annotation" if len(files) == 1 else ""
+
+
+def relative_name(path: Path, root: Path) -> str:
+    """Return a path in a folder with "/"; bytes that are not UTF-8 as in Latin-1."""
+    name = path.relative_to(root).as_posix()
+    return re.sub("[\udc80-\udcff]", lambda found: chr(ord(found[0]) - 0xDC00), name)
+
+
+def _read_document(root: Path, name: str, files: Files, hints: Mapping[str, str]) -> Document:
+    hint = hints.get(name, "")
     problems: list[Problem] = []
 
     def note(file: str, reason: Fault, detail: str) -> None:
@@ -110,7 +234,7 @@ def _read_document(root: Path, name: str, files: dict[str, Path]) -> Document:
     for suffix in (*ANNOTATION_SUFFIXES, ".txt"):  # the text last: the entities judge its BOM
         if suffix not in files:
             continue
-        file = files[suffix].relative_to(root).as_posix()
+        file = relative_name(files[suffix], root)
         content, detail = _decode(files[suffix])
         if content is None:
             note(file, "no-text" if suffix == ".txt" else "no-annotation", detail)
@@ -125,16 +249,19 @@ def _read_document(root: Path, name: str, files: dict[str, Path]) -> Document:
         if content.startswith(BYTE_ORDER_MARK):
             note(file, "bom", "kept, as the offsets count it" if text == content else "left out")
     if ".txt" not in files:
-        note(name + ".txt", "no-text", "no such file")
+        note(name + ".txt", "no-text", f"no such file{hint}")
     if not files.keys() - {".txt"}:
-        note(name + ".ann", "no-annotation", "no such file, nor an .a1 or .a2")
+        note(name + ".ann", "no-annotation", f"no such file, nor an .a1 or .a2{hint}")
     path = files.get(".txt") or next(iter(files.values()))
     return Document(name, path, text, tuple(parts), (*problems, *check_parts(parts, text)))
 
 
 def _decode(path: Path) -> tuple[str | None, str]:
     """Return a file's text, its line endings kept, and what was wrong with its bytes, or ""."""
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return None, f"it cannot be read: {error.strerror or type(error).__name__}"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return None, "UTF-16, where UTF-8 is read"
     try:

@@ -137,6 +137,9 @@ def export_command(
     msg.good(f"{out_dir}: " + ", ".join(f"{n} {what}" for what, n in report["totals"].items()))
     if report["rows"]:
         msg.warn(f"records that needed an entity that is gone: {out_dir / REPORT_NAME}")
+    if n := len(report["renamed"]):
+        also = "as others have their names but for case or Unicode form"
+        msg.warn(f"{n} documents have files of another name, {also}: {out_dir / REPORT_NAME}")
 
 
 @app.command("stats", short_help="Count what a corpus contains.")
@@ -182,8 +185,10 @@ def stats_command(
 
 def _show_conversion(conversion: "Conversion", brat_dir: Path, out_dir: Path) -> None:
     """Print the problems in the files, the sums of the account, and the place of the rest."""
+    from ..brat.folder import relative_name
+
     if others := conversion.passed_over:
-        names = ", ".join(path.relative_to(brat_dir).as_posix() for path in others[:3])
+        names = ", ".join(relative_name(path, brat_dir) for path in others[:3])
         more = ", ..." if len(others) > 3 else ""
         typer.echo(f"{len(others)} other files in {brat_dir} are passed over: {names}{more}")
     _show_problems(conversion.account)

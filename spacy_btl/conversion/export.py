@@ -6,6 +6,7 @@ other records stay as far as the entities that they refer to are still there.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -54,10 +55,12 @@ class ExportReport(TypedDict):
     Attributes:
         totals: Numbers of documents, entities, other records, and of those that lost a reference.
         rows: For each record that lost a reference, its document, id, kind and what became of it.
+        renamed: The names of documents, by the names of their files, where those are others.
     """
 
     totals: dict[str, int]
     rows: list[dict[str, str]]
+    renamed: dict[str, str]
 
 
 def to_standoff(doc: Doc, key: str | None = None) -> Exported:
@@ -120,6 +123,11 @@ def export_docs(docs: Sequence[Doc], out_dir: Path, key: str | None = None) -> E
         except ValueError as error:
             raise ValueError(f"{name}: {error}; is there white space in its label?") from error
     report = _report(names, exported)
+    report["renamed"] = {
+        own: name
+        for own, doc in zip(names, docs, strict=True)
+        if (name := document_name(doc)) not in ("", own)
+    }
     standoffs = [each.standoff for each in exported]
     with replacing_folder(out_dir, flush=False) as new:
         for name, doc, annotation in zip(names, docs, annotations, strict=True):
@@ -154,6 +162,7 @@ def _report(names: Sequence[str], exported: Sequence[Exported]) -> ExportReport:
             "other records shortened": totals["shortened"],
         },
         "rows": rows,
+        "renamed": {},
     }
 
 
@@ -174,21 +183,33 @@ def name_error(name: str) -> str:
 
 
 def file_key(name: str) -> str:
-    """Return the same for names of the same files, on file systems that ignore case too."""
-    return str(PureWindowsPath(name)).lower()
+    """Return the same for names of the same files, also where case or Unicode form is ignored."""
+    return unicodedata.normalize("NFC", str(PureWindowsPath(name))).casefold()
 
 
 def _names(docs: Sequence[Doc]) -> list[str]:
-    """Return a name for the files of each document: its own, or one from its number."""
+    """Return a name for the files of each document: its own, or one from its number.
+
+    Of names that differ only in case or Unicode form, which some file systems do not tell apart,
+    the later ones get a number.
+    """
     names = [document_name(doc) or f"document-{i:05d}" for i, doc in enumerate(docs, 1)]
-    seen: set[str] = set()
     for name in names:
         if why := name_error(name):
             raise ValueError(f'a document has the name "{name}": {why}')
-        if file_key(name) in seen:
-            raise ValueError(f'two documents have the name "{name}"')
-        seen.add(file_key(name))
-    return names
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f'two documents have the name "{twice[0]}"')
+    taken = Counter(map(file_key, names))
+    seen: set[str] = set()
+    result = []
+    for name in names:
+        own, number = name, 1
+        while file_key(own) in seen or (own != name and file_key(own) in taken):
+            number += 1
+            own = f"{name}-{number}"
+        seen.add(file_key(own))
+        result.append(own)
+    return result
 
 
 def _match(values: Sequence[EntityJson], spans: Iterable[Span]) -> tuple[set[int], list[Span]]:

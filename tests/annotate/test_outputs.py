@@ -134,7 +134,13 @@ def test_ids_as_names_of_files(name: str, error: str, doc: Doc) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other", "same"),
-    [("a/b", "a//b", True), ("a/b", "a\\b", True), ("A", "a", True), ("a", "b", False)],
+    [
+        ("a/b", "a//b", True),
+        ("a/b", "a\\b", True),
+        ("A", "a", True),
+        ("\u00e9", "e\u0301", True),
+        ("a", "b", False),
+    ],
 )
 def test_ids_whose_files_would_be_the_same(one: str, other: str, same: bool) -> None:
     assert (file_key(one) == file_key(other)) == same

@@ -210,7 +210,7 @@ def labelled(label):
 
 
 REFUSED = {
-    "a name twice": ([gold(), gold(name="CASE")], None, 'two documents have the name "CASE"'),
+    "a name twice": ([gold(), gold()], None, 'two documents have the name "case"'),
     "a name that climbs": ([gold(name="../case")], None, "leaves the folder"),
     "an absolute name": ([gold(name="/case")], None, "it cannot name a file"),
     "white space in a label": ([labelled("body part")], None, "is there white space in its label"),
@@ -223,6 +223,24 @@ def test_what_is_not_written(tmp_path, docs, key, message):
     with pytest.raises(ValueError, match=message):
         export_docs(docs, tmp_path / "new", key)
     assert not (tmp_path / "new").exists()
+
+
+# Names of documents, and of their files: no file system keeps more than one file of a group apart.
+ALIKE = {
+    "case": (["A", "a", "b"], ["A", "a-2", "b"]),
+    "Unicode form": (["n\u00e9e", "ne\u0301e"], ["n\u00e9e", "ne\u0301e-2"]),
+    "three": (["s/\u00c9", "s/\u00e9", "s/e\u0301"], ["s/\u00c9", "s/\u00e9-2", "s/e\u0301-3"]),
+    "the new name is another's": (["a", "A", "A-2"], ["a", "A-3", "A-2"]),
+}
+
+
+@pytest.mark.parametrize(("names", "files"), ALIKE.values(), ids=ALIKE)
+def test_names_that_a_file_system_may_not_tell_apart_are_numbered(tmp_path, names, files):
+    report = export_docs([gold(name=name) for name in names], tmp_path / "out")
+    assert sorted(d.name for d in read_folder(tmp_path / "out")) == sorted(files)
+    assert report["renamed"] == {
+        file: name for file, name in zip(files, names, strict=True) if file != name
+    }
 
 
 def test_an_export_that_fails_leaves_nothing_and_can_be_repeated(tmp_path, monkeypatch):
