@@ -3,20 +3,33 @@
 ``span._.btl_score`` is the score of a predicted entity, ``span._.btl_calibrated`` whether it was
 calibrated on entities of its type; both are None for any other span. Two labels on one span keep a
 score each.
+
+spaCy does not move the spans of ``doc.spans`` when tokens are merged or split (``merge_entities``,
+``doc.retokenize``): they would be other words from then on. Ours are a `ScoredGroup`, which moves
+them itself.
 """
 
+import struct
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import srsly
 from spacy.tokens import Doc, Span, SpanGroup
 
 from ..labels.calibration import ScoreCalibration
 from ..scoring.scorer import entity_of
 from ..scoring.scores import LabeledFragments
 from ..util.arrays import Bools1d, Floats1d
+from ..util.messages import warn
+
+ATTRIBUTES = ("scores", "calibrated")
+"""What a group of scored spans has for each of them."""
+
+PLACE = struct.Struct(">QQQllll")
+"""A span in the bytes of a `SpanGroup`: id, kb_id, label, start, end, start_char, end_char."""
 
 
 class ScoredSpans(NamedTuple):
@@ -60,6 +73,97 @@ class ScoredSpans(NamedTuple):
         return ScoredSpans(spans, self.scores[kept], self.calibrated[kept])
 
 
+class ScoredGroup(SpanGroup):
+    """A group of spans that stay on their characters when the tokens of the document change.
+
+    A span whose ends are inside of merged tokens is left out, with a warning: no span of tokens is
+    that entity any more, and its score is that of no other.
+    """
+
+    def __init__(
+        self,
+        doc: Doc,
+        *,
+        name: str = "",
+        attrs: Mapping[str, Any] | None = None,
+        spans: Iterable[Span] = (),
+    ) -> None:
+        super().__init__(doc, name=name, attrs=dict(attrs or {}), spans=list(spans))
+        self._n_tokens = -1  # of the document when the spans were last looked at
+
+    @classmethod
+    def from_group(cls, group: SpanGroup) -> "ScoredGroup":
+        """Return a group of the same spans, which may be off their characters already."""
+        ours = cls(group.doc)
+        ours.from_bytes(group.to_bytes())
+        return ours
+
+    def __len__(self) -> int:
+        self._move()
+        return super().__len__()
+
+    def __iter__(self) -> Iterator[Span]:
+        self._n_tokens = -1  # there may be as many as before, but others: merged here, split there
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, i: int) -> Span:
+        self._move()
+        span = super().__getitem__(i)
+        if not _has_characters(self.doc, span.start, span.end, span.start_char, span.end_char):
+            self._n_tokens = -1
+            self._move()
+            span = super().__getitem__(i)
+        return span
+
+    def append(self, span: Span) -> None:
+        """Add a span."""
+        self._move()
+        super().append(span)
+
+    def extend(self, spans: Iterable[Span]) -> None:
+        """Add spans."""
+        self._move()
+        super().extend(spans if isinstance(spans, SpanGroup) else list(spans))
+
+    def to_bytes(self) -> bytes:
+        """Return the group as bytes, for `SpanGroup`."""
+        self._n_tokens = -1
+        self._move()
+        return super().to_bytes()
+
+    def copy(self, doc: Doc | None = None) -> "ScoredGroup":
+        """Return a copy of the group, for this document or another one of the same tokens."""
+        self._move()
+        copy = super().copy(doc)
+        return ScoredGroup(copy.doc, name=copy.name, attrs=copy.attrs, spans=copy)
+
+    def _move(self) -> None:
+        """Put the spans onto the tokens that have their characters now."""
+        doc = self.doc
+        if self._n_tokens == len(doc):
+            return
+        self._n_tokens = len(doc)
+        # Spans of tokens that are gone cannot be asked for, only saved.
+        places = [PLACE.unpack(each) for each in srsly.msgpack_loads(super().to_bytes())["spans"]]
+        if all(_has_characters(doc, *place[3:]) for place in places):
+            return
+        moved = [
+            doc.char_span(first, last, label, kb_id, span_id=span_id)
+            for span_id, kb_id, label, _, _, first, last in places
+        ]
+        kept = [i for i, span in enumerate(moved) if span is not None]
+        attrs = dict(self.attrs)
+        if _is_ours(self):
+            attrs.update({each: attrs[each][kept] for each in ATTRIBUTES})
+        rest = [span for span in moved if span is not None]
+        self.from_bytes(SpanGroup(doc, name=self.name, attrs=attrs, spans=rest).to_bytes())
+        if len(rest) < len(places):
+            warn(
+                f'entities are left out of doc.spans["{self.name}"], since tokens were merged that '
+                "have one of their ends inside"
+            )
+
+
 def write_scores(doc: Doc, key: str, scored: ScoredSpans) -> None:
     """Write ``doc.spans[key]`` with ``attrs["scores"]`` and ``attrs["calibrated"]``.
 
@@ -74,14 +178,15 @@ def write_scores(doc: Doc, key: str, scored: ScoredSpans) -> None:
         "scores": np.array([score for _, score, _ in entities], dtype=np.float32),
         "calibrated": np.array([calibrated for _, _, calibrated in entities], dtype=np.bool_),
     }
-    doc.spans[key] = SpanGroup(doc, name=key, spans=[span for span, _, _ in entities], attrs=attrs)
+    spans = [span for span, _, _ in entities]
+    doc.spans[key] = ScoredGroup(doc, name=key, spans=spans, attrs=attrs)
 
 
 def read_scores(group: SpanGroup | None) -> ScoredSpans | None:
     """Return what `write_scores` wrote; None for any other group of spans."""
-    if group is None or not _is_ours(group):
+    if group is None or (ours := _moving(group)) is None:
         return None
-    return ScoredSpans(list(group), group.attrs["scores"], group.attrs["calibrated"])
+    return ScoredSpans(list(ours), ours.attrs["scores"], ours.attrs["calibrated"])
 
 
 def set_span_extensions() -> None:
@@ -106,9 +211,17 @@ def _calibrated(span: Span) -> bool | None:
 
 def _look_up(span: Span, attribute: str) -> Any:
     """Return the value of the first scored entity with these bounds and this label, or None."""
-    for group in span.doc.spans.values():
-        if _is_ours(group) and (i := _index(group, span)) is not None:
-            return group.attrs[attribute][i]
+    for key, group in list(span.doc.spans.items()):
+        if (ours := _moving(group)) is None:
+            continue
+        if ours is not group:
+            span.doc.spans[key] = ours
+        try:
+            i = _index(ours, span)
+        except IndexError:  # some were left out meanwhile, as their tokens are gone
+            i = _index(ours, span)
+        if i is not None:
+            return ours.attrs[attribute][i]
     return None
 
 
@@ -127,9 +240,30 @@ def _index(group: SpanGroup, span: Span) -> int | None:
     return next((i for i, each in enumerate(group) if _place(each) == place), None)
 
 
+def _moving(group: SpanGroup) -> ScoredGroup | None:
+    """Return a group that has scores as one that moves, also if it was saved; None for any other.
+
+    A saved group is a plain one when it is loaded.
+    """
+    if not _is_ours(group):
+        return None
+    if isinstance(group, ScoredGroup):
+        return group
+    return ScoredGroup.from_group(group)
+
+
 def _is_ours(group: SpanGroup) -> bool:
-    values = [group.attrs.get(name) for name in ("scores", "calibrated")]
-    return all(isinstance(value, np.ndarray) and len(value) == len(group) for value in values)
+    n = len(group)  # first: ours may lose some spans by it
+    values = [group.attrs.get(name) for name in ATTRIBUTES]
+    return all(isinstance(value, np.ndarray) and len(value) == n for value in values)
+
+
+def _has_characters(doc: Doc, start: int, end: int, start_char: int, end_char: int) -> bool:
+    """Return whether the tokens ``start:end`` of a document are these characters."""
+    if not 0 <= start < end <= len(doc) or doc[start].idx != start_char:
+        return False
+    last = doc[end - 1]
+    return bool(last.idx + len(last) == end_char)
 
 
 def _bounds(span: Span) -> tuple[int, int]:

@@ -4,7 +4,7 @@ import io
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import spacy
@@ -12,12 +12,13 @@ import srsly
 from spacy import displacy
 from spacy.cli._util import app as spacy_app
 from spacy.language import Language
-from spacy.tokens import DocBin
+from spacy.tokens import Doc, DocBin
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 from thinc.api import Config
 from typer.testing import CliRunner
 
+from spacy_btl.annotate import AnnotationSettings, annotate_files
 from spacy_btl.pipeline.component import component_of
 from tests.helpers.sentences import LABELS, SENTENCES, entities, make_examples
 
@@ -237,3 +238,65 @@ def test_docbin(nlp: Language, store_user_data: bool) -> None:
     assert list(back.spans[NAME].attrs["scores"]) == list(doc.spans[NAME].attrs["scores"])
     assert [ent._.btl_score for ent in back.ents] == [ent._.btl_score for ent in doc.ents]
     assert ("brat" in back.user_data) == store_user_data
+
+
+class TestMergedTokens:
+    """``merge_entities`` behind the component: spaCy itself leaves ``doc.spans`` as they were."""
+
+    TEXT = "He took 5 mg of aspirin daily. She had chest pain and fever"
+    FOUND: ClassVar[list[tuple[str, str]]] = [*GOLD[0], *GOLD[1]]
+
+    @pytest.fixture
+    def merging(self, nlp: Language) -> Language:
+        component_of(nlp).fit_neighbors(make_examples(nlp))
+        nlp.add_pipe("merge_entities")
+        return nlp
+
+    def check(self, doc: Doc) -> None:
+        assert "chest pain" in [token.text for token in doc]
+        assert entities(doc) == self.FOUND
+        assert [(span.text, span.label_) for span in doc.spans[NAME]] == self.FOUND
+        assert [ent._.btl_score for ent in doc.ents] == list(doc.spans[NAME].attrs["scores"])
+        assert None not in [ent._.btl_score for ent in doc.ents]
+
+    def test_in_the_document_and_saved(self, merging: Language) -> None:
+        doc = merging(self.TEXT)
+        self.check(doc)
+        self.check(next(DocBin(docs=[merging(self.TEXT)]).get_docs(merging.vocab)))
+        spans = merging(self.TEXT).to_json()["spans"][NAME]
+        assert [(self.TEXT[s["start"] : s["end"]], s["label"]) for s in spans] == self.FOUND
+
+    def test_in_processes(self, merging: Language) -> None:
+        for doc in merging.pipe([self.TEXT] * 3, n_process=2, batch_size=1):
+            self.check(doc)
+
+    def test_evaluate_and_explain(self, merging: Language) -> None:
+        assert merging.evaluate(make_examples(merging))["ents_f"] == 1.0
+        evidence = component_of(merging).explain(merging(self.TEXT))
+        assert [(self.TEXT[e.start : e.end], e.label) for e in evidence] == self.FOUND
+
+    @pytest.mark.parametrize("to", ["jsonl", "brat", "docbin"])
+    def test_annotate(self, merging: Language, tmp_path: Path, to: str) -> None:
+        merging.to_disk(tmp_path / "model")
+        (tmp_path / "in.jsonl").write_text(json.dumps({"id": "a", "text": self.TEXT}) + "\n")
+        settings = AnnotationSettings(to=to, shard_size=5)
+        done = annotate_files(
+            tmp_path / "model", tmp_path / "in.jsonl", tmp_path / "out", settings, progress=False
+        )
+        assert (done.records, done.set_aside) == (1, 0)
+        assert sum(done.entities.values()) == len(self.FOUND)
+
+    def test_noun_chunks(self, nlp: Language) -> None:
+        """An entity that is only a part of a merged token has no score and no span of its own."""
+
+        @Language.component("btl_test_merge_words")
+        def merge_words(doc: Doc) -> Doc:
+            with doc.retokenize() as retokenizer:
+                retokenizer.merge(doc[1:4])
+            return doc
+
+        nlp.add_pipe("btl_test_merge_words")
+        with pytest.warns(UserWarning, match="entities are left out of doc.spans"):
+            doc = nlp(TEXTS[1])
+            assert [span.text for span in doc.spans[NAME]] == ["fever"]
+        assert [ent._.btl_score for ent in doc.ents if ent.text != "fever"] in ([], [None])

@@ -1,13 +1,14 @@
 """Entities with their scores in documents: written, read again, looked up from a span."""
 
-from typing import Any
+import pickle
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import spacy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spacy.tokens import Doc, Span, SpanGroup
+from spacy.tokens import Doc, DocBin, Span, SpanGroup
 
 from spacy_btl.labels.calibration import ScoreCalibration
 from spacy_btl.pipeline.entities import ScoredSpans, read_scores, set_span_extensions, write_scores
@@ -146,3 +147,120 @@ def test_an_extension_of_the_host_program_stays() -> None:
         assert make_doc()[0:1]._.btl_calibrated is None
     finally:
         Span.set_extension("btl_score", getter=getter, force=True)
+
+
+class TestRetokenized:
+    """Tokens that are merged or split later: a span keeps its characters and its score, or goes."""
+
+    @pytest.mark.filterwarnings("ignore:entities are left out of")
+    @settings(max_examples=80, deadline=None)
+    @given(
+        places=st.lists(PLACES, min_size=1, max_size=8, unique=True),
+        changes=st.lists(
+            st.tuples(st.booleans(), st.integers(0, 5), st.integers(2, 3)), max_size=4
+        ),
+        looks=st.lists(st.booleans(), min_size=4, max_size=4),
+        loaded=st.booleans(),
+    )
+    def test_any_changes(self, places: Any, changes: Any, looks: Any, loaded: bool) -> None:
+        doc = Doc(VOCAB, words=["abcd", "ef", "ghi", "jk", "lmnop", "q"], spaces=[1, 1, 0, 1, 0, 1])
+        found = [
+            (start, min(start + length, N_TOKENS), label, i / 8, i % 2 == 0)
+            for i, (start, length, label) in enumerate(places)
+            if start + length <= N_TOKENS
+        ]
+        write_scores(doc, "one", found_in(doc, *found))
+        if loaded:  # a plain group of spaCy's
+            doc = Doc(VOCAB).from_bytes(doc.to_bytes())
+        before = [(s.start_char, s.end_char, s.label_, s._.btl_score) for s in doc.spans["one"]]
+        if loaded:
+            doc = Doc(VOCAB).from_bytes(doc.to_bytes())
+        for (is_merge, at, length), look in zip(changes, looks, strict=False):
+            with doc.retokenize() as retokenizer:
+                token = doc[at % len(doc)]
+                if is_merge and token.i + length <= len(doc):
+                    retokenizer.merge(doc[token.i : token.i + length])
+                elif not is_merge and len(token) > 1 and " " not in token.text:
+                    parts = [token.text[:1], token.text[1:]]
+                    retokenizer.split(token, parts, heads=[(token, 0), (token, 0)])
+            if look and not loaded:
+                len(doc.spans["one"])
+        scored = read_scores(doc.spans["one"])
+        assert scored is not None
+        after = [
+            (s.start_char, s.end_char, s.label_, pytest.approx(score))
+            for s, score, _ in zip(*scored, strict=True)
+        ]
+        # Those that are gone were no span of whole tokens at some time.
+        assert [each for each in before if each in after] == after
+        fits = [each for each in before if doc.char_span(each[0], each[1]) is not None]
+        if not any(looks[:-1]) or loaded:
+            assert after == fits
+        for start, end, label, score in after:
+            span = doc.char_span(start, end, label=label)
+            assert span.text == doc.text[start:end]
+            assert span._.btl_score == score
+
+    @pytest.fixture
+    def doc(self) -> Doc:
+        """Two entities of one token and two of two, of which the first merges all it can."""
+        doc = Doc(VOCAB, words=["no", "chest", "pain", "and", "fever", "today"])
+        found = [(1, 3, "A", 0.25, True), (2, 3, "B", 0.5, True), (4, 5, "A", 0.75, False)]
+        write_scores(doc, "one", found_in(doc, *found))
+        with doc.retokenize() as retokenizer:
+            retokenizer.merge(doc[1:3])
+        return doc
+
+    EXPECTED: ClassVar[list[Any]] = [(1, 2, "A", 0.25, True), (3, 4, "A", 0.75, False)]
+
+    def test_an_entity_that_is_no_token_any_more_is_left_out(self, doc: Doc) -> None:
+        with pytest.warns(UserWarning, match=r'left out of doc.spans\["one"\], since tokens were'):
+            assert len(doc.spans["one"]) == 2
+        assert told(doc.spans["one"]) == self.EXPECTED
+
+    @pytest.mark.filterwarnings("ignore:entities are left out of")
+    @pytest.mark.parametrize(
+        "way",
+        [
+            lambda doc: doc,
+            lambda doc: doc.copy(),
+            lambda doc: pickle.loads(pickle.dumps(doc)),
+            lambda doc: next(DocBin(docs=[doc]).get_docs(VOCAB)),
+            lambda doc: Doc.from_docs([doc]),
+        ],
+    )
+    def test_each_way_out_of_the_document(self, doc: Doc, way: Any) -> None:
+        back = way(doc)
+        expected = self.EXPECTED
+        if "scores" not in back.spans["one"].attrs:  # Doc.from_docs makes groups anew
+            expected = [(*each[:3], None, None) for each in expected]
+        assert told(back.spans["one"]) == expected
+
+    @pytest.mark.filterwarnings("ignore:entities are left out of")
+    def test_what_a_group_can_do(self, doc: Doc) -> None:
+        group = doc.spans["one"]
+        assert [s["start"] for s in doc.to_json()["spans"]["one"]] == [3, 18]
+        assert not group.has_overlap
+        group.append(Span(doc, 0, 1, label="C"))
+        group.extend([Span(doc, 3, 4, label="C")])
+        assert [span.text for span in group] == ["chest pain", "fever", "no", "fever"]
+        assert group[-1].label_ == "C"
+        assert read_scores(group) is None  # it has spans without a score
+        with doc.retokenize() as retokenizer:
+            retokenizer.merge(doc[2:4])
+        assert [span.text for span in group] == ["chest pain", "no"]
+        with pytest.raises(IndexError):
+            group[2]
+
+    def test_as_many_tokens_as_before(self) -> None:
+        """One merged, one split: their number says nothing."""
+        doc = Doc(VOCAB, words=["ab", "cd", "ef", "gh"])
+        write_scores(doc, "one", found_in(doc, (3, 4, "A", 0.5, True), (1, 2, "B", 0.5, True)))
+        assert told(doc.spans["one"]) == [(1, 2, "B", 0.5, True), (3, 4, "A", 0.5, True)]
+        with doc.retokenize() as retokenizer:
+            retokenizer.merge(doc[0:2])
+        with doc.retokenize() as retokenizer:
+            retokenizer.split(doc[1], ["e", "f"], heads=[(doc[1], 0), (doc[1], 0)])
+        with pytest.warns(UserWarning, match="left out"):
+            assert Span(doc, 3, 4, label="A")._.btl_score == 0.5
+        assert told(doc.spans["one"]) == [(3, 4, "A", 0.5, True)]
