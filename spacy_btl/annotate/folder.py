@@ -130,20 +130,20 @@ class RunFolder:
         for file in sorted(files, key=lambda file: int(file.stem.rpartition("-")[2])):
             yield Outcome(**json.loads(file.read_bytes()))
 
-    def finish(self) -> tuple[int, Counter[str], int]:
+    def finish(self) -> tuple[int, Counter[str], Counter[str]]:
         """Gather the records set aside, and write what brat needs.
 
         Returns:
-            The number of records, the numbers of entities by label, the number of records set
-            aside.
+            The number of records, the numbers of entities by label, the numbers of records set
+            aside by reason.
         """
-        records, labels, errors = 0, Counter[str](), 0
+        records, labels, errors = 0, Counter[str](), Counter[str]()
         self._partial.mkdir(parents=True, exist_ok=True)
         with replacing_file(self.path / "errors.jsonl", build_in=self._partial) as file:
             for outcome in self.outcomes():
                 records += outcome.records
                 labels.update(outcome.entities)
-                errors += len(outcome.errors)
+                errors.update(row["error"] for row in outcome.errors)
                 file.writelines(f"{json.dumps(row)}\n".encode() for row in outcome.errors)
         if self._to == "brat" and records:
             every = [brat.Standoff(tuple(brat.Entity("", name, (), "") for name in labels))]

@@ -8,10 +8,14 @@ is left out. Knows nothing of spaCy.
 import codecs
 import csv
 import json
+import re
+import stat
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
 from itertools import accumulate
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, TypeAlias, get_args
 
@@ -26,6 +30,9 @@ PLACES = {"jsonl": "line", "csv": "line", "parquet": "row"}
 
 MAX_CSV_FIELD = 2**25
 """Most characters of a CSV field. One that is never closed would swallow the rest of its file."""
+
+DELIMITERS = (",", ";", "\t", "|")
+"""What usually separates the columns of a CSV file."""
 
 _BATCH = 256  # rows of a Parquet file that are decoded at once
 
@@ -61,7 +68,13 @@ class Record(NamedTuple):
 
 
 def to_record(at: int, number: int, name: object, text: object) -> Record:
-    """Return a record of these values, with an error unless they are an id and a text."""
+    """Return a record of these values, with an error unless they are an id and a text.
+
+    A whole number may be written with a fraction of 0, as pandas does in a column with gaps.
+    """
+    if isinstance(name, float | Decimal) and isfinite(name) and name % 1 == 0:
+        name = int(name)
+    name, text = _decoded(name), _decoded(text)
     if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
         return Record(at, number, "", "", "no id, or one that is neither text nor a whole number")
     if _has_surrogates(name := str(name)):
@@ -86,8 +99,8 @@ def read_text(path: Path, name: str) -> Record:
         OSError: If the file cannot be read.
     """
     data = path.read_bytes()
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return Record(0, 0, name, "", "UTF-16, where UTF-8 is read")
+    if data.startswith(_BOMS_UTF16):
+        return Record(0, 0, name, "", _UTF16)
     try:
         return to_record(0, 0, name, data.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -101,8 +114,12 @@ def read_jsonl(path: Path, fields: Fields, at: int = 0, number: int = 1) -> Iter
 
     Raises:
         OSError: If the file cannot be read.
+        RecordError: If it is no JSON Lines at all.
     """
     with path.open("rb") as file:
+        _check_start(start := file.read(_START))
+        if re.match(rb"(\xef\xbb\xbf)?\s*(\[\s*(\{|$|[\r\n])|\{\s*[\r\n])", start):
+            raise RecordError("JSON over several lines, or in an array; write an object a line")
         for place, line_number, line in _lines(file, at, number):
             if not line.strip():
                 continue
@@ -115,7 +132,11 @@ def read_jsonl(path: Path, fields: Fields, at: int = 0, number: int = 1) -> Iter
             else:
                 if isinstance(value, dict):
                     name, text = value.get(fields.id), value.get(fields.text)
-                    yield to_record(place, line_number, name, text)
+                    record = to_record(place, line_number, name, text)
+                    if missing := [key for key in (fields.id, fields.text) if key not in value]:
+                        error = f'no field "{missing[0]}", {_listed(value)}'
+                        record = record._replace(text="", error=error)
+                    yield record
                 else:
                     yield Record(place, line_number, "", "", "JSON, but no object")
 
@@ -123,23 +144,22 @@ def read_jsonl(path: Path, fields: Fields, at: int = 0, number: int = 1) -> Iter
 def read_csv(path: Path, fields: Fields, at: int = 0, number: int = 1) -> Iterator[Record]:
     """Yield the records of a CSV file with a header from byte ``at`` on, the line ``number``.
 
-    Blank lines are passed over.
+    Blank lines are passed over. A whole number with a fraction of 0, as pandas writes it in a
+    column with gaps, is an id without the fraction.
 
     Raises:
         OSError: If the file cannot be read.
-        RecordError: If a field is not in the header, or is there twice.
+        RecordError: If a field is not in the header, or is there twice; if it is no CSV at all.
     """
     csv.field_size_limit(MAX_CSV_FIELD)
     with path.open("rb") as file:
+        _check_start(file.read(_START))
+        file.seek(0)
         lines = _CsvLines(file)
         rows = csv.reader(lines, delimiter=fields.delimiter, strict=True)
-        try:
-            header = next(rows, [])
-        except csv.Error:
-            header = []
-        for name in (fields.id, fields.text):
-            if header.count(name) != 1:
-                raise RecordError(f'{header.count(name) or "no"} fields "{name}" in the header')
+        if (header := _header(rows)) is None:
+            return
+        _check_header(header, fields, path)
         columns = header.index(fields.id), header.index(fields.text)
         if at:
             lines.go_to(at, number)
@@ -155,7 +175,8 @@ def read_csv(path: Path, fields: Fields, at: int = 0, number: int = 1) -> Iterat
             if row is None:
                 return
             if len(row) == len(header):
-                yield to_record(at, number, *(row[column] for column in columns))
+                name, text = (row[column] for column in columns)
+                yield to_record(at, number, _WHOLE.sub(r"\1", name), text)
             elif row:
                 fault = f"{len(row)} fields, the header has {len(header)}"
                 yield Record(at, number, "", "", fault)
@@ -183,8 +204,9 @@ class ParquetRecords:
         self._file = ParquetFile(path)
         self._columns = [fields.id, fields.text] if with_text else [fields.id]
         for name in (fields.id, fields.text):
-            if self._file.schema_arrow.names.count(name) != 1:
-                raise RecordError(f'not one column "{name}"')
+            if (count := self._file.schema_arrow.names.count(name)) != 1:
+                there = _listed(self._file.schema_arrow.names)
+                raise RecordError(f'{count or "no"} column{"s" * (count > 1)} "{name}", {there}')
         metadata = self._file.metadata
         sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         self._starts = [0, *accumulate(sizes)][:-1]
@@ -248,6 +270,8 @@ class InputReader:
             Exception: One of `read_errors`, now or later, if the file cannot be read.
         """
         path = self._root / file if file else self._root
+        if _is_special(path):  # opening a pipe would wait until somebody writes to it
+            raise RecordError("a pipe, a socket or a device, and no regular file")
         if self._kind == "txt":
             name = file or self._root.name
             if name.lower().endswith(".txt"):
@@ -306,6 +330,90 @@ def _value(column: "pyarrow.Array", i: int) -> object:
     except UnicodeDecodeError:
         return "\udc80"
     return value
+
+
+_START = 4096  # bytes that tell what a file is
+
+_BOMS_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+_UTF16 = "UTF-16, where UTF-8 is read"
+
+_WHOLE = re.compile(r"^(-?[0-9]+)\.0+$")
+
+_NAME = re.compile(r"[A-Za-z_][\w.-]{0,39}")
+
+
+_USUAL_NAMES = frozenset(
+    f"{first}{middle}{last}"
+    for first in ("", "note", "doc", "document", "report", "row", "record", "file", "case", "text")
+    for middle in ("", "_", " ")
+    for last in ("", "id", "text", "name", "content", "body", "note", "report", "document")
+) - {"", "_", " "}
+
+
+def _is_special(path: Path) -> bool:
+    """Return whether there is something that is neither a file nor a folder."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _check_start(start: bytes) -> None:
+    """Raise RecordError if a file that begins so is of another kind than text in UTF-8."""
+    if start.startswith(_BOMS_UTF16) or b"\0" in start[:2]:
+        raise RecordError(_UTF16)
+    if start.startswith((b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
+        raise RecordError("a compressed file or a workbook; unpack it, or save it as text")
+    if start.startswith(b"PAR1"):
+        raise RecordError("a Parquet file; see --from")
+    head = start.rstrip(b"\r")
+    if b"\r" in head and b"\n" not in start:
+        raise RecordError("its lines end with a carriage return alone; write line feeds")
+
+
+def _header(rows: Iterable[list[str]]) -> list[str] | None:
+    """Return the first row that is not blank, [""] if it is broken; None if there is none."""
+    try:
+        for row in rows:
+            if row:
+                return [name.strip() for name in row]
+    except csv.Error:
+        return [""]
+    return None
+
+
+def _check_header(header: Sequence[str], fields: Fields, path: Path) -> None:
+    """Raise RecordError if a field is not once in a header, with a hint and no other name of it.
+
+    A file without a header begins with a row of data, which must not be quoted.
+    """
+    wanted = (fields.id, fields.text)
+    faults = [name for name in wanted if header.count(name) != 1]
+    if not faults:
+        return
+    count = header.count(faults[0])
+    error = f'{count or "no"} fields "{faults[0]}" in the header of {len(header)}'
+    for delimiter in DELIMITERS:
+        with path.open("rb") as file:
+            rows = csv.reader(_CsvLines(file), delimiter=delimiter, strict=True)
+            if delimiter != fields.delimiter and set(wanted) <= set(_header(rows) or ()):
+                raise RecordError(f"{error}; --delimiter {delimiter!r} finds both")
+    if close := [name for name in header if name.lower() in _USUAL_NAMES]:
+        error += f"; it has {', '.join(close[:10])} (--id-field, --text-field)"
+    raise RecordError(error)
+
+
+def _listed(names: Iterable[object]) -> str:
+    """Return the names of fields for a message, without those that could be anything else."""
+    known = [name for name in map(str, names) if _NAME.fullmatch(name)]
+    return f"only {', '.join(known[:10]) or 'others'}{', ...' * (len(known) > 10)}"
+
+
+def _decoded(value: object) -> object:
+    """Return bytes as text, with lone surrogates for what is not UTF-8; all else as it is."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
 def _has_surrogates(text: str) -> bool:

@@ -73,12 +73,14 @@ class RunSummary:
         entities: Number of entities by label.
         set_aside: Number of records set aside.
         resumed: Number of records that were done before.
+        reasons: Numbers of records that were set aside, by reason.
     """
 
     records: int
     entities: Counter[str]
     set_aside: int
     resumed: int
+    reasons: Counter[str] = field(default_factory=Counter)
 
 
 def annotate_files(
@@ -90,6 +92,8 @@ def annotate_files(
     progress: bool | None = None,
 ) -> RunSummary:
     """Annotate all records of a file or a folder, or resume a run with the same settings.
+
+    An input without records, or of which all are set aside, is no error here: the summary says so.
 
     Args:
         model: Folder of a pipeline, or name of an installed package.
@@ -127,8 +131,8 @@ def annotate_files(
         with tqdm(desc="annotate", total=total, initial=resumed, **bar) as done:
             for count in run_shards(settings.engine, job, shards, settings.n_process):
                 done.update(count)
-        records, entities, set_aside = run.finish()
-    return RunSummary(records, entities, set_aside, resumed)
+        records, entities, reasons = run.finish()
+    return RunSummary(records, entities, reasons.total(), resumed, reasons)
 
 
 def _make_job(

@@ -16,6 +16,9 @@ from ..util.files import sha256_of
 from ..util.messages import log_failure
 from .inputs import INPUT_KINDS, InputReader, RecordError, read_errors
 
+MAX_SUFFIX = 8
+"""Most characters of a suffix; what is longer is part of a name."""
+
 
 class Slice(NamedTuple):
     """Records that follow each other in a file; with an `error` the file cannot be read.
@@ -84,18 +87,28 @@ def find_files(source: Path, kind: str | None = None) -> tuple[str, list[str]]:
         if kind not in INPUT_KINDS:
             raise ValueError(f"{source} is none of .{', .'.join(INPUT_KINDS)}; see --from")
         return kind, [""]
+    if not source.is_dir():
+        raise ValueError(f"{source} is neither a file nor a folder, but a pipe or the like")
     found = (path.rpartition(".")[2].lower() for path in _walk(source, INPUT_KINDS))
     by_kind = Counter(name for name in found if name in INPUT_KINDS)
     if kind is None and len(by_kind) != 1:
         there = ", ".join(f"{n} .{name}" for name, n in sorted(by_kind.items())) or "none"
-        raise ValueError(
-            f"{source} contains, of .{', .'.join(INPUT_KINDS)}: {there}; choose one by --from"
-        )
+        advice = "choose one by --from" if by_kind else _others(source)
+        raise ValueError(f"{source} contains, of .{', .'.join(INPUT_KINDS)}: {there}; {advice}")
     kind = kind or next(iter(by_kind))
     files = list(_walk(source, (kind,)))
     if not files:
         raise ValueError(f"no .{kind} file in {source} or its sub-folders")
     return kind, files
+
+
+def _others(source: Path) -> str:
+    """Return how many files a folder contains by suffix, in words."""
+    names = (path.name for path in source.rglob("*") if not path.is_dir())
+    suffixes = (name.rpartition(".")[2].lower() if "." in name[1:] else "" for name in names)
+    counts = Counter(s if s.isalnum() and len(s) <= MAX_SUFFIX else "" for s in suffixes)
+    words = [f"{n} {f'.{s}' if s else 'without suffix'}" for s, n in counts.most_common(5)]
+    return f"it has other files: {', '.join(words)}" if words else "it is empty"
 
 
 def files_digest(source: Path, files: list[str]) -> str:

@@ -8,6 +8,9 @@ from wasabi import msg
 
 from .app import GpuOption, app, errors_as_text
 
+REASONS_SHOWN = 3
+"""Reasons for setting records aside that the command line lists; errors.jsonl has all."""
+
 
 @app.command("annotate", short_help="Annotate many documents.")
 @errors_as_text()
@@ -50,7 +53,7 @@ def annotate_command(
     """Annotate many documents. Run the same command again to resume a run that was stopped.
 
     A record that cannot be read or annotated is set aside in OUTPUT/errors.jsonl, with its error
-    and without its text; all others are annotated.
+    and without its text; all others are annotated. Where none is left, the exit status is 1.
     """
     from ..annotate.inputs import Fields
     from ..annotate.run import AnnotationSettings, annotate_files
@@ -70,6 +73,16 @@ def annotate_command(
     if summary.resumed:
         msg.info(f"{summary.resumed} of {summary.records} records were done before")
     annotated = summary.records - summary.set_aside
+    why = "; ".join(f"{reason} ({n})" for reason, n in summary.reasons.most_common(REASONS_SHOWN))
+    if not summary.records:
+        raise ValueError(f"{source} has no records: its files are empty")
+    if not annotated:
+        raise ValueError(
+            f"none of {summary.records} records could be annotated: {why}; record by record: "
+            f"{output / 'errors.jsonl'}"
+        )
     msg.good(f"{annotated} records, {summary.entities.total()} entities: {output / 'annotations'}")
     if summary.set_aside:
-        msg.warn(f"{summary.set_aside} records set aside: {output / 'errors.jsonl'}")
+        msg.warn(f"{summary.set_aside} records set aside: {output / 'errors.jsonl'}", why)
+    if not summary.entities.total():
+        msg.warn("No entity in any of them: empty texts, or another language or --spans?")

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -106,7 +107,7 @@ class TestSetAside:
                 "id": "one",
                 "error": "its id came before in the input",
             },
-            {"file": "a.jsonl", "line": 5, "id": "five", "error": "no text, or one that is none"},
+            {"file": "a.jsonl", "line": 5, "id": "five", "error": 'no field "text", only id'},
             {"file": "b.jsonl", "line": 1, "id": "", "error": "not UTF-8"},
             {
                 "file": "c.jsonl",
@@ -118,8 +119,51 @@ class TestSetAside:
         assert [name for name, _ in found(tmp_path / "out", "jsonl")] == ["last", "one"]
         assert "2 records, 2 entities" in output
         assert "6 records set aside" in output
+        assert "not JSON (1); ValueError in helpers/annotating.py:" in output
         written = b"".join(tree(tmp_path / "out").values()).decode() + output
         assert "Secretperson" not in written
+
+    @pytest.mark.parametrize(
+        ("name", "data", "message"),
+        [
+            ("a.csv", b"\xef\xbb\xbfid;text\n1;fever\n", "--delimiter ';' finds both (1)"),
+            ("a.csv", b"note_id,text\n1,fever\n", "it has note_id, text (--id-field"),
+            ("a.csv", b"id,text\n,fever\n,fever\n", "none of 2 records could be annotated: no id"),
+            ("a.jsonl", b'[{"id": 1, "text": "fever"}]', "write an object a line (1)"),
+            ("a.jsonl", b'{"note": "fever"}\n', 'no field "id", only note (1)'),
+            ("a.jsonl", "{}".encode("utf-16"), "UTF-16, where UTF-8 is read (1)"),
+            ("a.txt", b"\xff\xfef\0", "UTF-16, where UTF-8 is read (1)"),
+            ("a.jsonl", b"", "a.jsonl has no records: its files are empty"),
+            ("a.csv", b"id,text\n", "a.csv has no records: its files are empty"),
+        ],
+    )
+    def test_nothing_annotated_is_a_failure_with_a_hint(
+        self, rules: Path, tmp_path: Path, name: str, data: bytes, message: str
+    ) -> None:
+        (tmp_path / name).write_bytes(data)
+        output = run(rules, tmp_path / name, tmp_path / "out", expect=1)
+        assert message in output
+        assert (tmp_path / "out" / "errors.jsonl").is_file()
+
+    def test_no_entity_at_all_is_worth_a_warning(self, rules: Path, tmp_path: Path) -> None:
+        folder = write(tmp_path / "in", [("a", ""), ("b", "")])
+        assert "No entity in any of them" in run(rules, folder, tmp_path / "out")
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+    def test_pipes_and_sockets_are_listed_and_never_opened(
+        self, rules: Path, tmp_path: Path
+    ) -> None:
+        folder = write(tmp_path / "in", [("a", "fever"), ("z", "fever")])
+        os.mkfifo(folder / "b.txt")
+        (folder / "c.txt").symlink_to("/dev/zero")
+        with socket.socket(socket.AF_UNIX) as one:
+            one.bind(os.path.relpath(folder / "d.txt"))
+        summary = annotate(rules, folder, tmp_path / "out")
+        assert (summary.records, summary.set_aside) == (5, 3)
+        assert dict(summary.reasons) == {"a pipe, a socket or a device, and no regular file": 3}
+        rows = [json.loads(line) for line in tree(tmp_path / "out")["errors.jsonl"].splitlines()]
+        assert [row["file"] for row in rows] == ["b.txt", "c.txt", "d.txt"]
+        assert [name for name, _ in found(tmp_path / "out", "jsonl")] == ["a", "z"]
 
     def test_text_files_and_ids_that_name_no_file(self, rules: Path, tmp_path: Path) -> None:
         folder = write(tmp_path / "in", [("a", "fever"), ("sub/b", "fever")])

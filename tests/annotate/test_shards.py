@@ -27,7 +27,13 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("names", "kind", "message"),
         [
-            (["a.md"], None, "none; choose"),
+            (
+                ["a.md", "b.md", "c.gz", "d"],
+                None,
+                "none; it has other files: 2 .md, 1 .gz, 1 without",
+            ),
+            ([".hidden", "Smith, John. 4 may"], None, "none; it has other files: 2 without suffix"),
+            ([], None, "none; it is empty"),
             (["a.md"], "csv", "no .csv file"),
             (["a.csv", "b.csv", "c.txt"], None, "2 .csv, 1 .txt; choose one by --from"),
         ],
@@ -45,6 +51,12 @@ class TestFiles:
     def test_nothing_there(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match="no-such"):
             find_files(tmp_path / "no-such")
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+    def test_a_pipe_is_no_input(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "a.jsonl")
+        with pytest.raises(ValueError, match="neither a file nor a folder"):
+            find_files(tmp_path / "a.jsonl")
 
     def test_the_digest_differs_with_the_files(self, tmp_path: Path) -> None:
         self.make(tmp_path, "a.txt", "b.txt")
@@ -87,7 +99,13 @@ class TestShards:
         write_table(tmp_path / "c.csv", [("c", "x")])
         (shard,) = self.shards(tmp_path, 10)
         assert shard.slices == (
-            Slice("a.csv", 0, 1, 1, 'no fields "id" in the header'),
+            Slice(
+                "a.csv",
+                0,
+                1,
+                1,
+                'no fields "id" in the header of 1; it has name (--id-field, --text-field)',
+            ),
             Slice("b.csv", 0, 1, 1, "cannot be read on: No such file or directory"),
             Slice("c.csv", 9, 2, 1),
         )
