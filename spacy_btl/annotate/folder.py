@@ -146,7 +146,8 @@ class RunFolder:
                 errors.update(row["error"] for row in outcome.errors)
                 file.writelines(f"{json.dumps(row)}\n".encode() for row in outcome.errors)
         if self._to == "brat" and records:
-            every = [brat.Standoff(tuple(brat.Entity("", name, (), "") for name in labels))]
+            names = brat.without_spaces(labels).values()
+            every = [brat.Standoff(tuple(brat.Entity("", name, (), "") for name in names))]
             self.write("annotations/annotation.conf", brat.annotation_conf(every).encode("utf-8"))
             self.write("annotations/visual.conf", brat.visual_conf(every).encode("utf-8"))
         shutil.rmtree(self._partial, ignore_errors=True)

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
 from spacy.tokens import Doc, DocBin, Span
 
 from .. import brat
-from ..conversion.export import name_error, to_standoff
+from ..conversion.export import name_error, relabeled, to_standoff
 from ..pipeline.entities import read_scores
 from .inputs import RecordError
 
@@ -196,7 +196,7 @@ class DocBinWriter:
 
 
 class BratWriter:
-    """A .txt and an .ann for each document, named by its id.
+    """A .txt and an .ann for each document, named by its id, with "_" for white space in labels.
 
     Args:
         key: Key of ``doc.spans`` to take instead of ``doc.ents``.
@@ -212,17 +212,18 @@ class BratWriter:
         if why := name_error(name):
             raise RecordError(why)
         standoff = to_standoff(doc, self._key).standoff
+        counts = Counter(entity.label for entity in standoff.entities)
         try:
-            annotation = brat.dumps(standoff)
+            annotation = brat.dumps(relabeled(standoff, brat.without_spaces(counts)))
         except ValueError as error:
-            why = "an entity that brat cannot represent: is there white space in its label?"
+            why = "an entity that brat cannot represent: is its label one that brat can read?"
             raise RecordError(why) from error
         # The text last: brat shows a document once its text is there.
         self._files += [
             (f"{name}.ann", annotation.encode("utf-8")),
             (f"{name}.txt", doc.text.encode("utf-8")),
         ]
-        self.counts.update(entity.label for entity in standoff.entities)
+        self.counts.update(counts)
 
     def files(self) -> Iterator[tuple[str, bytes]]:
         """Yield all files, relative to the folder of the collection."""

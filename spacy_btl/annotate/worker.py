@@ -9,6 +9,7 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from .. import brat
 from ..packaging.saving import load_pipeline
 from ..util.messages import LOGGER, describe, log_failure
 from .folder import Outcome, RunFolder, SetAside
@@ -57,8 +58,8 @@ class ShardAnnotator:
     """Annotates and writes shards, with a pipeline that it loads once.
 
     Raises:
-        ValueError: If a file of the pipeline has changed since it was sealed, or if it writes no
-            spans of the key that the job names.
+        ValueError: If a file of the pipeline has changed since it was sealed, if it writes no
+            spans of the key that the job names, or if two of its labels would be one in brat.
         Exception: Whatever the pipeline raises for a plain sentence.
     """
 
@@ -77,6 +78,8 @@ class ShardAnnotator:
         if job.spans is not None and job.spans not in doc.spans:
             written = ", ".join(doc.spans) or "none"
             raise ValueError(f'the pipeline writes no doc.spans["{job.spans}"], only {written}')
+        if job.to == "brat":  # two labels that would become one show before the work begins
+            brat.without_spaces(e for labels in self._nlp.pipe_labels.values() for e in labels)
 
     def __call__(self, shard: Shard) -> Outcome:
         """Annotate a shard and write it, over what may be there of it.

@@ -3,9 +3,10 @@
 The room knows no spaCy: `data` makes documents of what is read here.
 """
 
-from .conf import annotation_conf, visual_conf
+from .conf import annotation_conf, unlisted_types, visual_conf, without_spaces
 from .folder import Document, other_files, read_folder
-from .problems import Fault, Level, Problem, check
+from .lines import is_entity_like, label_in_line
+from .problems import Fault, Level, Problem, check, is_plain_id
 from .records import (
     Arguments,
     Attribute,
@@ -26,7 +27,7 @@ from .records import (
     surface_text,
 )
 from .references import LostReference, references, without_references
-from .standoff import dumps, iter_records, loads
+from .standoff import dumps, iter_records, loads, own_line
 
 __all__ = [
     "Arguments",
@@ -51,14 +52,20 @@ __all__ = [
     "check",
     "dumps",
     "flat_text",
+    "is_entity_like",
+    "is_plain_id",
     "iter_records",
     "join_fragments",
+    "label_in_line",
     "loads",
     "other_files",
+    "own_line",
     "read_folder",
     "references",
     "surface_agreement",
     "surface_text",
+    "unlisted_types",
     "visual_conf",
     "without_references",
+    "without_spaces",
 ]

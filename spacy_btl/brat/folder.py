@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 from ..util.text import printable
 from .problems import Fault, Problem, check_parts, find_fault
-from .records import Entity, Standoff
-from .standoff import BYTE_ORDER_MARK, loads
+from .records import Entity, Record, Standoff
+from .standoff import BYTE_ORDER_MARK, loads, without_swallowed
 
 ANNOTATION_SUFFIXES = (".ann", ".a1", ".a2")
 
@@ -38,8 +38,13 @@ class Document:
 
     @cached_property
     def standoff(self) -> Standoff:
-        """The records of all its files, in order."""
-        return Standoff(tuple(record for _, part in self.parts for record in part.records))
+        """The records of all its files, in order, each file's last line ended."""
+        records: list[Record] = []
+        for _, part in self.parts:
+            if records and not records[-1].raw.endswith("\n"):
+                records[-1] = records[-1]._replace(raw=f"{records[-1].raw}\n")
+            records += part.records
+        return Standoff(tuple(records))
 
 
 def read_folder(path: str | os.PathLike[str]) -> Iterator[Document]:
@@ -47,8 +52,8 @@ def read_folder(path: str | os.PathLike[str]) -> Iterator[Document]:
 
     A document is a .txt with an .ann of the same name, or with BioNLP's .a1 and .a2, whose records
     follow each other; `scan_folder` says which names are the same. A missing file is among the
-    problems of its document. Each byte that is not UTF-8 becomes one U+FFFD. A byte order mark is
-    left out of the text unless the offsets count it.
+    problems of its document. UTF-16 is read as such; otherwise each byte that is not UTF-8 becomes
+    one U+FFFD. A byte order mark is left out of the text unless the offsets count it.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -252,6 +257,7 @@ def _read_document(root: Path, name: str, files: Files, hints: Mapping[str, str]
         note(name + ".txt", "no-text", f"no such file{hint}")
     if not files.keys() - {".txt"}:
         note(name + ".ann", "no-annotation", f"no such file, nor an .a1 or .a2{hint}")
+    parts = [(file, without_swallowed(part, text)) for file, part in parts]
     path = files.get(".txt") or next(iter(files.values()))
     return Document(name, path, text, tuple(parts), (*problems, *check_parts(parts, text)))
 
@@ -262,8 +268,8 @@ def _decode(path: Path) -> tuple[str | None, str]:
         data = path.read_bytes()
     except OSError as error:
         return None, f"it cannot be read: {error.strerror or type(error).__name__}"
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return None, "UTF-16, where UTF-8 is read"
+    if wide := _utf16(data):
+        return data.decode(wide, "replace"), "UTF-16, read as such"
     try:
         return data.decode("utf-8"), ""
     except UnicodeDecodeError as error:
@@ -271,6 +277,17 @@ def _decode(path: Path) -> tuple[str | None, str]:
         # hold. Not the lone surrogates themselves: no UTF-8 can be made of them later.
         text, count = re.subn("[\udc80-\udcff]", "\ufffd", data.decode("utf-8", "surrogateescape"))
         return text, f"{count} bytes are not UTF-8, the first at byte {error.start}"
+
+
+def _utf16(data: bytes) -> str:
+    """Return the name of the UTF-16 that bytes are in, "" for another encoding."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    # Without a mark: of the two bytes of most characters, the same one is zero.
+    size = max(len(data), 1) // 2
+    if size and data[1::2].count(0) > 0.8 * size:
+        return "utf-16-le"
+    return "utf-16-be" if size and data[::2].count(0) > 0.8 * size else ""
 
 
 def _drop_bom(text: str, entities: Sequence[Entity]) -> str:

@@ -8,7 +8,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from .records import Attribute, Entity, Record, Standoff, Unknown, surface_agreement
+from .records import (
+    Attribute,
+    Entity,
+    Record,
+    Standoff,
+    Unknown,
+    flat_text,
+    surface_agreement,
+    surface_text,
+)
 from .references import references
 
 Fault: TypeAlias = Literal[
@@ -30,6 +39,11 @@ Level: TypeAlias = Literal["error", "warning"]
 
 _WARNINGS = ("bom", "encoding")
 _ID = re.compile(r"[A-Z#]\d{1,9}|\*", re.ASCII).fullmatch
+
+
+def is_plain_id(name: str) -> bool:
+    """Return whether a name is an id for sure; another one may be a word of a document."""
+    return bool(_ID(name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +79,23 @@ def find_fault(entity: Entity, text: str | None) -> tuple[Fault, str] | None:
             return "empty", f"from {start} to {end}"
         if text is not None and end > len(text):
             return "outside", f"from {start} to {end}, in a text of {len(text)} characters"
-    if text is not None:
+    if text is not None and entity.text.strip():  # without a surface text, the offsets stand alone
         alike, same = surface_agreement(entity, text)
-        if not same:
+        if not same and not _same_but_for_spaces(entity, text):
             places = ";".join(f"{start}-{end}" for start, end in entity.fragments)
             expected = sum(1 + end - start for start, end in entity.fragments) - 1
             sizes = f"{len(entity.text)} characters, the text at {places} has {expected}"
             return "surface", f"{sizes}, equal in the first {alike}"
     return None
+
+
+def _same_but_for_spaces(entity: Entity, text: str) -> bool:
+    """Return whether a surface text differs from the text only by white space at its ends."""
+    size = sum(1 + end - start for start, end in entity.fragments)
+    # Fragments may cover the whole text many times: look at no more than a surface text is long.
+    if size > 2 * len(entity.text) + 100:
+        return False
+    return surface_text(entity.fragments, text).strip() == flat_text(entity.text).strip()
 
 
 def check_parts(parts: Iterable[tuple[str, Standoff]], text: str | None) -> Iterator[Problem]:
@@ -99,7 +122,7 @@ def check_parts(parts: Iterable[tuple[str, Standoff]], text: str | None) -> Iter
         if missing:
             found.append(("missing-reference", f"no record {_ids(missing)}"))
         # An unreadable line may start with any word.
-        name = record.id if not isinstance(record, Unknown) or _ID(record.id) else ""
+        name = record.id if not isinstance(record, Unknown) or is_plain_id(record.id) else ""
         for reason, detail in found:
             yield Problem(name, record.line, _label(record), reason, detail, file)
 
@@ -118,7 +141,7 @@ def check(standoff: Standoff, text: str | None) -> list[Problem]:
 
 def _ids(names: Iterable[str]) -> str:
     """Return names that look like ids as they are; others may be words of a document."""
-    return ", ".join(name if _ID(name) else "something that is no id" for name in names)
+    return ", ".join(name if is_plain_id(name) else "something that is no id" for name in names)
 
 
 def _label(record: Record) -> str:

@@ -24,7 +24,8 @@ def references(record: Record) -> tuple[str, ...]:
     """Return the ids that a record refers to, in the order written."""
     match record:
         case Event():
-            return (record.trigger, *(ref for _, ref in record.args))
+            trigger = (record.trigger,) if record.trigger else ()
+            return (*trigger, *(ref for _, ref in record.args))
         case Relation():
             return tuple(ref for _, ref in record.args)
         case Equivalence():
@@ -41,7 +42,8 @@ def without_references(
 
     An event without its trigger, a relation, an attribute, a normalization or a note without one of
     its ends, and an equivalence of fewer than two members are left out, and are then gone as well.
-    An event otherwise loses only the argument, a larger equivalence the member.
+    An event otherwise loses only the argument, a larger equivalence the member. An event that never
+    had a trigger is as a relation.
 
     Args:
         records: Records of one document.
@@ -69,13 +71,15 @@ def without_references(
 
 def _needed(record: Record) -> tuple[str, ...]:
     """Return the ids without which a record that has an id is left out."""
-    return (record.trigger,) if isinstance(record, Event) else references(record)
+    if isinstance(record, Event) and record.trigger:
+        return (record.trigger,)
+    return references(record)
 
 
 def _without(record: Record, gone: set[str]) -> Record | None:
     if not gone.intersection(references(record)):
         return record
-    if isinstance(record, Event) and record.trigger not in gone:
+    if isinstance(record, Event) and record.trigger and record.trigger not in gone:
         return record._replace(args=tuple(arg for arg in record.args if arg[1] not in gone))
     if isinstance(record, Equivalence):
         members = tuple(member for member in record.members if member not in gone)

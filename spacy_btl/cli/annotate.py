@@ -57,6 +57,7 @@ def annotate_command(
     """
     from ..annotate.inputs import Fields
     from ..annotate.run import AnnotationSettings, annotate_files
+    from ..brat import without_spaces
 
     settings = AnnotationSettings(
         to=to,
@@ -82,6 +83,10 @@ def annotate_command(
             f"{output / 'errors.jsonl'}"
         )
     msg.good(f"{annotated} records, {summary.entities.total()} entities: {output / 'annotations'}")
+    if to == "brat":
+        from .data import show_renamed
+
+        show_renamed({e: w for e, w in without_spaces(summary.entities).items() if e != w})
     if summary.set_aside:
         msg.warn(f"{summary.set_aside} records set aside: {output / 'errors.jsonl'}", why)
     if not summary.entities.total():

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from wasabi import msg
 
+from ..conversion.export import LabelSpaces
 from ..conversion.placement import Alignment, Discontinuous, Overlap
 from ..data.maccrobat import Sample
+from ..util.text import printable
 from .app import app, errors_as_text
 
 if TYPE_CHECKING:
@@ -79,7 +81,8 @@ def convert_command(
         bool,
         typer.Option(
             "--strict",
-            help="Fail and write only the account if an entity is dropped or a file has an error",
+            help="Fail and write only the account if an entity is dropped, a file has an error, or "
+            "there is no entity at all",
         ),
     ] = False,
 ) -> None:
@@ -109,6 +112,7 @@ def convert_command(
     _show_conversion(conversion, brat_dir, out_dir)
     parts = conversion.parts.items()
     msg.good(", ".join(f"{part} {len(names)} documents" for part, names in parts))
+    _show_warnings(conversion.account)  # last, so that nobody overlooks them
 
 
 @app.command("export", short_help="Write documents as BRAT files.")
@@ -122,6 +126,13 @@ def export_command(
             help='Key of doc.spans to write instead of doc.ents; "brat": all as converted'
         ),
     ] = None,
+    label_spaces: Annotated[
+        LabelSpaces | None,
+        typer.Option(
+            help='White space in labels: "_" for it, as brat reads none, or as it is '
+            "(the default with --spans brat)"
+        ),
+    ] = None,
     lang: LangOption = "en",
 ) -> None:
     """Write documents as BRAT files, with the annotation.conf and visual.conf that brat wants.
@@ -133,13 +144,20 @@ def export_command(
     from ..conversion.export import REPORT_NAME, export_docs
     from ..data.docbin import read_docbin
 
-    report = export_docs(read_docbin(docbin, blank(lang).vocab), out_dir, spans)
+    docs = read_docbin(docbin, blank(lang).vocab)
+    report = export_docs(docs, out_dir, spans, label_spaces=label_spaces)
     msg.good(f"{out_dir}: " + ", ".join(f"{n} {what}" for what, n in report["totals"].items()))
     if report["rows"]:
         msg.warn(f"records that needed an entity that is gone: {out_dir / REPORT_NAME}")
     if n := len(report["renamed"]):
         also = "as others have their names but for case or Unicode form"
         msg.warn(f"{n} documents have files of another name, {also}: {out_dir / REPORT_NAME}")
+    show_renamed(report["labels"])
+    if unlisted := report["unlisted"]:
+        msg.warn(
+            f"brat shows, but does not offer, types with other characters than A-Z, a-z, 0-9, _ "
+            f"and -: {printable(', '.join(unlisted))}"
+        )
 
 
 @app.command("stats", short_help="Count what a corpus contains.")
@@ -176,11 +194,21 @@ def stats_command(
         typer.echo(text, nl=False)
         return
     if path.is_dir():
-        docs, _ = read_brat(path, policies=Policies(overlap, discontinuous, alignment), lang=lang)
+        policies = Policies(overlap, discontinuous, alignment)
+        docs, account = read_brat(path, policies=policies, lang=lang)
     else:
-        docs = read_docbin(path, blank(lang).vocab)
+        docs, account = read_docbin(path, blank(lang).vocab), None
     stats = corpus_stats(docs, blank(lang))
     typer.echo(json.dumps(stats, indent=2) if as_json else stats_to_markdown(stats), nl=False)
+    if account:
+        _show_warnings(account)
+
+
+def show_renamed(renamed: dict[str, str]) -> None:
+    """Print which labels have been written without their white space."""
+    if renamed:
+        pairs = ", ".join(f'"{label}" as {new}' for label, new in renamed.items())
+        msg.warn(f"brat reads no white space in labels, written are: {printable(pairs)}")
 
 
 def _show_conversion(conversion: "Conversion", brat_dir: Path, out_dir: Path) -> None:
@@ -195,6 +223,12 @@ def _show_conversion(conversion: "Conversion", brat_dir: Path, out_dir: Path) ->
     totals = conversion.account.totals()
     typer.echo(", ".join(f"{number} {what}" for what, number in totals.items()))
     typer.echo(f"why: {out_dir / 'account.md'}, row by row: {out_dir / 'account.json'}")
+
+
+def _show_warnings(account: "Account") -> None:
+    """Print what is lost in capitals on stderr, apart from any figures."""
+    for warning in account.warnings():
+        typer.secho(f"WARNING: {warning}", fg="yellow", bold=True, err=True)
 
 
 def _show_problems(account: "Account") -> None:

@@ -15,7 +15,8 @@ Status: TypeAlias = Literal["kept", "moved", "flattened", "dropped"]
 """What became of an entity.
 
 "kept": in ``doc.ents`` as it was. "moved": in ``doc.ents`` with other bounds. "flattened": in
-``doc.spans`` only, as another entity took its tokens. "dropped": in neither.
+``doc.spans`` only, as another entity took its tokens. "dropped": in neither, as a line that starts
+with T and cannot be read.
 """
 
 Reason: TypeAlias = Literal[
@@ -31,6 +32,7 @@ Reason: TypeAlias = Literal[
     "another label on the same tokens",
     "overlaps another entity",
     # dropped
+    "its line cannot be read",
     "offsets outside the text",
     "ends where it starts, or before",
     "white space only",
@@ -49,8 +51,8 @@ class Row:
     Attributes:
         file: The file of its record, relative to the folder.
         line: The line of its record, from 1.
-        record: The id of its record.
-        label: Its type.
+        record: The id of its record, "" where none can be read.
+        label: Its type, "" where none can be read.
         status: What became of it.
         reason: Why it is not "kept".
         source: Its fragments in characters, as annotated.
@@ -97,7 +99,10 @@ class Account:
     heading: str = ""
 
     def totals(self) -> dict[str, int]:
-        """Return the number of entities read ("input") and of each status, which add up to it."""
+        """Return the number of entities ("input") and of each status, which add up to it.
+
+        They are all lines that could be meant as an entity (`brat.is_entity_like`), read or not.
+        """
         return _totals(self.rows)
 
     def by_label(self) -> dict[str, dict[str, int]]:
@@ -117,6 +122,23 @@ class Account:
         """Return the problems that are more than warnings: something may not be as meant."""
         return [problem for problem in self.problems if problem["level"] == "error"]
 
+    def warnings(self) -> list[str]:
+        """Return what nobody should overlook: what is lost, and that there is nothing at all."""
+        if not self.rows:
+            return ["there is no entity at all in these files: nothing can be trained on them"]
+        found = []
+        if dropped := [row for row in self.rows if row.status == "dropped"]:
+            reasons = Counter(row.reason for row in dropped).most_common()
+            why = ", ".join(f"{reason} ({number})" for reason, number in reasons)
+            found.append(f"{len(dropped)} of {len(self.rows)} entities are lost: {why}")
+        lines = {(row.file, row.line) for row in self.rows}
+        if others := sum(
+            problem["reason"] == "unreadable" and (problem["file"], problem["line"]) not in lines
+            for problem in self.problems
+        ):
+            found.append(f"{others} lines that are no entities cannot be read; they are kept")
+        return found
+
     def to_json(self) -> str:
         """Return everything as JSON, one line a row."""
         sums = {
@@ -135,6 +157,8 @@ class Account:
         """Return the sums as readable tables."""
         lines = [f"**{cell(self.heading)}**", ""] if self.heading else []
         lines += ["# What became of every annotated entity", ""]
+        if warnings := self.warnings():
+            lines += [*(f"**{cell(warning)}.**  " for warning in warnings), ""]
         lines += [f"- {key}: {value}" for key, value in self.settings.items()]
         lines += ["", *markdown_table(["", "entities"], list(self.totals().items()))]
         lines += ["", *markdown_table(["why", "entities"], list(self.by_reason().items()))]

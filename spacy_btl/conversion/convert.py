@@ -6,7 +6,7 @@ was, with its original offsets and all other records, in the form of `data.gold`
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -44,7 +44,10 @@ class Conversion:
 
 
 class LossError(ValueError):
-    """A strict conversion that lost an entity, or met an error in a file; see ``conversion``."""
+    """A strict conversion that lost an entity, found none, or met an error in a file.
+
+    See ``conversion``.
+    """
 
     def __init__(self, conversion: Conversion) -> None:
         self.conversion = conversion
@@ -78,7 +81,7 @@ def convert_folder(
         seed: Of the split.
         policies: What is done with entities that do not fit.
         lang: Language of the tokenizer.
-        strict: Whether a dropped entity or an error in a file is an error.
+        strict: Whether a dropped entity, an error in a file, or no entity at all is an error.
 
     Raises:
         LossError: If the conversion is strict and loses something; the account is written then.
@@ -90,7 +93,7 @@ def convert_folder(
     passed_over = [path for path in brat.other_files(folder) if path.name != INFO_NAME]
     written = {"account.json": account.to_json(), "account.md": account.to_markdown()}
     write_files(out_dir, {name: text.encode("utf-8") for name, text in written.items()})
-    if strict and (account.totals()["dropped"] or account.errors()):
+    if strict and (account.totals()["dropped"] or account.errors() or not account.rows):
         raise LossError(Conversion(account, {}, passed_over))
     return Conversion(account, write_parts(docs, out_dir, shares, seed), passed_over)
 
@@ -157,14 +160,15 @@ def make_docs(
         if why := _unusable(document):
             rows += [
                 Row(file, e.line, e.id, e.label, "dropped", why, e.fragments)
-                for file, part in document.parts
-                for e in part.entities
+                if isinstance(e, brat.Entity)
+                else _unread(file, e, frequency)
+                for file, e in _entity_lines(document)
             ]
             continue
         doc, doc_rows = make_doc(document, nlp, policies, frequency, heading=heading)
         docs.append(doc)
         rows += doc_rows
-        sources = [row.source for row in doc_rows]
+        sources = [row.source for row in doc_rows if row.source]
         misaligned += count_misaligned(doc, sources)
         stock_misaligned += count_misaligned(stock(doc.text), sources)
     settings = {
@@ -199,6 +203,11 @@ def make_doc(
     doc = nlp.tokenizer(text)  # not nlp.make_doc, which refuses more than a million characters
     entities = [(file, e) for file, part in document.parts for e in part.entities]
     fragments = [brat.join_fragments(e.fragments, text) for _, e in entities]
+    unread = [
+        _unread(file, line, frequency)
+        for file, line in _entity_lines(document)
+        if isinstance(line, brat.Unknown)
+    ]
     labeled = [(e.label, own) for (_, e), own in zip(entities, fragments, strict=True)]
     placements = place_entities(labeled, text, _tokens(doc), policies, frequency)
     everything: list[Span] = []
@@ -226,8 +235,29 @@ def make_doc(
         "entities": values,
         "records": [record_to_json(record) for record in others],
     }
+    if lost := [row.label for row in unread if row.label]:
+        gold["lost"] = lost
     doc.user_data[GOLD_KEY] = gold
-    return doc, rows
+    order = {file: i for i, (file, _) in enumerate(document.parts)}
+    return doc, sorted([*rows, *unread], key=lambda row: (order[row.file], row.line))
+
+
+def _entity_lines(document: brat.Document) -> list[tuple[str, brat.Entity | brat.Unknown]]:
+    """Return the entities of a document, and the lines that could be meant as one, in order."""
+    return [
+        (file, record)
+        for file, part in document.parts
+        for record in part.records
+        if isinstance(record, brat.Entity)
+        or (isinstance(record, brat.Unknown) and brat.is_entity_like(record.text))
+    ]
+
+
+def _unread(file: str, line: brat.Unknown, labels: Collection[str]) -> Row:
+    """Return the row of a line that cannot be read; its label only if it is one of these."""
+    name = line.id if brat.is_plain_id(line.id) else ""
+    label = brat.label_in_line(line.text, labels)
+    return Row(file, line.line, name, label, "dropped", "its line cannot be read")
 
 
 def count_misaligned(doc: Doc, sources: Iterable[brat.Fragments]) -> int:

@@ -8,10 +8,10 @@ other records stay as far as the entities that they refer to are still there.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
-from typing import TypedDict
+from typing import Literal, TypeAlias, TypedDict, get_args
 
 import srsly
 from spacy.tokens import Doc, Span
@@ -30,10 +30,14 @@ from ..data.gold import (
     record_from_json,
     spans_from_json,
 )
+from ..util.checks import one_of
 from ..util.files import replacing_folder
 from .placement import trim
 
 REPORT_NAME = "export.json"
+LabelSpaces: TypeAlias = Literal["underscore", "keep"]
+"""What is written for white space in a label: "_", as brat reads none, or the white space."""
+
 MAX_NAME = 250
 """Bytes of a file name, with room for its suffix."""
 
@@ -56,11 +60,15 @@ class ExportReport(TypedDict):
         totals: Numbers of documents, entities, other records, and of those that lost a reference.
         rows: For each record that lost a reference, its document, id, kind and what became of it.
         renamed: The names of documents, by the names of their files, where those are others.
+        labels: Labels with white space, and what is written for them.
+        unlisted: Types that brat's configuration cannot list; brat only shows them.
     """
 
     totals: dict[str, int]
     rows: list[dict[str, str]]
     renamed: dict[str, str]
+    labels: dict[str, str]
+    unlisted: list[str]
 
 
 def to_standoff(doc: Doc, key: str | None = None) -> Exported:
@@ -92,20 +100,28 @@ def to_standoff(doc: Doc, key: str | None = None) -> Exported:
     return Exported(brat.Standoff((*entities, *kept)), lost)
 
 
-def export_docs(docs: Sequence[Doc], out_dir: Path, key: str | None = None) -> ExportReport:
+def export_docs(
+    docs: Sequence[Doc],
+    out_dir: Path,
+    key: str | None = None,
+    *,
+    label_spaces: LabelSpaces | None = None,
+) -> ExportReport:
     """Write documents as .txt and .ann, with annotation.conf, visual.conf and a report.
 
     Args:
         docs: Documents, converted or not.
         out_dir: A new or empty folder; if anything fails, it stays as it is.
         key: Of the ``doc.spans`` that are the entities; None for ``doc.ents``.
+        label_spaces: What is written for white space in a label; by default "underscore", and
+            "keep" for the key "brat", whose records are written as they came.
 
     Returns:
         The report, which is also written as ``export.json``.
 
     Raises:
         ValueError: If the folder is not empty, no document has the key, a document name leaves the
-            folder or is there twice, or a label cannot be written in brat's format.
+            folder or is there twice, two labels would become one, or a label cannot be written.
         OSError: If the files cannot be written.
     """
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
@@ -113,22 +129,28 @@ def export_docs(docs: Sequence[Doc], out_dir: Path, key: str | None = None) -> E
     if key is not None and not any(key in doc.spans for doc in docs):
         keys = sorted({found for doc in docs for found in doc.spans})
         raise ValueError(f'no document has doc.spans["{key}"], only {", ".join(keys) or "none"}')
+    label_spaces = label_spaces or ("keep" if key == GOLD_KEY else "underscore")
+    one_of("label_spaces", label_spaces, get_args(LabelSpaces))
     names = _names(docs)
-    exported: list[Exported] = []
+    bar = tqdm(docs, desc="export", unit=" docs", disable=None)
+    exported = [to_standoff(doc, key) for doc in bar]
+    labels = {entity.label for each in exported for entity in each.standoff.entities}
+    written = brat.without_spaces(labels) if label_spaces == "underscore" else {}
+    standoffs = [relabeled(each.standoff, written) for each in exported]
     annotations: list[str] = []
-    for name, doc in zip(names, tqdm(docs, desc="export", unit=" docs", disable=None), strict=True):
-        exported.append(to_standoff(doc, key))
+    for name, standoff in zip(names, standoffs, strict=True):
         try:
-            annotations.append(brat.dumps(exported[-1].standoff))
+            annotations.append(brat.dumps(standoff))
         except ValueError as error:
-            raise ValueError(f"{name}: {error}; is there white space in its label?") from error
+            raise ValueError(f"{name}: {error}; is its label one that brat can read?") from error
     report = _report(names, exported)
     report["renamed"] = {
         own: name
         for own, doc in zip(names, docs, strict=True)
         if (name := document_name(doc)) not in ("", own)
     }
-    standoffs = [each.standoff for each in exported]
+    report["labels"] = {label: new for label, new in sorted(written.items()) if label != new}
+    report["unlisted"] = brat.unlisted_types(standoffs)
     with replacing_folder(out_dir, flush=False) as new:
         for name, doc, annotation in zip(names, docs, annotations, strict=True):
             # Not with_suffix: names have dots. Bytes: a line ending must stay as it is.
@@ -142,6 +164,20 @@ def export_docs(docs: Sequence[Doc], out_dir: Path, key: str | None = None) -> E
             srsly.write_json(new / INFO_NAME, {"heading": heading})
         srsly.write_json(new / REPORT_NAME, report)
     return report
+
+
+def relabeled(standoff: brat.Standoff, labels: Mapping[str, str]) -> brat.Standoff:
+    """Return records whose entities have other labels, where such are given."""
+    if not any(
+        labels.get(entity.label, entity.label) != entity.label for entity in standoff.entities
+    ):
+        return standoff
+    return brat.Standoff(
+        tuple(
+            r._replace(label=labels.get(r.label, r.label)) if isinstance(r, brat.Entity) else r
+            for r in standoff.records
+        )
+    )
 
 
 def _report(names: Sequence[str], exported: Sequence[Exported]) -> ExportReport:
@@ -163,6 +199,8 @@ def _report(names: Sequence[str], exported: Sequence[Exported]) -> ExportReport:
         },
         "rows": rows,
         "renamed": {},
+        "labels": {},
+        "unlisted": [],
     }
 
 

@@ -40,13 +40,15 @@ class EntityJson(_RequiredOfEntity, total=False):
         label: Its type.
         fragments: As `brat.join_fragments` gives them.
         written: Its fragments as the file has them, where that differs.
-        text: Its surface text, where it is not the text at the offsets.
+        text: Its surface text, where it is not the text at the offsets; "" where it has none.
+        raw: Its line, where brat would write another one.
         placed: The characters of its spans, where those are not its fragments.
         dropped: Why it has no span, where it has none.
     """
 
     written: FragmentsJson
     text: str
+    raw: str
     placed: FragmentsJson
     dropped: str
 
@@ -56,7 +58,10 @@ class _RequiredOfRecord(TypedDict):
 
 
 class RecordJson(_RequiredOfRecord, total=False):
-    """A record of any other kind: the name of its class in `brat`, and the fields of that class."""
+    """A record of any other kind: the name of its class in `brat`, and the fields of that class.
+
+    ``raw`` is its line, where brat would write another one.
+    """
 
     id: str
     type: str
@@ -69,9 +74,17 @@ class RecordJson(_RequiredOfRecord, total=False):
     reference: str
     text: str
     reason: str
+    raw: str
 
 
-class GoldJson(TypedDict):
+class _RequiredOfGold(TypedDict):
+    name: str
+    heading: str
+    entities: list[EntityJson]
+    records: list[RecordJson]
+
+
+class GoldJson(_RequiredOfGold, total=False):
     """The annotation of a document.
 
     Attributes:
@@ -79,12 +92,11 @@ class GoldJson(TypedDict):
         heading: What a report on the document must carry, or "".
         entities: All T records, in the order of the files.
         records: All other records, in the order of the files.
+        lost: The labels of entities whose lines cannot be read, where such are known: they count as
+            missed.
     """
 
-    name: str
-    heading: str
-    entities: list[EntityJson]
-    records: list[RecordJson]
+    lost: list[str]
 
 
 _KINDS: dict[str, type[brat.Record]] = {
@@ -180,6 +192,8 @@ def entity_to_json(
         value["written"] = _to_lists(entity.fragments)
     if not brat.surface_agreement(entity, text)[1]:
         value["text"] = entity.text
+    if raw := brat.own_line(entity):
+        value["raw"] = raw
     if dropped:
         value["dropped"] = dropped
     elif placed != fragments:
@@ -191,7 +205,7 @@ def entity_from_json(value: EntityJson, text: str) -> brat.Entity:
     """Return the record of an entity in a document with this text."""
     fragments = _to_fragments(value.get("written", value["fragments"]))
     surface = value["text"] if "text" in value else brat.surface_text(fragments, text)
-    return brat.Entity(value["id"], value["label"], fragments, surface)
+    return brat.Entity(value["id"], value["label"], fragments, surface, raw=_line(value))
 
 
 def fragments_from_json(value: EntityJson) -> brat.Fragments:
@@ -207,6 +221,8 @@ def spans_from_json(value: EntityJson) -> brat.Fragments:
 def record_to_json(record: brat.Record) -> RecordJson:
     """Return a record of another kind than T as JSON, without its place in the file."""
     fields = {k: _to_lists(v) for k, v in record._asdict().items() if k not in ("raw", "line")}
+    if raw := brat.own_line(record):
+        fields["raw"] = raw
     return cast(RecordJson, {"kind": type(record).__name__, **fields})
 
 
@@ -218,7 +234,13 @@ def record_from_json(value: RecordJson) -> brat.Record:
     """
     if value["kind"] not in _KINDS:
         raise ValueError(f'"{value["kind"]}" is no kind of record: {", ".join(_KINDS)}')
-    return _KINDS[value["kind"]](**{k: _to_tuples(v) for k, v in value.items() if k != "kind"})
+    fields = {k: _to_tuples(v) for k, v in value.items() if k != "kind"}
+    return _KINDS[value["kind"]](**{**fields, "raw": _line(value)})
+
+
+def _line(value: EntityJson | RecordJson) -> str:
+    """Return the line of a record as it was read, "" where brat's own form says the same."""
+    return f"{value['raw']}\n" if value.get("raw") else ""
 
 
 def _to_fragments(value: FragmentsJson) -> brat.Fragments:

@@ -65,11 +65,16 @@ def example_entities(example: Example, spans_key: str | None = None) -> ExampleE
 def gold_entities(reference: Doc, spans_key: str | None = None) -> list[LabeledFragments]:
     """Return the gold entities of a reference document, from the original annotation.
 
-    What the conversion lost or moved is still there, so that it counts as missed. A document that
-    does not come from our conversion is scored by its ``ents``, or by ``spans[spans_key]``.
+    What the conversion lost or moved is still there, so that it counts as missed. An entity whose
+    line cannot be read is at the end of the text, without extent. A document that does not come
+    from our conversion is scored by its ``ents``, or by ``spans[spans_key]``.
     """
     if (gold := gold_of(reference)) is not None:
-        return [(entity["label"], fragments_from_json(entity)) for entity in gold["entities"]]
+        nowhere = ((len(reference.text),) * 2,)
+        return [
+            *((entity["label"], fragments_from_json(entity)) for entity in gold["entities"]),
+            *((label, nowhere) for label in gold.get("lost", ())),
+        ]
     return predicted_entities(reference, spans_key)
 
 

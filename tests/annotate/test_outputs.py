@@ -100,9 +100,18 @@ def test_brat_has_the_text_after_its_annotation(doc: Doc) -> None:
     ]
 
 
-def test_a_label_that_brat_cannot_represent(doc: Doc) -> None:
+def test_white_space_in_a_label_is_written_as_underscore(doc: Doc) -> None:
     doc.ents = [Span(doc, 0, 1, label="two words")]
-    with pytest.raises(RecordError, match="white space in its label"):
+    writer = make_writer("brat", None, with_text=True)
+    writer.add("a", doc)
+    (entity,) = brat.loads(dict(writer.files())["a.ann"].decode()).entities
+    assert entity.label == "two_words"
+    assert writer.counts == {"two words": 1}  # the counts have the labels of the pipeline
+
+
+def test_labels_that_brat_cannot_tell_apart(doc: Doc) -> None:
+    doc.ents = [Span(doc, 0, 1, label="two words"), Span(doc, 1, 2, label="two_words")]
+    with pytest.raises(RecordError, match="is its label one that brat can read"):
         make_writer("brat", None, with_text=True).add("a", doc)
 
 

@@ -91,11 +91,19 @@ FOLDERS = {
     ),
     "UTF-16 text": (
         {"d.txt": "a".encode("utf-16"), "d.ann": T1},
-        (None, ["T1"], [("d.txt", "no-text", ERROR)]),
+        ("a", ["T1"], [("d.txt", "encoding", WARNING)]),
     ),
     "UTF-16 ann": (
         {"d.txt": "a", "d.ann": T1.encode("utf-16")},
-        ("a", [], [("d.ann", "no-annotation", ERROR)]),
+        ("a", ["T1"], [("d.ann", "encoding", WARNING)]),
+    ),
+    "UTF-16 without a mark": (
+        {"d.txt": "a", "d.ann": T1.encode("utf-16-le")},
+        ("a", ["T1"], [("d.ann", "encoding", WARNING)]),
+    ),
+    "UTF-16, big end first": (
+        {"d.txt": "a", "d.ann": T1.encode("utf-16-be")},
+        ("a", ["T1"], [("d.ann", "encoding", WARNING)]),
     ),
     "bad record": (
         {"d.txt": "a", "d.ann": "T1\tX 0 2\ta\n"},

@@ -1,5 +1,6 @@
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -91,3 +92,29 @@ def test_sums_by_type_and_by_reason_add_up_to_the_input(rows):
     assert sum(account.by_reason().values()) == len(rows)
     for key in totals:
         assert sum(counts[key] for counts in account.by_label().values()) == totals[key]
+
+
+@pytest.mark.parametrize(
+    ("rows", "problems", "expected"),
+    [
+        ([], [], ["there is no entity at all in these files: nothing can be trained on them"]),
+        (ROWS[:3], PROBLEMS, []),
+        (ROWS, PROBLEMS, ["1 of 4 entities are lost: white space only (1)"]),
+        (
+            [*ROWS, Row("b.ann", 2, "T2", "", "dropped", "its line cannot be read")] * 2,
+            [{**PROBLEMS[0], "file": "b.ann", "line": 2, "reason": "unreadable"}],
+            [
+                "4 of 10 entities are lost: white space only (2), its line cannot be read (2)",
+            ],
+        ),
+        (
+            ROWS[:3],
+            [{**PROBLEMS[0], "line": 9, "reason": "unreadable"}],
+            ["1 lines that are no entities cannot be read; they are kept"],
+        ),
+    ],
+)
+def test_warnings(rows, problems, expected):
+    account = Account(rows, problems, {})
+    assert account.warnings() == expected
+    assert all(warning in account.to_markdown() for warning in expected)

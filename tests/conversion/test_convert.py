@@ -1,13 +1,27 @@
 import json
+import re
+import tempfile
 from functools import partial
+from pathlib import Path
 
 import pytest
 import spacy
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from spacy.training import Example
 
-from spacy_btl.brat import read_folder
-from spacy_btl.conversion.convert import LossError, convert_folder, count_misaligned, read_brat
+from spacy_btl.brat import dumps, read_folder
+from spacy_btl.conversion.convert import (
+    LossError,
+    blank,
+    convert_folder,
+    count_misaligned,
+    make_docs,
+    read_brat,
+)
+from spacy_btl.conversion.placement import Policies
 from spacy_btl.data.docbin import read_docbin, write_parts
-from spacy_btl.scoring.scorer import gold_entities
+from spacy_btl.scoring.scorer import gold_entities, score_ner
 from tests.helpers.commands import invoke
 from tests.helpers.files import write_tree
 
@@ -236,7 +250,7 @@ BAD_INPUT = {
     ),
     "UTF-16": (
         {"d.txt": "a".encode("utf-16"), "d.ann": T1},
-        1, (1, 0, 0, 1), "d.txt error no-text, UTF-16, where UTF-8 is read", True,
+        2, (2, 0, 0, 0), "d.txt warning encoding, UTF-16, read as such", False,
     ),
     "BOM": (
         {"d.txt": "\ufeffa", "d.ann": T1}, 2, (2, 0, 0, 0), "d.txt warning bom, left out", False,
@@ -248,7 +262,7 @@ BAD_INPUT = {
     ),
     "record cut off": (
         {"d.txt": "a b", "d.ann": "T1\tX 0\nT2\tX 2 3\tb\n"},
-        2, (2, 0, 0, 0),
+        2, (2, 0, 0, 1),
         "d.ann:1 error T1 unreadable, not the form of a record that starts with T, 6 char", True,
     ),
     "white space as entity": (
@@ -386,3 +400,138 @@ def test_a_text_of_more_than_a_million_characters_is_converted(folder, tmp_path)
     docs = read_docbin(tmp_path / "out" / "all.spacy", spacy.blank("en").vocab)
     (entity,) = docs[-1].ents
     assert (entity.text, entity.start_char) == ("asthma", 1_000_008)
+
+
+# -- lines that cannot be read ---------------------------------------------------------------------
+
+
+def totals_of(root):
+    _, account = read_brat(root)
+    return tuple(account.totals().values())
+
+
+# Input, kept, moved, flattened, dropped.
+LINES = {
+    "label with spaces": ("T1\tSign Symptom 0 6\tasthma\n", (1, 1, 0, 0, 0)),
+    "CR": ("T1\tX 0 6\tasthma\rT2\tX 7 11\tmild\r", (2, 2, 0, 0, 0)),
+    "no surface text": ("T1\tX 0 6\nT2\tX 7 11\t\n", (2, 2, 0, 0, 0)),
+    "two spaces": ("T1\tX  0  6\tasthma\nT2 X 7 11 mild\n", (2, 2, 0, 0, 0)),
+    "cut": ("T1\tX 0 6\tasthma\nT2\tX 7\nT3\nT\n", (4, 1, 0, 0, 3)),
+    "cut after CR": ("T1\tX 0 6\tasthma\rT2\tX\r", (2, 1, 0, 0, 1)),
+    "no line end": ("T1\tX 0 6\tasthmaT2\tX 7 11\tmild", (2, 2, 0, 0, 0)),
+    "other records": ("E1\tX\nwhat\nA1\tY\n#\n", (0, 0, 0, 0, 0)),
+}
+
+
+@pytest.mark.parametrize(("ann", "expected"), LINES.values(), ids=LINES)
+def test_the_account_counts_lines(folder, ann, expected):
+    root = folder({"d.txt": "asthma mild", "d.ann": ann})
+    assert totals_of(root) == expected
+
+
+def test_without_its_text_every_line_counts_as_dropped(folder):
+    root = folder({"d.ann": "T1\tX 0 6\tasthma\nT2\tX\nT3 X\n", **GOOD})
+    assert totals_of(root) == (4, 1, 0, 0, 3)
+
+
+def test_a_line_that_cannot_be_read_has_a_row_and_counts_as_missed(folder):
+    ann = "T1\tX 0 6\tasthma\nT2\tX 7\tmild\nSmith\nThomas Smith 7\nT3\tSmith 7\n"
+    root = folder({"d.txt": "asthma mild", "d.ann": ann})
+    (doc,), account = read_brat(root)
+    assert [(r.line, r.record, r.label, r.status, r.reason) for r in account.rows] == [
+        (1, "T1", "X", "kept", ""),
+        (2, "T2", "X", "dropped", "its line cannot be read"),
+        (4, "", "", "dropped", "its line cannot be read"),
+        (5, "T3", "", "dropped", "its line cannot be read"),
+    ]
+    assert "Smith" not in account.to_json()
+    assert doc.user_data["brat"]["lost"] == ["X"]
+    assert gold_entities(doc) == [("X", ((0, 6),)), ("X", ((11, 11),))]
+    example = Example(doc.copy(), doc)
+    assert (score_ner([example])["ents_p"], score_ner([example])["ents_r"]) == (1.0, 0.5)
+    assert account.by_label()["X"] == dict(zip(account.totals(), (2, 1, 0, 0, 1), strict=True))
+
+
+TEXT_WITHOUT_T = "asthma and fever.\nwheeze at 37 degrees\r\nfoo bar \u00e9\U0001f600 baz"
+ENTITIES = [(0, 6), (11, 16), (18, 24), (28, 30), (11, 24), (40, 43), (44, 47), (48, 50)]
+CLEAN = (
+    "".join(
+        f"T{i}\tLabel_{i % 3} {a} {b}\t{TEXT_WITHOUT_T[a:b]}\n" for i, (a, b) in enumerate(ENTITIES)
+    )
+    + "E1\tLabel_0:T0\nA1\tNegation T1\n#1\tNote T2\ta note\n*\tEq T0 T1\n"
+)
+
+
+@st.composite
+def mutated(draw):
+    """An annotation file that went through hands and tools, as bytes."""
+    lines = CLEAN.splitlines(keepends=True)
+    for _ in range(draw(st.integers(0, 8))):
+        i = draw(st.integers(0, len(lines) - 1))
+        cut = draw(st.integers(0, len(lines[i])))
+        what = draw(st.sampled_from(["cut", "head", "double", "junk", "swap", "spaces", "drop"]))
+        if what == "cut":
+            lines[i] = lines[i][:cut] + draw(st.sampled_from(["\n", ""]))
+        elif what == "head":
+            lines[i] = lines[i][cut:]
+        elif what == "double":
+            lines.insert(i, lines[i])
+        elif what == "junk":
+            lines.insert(i, draw(st.text("T1\tX 0;\u00a0\ufeffab", max_size=12)) + "\n")
+        elif what == "swap":
+            lines[i], lines[0] = lines[0], lines[i]
+        elif what == "spaces":
+            lines[i] = lines[i].replace(draw(st.sampled_from(" \t")), draw(st.sampled_from(SPACES)))
+        else:
+            lines[i] = lines[i].replace("\n", "")
+    text = "".join(lines)
+    ends = draw(st.sampled_from(["\n", "\r\n", "\r", "\r\r\n", "mixed"]))
+    if ends == "mixed":
+        text = "".join(draw(st.sampled_from("\n\r")) if c == "\n" else c for c in text)
+    else:
+        text = text.replace("\n", ends)
+    encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "latin-1", "utf-16"]))
+    return text.encode(encoding, "replace")
+
+
+SPACES = ["  ", "\t", " ", "\u00a0", "\u2009", ""]
+
+
+def entity_like_lines(text):
+    """The number of lines that start with T, and of records before which the line end is gone."""
+    count = 0
+    for line in re.split("[\r\n]", text):
+        bare = line.strip(" \t\u00a0\u2009\ufeff")
+        count += bare.startswith("T")
+        for found in re.finditer(r"T[0-9]+\t\S+ [0-9]+ [0-9]+\t", bare):
+            count += "\t" in bare[: found.start()] and not bare.startswith("#")
+    return count
+
+
+NLP = blank("en")
+
+
+# Without shrinking, which takes minutes here.
+@settings(max_examples=100, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(mutated())
+def test_totals_are_the_lines_that_could_be_entities(data):
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        (root / "d.txt").write_bytes(TEXT_WITHOUT_T.encode())
+        (root / "d.ann").write_bytes(data)
+        documents = list(read_folder(root))
+        docs, account = make_docs(documents, NLP, Policies())
+    totals = account.totals()
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    text = data.decode(encoding, "replace")
+    assert totals["input"] == entity_like_lines(text)
+    assert totals["input"] == sum(list(totals.values())[1:])
+    assert bool(account.warnings()) >= bool(totals["dropped"] or not totals["input"])
+    (part,) = [part for document in documents for _, part in document.parts]
+    written = dumps(part)
+    if encoding == "utf-8" and "\ufffd" not in text:
+        assert written.encode() == data
+    (doc,) = docs
+    assert [span.label_ for span in doc.spans["brat"]] == [
+        row.label for row in account.rows if row.status != "dropped"
+    ]

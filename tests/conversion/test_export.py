@@ -213,7 +213,12 @@ REFUSED = {
     "a name twice": ([gold(), gold()], None, 'two documents have the name "case"'),
     "a name that climbs": ([gold(name="../case")], None, "leaves the folder"),
     "an absolute name": ([gold(name="/case")], None, "it cannot name a file"),
-    "white space in a label": ([labelled("body part")], None, "is there white space in its label"),
+    "two labels that would be one": (
+        [labelled("body part"), labelled("body_part")],
+        None,
+        'labels "body part" and "body_part" would both be "body_part" in brat',
+    ),
+    "a label of offsets": ([labelled("1 2")], "sc", "no document has"),
     "no such spans": ([gold()], "sc", r'no document has doc.spans\["sc"\], only brat'),
 }
 
