@@ -19,7 +19,7 @@ from ..util.files import replacing_folder
 from ..util.templates import markdown_templates
 from ..util.text import printable
 from .card_facts import CardFacts, card_facts, pipeline_facts
-from .saving import load_pipeline
+from .saving import load_pipeline, with_spacy_range
 from .size import files_of, sizes
 
 NOT_STATED = "not stated"
@@ -120,7 +120,7 @@ def card_meta(meta: Mapping[str, Any], facts: CardFacts) -> dict[str, Any]:
     author, url = data["citation"], f"https://doi.org/{data['doi']}" if data["doi"] else ""
     source = {"name": data["title"] or NOT_STATED, "author": author, "url": url}
     return {
-        **meta,
+        **with_spacy_range(meta),
         "description": meta.get("description") or printable(description(facts)),
         "license": facts["license"],
         "sources": [source | _without_empty({"license": data["license"]})],

@@ -4,12 +4,15 @@ spaCy's vocabulary keeps every string that it has met and saves them with the pi
 model trained on patient reports would contain all their words, names among them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import spacy
+from packaging.requirements import Requirement
 from spacy.language import Language
-from spacy.util import load_model_from_config
+from spacy.util import get_minor_version_range, load_model_from_config
 
 from ..pipeline.workflow import current_config
 from ..util.files import replacing_folder, restore_folder
@@ -68,7 +71,7 @@ def without_training_texts(nlp: Language) -> Language:
     The strings of its language, labels and vectors stay, and so do lookup tables. The copy is made
     anew from the configuration and takes over everything else. Texts that it reads later bring
     their own strings with them, as in any pipeline. A model card is left out: it was made for the
-    pipeline as it was.
+    pipeline as it was. The range of spaCy's versions is that of `with_spacy_range`.
     """
     config = current_config(nlp)  # settings may have changed since the components were made
     copy = load_model_from_config(config, meta=nlp.meta, auto_fill=False, validate=False)
@@ -84,7 +87,31 @@ def without_training_texts(nlp: Language) -> Language:
     copy.vocab.from_bytes(kept, exclude=["strings", "vectors"])
     copy.from_bytes(nlp.to_bytes(exclude=["vocab"]), exclude=["vocab"])
     copy.meta.pop("model_card", None)
+    copy.meta.update(with_spacy_range(copy.meta))
     return copy
+
+
+def with_spacy_range(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the meta of a pipeline with the versions of spaCy that this package is tested with.
+
+    spaCy itself writes the version that a pipeline was made with as the lowest one, so that its
+    wheel could not be installed beside a package that needs an earlier one. Another range, which
+    somebody has chosen, stays.
+    """
+    made_with = get_minor_version_range(metadata.version("spacy"))
+    if meta.get("spacy_version", made_with) != made_with:
+        return dict(meta)
+    return {**meta, "spacy_version": tested_range("spacy") or made_with}
+
+
+def tested_range(dependency: str) -> str:
+    """Return the versions of a dependency that this package admits, "" if it is not installed."""
+    try:
+        lines = metadata.requires("spacy-btl") or []
+    except metadata.PackageNotFoundError:
+        return ""
+    ranges = (each.specifier for each in map(Requirement, lines) if each.name == dependency)
+    return ",".join(sorted(map(str, next(ranges, ())), reverse=True))
 
 
 def make_without_training_texts() -> Callable[[Language], Language]:

@@ -6,14 +6,24 @@ import os
 import shutil
 import signal
 import sys
+import warnings
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import spacy
+import srsly
+from spacy.cli.package import package
 from spacy.language import Language
+from spacy.util import get_minor_version_range
 
-from spacy_btl.packaging.saving import check_target, load_pipeline, save_pipeline
+from spacy_btl.packaging.saving import (
+    check_target,
+    load_pipeline,
+    save_pipeline,
+    with_spacy_range,
+)
 from spacy_btl.util.files import replacing_folder, restore_folder
 from spacy_btl.util.seal import SEAL, check_seal
 from tests.util.test_files import failing_rename, names
@@ -165,3 +175,34 @@ def test_a_changed_file_is_named(saved: Path) -> None:
     with pytest.raises(ValueError, match=r"config\.cfg has 0 bytes, but was sealed"):
         load_pipeline(saved)
     (saved / SEAL).unlink()
+
+
+BUILDING = get_minor_version_range(metadata.version("spacy"))
+TESTED = ">=3.7.5,<3.9"  # of pyproject.toml
+
+
+@pytest.mark.parametrize(
+    ("meta", "expected"),
+    [
+        ({}, TESTED),
+        ({"spacy_version": BUILDING}, TESTED),
+        ({"spacy_version": ">=3.8.2,<3.8.7"}, ">=3.8.2,<3.8.7"),  # somebody's choice
+    ],
+)
+def test_versions_of_spacy_are_those_tested(meta: dict[str, str], expected: str) -> None:
+    assert with_spacy_range({"name": "x", **meta}) == {"name": "x", "spacy_version": expected}
+
+
+def test_a_saved_pipeline_and_its_package_admit_the_tested_versions(
+    tmp_path: Path,
+) -> None:
+    save_pipeline(pipeline("NEW"), tmp_path / "model")
+    assert srsly.read_json(tmp_path / "model" / "meta.json")["spacy_version"] == TESTED
+    (tmp_path / "out").mkdir()
+    options = {"name": "x", "version": "1.0", "create_sdist": False, "require_parent": True}
+    package(tmp_path / "model", tmp_path / "out", **options)
+    folder = tmp_path / "out" / "en_x-1.0"
+    assert srsly.read_json(folder / "meta.json")["requirements"] == [f"spacy{TESTED}"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        spacy.load(folder / "en_x" / "en_x-1.0")
