@@ -8,6 +8,7 @@ from wasabi import msg
 
 from ..conversion.export import LabelSpaces
 from ..conversion.placement import Alignment, Discontinuous, Overlap
+from ..data.duplicates import Duplicates
 from ..data.maccrobat import Sample
 from ..util.text import printable
 from .app import app, errors_as_text
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """Problems in the files that the command line lists; account.json has all."""
+
+SAME_SHOWN = 5
+"""Groups of documents with the same text that the command line lists; split.json has all."""
 
 LangOption = Annotated[str, typer.Option(help="Language of the tokenizer")]
 OverlapOption = Annotated[
@@ -69,10 +73,25 @@ def convert_command(
     brat_dir: Annotated[Path, typer.Argument(help="Folder of .txt/.ann pairs, with sub-folders")],
     out_dir: Annotated[Path, typer.Argument(help="Folder for the .spacy files and the account")],
     split: Annotated[
-        str, typer.Option(help="Shares of train, dev and test documents")
+        str,
+        typer.Option(
+            help="Shares of train, dev and test documents; or a division to keep: folders (named "
+            "train, dev, test), a split.json, or a table (.csv, .tsv) of name and part"
+        ),
     ] = "0.8,0.1,0.1",
     no_split: Annotated[bool, typer.Option("--no-split", help="One all.spacy instead")] = False,
     seed: Annotated[int, typer.Option(help="Random seed of the split")] = 0,
+    group: Annotated[
+        str,
+        typer.Option(
+            help="Keep documents of one patient, say, in one part: a regular expression that finds "
+            "the patient in a name, or a table (.csv, .tsv) of name and patient"
+        ),
+    ] = "",
+    duplicates: Annotated[
+        Duplicates,
+        typer.Option(help="Keep documents of the same text in one part, or deal them out anywhere"),
+    ] = "together",
     overlap: OverlapOption = "rarest",
     discontinuous: DiscontinuousOption = "envelope",
     alignment: AlignmentOption = "expand",
@@ -92,24 +111,33 @@ def convert_command(
     entity read, and account.md with the sums. Documents are split so that every type that occurs in
     three or more of them is in each part where possible.
     """
-    from ..conversion.convert import LossError, convert_folder
+    from ..conversion.convert import SHARES, LossError, convert_folder
     from ..conversion.placement import Policies
+    from ..data.groups import is_division
     from ..data.split import parse_shares
 
+    keep = is_division(split)
+    shares = SHARES if keep else parse_shares(split)
     try:
         conversion = convert_folder(
             brat_dir,
             out_dir,
-            shares=None if no_split else parse_shares(split),
+            shares=None if no_split else shares,
             seed=seed,
             policies=Policies(overlap, discontinuous, alignment),
             lang=lang,
             strict=strict,
+            group=group or None,
+            division=split if keep else None,
+            duplicates=duplicates,
         )
     except LossError as error:
         _show_conversion(error.conversion, brat_dir, out_dir)
         raise ValueError(f"--strict: {error}") from error
     _show_conversion(conversion, brat_dir, out_dir)
+    _show_duplicates(conversion)
+    for note in conversion.notes:
+        msg.info(note)
     parts = conversion.parts.items()
     msg.good(", ".join(f"{part} {len(names)} documents" for part, names in parts))
     _show_warnings(conversion.account)  # last, so that nobody overlooks them
@@ -229,6 +257,31 @@ def _show_warnings(account: "Account") -> None:
     """Print what is lost in capitals on stderr, apart from any figures."""
     for warning in account.warnings():
         typer.secho(f"WARNING: {warning}", fg="yellow", bold=True, err=True)
+
+
+def _show_duplicates(conversion: "Conversion") -> None:
+    """Print how many texts occur more than once, which documents, and whether a part has them."""
+    from ..data.duplicates import count_duplicates
+    from ..data.groups import describe_names, in_several_parts
+
+    groups = conversion.duplicates
+    if not groups:
+        return
+    counts = count_duplicates(groups)
+    texts, documents = counts.pop("texts"), counts.pop("documents")
+    more = "".join(f", {number} of them {what}" for what, number in counts.items() if number)
+    part_of = {name: part for part, names in conversion.parts.items() for name in names}
+    torn = in_several_parts((group["documents"] for group in groups), part_of)
+    where = (
+        f"{len(torn)} of them are in more than one part, which makes scores too good"
+        if torn
+        else "each is in one part"
+    )
+    msg.warn(f"texts that occur more than once: {texts}, in {documents} documents{more}; {where}")
+    for names in (torn or [group["documents"] for group in groups])[:SAME_SHOWN]:
+        typer.echo(f"same text: {describe_names(names)}")
+    if texts > SAME_SHOWN:
+        typer.echo("all are in split.json")
 
 
 def _show_problems(account: "Account") -> None:

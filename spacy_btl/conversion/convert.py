@@ -7,8 +7,9 @@ was, with its original offsets and all other records, in the form of `data.gold`
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import spacy
 import srsly
@@ -18,8 +19,27 @@ from tqdm import tqdm
 
 from .. import brat
 from ..data.docbin import write_parts
-from ..data.gold import GOLD_KEY, INFO_NAME, EntityJson, GoldJson, entity_to_json, record_to_json
+from ..data.duplicates import Duplicates, DuplicatesJson, duplicates_of, joining
+from ..data.gold import (
+    GOLD_KEY,
+    INFO_NAME,
+    EntityJson,
+    GoldJson,
+    document_name,
+    entity_to_json,
+    record_to_json,
+)
+from ..data.groups import (
+    check_group,
+    describe_names,
+    folder_parts,
+    given_parts,
+    in_several_parts,
+    read_groups,
+)
+from ..data.split import PARTS
 from ..data.tokenizer import clinical_tokenizer
+from ..util.checks import one_of
 from ..util.files import write_files
 from .account import Account, Reason, Row, problem_to_json
 from .placement import Policies, Tokens, is_aligned, place_entities
@@ -36,11 +56,15 @@ class Conversion:
         account: What became of the entities.
         parts: The names of the documents of each part.
         passed_over: Files of the folder that belong to no document.
+        duplicates: Documents of the same text.
+        notes: What else is to be said of the parts.
     """
 
     account: Account
     parts: dict[str, list[str]]
     passed_over: list[Path]
+    duplicates: list[DuplicatesJson] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 class LossError(ValueError):
@@ -67,6 +91,9 @@ def convert_folder(
     policies: Policies = DEFAULT_POLICIES,
     lang: str = "en",
     strict: bool = False,
+    group: str | None = None,
+    division: str | Path | None = None,
+    duplicates: Duplicates = "together",
 ) -> Conversion:
     """Convert a BRAT folder to DocBins, with an account of every entity.
 
@@ -82,20 +109,83 @@ def convert_folder(
         policies: What is done with entities that do not fit.
         lang: Language of the tokenizer.
         strict: Whether a dropped entity, an error in a file, or no entity at all is an error.
+        group: What documents of one patient, say, have in common, which then stay in one part: a
+            regular expression on their names, or the path of a table (`data.groups.read_groups`).
+        division: A division to keep: "folders" for folders named after the parts, or the path of a
+            split.json or of a table (`data.groups.given_parts`). Only a dev that is missing is
+            dealt out, of train. None for a split by shares.
+        duplicates: Whether documents of the same text, or nearly, stay "together" in one part, or
+            are dealt out "anywhere". A given division is kept in any case.
 
     Raises:
         LossError: If the conversion is strict and loses something; the account is written then.
         ValueError: If there are no documents, too few for three parts, or two of one name; for
-            shares that are no shares, and a language that spaCy does not have.
+            shares that are no shares, a language that spaCy does not have, a document that a
+            table or a division lacks, and a group in more than one part of a given division.
         OSError: If the folder cannot be read, or ``out_dir`` not be written to.
     """
+    one_of("duplicates", duplicates, get_args(Duplicates))
+    if group:
+        check_group(group)
     docs, account = read_brat(folder, policies=policies, lang=lang)
     passed_over = [path for path in brat.other_files(folder) if path.name != INFO_NAME]
+    alike = duplicates_of(docs)
+    account.settings["texts that occur more than once"] = len(alike)
     written = {"account.json": account.to_json(), "account.md": account.to_markdown()}
     write_files(out_dir, {name: text.encode("utf-8") for name, text in written.items()})
     if strict and (account.totals()["dropped"] or account.errors() or not account.rows):
-        raise LossError(Conversion(account, {}, passed_over))
-    return Conversion(account, write_parts(docs, out_dir, shares, seed), passed_over)
+        raise LossError(Conversion(account, {}, passed_over, alike))
+    if not docs:
+        errors = [f"{p['file']}: {p['detail']}" for p in account.errors()]
+        raise ValueError(f"no document has both a text and annotation; {describe_names(errors)}")
+    names = [document_name(doc) for doc in docs]
+    groups: dict[str, list[str]] = {}
+    for name, key in (read_groups(group, names) if group else {}).items():
+        groups.setdefault(key, []).append(name)
+    given = given_parts(division, names) if division is not None and shares is not None else None
+    if given and (torn := in_several_parts(groups.values(), given)):
+        raise ValueError(
+            f"{len(torn)} groups of {group} are in more than one part of {division}; the first is "
+            f"that of {torn[0][0]}"
+        )
+    same = joining(alike, grouped=bool(groups)) if duplicates == "together" else []
+    about = {"group": group, "division": division and str(division), "duplicates": alike}
+    parts = write_parts(
+        docs,
+        out_dir,
+        shares,
+        seed,
+        together=[*groups.values(), *same],
+        given=given,
+        about={key: value for key, value in about.items() if value},
+    )
+    notes = _notes(names, parts, groups, given)
+    return Conversion(account, parts, passed_over, alike, notes)
+
+
+def _notes(
+    names: Sequence[str],
+    parts: Mapping[str, Sequence[str]],
+    groups: Mapping[str, Sequence[str]],
+    given: Mapping[str, str] | None,
+) -> list[str]:
+    """Return what is to be said of the parts: their groups, and folders named after parts."""
+    notes = []
+    if groups:
+        notes.append(f"{len(groups)} groups of documents, each in one part")
+        grouped = {name for members in groups.values() for name in members}
+        if others := [name for name in names if name not in grouped]:
+            found = describe_names(others)
+            notes.append(f"{len(others)} documents have no group and are dealt out singly: {found}")
+    if given:
+        if "dev" not in given.values():
+            notes.append(f"no dev is given: {len(parts['dev'])} documents of train are dealt out")
+    elif "all" not in parts:
+        counts = Counter(folder_parts(names).values())
+        if "train" in counts and len(counts) > 1 and counts.total() == len(names):
+            found = ", ".join(f"{part} {counts[part]}" for part in PARTS if part in counts)
+            notes.append(f"the folders are parts ({found} documents): --split folders keeps them")
+    return notes
 
 
 def read_brat(

@@ -3,7 +3,7 @@
 import json
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from spacy.tokens import Doc, DocBin
@@ -11,11 +11,18 @@ from spacy.vocab import Vocab
 
 from ..util.files import write_files
 from .gold import document_name
-from .split import PARTS, split_documents
+from .split import PARTS, join_sets, keep_parts, split_documents
 
 
 def write_parts(
-    docs: Sequence[Doc], out_dir: Path, shares: Sequence[float] | None, seed: int
+    docs: Sequence[Doc],
+    out_dir: Path,
+    shares: Sequence[float] | None,
+    seed: int,
+    *,
+    together: Iterable[Collection[str]] = (),
+    given: Mapping[str, str] | None = None,
+    about: Mapping[str, object] | None = None,
 ) -> dict[str, list[str]]:
     """Write train/dev/test.spacy, split by document, or all.spacy, and split.json with their names.
 
@@ -24,13 +31,16 @@ def write_parts(
         out_dir: The folder to write to; the same files in it are replaced together.
         shares: Of the documents, for each part; None for one DocBin of all.
         seed: Of the split.
+        together: Sets of names of documents that stay in one part.
+        given: The part of each document, to keep a division instead of making one.
+        about: What else split.json says.
 
     Returns:
         The names of the documents of each part.
 
     Raises:
-        ValueError: For no documents, two of one name, fewer documents than parts, and shares that
-            are no shares.
+        ValueError: For no documents, two of one name, fewer documents or sets of them than parts,
+            shares that are no shares, and a given division without train or test.
     """
     by_name = {document_name(doc): doc for doc in docs}
     if not docs:
@@ -41,11 +51,22 @@ def write_parts(
         raise ValueError(f"more than one document of the same name: {twice}")
     names: dict[str, list[str]] = {"all": sorted(by_name)}
     if shares is not None:
-        if len(docs) < len(PARTS):
-            raise ValueError(f"{len(docs)} documents cannot be split into {', '.join(PARTS)}")
         types = {name: [ent.label_ for ent in doc.ents] for name, doc in by_name.items()}
-        names = dict(zip(PARTS, split_documents(types, shares, seed), strict=True))
-    files = {"split.json": json.dumps({"seed": seed, "parts": names}, indent=2).encode()}
+        sets = [list(each) for each in together]
+        if given is not None:
+            found = keep_parts(types, given, shares, seed, sets)
+        elif len(docs) < len(PARTS):
+            raise ValueError(f"{len(docs)} documents cannot be split into {', '.join(PARTS)}")
+        elif (n := len(join_sets(list(types), sets))) < len(PARTS):
+            raise ValueError(
+                f"{len(docs)} documents cannot be split into {', '.join(PARTS)}, as those of one "
+                f"group or of one text stay together, which makes {n} of them"
+            )
+        else:
+            found = split_documents(types, shares, seed, sets)
+        names = dict(zip(PARTS, found, strict=True))
+    split = {"seed": seed, **(about or {}), "parts": names}
+    files = {"split.json": json.dumps(split, indent=2).encode()}
     for part, members in names.items():
         docbin = DocBin(docs=[by_name[name] for name in members], store_user_data=True)
         files[f"{part}.spacy"] = docbin.to_bytes()

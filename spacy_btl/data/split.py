@@ -1,8 +1,9 @@
 """Divide documents among train, dev and test."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from random import Random
+from typing import NamedTuple
 
 PARTS = ("train", "dev", "test")
 
@@ -18,24 +19,35 @@ def parse_shares(text: str) -> tuple[float, ...]:
     except ValueError:
         shares = ()
     if len(shares) != len(PARTS):
-        raise ValueError(f'the split must be three shares such as 0.8,0.1,0.1, not "{text}"')
+        raise ValueError(
+            'the split must be three shares such as 0.8,0.1,0.1 (or "folders", or a .json, .csv or '
+            f'.tsv file), not "{text}"'
+        )
     return shares
 
 
 def split_documents(
-    types: Mapping[str, Sequence[str]], shares: Sequence[float], seed: int
+    types: Mapping[str, Sequence[str]],
+    shares: Sequence[float],
+    seed: int,
+    together: Iterable[Collection[str]] = (),
 ) -> list[list[str]]:
     """Split documents so that rare entity types are in every part where possible.
 
     Iterative stratification (Sechidis et al. 2011): the type with the fewest documents is dealt out
     first, to the part that lacks most of it. Then documents change places as long as that brings a
-    type with as many documents as there are parts into a part without it. The sizes of the parts
-    stay.
+    type with as many documents as there are parts into a part without it.
+
+    The sizes of the parts are those of the shares. Documents that stay together are dealt out as
+    one, large groups first; the sizes are then as near the shares as that allows, and no part is
+    empty while there are as many groups as parts.
 
     Args:
         types: The entity types of each document, by its name.
         shares: Of the documents, for each part; positive, and 1 in sum.
         seed: Of the order in which documents are dealt out.
+        together: Names of documents that stay in one part, as many sets of them as there are.
+            Sets with a name in common are one set.
 
     Returns:
         The names of the documents of each part, sorted.
@@ -47,42 +59,138 @@ def split_documents(
         raise ValueError(f"the shares {list(shares)} must be positive and sum to 1")
     names = sorted(types)
     Random(seed).shuffle(names)
-    room = _part_sizes(len(names), shares)
-    parts: list[list[str]] = [[] for _ in shares]
+    units = [_Unit(tuple(each), _count_labels(each, types)) for each in join_sets(names, together)]
+    parts = _deal(units, shares)
+    _fill_gaps(parts, _part_sizes(len(names), shares))
+    return [sorted(name for unit in part for name in unit.names) for part in parts]
+
+
+def keep_parts(
+    types: Mapping[str, Sequence[str]],
+    given: Mapping[str, str],
+    shares: Sequence[float],
+    seed: int,
+    together: Iterable[Collection[str]] = (),
+) -> list[list[str]]:
+    """Return the documents of each of `PARTS` in a given division.
+
+    Where no document is in dev, it is dealt out of train, in the proportion of their shares.
+
+    Args:
+        types: The entity types of each document, by its name.
+        given: The part of each document.
+        shares: As in `split_documents`, as are the seed and what stays together.
+        seed: Of dev, where it is dealt out.
+        together: Names of documents that stay in one part, where dev is dealt out.
+
+    Raises:
+        ValueError: If no document is in train or test, or train is too small for a dev.
+    """
+    parts = {part: sorted(name for name in types if given[name] == part) for part in PARTS}
+    missing = [part for part in PARTS if not parts[part]]
+    if missing == ["dev"]:
+        own = {name: types[name] for name in parts["train"]}
+        if len(join_sets(list(own), together)) < 2:
+            raise ValueError("no document is given for dev, and train is too small to deal one out")
+        both = shares[0] + shares[1]
+        train, dev = split_documents(own, [shares[0] / both, shares[1] / both], seed, together)
+        parts |= {"train": train, "dev": dev}
+    elif missing:
+        raise ValueError(
+            f"no document is given for {' and '.join(missing)}: only dev can be dealt out of train"
+        )
+    return list(parts.values())
+
+
+def join_sets(names: Sequence[str], together: Iterable[Collection[str]]) -> list[list[str]]:
+    """Return all names in sets that are joined where they have a name in common.
+
+    Args:
+        names: All names; the order of the result is theirs.
+        together: Sets of names; those that are not among `names` are ignored.
+    """
+    own: dict[str, list[str]] = {name: [name] for name in names}
+    for each in together:
+        joined = {id(own[name]): own[name] for name in each if name in own}
+        largest = max(joined.values(), key=len, default=[])
+        for other in joined.values():
+            if other is not largest:
+                largest += other
+                own.update(dict.fromkeys(other, largest))
+    place = {name: i for i, name in enumerate(names)}
+    sets = {id(each): each for each in own.values()}.values()
+    return sorted((sorted(each, key=place.__getitem__) for each in sets), key=lambda e: place[e[0]])
+
+
+class _Unit(NamedTuple):
+    """Documents that are dealt out as one.
+
+    Attributes:
+        names: Their names.
+        labels: The number of them with each entity type.
+    """
+
+    names: tuple[str, ...]
+    labels: dict[str, int]
+
+
+def _count_labels(names: Iterable[str], types: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    counts = Counter(label for name in names for label in set(types[name]))
+    return {label: counts[label] for label in sorted(counts)}
+
+
+def _deal(units: Sequence[_Unit], shares: Sequence[float]) -> list[list[_Unit]]:
+    """Return the units of each part: those first that are hard to place, then the rarest types."""
+    room = _part_sizes(sum(len(unit.names) for unit in units), shares)
+    used = [i for i, size in enumerate(room) if size]
+    parts: list[list[_Unit]] = [[] for _ in shares]
     held = [Counter[str]() for _ in shares]
-    waiting = {name: sorted(set(types[name])) for name in names}
-    total = Counter(label for labels in waiting.values() for label in labels)
-    while waiting:
-        left = Counter(label for labels in waiting.values() for label in labels)
-        rarest = min(left, key=lambda label: (total[label], label), default=None)
-        name = next(n for n in waiting if rarest is None or rarest in waiting[n])
-        labels = waiting.pop(name)
+    total = sum((Counter(unit.labels) for unit in units), Counter[str]())
+    with_type = Counter(label for unit in units for label in unit.labels)
+    by_rarity = sorted(with_type, key=lambda label: (with_type[label], label))
+    rank = {label: i for i, label in enumerate(by_rarity)}
+    large = max(1, min((room[i] for i in used), default=0) // 2)
+
+    def turn(unit: _Unit) -> tuple[int, int]:
+        """Return the key by which units are dealt out."""
+        size = len(unit.names)
+        rarest = min((rank[label] for label in unit.labels), default=len(rank))
+        return (-1, -size) if size > large else (rarest, -size)
+
+    for i, unit in enumerate(sorted(units, key=turn)):
+        rarest = min(unit.labels, key=lambda label: rank[label], default=None)
 
         def lack(
-            part: int, rarest: str | None = rarest, labels: list[str] = labels
-        ) -> tuple[bool, bool, float, int]:
-            """Return how much a part wants the document: by room, by type, by its share."""
+            part: int, unit: _Unit = unit, rarest: str | None = rarest
+        ) -> tuple[bool, int, bool, float, int]:
+            """Return how much a part wants a unit: by room, by type, by its share."""
+            fits = room[part] >= len(unit.names)
             missing = rarest is not None and not held[part][rarest]
             wanted = shares[part] * total[rarest] - held[part][rarest] if rarest else 0.0
-            return room[part] > 0, missing, wanted, room[part]
+            return fits, 0 if fits else room[part], missing, wanted, room[part]
 
-        best = max(range(len(parts)), key=lack)
-        parts[best].append(name)
-        room[best] -= 1
-        held[best].update(labels)
-    _fill_gaps(parts, {name: frozenset(labels) for name, labels in types.items()})
-    return [sorted(part) for part in parts]
+        empty = [part for part in used if not parts[part]]
+        last = len(units) - i <= len(empty)  # as many as there are parts that have none yet
+        best = max(empty if last else range(len(parts)), key=lack)
+        parts[best].append(unit)
+        room[best] -= len(unit.names)
+        held[best].update(unit.labels)
+    return parts
 
 
-def _fill_gaps(parts: list[list[str]], types: Mapping[str, frozenset[str]]) -> None:
-    """Swap documents between parts as long as that brings more types into parts without them."""
-    held = [Counter(label for name in part for label in types[name]) for part in parts]
+def _fill_gaps(parts: list[list[_Unit]], sizes: Sequence[int]) -> None:
+    """Swap units between parts as long as that brings more types into parts without them.
+
+    Only those of about the same size change places: the difference is at most a tenth of what the
+    smaller part should have.
+    """
+    held = [Counter(label for unit in part for label in unit.labels) for part in parts]
     total = sum(held, Counter[str]())
     wanted = {label for label, count in total.items() if count >= len(parts)}
 
-    def gain(giver: int, given: str, taker: int, taken: str) -> int:
+    def gain(giver: int, given: _Unit, taker: int, taken: _Unit) -> int:
         """Return how many gaps two parts fill by a swap, minus those that it opens."""
-        away, back = types[given] - types[taken], types[taken] - types[given]
+        away, back = given.labels.keys() - taken.labels, taken.labels.keys() - given.labels
         moves = [(label, giver, taker) for label in away]
         moves += [(label, taker, giver) for label in back]
         return sum(
@@ -91,27 +199,32 @@ def _fill_gaps(parts: list[list[str]], types: Mapping[str, frozenset[str]]) -> N
             if label in wanted
         )
 
-    def best_swap(label: str, taker: int) -> tuple[int, int, str, int, str]:
-        """Return gain, giver, document given, taker, document taken back; gain 0 for no swap."""
+    def best_swap(label: str, taker: int) -> tuple[int, int, int, _Unit | None, int, _Unit | None]:
+        """Return gain, cost, giver, unit given, taker, unit taken back; gain 0 for no swap."""
         swaps = [
-            (gain(giver, given, taker, taken), giver, given, taker, taken)
+            (gain(giver, given, taker, taken), -change, giver, given, taker, taken)
             for giver in range(len(parts))
             for given in parts[giver]
-            if giver != taker and label in types[given]
+            if giver != taker and label in given.labels
             for taken in parts[taker]
+            if (change := abs(len(given.names) - len(taken.names))) * 10
+            <= min(sizes[giver], sizes[taker])
+            or not change
         ]
-        return max(swaps, key=lambda swap: swap[0], default=(0, 0, "", 0, ""))
+        return max(swaps, key=lambda swap: swap[:2], default=(0, 0, 0, None, 0, None))
 
     while True:
         gaps = [(name, i) for name in sorted(wanted) for i, has in enumerate(held) if not has[name]]
         found = next((swap for gap in gaps if (swap := best_swap(*gap))[0] > 0), None)
         if found is None:
             return
-        _, giver, given, taker, taken = found
+        _, _, giver, given, taker, taken = found
+        if given is None or taken is None:
+            return
         for part, goes, comes in ((giver, given, taken), (taker, taken, given)):
             parts[part][parts[part].index(goes)] = comes
-            held[part].subtract(types[goes])
-            held[part].update(types[comes])
+            held[part].subtract(dict.fromkeys(goes.labels, 1))
+            held[part].update(dict.fromkeys(comes.labels, 1))
 
 
 def _part_sizes(n: int, shares: Sequence[float]) -> list[int]:

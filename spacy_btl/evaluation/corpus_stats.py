@@ -16,7 +16,9 @@ from spacy.tokens import Doc
 from ..brat import Offsets
 from ..conversion.convert import count_misaligned
 from ..conversion.placement import choose_flat
+from ..data.duplicates import DuplicatesJson, count_duplicates, duplicates_of
 from ..data.gold import GOLD_KEY, heading_of
+from ..data.groups import describe_names
 from ..labels.bio import column_names
 from ..pipeline.component import BtlKnnNer
 from ..scoring.scorer import gold_entities, predicted_entities
@@ -42,6 +44,8 @@ CorpusStats = TypedDict(
         "adjacent pairs of one type": int,
         "misaligned": dict[str, int],
         "ceiling": dict[str, float | None],
+        "same text": dict[str, int],
+        "duplicates": list[DuplicatesJson],
         "by_type": dict[str, dict[str, int]],
     },
 )
@@ -79,6 +83,7 @@ def corpus_stats(docs: Sequence[Doc], stock: Language) -> CorpusStats:
         stock_misaligned += count_misaligned(stock.tokenizer(doc.text), fragments)
         adjacent += count_adjacent(_flat(doc))
     overlaps = sum((count_overlaps(entities) for entities in gold), Counter[str]())
+    duplicates = duplicates_of(docs)
     by_type = _by_type(gold)
     counts = [figures["entities"] for figures in by_type.values()]
     return {
@@ -97,6 +102,8 @@ def corpus_stats(docs: Sequence[Doc], stock: Language) -> CorpusStats:
         "adjacent pairs of one type": adjacent,
         "misaligned": {"stock tokenizer": stock_misaligned, "this tokenizer": misaligned},
         "ceiling": ceilings(docs, gold),
+        "same text": count_duplicates(duplicates),
+        "duplicates": duplicates,
         "by_type": by_type,
     }
 
@@ -105,15 +112,19 @@ def stats_to_markdown(stats: CorpusStats) -> str:
     """Return the figures of a corpus as tables."""
     figures: list[tuple[str, object]] = []
     for key, value in stats.items():
-        if key in ("heading", "by_type"):
+        if key in ("heading", "by_type", "duplicates"):
             continue
         if isinstance(value, dict):
             figures += [(f"{key}: {name}", figure) for name, figure in value.items()]
         else:
             figures.append((key, value))
     types = [(label, f["entities"], f["documents"]) for label, f in stats["by_type"].items()]
+    same = [
+        (describe_names(g["documents"]), g["likeness"], g["annotation"])
+        for g in stats["duplicates"]
+    ]
     template = markdown_templates("spacy_btl.evaluation").get_template("corpus_stats.md.j2")
-    return template.render(heading=stats["heading"], figures=figures, types=types)
+    return template.render(heading=stats["heading"], figures=figures, types=types, same=same)
 
 
 def ceilings(

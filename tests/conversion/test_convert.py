@@ -374,9 +374,128 @@ def test_neither_account_nor_messages_quote_a_document(folder):
     assert len(next(iter(read_folder(root))).problems) == 5
 
 
+def documents(*names, text="a {}"):
+    """Files of documents, each with its name in its text."""
+    return {f"{n}.txt": text.format(n) for n in names} | {f"{n}.ann": T1 for n in names}
+
+
+COPIES = {f"{who}/d{i}": f"Case {i}." for who in ("anna", "ben") for i in range(6)}
+
+
+@pytest.mark.parametrize(("options", "apart"), [([], 0), (["--duplicates", "anywhere"], 1)])
+def test_copies_of_a_text_are_said_and_stay_in_one_part(folder, options, apart):
+    files = {f"{name}.txt": text for name, text in COPIES.items()}
+    root = folder(
+        files | {f"{name}.ann": "" for name in COPIES} | {"ben/d0.ann": "T1\tX 0 4\tCase"}
+    )
+    out = root.parent / "out"
+    code, said = invoke("convert", root, out, "--split", "0.5,0.25,0.25", *options)
+    flat = " ".join(said.split())
+    assert code == 0
+    assert "texts that occur more than once: 6, in 12 documents" in flat
+    assert "1 of them annotated differently" in flat
+    assert "same text: anna/d" in said
+    split = json.loads((out / "split.json").read_text())
+    part_of = {name: part for part, names in split["parts"].items() for name in names}
+    torn = [i for i in range(6) if part_of[f"anna/d{i}"] != part_of[f"ben/d{i}"]]
+    assert bool(torn) == bool(apart) == ("in more than one part" in flat)
+    assert [len(found["documents"]) for found in split["duplicates"]] == [2] * 6
+    assert "- texts that occur more than once: 6" in (out / "account.md").read_text()
+
+
+PATIENTS = [f"p{i}_{note}" for i in range(8) for note in "abc"]
+
+
+@pytest.mark.parametrize("kind", ["expression", "table"])
+def test_documents_of_one_group_stay_in_one_part(folder, tmp_path, kind):
+    root = folder(documents(*PATIENTS, "other"))
+    table = tmp_path / "groups.csv"
+    table.write_text("".join(f"{n},{n[:2]}\n" for n in [*PATIENTS, "other"]))
+    group = "^p[0-9]" if kind == "expression" else str(table)
+    code, said = invoke("convert", root, tmp_path / "out", "--group", group)
+    assert code == 0
+    assert f"{8 if kind == 'expression' else 9} groups of documents" in said
+    assert ("1 documents have no group" in said) == (kind == "expression")
+    split = json.loads((tmp_path / "out" / "split.json").read_text())
+    assert split["group"] == group
+    where = [{n[:2] for n in names} for names in split["parts"].values()]
+    assert sum(map(len, where)) == len(set().union(*where)) == 9
+
+
+def test_short_texts_do_not_join_groups(folder, tmp_path):
+    root = folder(documents(*PATIENTS, text="No fever."))
+    code, said = invoke("convert", root, tmp_path / "out", "--group", "^p[0-9]")
+    assert (code, "in more than one part" in " ".join(said.split())) == (0, True)
+    assert all(json.loads((tmp_path / "out" / "split.json").read_text())["parts"].values())
+
+
+def test_documents_of_one_text_only_cannot_be_split(folder, tmp_path):
+    with pytest.raises(ValueError, match="of one text stay together, which makes 1 of them"):
+        convert_folder(folder(documents(*"abcd", text="a")), tmp_path / "out")
+
+
+IN_FOLDERS = ["train/a", "train/b", "train/c", "valid/d", "test/e", "test/f"]
+
+
+@pytest.mark.parametrize("by", ["folders", "split.json", "parts.csv"])
+def test_a_given_division_is_kept(folder, tmp_path, by):
+    root = folder(documents(*IN_FOLDERS))
+    expected = {"train": IN_FOLDERS[:3], "dev": ["valid/d"], "test": IN_FOLDERS[4:]}
+    (tmp_path / "split.json").write_text(json.dumps({"parts": expected}))
+    rows = "".join(f"{name},{part}\n" for part, names in expected.items() for name in names)
+    (tmp_path / "parts.csv").write_text(rows)
+    division = by if by == "folders" else str(tmp_path / by)
+    code, said = invoke("convert", root, tmp_path / "out", "--split", division)
+    assert (code, "train 3 documents, dev 1 documents, test 2 documents" in said) == (0, True)
+    split = json.loads((tmp_path / "out" / "split.json").read_text())
+    assert (split["parts"], split["division"]) == (expected, division)
+    # What was written can be kept in the next conversion.
+    again = convert_folder(root, tmp_path / "two", division=tmp_path / "out" / "split.json")
+    assert again.parts == expected
+
+
+def test_folders_of_parts_are_said_and_a_missing_dev_is_dealt_out(folder, tmp_path):
+    root = folder(documents(*(f"train/{i}" for i in range(18)), "test/a", "test/b"))
+    dealt = convert_folder(root, tmp_path / "one")
+    assert dealt.notes == [
+        "the folders are parts (train 18, test 2 documents): --split folders keeps them"
+    ]
+    kept = convert_folder(root, tmp_path / "two", division="folders")
+    assert [len(names) for names in kept.parts.values()] == [16, 2, 2]
+    assert kept.parts["test"] == ["test/a", "test/b"]
+    assert kept.notes == ["no dev is given: 2 documents of train are dealt out"]
+
+
+@pytest.mark.parametrize(
+    ("names", "options", "message"),
+    [
+        (["train/a", "dev/b"], {"division": "folders"}, "no document is given for test"),
+        (["train/a", "test/b"], {"division": "folders"}, "train is too small to deal one out"),
+        (
+            ["train/p1_a", "dev/p1_b", "test/c"],
+            {"division": "folders", "group": "p[0-9]"},
+            "1 groups of p.0-9. are in more than one part of folders; the first is that of",
+        ),
+        (list("abc"), {"duplicates": "apart"}, "duplicates is 'apart', but must be one of"),
+        (list("abc"), {"group": "["}, "is no regular expression"),
+    ],
+)
+def test_divisions_and_groups_that_cannot_be(folder, tmp_path, names, options, message):
+    with pytest.raises(ValueError, match=message):
+        convert_folder(folder(documents(*names)), tmp_path / "out", **options)
+
+
+def test_texts_and_annotation_in_separate_folders(folder, tmp_path):
+    root = folder({"txt/a.txt": "a", "brat/a.ann": T1, "txt/b.txt": "b", "brat/b.ann": T1})
+    code, said = invoke("convert", root, tmp_path / "out")
+    assert code == 1
+    assert "txt/a.txt has its name: a text and its annotation must be in one folder" in " ".join(
+        said.split()
+    )
+
+
 def test_split_is_written_down_and_depends_on_the_seed(folder):
-    files = {f"{i:02}.{s}": "a" if s == "txt" else T1 for i in range(20) for s in ("txt", "ann")}
-    root = folder(files)
+    root = folder(documents(*(f"{i:02}" for i in range(20))))
     parts = []
     for seed in (0, 0, 1):
         out = root.parent / f"out{len(parts)}"

@@ -1,12 +1,15 @@
 """Documents are split so that each part has the rare types."""
 
+import json
+from hashlib import sha256
 from itertools import permutations
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_btl.data.split import parse_shares, split_documents
+from spacy_btl.data.split import join_sets, keep_parts, parse_shares, split_documents
 
 SHARES = (0.8, 0.1, 0.1)
 
@@ -117,3 +120,109 @@ def test_a_perfect_split_that_exists_is_found(seed):
         for p in permutations(types)
     )
     assert not exists or gaps(split_documents(types, shares, seed), types) == []
+
+
+# -- the same as ever ------------------------------------------------------------------------------
+
+
+def made_up(n):
+    rng = Random(n)
+    chances = [("A", 0.9), ("B", 0.5), ("C", 0.2), ("D", 0.08), ("E", 0.03)]
+    return {
+        f"case-{i:03}": [label for label, p in chances for _ in range(2) if rng.random() < p]
+        for i in range(n)
+    }
+
+
+# First digits of the SHA-256 of the parts. Results that were published depend on them.
+PUBLISHED = {
+    (3, 0): "488d31d18ca4d708", (3, 1): "488d31d18ca4d708",
+    (10, 0): "9b2516893c9d0e49", (10, 1): "f13f3a510d94c818",
+    (37, 0): "e40bc155fc47c5a0", (37, 1): "af6fcc5c713eee56",
+    (200, 0): "5a0e6e64e5805166", (200, 1): "c6fa9a37fc7cfc6b",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("n", "seed"), PUBLISHED)
+def test_without_groups_the_split_is_the_same_as_ever(n, seed):
+    parts = split_documents(made_up(n), SHARES, seed)
+    assert sha256(json.dumps(parts).encode()).hexdigest()[:16] == PUBLISHED[n, seed]
+    # Sets of one document, and of names that are not there, change nothing.
+    assert split_documents(made_up(n), SHARES, seed, [["case-000"], ["gone", "case-001"]]) == parts
+
+
+# -- what stays together ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("together", "expected"),
+    [
+        ([], ["a", "b", "c", "d", "e"]),
+        (["ab"], ["ab", "c", "d", "e"]),
+        (["ac", "ce"], ["ace", "b", "d"]),
+        (["ab", "cd", "bd"], ["abcd", "e"]),
+        (["x", "xa", "", "dd"], ["a", "b", "c", "d", "e"]),
+        (["eba"], ["abe", "c", "d"]),
+    ],
+)
+def test_sets_with_a_name_in_common_are_joined(together, expected):
+    assert join_sets("abcde", together) == [list(each) for each in expected]
+
+
+SETS = st.lists(st.sets(st.sampled_from([f"{i:02}" for i in range(25)])), max_size=6)
+
+
+@given(CORPORA, SETS, st.integers(0, 3))
+def test_what_belongs_together_stays_together(types, together, seed):
+    parts = split_documents(types, SHARES, seed, together)
+    assert sorted(name for part in parts for name in part) == sorted(types)
+    units = join_sets(sorted(types), together)
+    for unit in units:
+        assert sum(not set(unit).isdisjoint(part) for part in parts) == 1
+    if len(units) >= len(parts):
+        assert all(parts)
+    largest = max(map(len, units), default=0)
+    sizes = [len(part) for part in split_documents(dict.fromkeys(types, ()), SHARES, seed)]
+    for part, size in zip(parts, sizes, strict=True):
+        assert abs(len(part) - size) <= (0 if largest <= 1 else 2 * largest)
+    assert split_documents(dict(reversed(types.items())), SHARES, seed, together[::-1]) == parts
+
+
+@pytest.mark.parametrize(
+    ("groups", "sizes"),
+    [
+        ([40, *[1] * 60], (80, 10, 10)),
+        ([2] * 50, (80, 10, 10)),
+        ([5] * 20, (80, 10, 10)),
+        ([10] * 10, (80, 10, 10)),
+        ([97, 1, 1, 1], (97, 2, 1)),
+        ([50, 49, 1], (50, 49, 1)),
+        ([30, 30, 20, 10, 10], (80, 10, 10)),
+        ([7] * 14 + [2], (84, 9, 7)),
+    ],
+)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_sizes_are_as_near_the_shares_as_groups_allow(groups, sizes, seed):
+    together = [[f"{i}-{j}" for j in range(size)] for i, size in enumerate(groups)]
+    types = {name: ["X"] for each in together for name in each}
+    parts = split_documents(types, SHARES, seed, together)
+    assert sorted(map(len, parts)) == sorted(sizes)
+    assert len(parts[0]) == sizes[0]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_rare_types_are_in_every_part_where_groups_allow_it(seed):
+    together = [[f"{i}-{j}" for j in range(2 + i % 2)] for i in range(40)]
+    types = {name: ["X"] for each in together for name in each}
+    for i in (4, 17, 30):
+        types[f"{i}-0"] = ["X", "RARE"]
+    assert gaps(split_documents(types, SHARES, seed, together), types) == []
+
+
+def test_a_dev_that_is_not_given_is_dealt_out_of_train():
+    types = {f"{i:02}": ["X"] for i in range(20)}
+    given_parts = {name: "test" if name < "02" else "train" for name in types}
+    parts = keep_parts(types, given_parts, SHARES, 0, [["02", "03", "04"]])
+    assert parts[2] == ["00", "01"]
+    assert [len(part) for part in parts] == [16, 2, 2]
+    assert len({"02", "03", "04"} & set(parts[0])) in (0, 3)

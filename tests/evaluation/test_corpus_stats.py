@@ -93,6 +93,19 @@ def stats_of(folder, *policies):
     return corpus_stats(docs, spacy.blank("en"))
 
 
+def test_documents_of_the_same_text_are_listed(folder):
+    for suffix in ("txt", "ann"):
+        (first, *_) = sorted(folder.glob(f"*.{suffix}"))
+        (folder / f"copy.{suffix}").write_bytes(first.read_bytes())
+    stats = stats_of(folder)
+    (same,) = stats["duplicates"]
+    assert (len(same["documents"]), "copy" in same["documents"]) == (2, True)
+    assert (same["likeness"], same["annotation"]) == ("identical", "same")
+    page = stats_to_markdown(stats)
+    assert ", ".join(same["documents"]) in page
+    assert "documents of the same text" in page
+
+
 def test_figures(folder):
     stats = stats_of(folder, "longest")
     ceiling = stats.pop("ceiling")
@@ -111,6 +124,13 @@ def test_figures(folder):
         "overlaps": {"nested": 2, "same span": 0, "crossing": 0},
         "adjacent pairs of one type": 1,
         "misaligned": {"stock tokenizer": 1, "this tokenizer": 0},
+        "same text": {
+            "texts": 0,
+            "documents": 0,
+            "not word for word": 0,
+            "annotated differently": 0,
+        },
+        "duplicates": [],
         "by_type": {
             "Sign": {"entities": 3, "documents": 2},
             "Part": {"entities": 2, "documents": 2},
