@@ -32,7 +32,17 @@ def test_project_names_commands_that_exist() -> None:
 
 @pytest.mark.parametrize("value", [*VALUES, *ESCAPED])
 @pytest.mark.parametrize(
-    "name", ["corpus", "encoder", "config", "license", "data_title", "data_license", "package_name"]
+    "name",
+    [
+        "corpus",
+        "group",
+        "encoder",
+        "config",
+        "license",
+        "data_title",
+        "data_license",
+        "package_name",
+    ],
 )
 def test_a_variable_is_one_argument_whatever_is_in_it(name: str, value: str) -> None:
     project = load_project_config(ROOT, overrides={f"vars.{name}": ESCAPED.get(value, value)})
