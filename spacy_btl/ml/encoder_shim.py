@@ -16,6 +16,7 @@ import transformers
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from thinc.api import ArgsKwargs, PyTorchShim, get_torch_default_device, xp2torch
+from torch.utils.checkpoint import checkpoint
 
 from ..util.checks import one_of
 from .pretrained import (
@@ -32,6 +33,11 @@ from .weights import buffer_names, compact, load_weights
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
+
+
+KEPT_BATCHES = 2
+"""Batches of windows that keep in training what their backward pass needs. Those of a longer
+document are computed once more there, so that memory does not grow with the document."""
 
 
 class EncoderBatch(NamedTuple):
@@ -113,17 +119,30 @@ class EncoderShim(PyTorchShim):
         return output, lambda gradient: torch.autograd.backward(output, gradient)
 
     def _encode(self, inputs: EncoderInputs) -> torch.Tensor:
-        """Run the windows, batch by batch, and average the vectors of the pieces of each token."""
+        """Run the windows, batch by batch, and average the vectors of the pieces of each token.
+
+        Where the backward pass runs a batch once more, it does so with the same dropout.
+        """
         use_one_thread_after_fork()
         dtype = autocast_dtype(self.precision, self.device.type)
         sums = torch.zeros((inputs.n_tokens, hidden_width(self._model)), device=self.device)
         # One context for all batches: the weights are cast once.
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            for batch in inputs.batches:
-                vectors = self._model(**batch.inputs).last_hidden_state[batch.keep].float()
+            for i, batch in enumerate(inputs.batches):
+                if i < KEPT_BATCHES or not torch.is_grad_enabled():
+                    vectors = self._vectors(batch.keep, batch.inputs)
+                else:
+                    vectors = checkpoint(
+                        self._vectors, batch.keep, batch.inputs, use_reentrant=False
+                    )
                 sums.index_add_(0, inputs.token_of_piece[batch.pieces], vectors)
         n_pieces = torch.bincount(inputs.token_of_piece, minlength=inputs.n_tokens).clamp(min=1)
         return sums / n_pieces[:, None]
+
+    def _vectors(self, keep: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return the vectors of a batch that are used (n_kept, width)."""
+        vectors: torch.Tensor = self._model(**inputs).last_hidden_state[keep].float()
+        return vectors
 
     @contextmanager
     def use_params(self, params: dict[tuple[int, str], Any]) -> Iterator[None]:

@@ -62,7 +62,8 @@ def build_transformer_model(
         window: Word pieces that the encoder reads at once, special tokens included.
         overlap: Word pieces that neighboring windows share. No piece is ever left out.
         max_batch_pieces: Bound on the padded word pieces that the encoder reads at once. What suits
-            a CPU's cache is little for a GPU.
+            a CPU's cache is little for a GPU. In training, pieces beyond twice as many are computed
+            once more in the backward pass, so that memory does not grow with a document.
         precision: Of the encoder's matrix products. "auto" takes bfloat16 where the device
             multiplies it natively, else float32. "float16" is for prediction only. Weights are kept
             in float32 in any case.

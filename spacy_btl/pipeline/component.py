@@ -439,7 +439,9 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
 
     def fit_neighbors(self, examples: Iterable[Example], **settings: Any) -> int:
         """Let the labeled tokens of these examples vote; see `pipeline.fitting.fit_neighbors`."""
-        return fitting.fit_neighbors(self, examples, **settings)
+        n_tokens = fitting.fit_neighbors(self, examples, **settings)
+        fitting.warn_of_few(self)
+        return n_tokens
 
     def add_examples(self, examples: Iterable[Example], **settings: Any) -> fitting.Edit:
         """Let the labeled tokens of further examples vote too; see `pipeline.fitting`."""

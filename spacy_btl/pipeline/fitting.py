@@ -252,6 +252,17 @@ def fit_neighbors(
     return len(store)
 
 
+def warn_of_few(pipe: "BtlKnnNer") -> None:
+    """Warn where no more tokens vote than ``n_neighbors``: then all vote on every token."""
+    n, wanted = len(pipe.neighbors.datastore or ()), pipe.neighbors.settings.get("n_neighbors", 0)
+    if 0 < n <= wanted and pipe.neighbor_weight:
+        warn(
+            f'only {n} tokens vote, no more than n_neighbors of "{pipe.name}" ({wanted}): all of '
+            "them vote on every token, so that the most frequent label wins and entities are "
+            "missed. Fit on more documents, or set a lower n_neighbors"
+        )
+
+
 def _batches(examples: Sequence[tuple[str, Example]]) -> Iterator[list[tuple[str, Example]]]:
     """Yield the examples in batches of `BATCH_SIZE`."""
     return util.minibatch(examples, BATCH_SIZE)  # type: ignore[no-untyped-call, no-any-return]
@@ -383,6 +394,7 @@ def _default_weight(pipe: "BtlKnnNer", types: set[str]) -> int:
 def _exchange(pipe: "BtlKnnNer", before: Datastore, after: Datastore) -> None:
     """Replace the neighbors, and drop a calibration in which they have a part."""
     pipe.set_neighbors(after)
+    warn_of_few(pipe)
     if after != before and pipe.state.calibration_needs_neighbors:
         pipe.state.calibration = None
         warn(

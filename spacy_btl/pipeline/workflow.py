@@ -30,7 +30,7 @@ from ..labels.config_keys import to_config_keys
 from ..ml.weights import Half, round_encoder
 from ..util.messages import warn
 from .component import BtlKnnNer, KeyKind, component_of
-from .fitting import examples_for, fit_neighbors
+from .fitting import examples_for, fit_neighbors, warn_of_few
 from .tuning import DevChoice, choose_on_dev, current_setting
 
 
@@ -99,6 +99,7 @@ def fit_knn(
     choice = None
     if held_out is not None:
         choice = choose_on_dev(pipe, examples_for(nlp, pipe, held_out), fixed=fixed)
+    warn_of_few(pipe)
     store_settings(nlp)
     return FittedNeighbors(n_tokens, choice)
 

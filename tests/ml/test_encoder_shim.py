@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from thinc.api import Adam, Model
 
+from spacy_btl.ml import encoder_shim
 from spacy_btl.ml.encoder_shim import autocast_dtype
 from spacy_btl.ml.transformer import build_transformer_model
 
@@ -234,3 +235,61 @@ def test_threads_of_forked_children(tiny_bert: Path) -> None:
     expected = {name: threads for name, (_, threads) in CHILDREN.items()}
     found = dict(line.split(": ") for line in done.stdout.splitlines())
     assert found == {name: str(n) for name, n in {**expected, "parent": 3}.items()}, done.stderr
+
+
+class TestLongDocument:
+    """Batches beyond the first ones are computed once more in the backward pass."""
+
+    DOCS: ClassVar[list[Any]] = [NLP.make_doc(f"{TEXT} " * 60), NLP.make_doc("No fever")]
+
+    def gradients(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, kept: int, precision: Any, drop: float
+    ) -> tuple[Any, dict[str, Any], int]:
+        """Vectors, gradients of all weights, and how often the encoder ran."""
+        monkeypatch.setattr(encoder_shim, "KEPT_BATCHES", kept)
+        model = build_transformer_model(
+            str(folder), precision=precision, window=32, overlap=4, max_batch_pieces=128
+        )
+        model.initialize()
+        bert = model.shims[0]._model
+        for module in bert.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = drop
+            if hasattr(module, "dropout_prob"):  # of the attention
+                module.dropout_prob = drop
+        runs: list[int] = []
+        bert.encoder.layer[0].register_forward_pre_hook(lambda *_: runs.append(1))
+        torch.manual_seed(3)
+        output, backprop = model.begin_update(self.DOCS)
+        follows = torch.rand(1)
+        weights = np.random.default_rng(0).normal(size=(1000, 32)).astype(np.float32)
+        backprop([weights[: len(vectors)] for vectors in output])
+        grads = {k: p.grad.clone() for k, p in bert.named_parameters() if p.grad is not None}
+        assert torch.rand(1) != follows  # the state of before the backward pass goes on
+        return np.concatenate(output), grads, len(runs)
+
+    @pytest.mark.parametrize("drop", [0.0, 0.3])
+    @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+    def test_gradients_are_those_of_one_pass(
+        self, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch, precision: Any, drop: float
+    ) -> None:
+        """With dropout too: both times the same units are left out."""
+        one, whole, runs = self.gradients(tiny_bert, monkeypatch, 1000, precision, drop)
+        two, parts, more = self.gradients(tiny_bert, monkeypatch, 2, precision, drop)
+        assert more == 2 * runs - 2
+        assert runs > 3
+        np.testing.assert_array_equal(one, two)
+        assert parts.keys() == whole.keys()
+        for name, gradient in whole.items():
+            torch.testing.assert_close(parts[name], gradient, rtol=1e-4, atol=1e-5)
+
+    def test_a_prediction_runs_each_batch_once(
+        self, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        model = build_transformer_model(str(tiny_bert), window=32, overlap=4, max_batch_pieces=128)
+        model.initialize()
+        runs: list[int] = []
+        model.shims[0]._model.encoder.layer[0].register_forward_pre_hook(lambda *_: runs.append(1))
+        monkeypatch.setattr(encoder_shim, "checkpoint", None)  # not called
+        model.predict(self.DOCS)
+        assert len(runs) > 3

@@ -63,6 +63,32 @@ def example_of(nlp: Language, text: str, *found: tuple[int, int, str], name: str
     return example
 
 
+class TestFewTokens:
+    """Where no more tokens are stored than vote, a vote says nothing: there is a warning."""
+
+    @pytest.mark.parametrize(
+        ("n_neighbors", "weight", "warns"),
+        [(17, 1.0, False), (18, 1.0, True), (40, 1.0, True), (40, 0.5, True), (40, 0.0, False)],
+    )
+    @pytest.mark.parametrize("by", ["component", "fit_knn", "add_examples"])
+    def test_warning(
+        self, trained: bytes, n_neighbors: int, weight: float, warns: bool, by: str
+    ) -> None:
+        nlp = load(trained, neighbors={"n_neighbors": n_neighbors}, neighbor_weight=weight)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            if by == "component":
+                component_of(nlp).fit_neighbors(named_examples(nlp))
+            elif by == "fit_knn":
+                fit_knn(nlp, named_examples(nlp))
+            else:
+                component_of(nlp).fit_neighbors(named_examples(nlp)[:3])
+                caught.clear()
+                component_of(nlp).add_examples(named_examples(nlp)[3:])
+        text = f'only 18 tokens vote, no more than n_neighbors of "{NAME}" ({n_neighbors})'
+        assert [str(each.message)[: len(text)] for each in caught] == [text] * warns
+
+
 class TestProvenance:
     def test_every_token_is_stored_with_document_and_offset(self, pipe: BtlKnnNer) -> None:
         store = pipe.neighbors.datastore
