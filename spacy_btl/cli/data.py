@@ -168,9 +168,9 @@ def export_command(
     Correct them in brat, then convert the folder and train again. Entities that came from BRAT
     keep their ids and fragments. Other records stay unless an entity that they need is gone.
     """
-    from ..conversion.convert import blank
     from ..conversion.export import REPORT_NAME, export_docs
     from ..data.docbin import read_docbin
+    from ..data.languages import blank
 
     docs = read_docbin(docbin, blank(lang).vocab)
     report = export_docs(docs, out_dir, spans, label_spaces=label_spaces)
@@ -205,9 +205,10 @@ def stats_command(
     """
     import json
 
-    from ..conversion.convert import blank, read_brat
+    from ..conversion.convert import read_brat
     from ..conversion.placement import Policies
     from ..data.docbin import read_docbin
+    from ..data.languages import blank
     from ..evaluation.corpus_stats import (
         corpus_stats,
         pipeline_stats,

@@ -1,10 +1,10 @@
 """From annotated files to spaCy documents and back, with an account of every entity."""
 
+from ..data.languages import blank
 from .account import Account, ProblemJson, Reason, Row, Status
 from .convert import (
     Conversion,
     LossError,
-    blank,
     convert_folder,
     count_misaligned,
     make_doc,

@@ -37,6 +37,7 @@ from ..data.groups import (
     in_several_parts,
     read_groups,
 )
+from ..data.languages import blank
 from ..data.split import PARTS
 from ..data.tokenizer import clinical_tokenizer
 from ..util.checks import one_of
@@ -212,18 +213,6 @@ def read_brat(
     info = srsly.read_json(path) if path.is_file() else None
     heading = info.get("heading", "") if isinstance(info, dict) else ""
     return make_docs(documents, nlp, policies, heading=str(heading))
-
-
-def blank(lang: str) -> Language:
-    """Return an empty pipeline of a language.
-
-    Raises:
-        ValueError: If spaCy does not have the language.
-    """
-    try:
-        return spacy.blank(lang)
-    except ImportError as error:
-        raise ValueError(f'spaCy has no language "{lang}"') from error
 
 
 def make_docs(

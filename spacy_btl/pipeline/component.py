@@ -22,6 +22,7 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from thinc.api import Model, Optimizer
 from thinc.types import Floats2d
 
+from ..data.languages import warn_of_other_tokens
 from ..explain.evidence import EntityEvidence
 from ..labels.bio import column_names, n_columns
 from ..labels.calibration import ScoreCalibration
@@ -388,6 +389,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         validate_get_examples(get_examples, "BtlKnnNer.initialize")
         fill_in_optimizer(nlp)
         self.forget_neighbors()
+        warn_of_other_tokens(get_examples(), self.vocab.lang, self.name)
         seen = {label for eg in get_examples() for label in self.reading.entity_labels(eg)}
         for label in labels if labels is not None else self.labels or sorted(seen):
             self.add_label(label)

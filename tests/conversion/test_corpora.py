@@ -7,10 +7,11 @@ import pytest
 import spacy
 
 from spacy_btl.brat import Entity, flat_text, read_folder
-from spacy_btl.conversion.convert import blank, make_docs
+from spacy_btl.conversion.convert import make_docs
 from spacy_btl.conversion.export import export_docs
 from spacy_btl.conversion.placement import Policies
 from spacy_btl.data.docbin import read_docbin, write_parts
+from spacy_btl.data.languages import blank
 from spacy_btl.data.tokenizer import clinical_tokenizer
 from spacy_btl.evaluation.corpus_stats import corpus_stats
 
@@ -22,22 +23,22 @@ FOLDERS = {
 }
 # kept, moved, flattened, dropped; misaligned with the stock tokenizer and with ours
 ACCOUNTS = {
-    "maccrobat": ((19_832, 68, 316, 0), (147, 45)),
-    "chia": ((38_009, 1_480, 5_127, 0), (758, 502)),
-    "bionlp13cg": ((21_057, 178, 289, 0), (376, 262)),
+    "maccrobat": ((19_846, 56, 314, 0), (147, 29)),
+    "chia": ((38_286, 1_311, 5_019, 0), (758, 189)),
+    "bionlp13cg": ((21_156, 101, 267, 0), (376, 123)),
 }
 # strict micro F1: flat IO, flat BIO, BIO with a layer for each type
 CEILINGS = {
-    "maccrobat": (0.9715, 0.9887, 0.9955),
-    "chia": (0.8921, 0.9043, 0.94),
-    "bionlp13cg": (0.9839, 0.9849, 0.9886),
+    "maccrobat": (0.9721, 0.9894, 0.9963),
+    "chia": (0.8978, 0.9097, 0.9466),
+    "bionlp13cg": (0.9881, 0.989, 0.9946),
 }
 # entities of MACCROBAT that are flattened, and the worst share of a type that is
 POLICIES = {
-    "rarest": (316, "Family_history", 0.121),
-    "longest": (374, "Activity", 0.222),
-    "shortest": (235, "History", 0.412),
-    "first": (282, "History", 0.333),
+    "rarest": (314, "Family_history", 0.121),
+    "longest": (372, "Activity", 0.222),
+    "shortest": (233, "History", 0.412),
+    "first": (280, "History", 0.333),
 }
 
 
