@@ -46,7 +46,7 @@ def test_a_room_has_few_modules_of_moderate_length(room: str) -> None:
     assert 3 <= len(lines) <= 8
     assert min(lines.values()) >= 35
     # The component is one file in spaCy's order, from its settings to its serialization.
-    assert max(lines.values()) <= (620 if room == "pipeline" else 450)
+    assert max(lines.values()) <= (625 if room == "pipeline" else 450)
 
 
 def test_the_layout_shows_all_rooms_from_the_bottom_to_the_top() -> None:
