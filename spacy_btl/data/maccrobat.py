@@ -22,7 +22,7 @@ from typing import Literal, TypeAlias, get_args
 
 from ..brat.folder import ANNOTATION_SUFFIXES, scan_folder
 from ..util.checks import one_of
-from ..util.files import replacing_folder, sha256_of
+from ..util.files import inside, replacing_folder, sha256_of
 from ..util.messages import warn
 from .gold import INFO_NAME
 
@@ -221,10 +221,13 @@ def _unpack(archive: Path, target: Path, *, nested: bool = False) -> None:
             if sum(info.file_size for info in opened.infolist()) > MAX_UNPACKED:
                 raise CorpusError(f"{archive}: more than {MAX_UNPACKED:,} bytes when unpacked")
             for info in opened.infolist():
-                path = (target / info.filename).resolve()
-                if not path.is_relative_to(target.resolve()):
-                    raise CorpusError(f"{archive}: the member {info.filename!r} leaves the folder")
-                if path.suffix.lower() in suffixes and not info.is_dir():
+                if info.is_dir():
+                    continue
+                try:
+                    path = target / inside(info.filename)
+                except ValueError as error:
+                    raise CorpusError(f"{archive}: the member {error}") from error
+                if path.suffix.lower() in suffixes:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     with opened.open(info) as member, path.open("wb") as file:
                         shutil.copyfileobj(member, file)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import BinaryIO, TypeAlias
 
 Content: TypeAlias = bytes | bytearray | memoryview | Path
@@ -229,3 +229,15 @@ def _flush(folder: Path) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def inside(name: str) -> str:
+    """Return the name of a file, given relative to a folder, if it stays there on any system.
+
+    Raises:
+        ValueError: If it does not, or is no name of a file.
+    """
+    path = PureWindowsPath(name)  # which knows both slashes and drives
+    if path.drive or path.root or not path.parts or ".." in path.parts or "\0" in name:
+        raise ValueError(f"{name!r} leaves the folder, or is no file in it")
+    return name

@@ -7,9 +7,9 @@ can write to the folder can seal it anew.
 
 import json
 from collections.abc import Iterator
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
-from .files import sha256_of, write_file
+from .files import inside, sha256_of, write_file
 
 SEAL = "btl_seal.json"
 KIND, VERSION = "spacy-btl seal", 1
@@ -97,7 +97,7 @@ def _read(seal: Path) -> dict[str, tuple[int, str]]:
         content = json.loads(data)
         if (content["kind"], content["version"]) != (KIND, VERSION):
             raise ValueError(f"it is not of version {VERSION}")
-        return {_inside(name): _entry(entry) for name, entry in content["files"].items()}
+        return {inside(name): _entry(entry) for name, entry in content["files"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{seal} is no list of files that can be read ({type(error).__name__}: {error}): "
@@ -110,14 +110,6 @@ def _advice(folder: Path) -> str:
         "take it from a backup, or make it anew; after a change that was wanted: "
         f"python -m spacy btl seal {folder}"
     )
-
-
-def _inside(name: str) -> str:
-    """Return a name that stays in the folder on any system."""
-    path = PureWindowsPath(name)  # which knows both slashes and drives
-    if path.drive or path.root or not path.parts or ".." in path.parts or "\0" in name:
-        raise ValueError(f"{name!r} is no file in the folder")
-    return name
 
 
 def _entry(entry: dict[str, object]) -> tuple[int, str]:

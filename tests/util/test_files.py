@@ -16,6 +16,7 @@ import pytest
 
 from spacy_btl.util import files
 from spacy_btl.util.files import (
+    inside,
     replace_folder,
     replacing_file,
     replacing_folder,
@@ -475,3 +476,17 @@ def test_a_digest_is_that_of_all_the_bytes_in_order(tmp_path: Path) -> None:
 def test_a_file_that_is_missing_has_no_digest(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         sha256_of(tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["a", "a/b.txt", "a\\b", "a..b", "..a", "ä b"])
+def test_names_that_stay_in_a_folder(name):
+    assert inside(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "../a", "a/../b", "a\\..\\b", "/a", "\\a", "C:a", "C:/a", "//x/y/z", "a\0"],
+)
+def test_names_that_leave_a_folder(name):
+    with pytest.raises(ValueError, match="leaves the folder, or is no file in it"):
+        inside(name)
