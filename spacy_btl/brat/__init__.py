@@ -6,7 +6,7 @@ The room knows no spaCy: `data` makes documents of what is read here.
 from .conf import annotation_conf, unlisted_types, visual_conf, without_spaces
 from .folder import Document, other_files, read_folder
 from .lines import is_entity_like, label_in_line
-from .problems import Fault, Level, Problem, check, is_plain_id
+from .problems import Fault, Level, Problem, check, find_fault, is_plain_id
 from .records import (
     Arguments,
     Attribute,
@@ -51,6 +51,7 @@ __all__ = [
     "annotation_conf",
     "check",
     "dumps",
+    "find_fault",
     "flat_text",
     "is_entity_like",
     "is_plain_id",

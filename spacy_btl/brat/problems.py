@@ -25,10 +25,12 @@ Fault: TypeAlias = Literal[
     "outside",  # an offset beyond the end of the text
     "empty",  # a fragment that ends where it starts, or before
     "surface",  # the surface text is not the text at the offsets
+    "edited",  # the text was changed after the annotation
     "duplicate-id",  # an id that an earlier record has
     "unreadable",  # a line that has the form of no record
     "missing-reference",  # an id that no record has
     # of files
+    "offsets",  # offsets that do not count the characters of the text
     "bom",  # a byte order mark at the start of a file
     "encoding",  # bytes that are not UTF-8
     "no-text",  # annotation without a .txt
@@ -37,7 +39,7 @@ Fault: TypeAlias = Literal[
 
 Level: TypeAlias = Literal["error", "warning"]
 
-_WARNINGS = ("bom", "encoding")
+_WARNINGS = ("bom", "encoding", "offsets")
 _ID = re.compile(r"[A-Z#]\d{1,9}|\*", re.ASCII).fullmatch
 
 
@@ -68,7 +70,7 @@ class Problem:
 
     @property
     def level(self) -> Level:
-        """A "warning" for "bom" and "encoding", which cost no record; else an "error"."""
+        """A "warning" for what costs no record: "bom", "encoding", "offsets"; else an "error"."""
         return "warning" if self.reason in _WARNINGS else "error"
 
 

@@ -33,6 +33,13 @@ DiscontinuousOption = Annotated[
 AlignmentOption = Annotated[
     Alignment, typer.Option(help="How to convert an entity that cuts a token")
 ]
+OffsetsOption = Annotated[
+    str,
+    typer.Option(
+        help="What the offsets count: found out by the surface texts (auto), or characters, "
+        "utf16, bytes, crlf-as-one, ... (docs/brat.md); unchecked: as written in any case"
+    ),
+]
 
 
 @app.command("corpus", short_help="Find or fetch the annotated documents.")
@@ -95,6 +102,7 @@ def convert_command(
     overlap: OverlapOption = "rarest",
     discontinuous: DiscontinuousOption = "envelope",
     alignment: AlignmentOption = "expand",
+    offsets: OffsetsOption = "auto",
     lang: LangOption = "en",
     strict: Annotated[
         bool,
@@ -124,7 +132,7 @@ def convert_command(
             out_dir,
             shares=None if no_split else shares,
             seed=seed,
-            policies=Policies(overlap, discontinuous, alignment),
+            policies=Policies(overlap, discontinuous, alignment, offsets),
             lang=lang,
             strict=strict,
             group=group or None,
@@ -196,6 +204,7 @@ def stats_command(
     overlap: OverlapOption = "rarest",
     discontinuous: DiscontinuousOption = "envelope",
     alignment: AlignmentOption = "expand",
+    offsets: OffsetsOption = "auto",
     lang: LangOption = "en",
 ) -> None:
     """Count what a corpus contains, and show the best score that a tagger could reach on it.
@@ -223,7 +232,7 @@ def stats_command(
         typer.echo(text, nl=False)
         return
     if path.is_dir():
-        policies = Policies(overlap, discontinuous, alignment)
+        policies = Policies(overlap, discontinuous, alignment, offsets)
         docs, account = read_brat(path, policies=policies, lang=lang)
     else:
         docs, account = read_docbin(path, blank(lang).vocab), None

@@ -1,7 +1,7 @@
 """From annotated files to spaCy documents and back, with an account of every entity."""
 
 from ..data.languages import blank
-from .account import Account, ProblemJson, Reason, Row, Status
+from .account import Account, CorrectionJson, ProblemJson, Reason, Row, Status
 from .convert import (
     Conversion,
     LossError,
@@ -18,6 +18,7 @@ __all__ = [
     "Account",
     "Alignment",
     "Conversion",
+    "CorrectionJson",
     "Discontinuous",
     "ExportReport",
     "Exported",

@@ -5,7 +5,7 @@ It contains offsets, labels and ids, and no text of any document.
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal, TypeAlias, TypedDict, get_args
 
 from ..brat import Fault, Fragments, Level, Problem
@@ -38,6 +38,8 @@ Reason: TypeAlias = Literal[
     "white space only",
     "its document has no text",
     "an annotation file of its document cannot be read",
+    "its surface text is not at its offsets",
+    "it has no surface text, and others contradict the offsets",
 ]
 """Why an entity is not "kept"; "" if it is."""
 
@@ -55,9 +57,10 @@ class Row:
         label: Its type, "" where none can be read.
         status: What became of it.
         reason: Why it is not "kept".
-        source: Its fragments in characters, as annotated.
+        source: Its fragments in characters, as annotated; of wrong offsets, where its words are.
         target: Its fragments in characters, as converted; none if it was dropped.
         by: The id of the record that took its tokens, or those of a part of it.
+        written: Its fragments as the file has them, where ``source`` is a correction.
     """
 
     file: str
@@ -69,6 +72,25 @@ class Row:
     source: Fragments = ()
     target: Fragments = ()
     by: str = ""
+    written: Fragments = ()
+
+
+class CorrectionJson(TypedDict):
+    """How the offsets of a document were corrected.
+
+    Attributes:
+        document: Its name.
+        offsets: How they were counted, a value of the option ``--offsets``.
+        corrected: The number of entities with other offsets than the file has.
+        realigned: The number of those of them that were found by their words in an edited text.
+        dropped: The number of entities that could not be placed.
+    """
+
+    document: str
+    offsets: str
+    corrected: int
+    realigned: int
+    dropped: int
 
 
 class ProblemJson(TypedDict):
@@ -91,12 +113,14 @@ class Account:
         problems: What was found wrong in the files.
         settings: Policies and counts of the conversion, by name.
         heading: What a report on the documents must carry, or "".
+        offsets: The documents whose offsets are not those of their surface texts.
     """
 
     rows: list[Row]
     problems: list[ProblemJson]
     settings: dict[str, str | int]
     heading: str = ""
+    offsets: list[CorrectionJson] = field(default_factory=list)
 
     def totals(self) -> dict[str, int]:
         """Return the number of entities ("input") and of each status, which add up to it.
@@ -137,6 +161,14 @@ class Account:
             for problem in self.problems
         ):
             found.append(f"{others} lines that are no entities cannot be read; they are kept")
+        if self.offsets:
+            kinds = Counter(each["offsets"] for each in self.offsets).most_common()
+            counted = ", ".join(f"{name} {number}" for name, number in kinds)
+            found.append(
+                f"documents with wrong offsets: {len(self.offsets)} (counted as {counted}); "
+                f"entities put at their words: {sum(each['corrected'] for each in self.offsets)}, "
+                f"of them in edited texts: {sum(each['realigned'] for each in self.offsets)}"
+            )
         return found
 
     def to_json(self) -> str:
@@ -147,10 +179,11 @@ class Account:
             "totals": self.totals(),
             "by_reason": self.by_reason(),
             "by_label": self.by_label(),
+            "offsets": self.offsets,
             "problems": self.problems,
         }
         parts = [f'"{key}": {_dumps(value)}' for key, value in sums.items()]
-        rows = ",\n".join(_dumps(asdict(row)) for row in self.rows)
+        rows = ",\n".join(_dumps(_row_to_json(row)) for row in self.rows)
         return "{\n" + ",\n".join([*parts, f'"rows": [\n{rows}\n]']) + "\n}\n"
 
     def to_markdown(self) -> str:
@@ -164,6 +197,10 @@ class Account:
         lines += ["", *markdown_table(["why", "entities"], list(self.by_reason().items()))]
         by_label = [(label, *counts.values()) for label, counts in self.by_label().items()]
         lines += ["", *markdown_table(["label", "input", *STATUSES], by_label)]
+        if self.offsets:
+            header = ["document", "offsets", "entities corrected", "of them realigned", "dropped"]
+            corrections = [list(each.values()) for each in self.offsets]
+            lines += ["", *markdown_table(header, corrections)]
         if self.problems:
             counts = Counter(problem["reason"] for problem in self.problems)
             lines += ["", *markdown_table(["problem in the files", "times"], counts.most_common())]
@@ -180,6 +217,14 @@ def problem_to_json(problem: Problem) -> ProblemJson:
         "reason": problem.reason,
         "detail": problem.detail,
     }
+
+
+def _row_to_json(row: Row) -> dict[str, object]:
+    """Return a row; with what the file has only where that is wrong."""
+    values = asdict(row)
+    if not row.written:
+        del values["written"]
+    return values
 
 
 def _totals(rows: list[Row]) -> dict[str, int]:

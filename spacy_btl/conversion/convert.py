@@ -2,7 +2,8 @@
 
 ``doc.ents`` contains a flat choice of entities for training, ``doc.spans["brat"]`` all that fit the
 tokens (the id of a span is that of its record), and ``doc.user_data["brat"]`` the annotation as it
-was, with its original offsets and all other records, in the form of `data.gold`.
+was, with its original offsets (wrong ones corrected) and all other records, in the form of
+`data.gold`.
 """
 
 from collections import Counter
@@ -42,7 +43,8 @@ from ..data.split import PARTS
 from ..data.tokenizer import clinical_tokenizer
 from ..util.checks import one_of
 from ..util.files import write_files
-from .account import Account, Reason, Row, problem_to_json
+from .account import Account, CorrectionJson, Reason, Row, problem_to_json
+from .correcting import Corrected, correct_document
 from .placement import Policies, Tokens, is_aligned, place_entities
 
 SHARES = (0.8, 0.1, 0.1)
@@ -110,6 +112,7 @@ def convert_folder(
         policies: What is done with entities that do not fit.
         lang: Language of the tokenizer.
         strict: Whether a dropped entity, an error in a file, or no entity at all is an error.
+            Offsets that were counted otherwise are none, but entities found in an edited text are.
         group: What documents of one patient, say, have in common, which then stay in one part: a
             regular expression on their names, or the path of a table (`data.groups.read_groups`).
         division: A division to keep: "folders" for folders named after the parts, or the path of a
@@ -235,8 +238,11 @@ def make_docs(
     docs: list[Doc] = []
     rows: list[Row] = []
     stock_misaligned = misaligned = 0
+    offsets: list[CorrectionJson] = []
+    problems: list[brat.Problem] = []
     for document in tqdm(documents, desc="documents", unit=" docs", disable=None):
         if why := _unusable(document):
+            problems += document.problems
             rows += [
                 Row(file, e.line, e.id, e.label, "dropped", why, e.fragments)
                 if isinstance(e, brat.Entity)
@@ -244,7 +250,11 @@ def make_docs(
                 for file, e in _entity_lines(document)
             ]
             continue
-        doc, doc_rows = make_doc(document, nlp, policies, frequency, heading=heading)
+        corrected = correct_document(document, policies.offsets)
+        problems += corrected.document.problems
+        if correction := corrected.to_json():
+            offsets.append(correction)
+        doc, doc_rows = _make_doc(corrected, nlp, policies, frequency, heading)
         docs.append(doc)
         rows += doc_rows
         sources = [row.source for row in doc_rows if row.source]
@@ -257,8 +267,8 @@ def make_docs(
         "misaligned entities, stock tokenizer": stock_misaligned,
         "misaligned entities, this tokenizer": misaligned,
     }
-    problems = [problem_to_json(problem) for each in documents for problem in each.problems]
-    return docs, Account(rows, problems, settings, heading)
+    listed = [problem_to_json(problem) for problem in problems]
+    return docs, Account(rows, listed, settings, heading, offsets)
 
 
 def make_doc(
@@ -271,6 +281,8 @@ def make_doc(
 ) -> tuple[Doc, list[Row]]:
     """Return a document with text as a Doc, and a row for each of its entities.
 
+    Wrong offsets are corrected as the policies say.
+
     Args:
         document: The document; its entities are taken in the order of its files.
         nlp: The pipeline whose tokenizer is used.
@@ -278,6 +290,18 @@ def make_doc(
         frequency: The number of entities of each label in the corpus, for the policy "rarest".
         heading: What a report on the document must carry.
     """
+    corrected = correct_document(document, policies.offsets)
+    return _make_doc(corrected, nlp, policies, frequency, heading)
+
+
+def _make_doc(
+    corrected: Corrected,
+    nlp: Language,
+    policies: Policies,
+    frequency: Mapping[str, int],
+    heading: str,
+) -> tuple[Doc, list[Row]]:
+    document, correction = corrected.document, corrected.correction
     text = document.text or ""
     doc = nlp.tokenizer(text)  # not nlp.make_doc, which refuses more than a million characters
     entities = [(file, e) for file, part in document.parts for e in part.entities]
@@ -288,12 +312,15 @@ def make_doc(
         if isinstance(line, brat.Unknown)
     ]
     labeled = [(e.label, own) for (_, e), own in zip(entities, fragments, strict=True)]
-    placements = place_entities(labeled, text, _tokens(doc), policies, frequency)
+    placements = place_entities(
+        labeled, text, _tokens(doc), policies, frequency, correction.refused
+    )
     everything: list[Span] = []
     flat: list[Span] = []
     values: list[EntityJson] = []
     rows: list[Row] = []
-    for (file, e), own, placement in zip(entities, fragments, placements, strict=True):
+    placed = zip(entities, fragments, placements, strict=True)
+    for i, ((file, e), own, placement) in enumerate(placed):
         for start, end in placement.spans:
             span = Span(doc, start, end, label=e.label, span_id=e.id)
             everything.append(span)
@@ -304,7 +331,8 @@ def make_doc(
         values.append(entity_to_json(e, text, own, _characters(doc, placement.spans), dropped))
         target = _characters(doc, placement.chosen or placement.spans)
         by = "" if placement.by is None else entities[placement.by][1].id
-        rows.append(Row(file, e.line, e.id, e.label, status, reason, own, target, by))
+        written = corrected.written[i].fragments if i in correction.moved else ()
+        rows.append(Row(file, e.line, e.id, e.label, status, reason, own, target, by, written))
     doc.spans[GOLD_KEY] = SpanGroup(doc, name=GOLD_KEY, spans=everything)
     doc.set_ents(flat)
     others = [r for r in document.standoff.records if not isinstance(r, brat.Entity)]

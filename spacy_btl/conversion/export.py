@@ -262,7 +262,8 @@ def _match(values: Sequence[EntityJson], spans: Iterable[Span]) -> tuple[set[int
         for start, end in spans_from_json(value):
             made.setdefault((value["id"], value["label"], start, end), []).append(i)
         fragments = fragments_from_json(value)
-        if len(fragments) == 1:
+        # Where a dropped entity's surface text is not, there may be another entity.
+        if len(fragments) == 1 and not ("dropped" in value and "text" in value):
             by_place.setdefault((value["label"], *fragments[0]), [i])
     chosen: set[int] = set()
     others: list[Span] = []

@@ -8,9 +8,11 @@ entities that overlap goes into ``doc.ents``.
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from ..brat import Fragments, Offsets
+from ..offsets import check_offsets
 from ..util.checks import one_of
 from .account import Reason, Status
 
@@ -28,6 +30,12 @@ Alignment: TypeAlias = Literal["expand", "contract", "strict"]
 class Policies:
     """The named choices of a conversion.
 
+    Attributes:
+        overlap: Which of two overlapping entities goes into ``doc.ents``.
+        discontinuous: What becomes of an entity of several fragments.
+        alignment: What becomes of an entity that cuts a token.
+        offsets: What the offsets count, as `offsets.correct_offsets` has it.
+
     Raises:
         ValueError: If a policy has none of the names above.
     """
@@ -35,11 +43,13 @@ class Policies:
     overlap: Overlap = "rarest"
     discontinuous: Discontinuous = "envelope"
     alignment: Alignment = "expand"
+    offsets: str = "auto"
 
     def __post_init__(self) -> None:
         one_of("overlap", self.overlap, get_args(Overlap))
         one_of("discontinuous", self.discontinuous, get_args(Discontinuous))
         one_of("alignment", self.alignment, get_args(Alignment))
+        check_offsets(self.offsets)
 
 
 class Tokens(NamedTuple):
@@ -195,6 +205,7 @@ def place_entities(
     tokens: Tokens,
     policies: Policies,
     frequency: Mapping[str, int],
+    refused: Mapping[int, Reason] = MappingProxyType({}),
 ) -> list[Placement]:
     """Return a placement for each entity.
 
@@ -204,8 +215,12 @@ def place_entities(
         tokens: The tokens to place them on.
         policies: The named choices.
         frequency: The number of entities of each label in the corpus, for the policy "rarest".
+        refused: Why an entity is dropped, by its index.
     """
-    fits = [_fit(fragments, text, tokens, policies) for _, fragments in entities]
+    fits = [
+        ((), refused[i]) if i in refused else _fit(fragments, text, tokens, policies)
+        for i, (_, fragments) in enumerate(entities)
+    ]
     owners = [i for i, (spans, _) in enumerate(fits) for _ in spans]
     flat = choose_flat(
         [(*span, entities[i][0]) for i, (spans, _) in enumerate(fits) for span in spans],

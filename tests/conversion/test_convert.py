@@ -232,7 +232,7 @@ BAD_INPUT = {
     ),
     "surface text that differs": (
         {"d.txt": "a b", "d.ann": "T1\tX 0 1\tb\n"},
-        2, (2, 0, 0, 0),
+        2, (1, 0, 0, 1),
         "d.ann:1 error T1 surface, 1 characters, the text at 0-1 has 1, equal in the first 0", True,
     ),
     "no .txt": (
