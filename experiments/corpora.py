@@ -12,7 +12,8 @@ from spacy.tokens import Doc, DocBin
 from experiments.documents import name_of, read_docs
 from experiments.subtypes import relabel
 from spacy_btl.conversion.convert import read_brat
-from spacy_btl.data.split import split_documents
+from spacy_btl.data.duplicates import duplicates_of, joining
+from spacy_btl.data.split import join_sets, split_documents
 
 PARTS = 10
 SEED = 0
@@ -26,7 +27,8 @@ def prepare(settings: dict[str, Any], source: Path, work: Path, seed: int) -> Pa
     """The folder with train, dev and test.spacy of a run's seed, made where it is missing.
 
     settings: ``folder`` below ``source``; ``group``, a regular expression whose match in a name is
-    what documents that belong together have in common, so that they stay in one part. Five seeds
+    what documents that belong together have in common, so that they stay in one part, as do
+    documents of one text (``duplicates: anywhere`` deals those out as in older runs). Five seeds
     test on all documents once: with seed s, the parts 2s and 2s + 1 (of ten) are the test part and
     the one after them is dev.
 
@@ -44,7 +46,8 @@ def prepare(settings: dict[str, Any], source: Path, work: Path, seed: int) -> Pa
         work.mkdir(parents=True, exist_ok=True)
         _write(docs, whole)
     docs = read_docs(whole)
-    parts = _parts(docs, settings.get("group", ".*"))
+    together = settings.get("duplicates", "together") == "together"
+    parts = _parts(docs, settings.get("group", ".*"), together=together)
     first = 2 * seed % PARTS
     test = {first, first + 1}
     dev = {(first + 2) % PARTS}
@@ -77,12 +80,20 @@ def _some(docs: list[Doc], n: int) -> list[Doc]:
     return sorted(docs, key=lambda doc: sha256(name_of(doc).encode()).digest())[:n]
 
 
-def _parts(docs: list[Doc], group: str) -> list[list[Doc]]:
+def _parts(docs: list[Doc], group: str, *, together: bool) -> list[list[Doc]]:
     """The documents of each part, in the order of their names."""
     groups: dict[str, list[Doc]] = defaultdict(list)
+    key_of: dict[str, str] = {}
     for doc in sorted(docs, key=name_of):
         match = re.search(group, name_of(doc))
-        groups[match.group() if match else name_of(doc)].append(doc)
+        key_of[name_of(doc)] = key = match.group() if match else name_of(doc)
+        groups[key].append(doc)
+    if together:
+        grouped = len(groups) < len(docs)
+        alike = joining(duplicates_of(docs), grouped=grouped)
+        same = [[key_of[name] for name in names] for names in alike]
+        joined = join_sets(sorted(groups), same)
+        groups = {keys[0]: [doc for key in keys for doc in groups[key]] for keys in joined}
     types = {
         name: [ent.label_ for doc in each for ent in doc.ents] for name, each in groups.items()
     }

@@ -162,6 +162,22 @@ def test_documents_that_belong_together_stay_in_one_part(tmp_path: Path, source:
     assert sum(map(len, heads)) == len(set.union(*heads)) == 3  # case-0, case-1, case-20
 
 
+@pytest.mark.parametrize("settings", [{}, {"group": "^.[0-9]"}, {"duplicates": "anywhere"}])
+def test_copies_of_a_text_stay_in_one_part(tmp_path: Path, settings: dict[str, str]) -> None:
+    for i in range(20):
+        for who in "ab":
+            path = tmp_path / "brat" / f"{who}{i:02}.txt"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(" ".join(f"w{i}x{j}" for j in range(12)))
+            path.with_suffix(".ann").write_text("")
+    split = corpora.prepare({"folder": "brat", **settings}, tmp_path, tmp_path / "work", 0)
+    texts = [
+        {doc.text for doc in load(split / f"{part}.spacy")} for part in ("train", "dev", "test")
+    ]
+    apart = sum(map(len, texts)) > len(set.union(*texts)) == 20
+    assert apart == ("duplicates" in settings)
+
+
 def read(source: Path, work: Path, seed: int, part: str) -> list:
     return load(corpora.prepare(PLAN["corpora"]["sample"], source, work, seed) / f"{part}.spacy")
 
