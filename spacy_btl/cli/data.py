@@ -189,11 +189,13 @@ def export_command(
         also = "as others have their names but for case or Unicode form"
         msg.warn(f"{n} documents have files of another name, {also}: {out_dir / REPORT_NAME}")
     show_renamed(report["labels"])
-    if unlisted := report["unlisted"]:
-        msg.warn(
-            f"brat shows, but does not offer, types with other characters than A-Z, a-z, 0-9, _ "
-            f"and -: {printable(', '.join(unlisted))}"
-        )
+    spaced = [label for label in report["unlisted"] if len(label.split()) > 1]
+    if spaced:
+        names = printable(", ".join(spaced))
+        msg.warn(f"brat cannot read labels with white space: {names}; --label-spaces underscore")
+    if unlisted := [label for label in report["unlisted"] if label not in spaced]:
+        names = printable(", ".join(unlisted))
+        msg.warn(f"types that brat shows but cannot offer, for their characters: {names}")
 
 
 @app.command("stats", short_help="Count what a corpus contains.")

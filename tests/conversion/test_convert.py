@@ -654,3 +654,36 @@ def test_totals_are_the_lines_that_could_be_entities(data):
     assert [span.label_ for span in doc.spans["brat"]] == [
         row.label for row in account.rows if row.status != "dropped"
     ]
+
+
+@pytest.mark.parametrize(
+    ("ann", "said"),
+    [
+        ("", "WARNING: there is no entity at all in these files"),
+        ("T1\tX 0\n", "WARNING: 1 of 1 entities are lost: its line cannot be read (1)"),
+        ("T1\tX 0 9\ta\nwhat\n", "WARNING: 1 lines that are no entities cannot be read"),
+        (T1, ""),
+    ],
+)
+def test_convert_and_stats_end_with_a_warning(folder, ann, said):
+    root = folder({"d.txt": "a", "d.ann": ann})
+    out = root.parent / "out"
+    for command in (["convert", root, out, "--no-split"], ["stats", root]):
+        code, text = invoke(*command)
+        assert code == 0
+        assert (said in " ".join(text.split())) if said else ("WARNING" not in text)
+    code, text = invoke("convert", root, out, "--no-split", "--strict")
+    assert (code, "--strict: " in text) == ((1, True) if said else (0, False))
+
+
+def test_events_without_a_trigger_are_read(folder):
+    files = {
+        "d.txt": "GeneA acts in rootB",
+        "d.a1": "T1\tGene 0 5\tGeneA\nT2\tTissue 14 19\trootB\n",
+        "d.a2": "E1\tRegulation Agent:T1 Target:T2\nM1\tNegation Annotation:E1\n",
+    }
+    docs, account = read_brat(folder(files))
+    assert account.problems == []
+    assert [record["kind"] for record in docs[0].user_data["brat"]["records"]] == [
+        "Event", "Attribute",
+    ]  # fmt: skip

@@ -301,3 +301,67 @@ def test_what_brat_gets_is_clean(tmp_path):
     (document,) = read_folder(tmp_path)
     assert brat.check(document.standoff, document.text) == []
     assert document.standoff.entities[0].fragments == ((0, 1), (2, 3))
+
+
+# -- labels ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "spaces", "expected", "said"),
+    [
+        (None, None, "my_sign", 'written are: "my sign" as my_sign'),
+        (None, "keep", "my sign", "brat cannot read labels with white space: my sign"),
+        ("brat", None, "my sign", "brat cannot read labels with white space: my sign"),
+        ("brat", "underscore", "my_sign", 'written are: "my sign" as my_sign'),
+    ],
+)
+def test_white_space_in_labels(tmp_path, key, spaces, expected, said):
+    docs = [gold("T1\tmy sign 2 5\tman\n")]
+    DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "x.spacy")
+    options = [*(["--spans", key] if key else []), *(["--label-spaces", spaces] if spaces else [])]
+    code, text = invoke("export", tmp_path / "x.spacy", tmp_path / "out", *options)
+    assert code == 0
+    assert said in " ".join(text.split())
+    (document,) = read_folder(tmp_path / "out")
+    assert [e.label for e in document.standoff.entities] == [expected]
+    report = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert report["labels"] == ({"my sign": "my_sign"} if expected == "my_sign" else {})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "T1\tSex  2  5\tman",
+        "T1\tSex 2 5 \tman",
+        "T1 Sex 2 5 man",
+        "T1\tSex\t2\t5\tman",
+        "T1\tSex 2 5\t",
+        "T1\tSex 2 5",
+        "T1\tSex 002 005\tman",
+        "T1\tmy sex 2 5\tman",
+        "TX-1\tSex 2 5\tman",
+        "T1\tSex 2 5\tman ",
+        "T1\tSex 2",
+        "N1\tReference T1 DB:ID 12 3\ta name",
+        "N1\tBiotope Annotation:T1 Referent:OBT:1",
+        "M1\tNegation Annotation:E1",
+        "E1\tNext Who:T1 What:T1",
+        "A1\tConfidence T1 0.5\ta tail",
+        "#1\tNote T1 without a tab",
+        "R1\tNext\tArg1:T1  Arg2:T1",
+        "# a comment",
+    ],
+)
+def test_a_line_in_any_form_is_written_as_it_was(tmp_path, line):
+    DocBin(docs=[gold(f"{line}\n")], store_user_data=True).to_disk(tmp_path / "x.spacy")
+    (doc,) = DocBin().from_disk(tmp_path / "x.spacy").get_docs(NLP.vocab)
+    assert exported(doc, "brat") == f"{line}\n"
+
+
+def test_labels_of_any_characters_come_back(tmp_path):
+    labels = ["Sign/Symptom", "Größe-µ", "B-X", "O", "<script>", "A|B", "[x]", "!hdr", "A:B", "#a"]
+    ann = "".join(f"T{i}\t{label} 2 5\tman\n" for i, label in enumerate(labels))
+    report = export_docs([gold(ann)], tmp_path, "brat")
+    (document,) = read_folder(tmp_path)
+    assert [e.label for e in document.standoff.entities] == labels
+    assert report["unlisted"] == sorted({*labels} - {"B-X", "O"})
