@@ -283,11 +283,12 @@ def _utf16(data: bytes) -> str:
     """Return the name of the UTF-16 that bytes are in, "" for another encoding."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    # Without a mark: of the two bytes of most characters, the same one is zero.
-    size = max(len(data), 1) // 2
-    if size and data[1::2].count(0) > 0.8 * size:
+    # Without a mark: of the two bytes of most characters, the same one is zero, and that one alone.
+    size = len(data) // 2
+    first, second = (data[: 2 * size][i::2].count(0) for i in (0, 1))
+    if second > 0.8 * size and first < 0.2 * size:
         return "utf-16-le"
-    return "utf-16-be" if size and data[::2].count(0) > 0.8 * size else ""
+    return "utf-16-be" if first > 0.8 * size and second < 0.2 * size else ""
 
 
 def _drop_bom(text: str, entities: Sequence[Entity]) -> str:

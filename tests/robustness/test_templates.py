@@ -132,6 +132,7 @@ def corpus_stats(word: str) -> str:
         "overlaps": {word: 1},
         word: 1,
         "by_type": {word: {"entities": 1, "documents": 1}},
+        "duplicates": [{"documents": [word], "likeness": word, "words": 1, "annotation": word}],
     }
     return stats_to_markdown(stats)
 
