@@ -63,7 +63,8 @@ def is_nearly_at(surface: str, fragments: Fragments, text: str) -> bool:
     found, folded = fold(here), fold(surface)
     short = fold(surface.rstrip(" .…"))
     if surface.rstrip().endswith(("...", "…")) and short and found.startswith(short):
-        return True
+        # Where the end cuts a word, the full stops are those of a text that has changed.
+        return is_whole(fragments, text)
     if "\t" in surface and fold(surface.partition("\t")[0]) == found:
         return True
     lines = re.split(r"[\r\n]+", here)[:20]
