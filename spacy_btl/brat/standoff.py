@@ -54,7 +54,10 @@ _WORDS = re.compile(r"\S+", re.ASCII).findall
 _T = re.compile(
     r"(T\d\S*)\t(\S+) (\d{1,18}) (\d{1,18})((?:;\d{1,18} \d{1,18})*)\t(.*)", re.ASCII | re.DOTALL
 ).fullmatch
-_E = re.compile(r"(E\d\S*)\t([^\s:]+):(\S+)((?: +[^\s:]+:\S+)*)[ \t]*", re.ASCII).fullmatch
+# A label may have colons ("PHI:NAME:T5"), but T and a digit behind one begin the trigger.
+_E = re.compile(
+    r"(E\d\S*)\t([^\s:]+(?::(?!T\d)[^\s:]+)*):(\S+)((?: +[^\s:]+:\S+)*)[ \t]*", re.ASCII
+).fullmatch
 _E_BARE = re.compile(r"(E\d\S*)\t([^\s:]+)((?: +[^\s:]+:\S+)+)[ \t]*", re.ASCII).fullmatch
 _R = re.compile(r"(R\d\S*)\t(\S+)((?: +[^\s:]+:\S+)+)[ \t]*", re.ASCII).fullmatch
 _A = re.compile(

@@ -45,6 +45,12 @@ Reason: TypeAlias = Literal[
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 
+MISALIGNED_LEAST = 10
+"""Entities off the tokens, from which on the language may be wrong; a few are in any corpus."""
+
+MISALIGNED_SHARE = 0.2
+"""The share of all entities that they must be: under 0.04 with the right language."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -162,12 +168,24 @@ class Account:
         ):
             found.append(f"{others} lines that are no entities cannot be read; they are kept")
         if self.offsets:
-            kinds = Counter(each["offsets"] for each in self.offsets).most_common()
+            kinds = Counter(
+                "in characters, but edited"
+                if each["realigned"] and each["offsets"] == "characters"
+                else f"counted as {each['offsets']}"
+                for each in self.offsets
+            ).most_common()
             counted = ", ".join(f"{name} {number}" for name, number in kinds)
             found.append(
-                f"documents with wrong offsets: {len(self.offsets)} (counted as {counted}); "
+                f"documents with wrong offsets: {len(self.offsets)} ({counted}); "
                 f"entities put at their words: {sum(each['corrected'] for each in self.offsets)}, "
                 f"of them in edited texts: {sum(each['realigned'] for each in self.offsets)}"
+            )
+        misaligned = int(self.settings.get("misaligned entities, this tokenizer") or 0)
+        if misaligned >= MISALIGNED_LEAST and misaligned >= MISALIGNED_SHARE * len(self.rows):
+            found.append(
+                f"{misaligned} of {len(self.rows)} entities do not fall on tokens: give the "
+                "language of the texts with --lang, as words end elsewhere in other languages; or "
+                "the annotation marks parts of words"
             )
         return found
 

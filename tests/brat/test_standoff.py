@@ -60,6 +60,9 @@ LINES = [
     ("T6\tMasse_Größe 0 1\tö", Entity("T6", "Masse_Größe", ((0, 1),), "ö")),
     ("E1\tClinical_event:T4 ", Event("E1", "Clinical_event", "T4")),
     ("E1\tClinical_event:T4", Event("E1", "Clinical_event", "T4")),
+    ("E1\tPHI:NAME:T5 Theme:T1", Event("E1", "PHI:NAME", "T5", (("Theme", "T1"),))),
+    ("E1\ta:b:E5", Event("E1", "a:b", "E5")),
+    ("E1\tBinding:T3:Theme:T1", Event("E1", "Binding", "T3:Theme:T1")),
     ("E3\tBinding Theme:T1", Event("E3", "Binding", "", (("Theme", "T1"),))),
     (
         "E2\tBinding:T3 Theme:T1 Theme2:E1",
@@ -313,7 +316,7 @@ def test_record_made_in_code_is_written_in_brats_form(record, line):
         Entity("T1", "X", (), "a"),
         Entity("T1", "X", ((-1, 1),), "a"),
         Entity("1", "X", ((0, 1),), "a"),
-        Event("E1", "a:b", "T1"),
+        Event("E1", "a:T2", "T1"),
         Relation("R1", "X", ()),
         Attribute("A1", "X", "T1", ""),
         Attribute("A1", "X", "T1", "v\nT1\tX 0 1\ta"),

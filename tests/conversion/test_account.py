@@ -118,3 +118,39 @@ def test_warnings(rows, problems, expected):
     account = Account(rows, problems, {})
     assert account.warnings() == expected
     assert all(warning in account.to_markdown() for warning in expected)
+
+
+@pytest.mark.parametrize(
+    ("rows", "misaligned", "warned"),
+    [
+        (50, 0, False),
+        (50, 10, True),
+        (50, 50, True),
+        (51, 10, False),  # a few misaligned entities are in any corpus
+        (9, 9, False),  # so few may be anything
+        (50, None, False),
+    ],
+)
+def test_entities_off_the_tokens_hint_at_the_language(rows, misaligned, warned):
+    settings = {} if misaligned is None else {"misaligned entities, this tokenizer": misaligned}
+    account = Account(ROWS[:1] * rows, [], settings)
+    said = [warning for warning in account.warnings() if "--lang" in warning]
+    assert len(said) == warned
+    assert all(warning.startswith(f"{misaligned} of {rows} entities") for warning in said)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "realigned", "said"),
+    [
+        ("utf16", 0, "(counted as utf16 1)"),
+        ("utf16", 2, "(counted as utf16 1)"),
+        ("characters", 2, "(in characters, but edited 1)"),
+        ("characters", 0, "(counted as characters 1)"),
+    ],
+)
+def test_an_edited_text_is_not_said_to_be_counted_otherwise(offsets, realigned, said):
+    correction = {
+        "document": "a", "offsets": offsets, "corrected": 2, "realigned": realigned, "dropped": 0
+    }  # fmt: skip
+    (warning,) = Account(ROWS[:1], [], {}, "", [correction]).warnings()
+    assert said in warning
