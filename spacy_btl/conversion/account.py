@@ -49,7 +49,7 @@ MISALIGNED_LEAST = 10
 """Entities off the tokens, from which on the language may be wrong; a few are in any corpus."""
 
 MISALIGNED_SHARE = 0.2
-"""The share of all entities that they must be: under 0.04 with the right language."""
+"""The share of all entities that they must be: in 16 corpora of 7 languages it is at most 0.06."""
 
 
 @dataclass(frozen=True, slots=True)
