@@ -252,7 +252,7 @@ def _read_document(root: Path, name: str, files: Files, hints: Mapping[str, str]
             # Of several files, only the first line of the whole may keep a byte order mark.
             parts.append((file, loads(content.removeprefix(BYTE_ORDER_MARK) if parts else content)))
         if content.startswith(BYTE_ORDER_MARK):
-            note(file, "bom", "kept, as the offsets count it" if text == content else "left out")
+            note(file, "bom", "the offsets count it" if text == content else "left out")
     if ".txt" not in files:
         note(name + ".txt", "no-text", f"no such file{hint}")
     if not files.keys() - {".txt"}:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+from unicodedata import normalize
 
 from .records import (
     Attribute,
@@ -92,12 +93,21 @@ def find_fault(entity: Entity, text: str | None) -> tuple[Fault, str] | None:
 
 
 def _same_but_for_spaces(entity: Entity, text: str) -> bool:
-    """Return whether a surface text differs from the text only by white space at its ends."""
+    """Return whether a surface text differs from the text only as nobody can see, or by encoding.
+
+    That is by white space at its ends, by Unicode normalization, or by a character that could not
+    be decoded.
+    """
     size = sum(1 + end - start for start, end in entity.fragments)
     # Fragments may cover the whole text many times: look at no more than a surface text is long.
     if size > 2 * len(entity.text) + 100:
         return False
-    return surface_text(entity.fragments, text).strip() == flat_text(entity.text).strip()
+    pair = (surface_text(entity.fragments, text), flat_text(entity.text))
+    here, surface = (normalize("NFC", each.strip()) for each in pair)
+    return len(here) == len(surface) and all(
+        a == b or (max(a, b) == "\ufffd" and min(a, b) > "\x7f")
+        for a, b in zip(here, surface, strict=True)
+    )
 
 
 def check_parts(parts: Iterable[tuple[str, Standoff]], text: str | None) -> Iterator[Problem]:

@@ -43,6 +43,12 @@ Reason: TypeAlias = Literal[
 ]
 """Why an entity is not "kept"; "" if it is."""
 
+UNSURE_OFFSETS = (
+    "most entities cut words or are not in the text, and no surface text shows what the offsets "
+    "count"
+)
+"""The detail of the problem of a document without surface texts whose offsets look wrong."""
+
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 MISALIGNED_LEAST = 10
@@ -154,9 +160,9 @@ class Account:
 
     def warnings(self) -> list[str]:
         """Return what nobody should overlook: what is lost, and that there is nothing at all."""
-        if not self.rows:
-            return ["there is no entity at all in these files: nothing can be trained on them"]
         found = []
+        if not self.rows:
+            found.append("there is no entity at all in these files: nothing can be trained on them")
         if dropped := [row for row in self.rows if row.status == "dropped"]:
             reasons = Counter(row.reason for row in dropped).most_common()
             why = ", ".join(f"{reason} ({number})" for reason, number in reasons)
@@ -167,6 +173,14 @@ class Account:
             for problem in self.problems
         ):
             found.append(f"{others} lines that are no entities cannot be read; they are kept")
+        undecoded = [p for p in self.problems if "not UTF-8" in p["detail"]]
+        if undecoded:
+            found.append(
+                f"{len(undecoded)} files are not UTF-8, {undecoded[0]['file']} the first: U+FFFD "
+                "stands for what cannot be read; save them as UTF-8"
+            )
+        if unsure := sum(p["detail"] == UNSURE_OFFSETS for p in self.problems):
+            found.append(f"documents in which {UNSURE_OFFSETS}: {unsure}")
         if self.offsets:
             kinds = Counter(
                 "in characters, but edited"

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from .. import brat
+from ..brat.standoff import BYTE_ORDER_MARK
 from ..offsets import AS_WRITTEN, Correction, correct_offsets, cuts_words
-from .account import CorrectionJson
+from .account import UNSURE_OFFSETS, CorrectionJson
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,17 @@ class Corrected:
 def correct_document(document: brat.Document, offsets: str) -> Corrected:
     """Return a document whose entities have the offsets of their words.
 
+    A byte order mark that the offsets count is left out of the text.
+
     Args:
         document: A document with a text.
         offsets: As in `offsets.correct_offsets`.
     """
-    text = document.text or ""
+    text = bare = document.text or ""
+    if text.startswith(BYTE_ORDER_MARK):
+        bare = text.removeprefix(BYTE_ORDER_MARK)
+        if "shift" in offsets:  # it is said to be counted
+            text = bare
     placed = [
         (file, entity)
         for file, part in document.parts
@@ -51,6 +58,9 @@ def correct_document(document: brat.Document, offsets: str) -> Corrected:
     ]
     written = tuple(entity for _, entity in placed)
     correction = correct_offsets(text, written, offsets)
+    cut = cuts_words(text, written)
+    if text != bare:
+        correction, text = _without_mark(correction), bare
     problems = list(document.problems)
     if correction.moved:
         gone = {(placed[i][0], written[i].line, written[i].id) for i in correction.moved}
@@ -65,11 +75,11 @@ def correct_document(document: brat.Document, offsets: str) -> Corrected:
             e = written[i]
             problems.append(brat.Problem(e.id, e.line, e.label, *fault, placed[i][0]))
     file = document.parts[0][0] if document.parts else ""
-    for fault in _faults(text, written, correction):
+    for fault in _faults(written, correction, cut=cut):
         problems.append(brat.Problem("", 0, "", *fault, file))
     following = iter(correction.entities)
     parts = tuple((name, _with_entities(part, following)) for name, part in document.parts)
-    corrected = replace(document, parts=parts, problems=tuple(problems))
+    corrected = replace(document, text=text, parts=parts, problems=tuple(problems))
     return Corrected(corrected, written, correction)
 
 
@@ -82,8 +92,27 @@ def _with_entities(part: brat.Standoff, entities: Iterator[brat.Entity]) -> brat
     )
 
 
+def _without_mark(correction: Correction) -> Correction:
+    """Return a correction of offsets that count a byte order mark for the text without it."""
+    counting = correction.counting
+    size = counting.positions(BYTE_ORDER_MARK)[-1]
+    kept = frozenset(range(len(correction.entities))) - correction.refused.keys()
+    entities = tuple(
+        entity._replace(
+            fragments=tuple((max(a - 1, 0), max(b - 1, 0)) for a, b in entity.fragments),
+            text=entity.text.removeprefix(BYTE_ORDER_MARK),
+            raw="",
+        )
+        if i in kept
+        else entity
+        for i, entity in enumerate(correction.entities)
+    )
+    counting = replace(counting, shift=counting.shift - size)
+    return replace(correction, counting=counting, entities=entities, moved=kept)
+
+
 def _faults(
-    text: str, written: tuple[brat.Entity, ...], correction: Correction
+    written: tuple[brat.Entity, ...], correction: Correction, *, cut: bool
 ) -> Iterator[tuple[brat.Fault, str]]:
     """Yield what is wrong with the offsets of a document as a whole, with details."""
     counted = len(correction.moved - correction.realigned)
@@ -93,9 +122,5 @@ def _faults(
     if correction.realigned:
         numbers = f"{len(correction.realigned)} of {len(written)} entities are found by their words"
         yield "edited", f"the text was changed after its annotation: {numbers}"
-    if cuts_words(text, written):
-        yield (
-            "offsets",
-            "most entities cut words or are not in the text, and no surface text shows what the "
-            "offsets count",
-        )
+    if cut:
+        yield "offsets", UNSURE_OFFSETS

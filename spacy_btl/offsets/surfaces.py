@@ -63,8 +63,9 @@ def is_nearly_at(surface: str, fragments: Fragments, text: str) -> bool:
     found, folded = fold(here), fold(surface)
     short = fold(surface.rstrip(" .…"))
     if surface.rstrip().endswith(("...", "…")) and short and found.startswith(short):
-        # Where the end cuts a word, the full stops are those of a text that has changed.
-        return is_whole(fragments, text)
+        # Where the end cuts a word, or nothing is cut, the full stops are those of a text that has
+        # changed.
+        return len(here) > len(surface.rstrip()) and is_whole(fragments, text)
     if "\t" in surface and fold(surface.partition("\t")[0]) == found:
         return True
     lines = re.split(r"[\r\n]+", here)[:20]

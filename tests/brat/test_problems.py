@@ -23,6 +23,8 @@ CHECKS = {
     "no surface text, outside": ("T1\tX 0 99\t\n", ["outside"]),
     "event without a trigger": ("T1\tX 0 4\tleft\nE1\tX Who:T1\nM1\tN Annotation:E1\n", []),
     "other case": ("T1\tX 0 4\tLeft\n", ["surface"]),
+    "what could not be decoded": ("T1\tX 14 20\tleg \ufffdx\n", []),
+    "what could not be decoded, for a letter": ("T1\tX 0 4\tl\ufffdft\n", ["surface"]),
     "end of the text": ("T1\tX 19 20\tx\n", []),
     "beyond the text": ("T1\tX 19 21\tx\n", ["outside"]),
     "second fragment beyond": ("T1\tX 0 4;90 93\tleft leg\n", ["outside"]),

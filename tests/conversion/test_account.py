@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_btl.conversion.account import STATUSES, Account, Row
+from spacy_btl.conversion.account import STATUSES, UNSURE_OFFSETS, Account, Row
 
 ROWS = [
     Row("a.ann", 1, "T1", "Age", "kept", "", ((0, 2),), ((0, 2),)),
@@ -15,8 +15,15 @@ ROWS = [
     Row("b.ann", 1, "T1", "Sex", "dropped", "white space only", ((7, 8),)),
 ]
 PROBLEMS = [
-    {"file": "a.ann", "line": 2, "record": "T2", "level": "error", "reason": "surface"},
-    {"file": "a.txt", "line": 0, "record": "", "level": "warning", "reason": "bom"},
+    {
+        "file": "a.ann",
+        "line": 2,
+        "record": "T2",
+        "level": "error",
+        "reason": "surface",
+        "detail": "",
+    },
+    {"file": "a.txt", "line": 0, "record": "", "level": "warning", "reason": "bom", "detail": ""},
 ]
 ACCOUNT = Account(ROWS, PROBLEMS, {"overlap": "rarest"}, "bundled sample")
 
@@ -111,6 +118,27 @@ def test_sums_by_type_and_by_reason_add_up_to_the_input(rows):
             ROWS[:3],
             [{**PROBLEMS[0], "line": 9, "reason": "unreadable"}],
             ["1 lines that are no entities cannot be read; they are kept"],
+        ),
+        (
+            [],
+            [{**PROBLEMS[0], "line": 9, "reason": "unreadable"}],
+            [
+                "there is no entity at all in these files: nothing can be trained on them",
+                "1 lines that are no entities cannot be read; they are kept",
+            ],
+        ),
+        (
+            ROWS[:3],
+            [{**PROBLEMS[0], "detail": "2 bytes are not UTF-8, the first at byte 3"}] * 2,
+            [
+                "2 files are not UTF-8, a.ann the first: U+FFFD stands for what cannot be read; "
+                "save them as UTF-8"
+            ],
+        ),
+        (
+            ROWS[:3],
+            [{**PROBLEMS[0], "detail": UNSURE_OFFSETS}],
+            [f"documents in which {UNSURE_OFFSETS}: 1"],
         ),
     ],
 )

@@ -120,7 +120,7 @@ READ = {
         "T1\tX 13 19\tasthma\nT2\tX 21 26\tcough\n",
         "bytes+shift:-3",
     ),
-    "characters with a byte order mark": ("\ufeffNo asthma", "T1\tX 4 10\tasthma\n", None),
+    "characters with a byte order mark": ("\ufeffNo asthma", "T1\tX 4 10\tasthma\n", "shift:-1"),
     "from 1": ("asthma cough", "T1\tX 1 7\tasthma\nT2\tX 8 13\tcough\n", "shift:-1"),
 }
 
@@ -131,6 +131,28 @@ def test_ways_of_counting(convert, text, ann, offsets):
     surfaces = [line.split("\t")[2] for line in ann.splitlines()]
     assert [text for _, text in words(doc)] == surfaces
     assert [each["offsets"] for each in account.offsets] == ([offsets] if offsets else [])
+
+
+@pytest.mark.parametrize(
+    ("first", "offsets"),
+    [
+        ("1 7\tasthma", "auto"),
+        ("1 7\tasthma", "characters"),
+        ("1 7\tasthma", "shift:-1"),
+        ("0 7\tasthma", "auto"),
+        ("0 7\t\ufeffasthma", "auto"),
+        ("0 7\t\ufeffasthma", "characters"),
+    ],
+)
+def test_a_counted_byte_order_mark_is_left_out(convert, tmp_path, first, offsets):
+    doc, account, _ = convert("\ufeffasthma, cough", f"T1\tX {first}\nT2\tX 9 14\tcough\n", offsets)
+    assert doc.text == "asthma, cough"
+    assert [row.source for row in account.rows] == [((0, 6),), ((8, 13),)]
+    assert account.offsets[0]["offsets"] == "shift:-1"
+    assert not account.errors()
+    export_docs([doc], tmp_path / "again", "brat")
+    written = (tmp_path / "again" / "d.ann").read_text(encoding="utf-8")
+    assert written == "T1\tX 0 6\tasthma\nT2\tX 8 13\tcough\n"
 
 
 def test_nothing_is_corrected_where_that_is_asked_for(convert):

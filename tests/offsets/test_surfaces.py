@@ -69,6 +69,7 @@ def test_cut_short_or_with_a_comment(surface, here, expected):
 def test_full_stops_at_the_end_are_no_cut_where_a_word_is_cut():
     assert is_nearly_at("her fever...", ((0, 15),), "her fever, high today")
     assert not is_nearly_at("her fever...", ((0, 13),), "her fever… edema")
+    assert not is_nearly_at("her fever...", ((0, 12),), "her fever… a cough")
 
 
 @pytest.mark.parametrize(
