@@ -173,6 +173,8 @@ def file_error(error: Exception) -> str:
     if isinstance(error, RecordError):
         return str(error)
     words = error.strerror if isinstance(error, OSError) else None
+    if type(error).__name__ == "ArrowInvalid":  # pyarrow is an extra, and its messages quote
+        words = "no Parquet file, or one that was cut short or damaged"
     return f"cannot be read on: {words or type(error).__name__}"
 
 

@@ -33,7 +33,9 @@ def annotate_command(
     id_field: Annotated[
         str, typer.Option(help="Name of the id column (JSONL, CSV, Parquet)")
     ] = "id",
-    delimiter: Annotated[str, typer.Option(help="Character between the columns of a CSV")] = ",",
+    delimiter: Annotated[
+        str, typer.Option(help="Character between the columns of a CSV; '\\t' for a tab")
+    ] = ",",
     spans: Annotated[
         str | None, typer.Option(help="Key of doc.spans to write instead of doc.ents")
     ] = None,
@@ -59,6 +61,8 @@ def annotate_command(
     from ..annotate.run import AnnotationSettings, annotate_files
     from ..brat import without_spaces
 
+    if delimiter == "\\t":  # as error messages write it; few shells can type a tab
+        delimiter = "\t"
     settings = AnnotationSettings(
         to=to,
         kind=kind,

@@ -21,6 +21,7 @@ from tests.cli.conftest import Run
             ["--text-field", "note", "--id-field", "key", "--delimiter", ";"],
             AnnotationSettings(fields=Fields("key", "note", ";")),
         ),
+        (["--delimiter", r"\t"], AnnotationSettings(fields=Fields(delimiter="\t"))),
         (["--spans", "sc", "--no-text"], AnnotationSettings(spans="sc", with_text=False)),
         (["-n", "2", "--shard-size", "9"], AnnotationSettings(n_process=2, shard_size=9)),
     ],
