@@ -36,6 +36,23 @@ DELIMITERS = (",", ";", "\t", "|")
 
 _BATCH = 256  # rows of a Parquet file that are decoded at once
 
+_START = 4096  # bytes that tell what a file is
+
+_BOMS_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+_UTF16 = "UTF-16, where UTF-8 is read"
+
+_WHOLE = re.compile(r"^(-?[0-9]+)\.0+$")
+
+_NAME = re.compile(r"[A-Za-z_][\w.-]{0,39}")
+
+_USUAL_NAMES = frozenset(
+    f"{first}{middle}{last}"
+    for first in ("", "note", "doc", "document", "report", "row", "record", "file", "case", "text")
+    for middle in ("", "_", " ")
+    for last in ("", "id", "text", "name", "content", "body", "note", "report", "document")
+) - {"", "_", " "}
+
 
 class RecordError(ValueError):
     """The fault of a record or a file, in words that quote nothing of it."""
@@ -330,25 +347,6 @@ def _value(column: "pyarrow.Array", i: int) -> object:
     except UnicodeDecodeError:
         return "\udc80"
     return value
-
-
-_START = 4096  # bytes that tell what a file is
-
-_BOMS_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-_UTF16 = "UTF-16, where UTF-8 is read"
-
-_WHOLE = re.compile(r"^(-?[0-9]+)\.0+$")
-
-_NAME = re.compile(r"[A-Za-z_][\w.-]{0,39}")
-
-
-_USUAL_NAMES = frozenset(
-    f"{first}{middle}{last}"
-    for first in ("", "note", "doc", "document", "report", "row", "record", "file", "case", "text")
-    for middle in ("", "_", " ")
-    for last in ("", "id", "text", "name", "content", "body", "note", "report", "document")
-) - {"", "_", " "}
 
 
 def _is_special(path: Path) -> bool:

@@ -20,6 +20,9 @@ from .shards import Shard, Slice, file_error
 PROBE = "She took 5 mg of warfarin daily for chest pain."
 """A sentence that any pipeline can read: if it fails here too, the fault is not in a record."""
 
+LONGEST_ID = 200
+"""Characters of an id up to which errors.jsonl repeats it."""
+
 REPEATED = "its id came before in the input"
 
 
@@ -146,7 +149,9 @@ class ShardAnnotator:
             row["line"] = record.number
         elif place == "row":
             row["row"] = record.number
-        row["id"], row["error"] = record.id, error
+        # A very long id may be the text, by a wrong --id-field.
+        row["id"] = record.id if len(record.id) <= LONGEST_ID else ""
+        row["error"] = error
         return row
 
     def _place(self, file: str, record: Record) -> str:

@@ -107,6 +107,15 @@ def test_the_traceback_of_a_record_set_aside_shows_in_debug_mode_only(
     assert (SECRET in caplog.text) is debug
 
 
+@pytest.mark.parametrize(("size", "shown"), [(200, 200), (201, 0)])
+def test_an_id_that_may_be_a_text_is_not_repeated(tmp_path: Path, size: int, shown: int) -> None:
+    source = write(tmp_path / "in.jsonl", [("x" * size, SECRET)])
+    model = make_rules(tmp_path / "model")
+    job = Job(str(model), str(source), str(tmp_path / "out"), "jsonl", "jsonl", Fields())
+    (row,) = ShardAnnotator(job)(Shard(0, (Slice("", 0, 1, 1),))).errors
+    assert row["id"] == "x" * shown and row["line"] == 1
+
+
 def test_a_bug_of_a_writer_is_not_set_aside(
     annotator: ShardAnnotator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
