@@ -22,7 +22,7 @@ from spacy_btl.scoring.scorer import predicted_entities
 
 
 class EdsNlp:
-    """A pipeline of one component, ``module``; see `peers.Peer`."""
+    """A pipeline, ``nlp``, of one component, ``module``; see `peers.Peer`."""
 
     def __init__(self, options: argparse.Namespace, train: list[Doc]) -> None:
         nlp = edsnlp.blank("eds")
@@ -46,6 +46,7 @@ class EdsNlp:
         self.module = nlp.get_pipe("ner")
         self.module.update_labels(sorted({ent.label_ for doc in train for ent in doc.ents}))
         nlp.to(peers.DEVICE)
+        self.nlp = nlp
 
     def loss(self, docs: list[Doc]) -> torch.Tensor:
         """That of the component, per word."""

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, cast
 
 from thinc.api import get_torch_default_device
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
+from transformers.modeling_utils import no_init_weights
 
 Settings: TypeAlias = Mapping[str, Any]
 """Keyword arguments of ``from_pretrained``, or the fields of a ``config.json``."""
@@ -25,6 +26,7 @@ _load_config: Any = AutoConfig.from_pretrained
 _load_transformer: Any = AutoModel.from_pretrained
 _make_config: Any = AutoConfig.for_model
 _make_transformer: Any = AutoModel.from_config
+_classes: Any = MODEL_MAPPING
 
 NO_CODE = {"trust_remote_code": False}
 """If left open, transformers would ask whether code that comes with an encoder may run."""
@@ -160,7 +162,26 @@ def make_encoder(config: Settings, tokenizer_files: Mapping[str, bytes]) -> Enco
         tokenizer = _load_tokenizer(folder, local_files_only=True, **NO_CODE)
     fields = dict(config)
     made = _make_config(fields.pop("model_type"), **fields)
-    return Encoder(tokenizer, _make_transformer(made, **attention_setting(), **NO_CODE))
+    with no_init_weights():  # random numbers, which the saved ones would replace
+        return Encoder(tokenizer, make_transformer(made))
+
+
+def make_transformer(config: object) -> nn.Module:
+    """Make a transformer by its configuration, without weights.
+
+    ``AutoModel.from_config`` would import the configurations of all kinds of models for it, which
+    takes longer than all else that loading a small encoder does.
+    """
+    try:
+        kind = _classes[type(config)]
+    except KeyError:
+        kind = None
+    transformer: nn.Module
+    if isinstance(kind, type):
+        transformer = cast(Any, kind)._from_config(config, **attention_setting())
+    else:  # several classes for one kind of configuration, or none
+        transformer = _make_transformer(config, **attention_setting(), **NO_CODE)
+    return transformer
 
 
 def tokenizer_files(tokenizer: Tokenizer) -> dict[str, bytes]:

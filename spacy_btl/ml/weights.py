@@ -164,9 +164,10 @@ def load_weights(
                 f"weights {fault}: {_listed(names)}" for fault, names in faults.items() if names
             )
         )
-    module.load_state_dict(
-        {name: weights[name] for name in own.keys() & weights.keys()}, strict=False
-    )
+    taken = {name: weights[name].to(own[name].dtype) for name in own.keys() & weights.keys()}
+    # The tensors themselves, without a copy, where no two names stand for one of the module's.
+    unshared = len({tensor.data_ptr() for tensor in own.values()}) == len(own)
+    module.load_state_dict(taken, strict=False, assign=unshared)
 
 
 def _listed(names: Collection[str]) -> str:
