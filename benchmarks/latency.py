@@ -170,6 +170,7 @@ class Worker:
         return json.loads(line)
 
     def end(self) -> None:
+        """Let the process end."""
         self._process.communicate()
 
 

@@ -16,7 +16,12 @@ from spacy.util import fix_random_seed
 from thinc.api import Config, Model
 from tokenizers import models, normalizers, pre_tokenizers, processors
 
-from spacy_btl.ml.pretrained import find_encoder, most_positions, special_tokens
+from spacy_btl.ml.pretrained import (
+    find_encoder,
+    make_transformer,
+    most_positions,
+    special_tokens,
+)
 from spacy_btl.ml.transformer import build_transformer_model
 from tests.helpers.sentences import SENTENCES, WORDS, entities, make_examples
 
@@ -197,6 +202,27 @@ def test_a_tokens_vector_is_the_mean_of_its_pieces(encoder: Path) -> None:
     words = np.array([-1 if word is None else word for word in encoding.word_ids()])
     expected = np.stack([hidden[words == i].mean(axis=0) for i in range(len(doc))])
     np.testing.assert_allclose(make_model(encoder).predict([doc])[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "albert", "xlnet", "funnel"])
+def test_a_transformer_is_made_as_transformers_makes_it(model_type: str) -> None:
+    """Funnel has two classes for one configuration."""
+    sizes = {"vocab_size": 9, "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8}
+    sizes |= {
+        "n_layer": 1,
+        "n_head": 2,
+        "d_model": 8,
+        "d_inner": 8,
+        "d_head": 4,
+        "block_sizes": [1],
+    }
+    config = hf.AutoConfig.for_model(model_type, architectures=["FunnelModel"], **sizes)
+    made, plain = make_transformer(config), hf.AutoModel.from_config(config)
+    assert type(made) is type(plain)
+    ours, theirs = made.state_dict(), plain.state_dict()
+    assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in theirs.items()}
+    for name, buffer in plain.named_buffers():
+        assert torch.equal(made.get_buffer(name), buffer)
 
 
 @pytest.mark.parametrize("window", [16, 10_000])

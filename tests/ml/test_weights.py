@@ -222,3 +222,17 @@ def test_weights_that_differ_are_named(
     with pytest.raises(ValueError, match=message):
         load_weights(module, weights)
     assert torch.equal(module.layer.weight, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_weights_are_float32_and_shared_ones_stay_so(dtype: torch.dtype, is_shared: bool) -> None:
+    first = nn.Linear(2, 2, bias=False)
+    module = nn.Sequential(first, first if is_shared else nn.Linear(2, 2, bias=False))
+    saved = torch.tensor([[0.5, 1.0], [2.0, 4.0]])
+    load_weights(module, {name: saved.to(dtype) for name in module.state_dict()})
+    for layer in (module[0], module[1]):
+        assert layer.weight.dtype == torch.float32
+        assert layer.weight.requires_grad
+        assert layer.weight.tolist() == saved.tolist()
+    assert (module[0].weight is module[1].weight) == is_shared
