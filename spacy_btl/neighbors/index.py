@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from threading import Lock
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -210,6 +210,7 @@ class Index:
         self.starts = self.ends - counts[used]
         self.labels = np.stack([majority, np.full(n_anchors, -1)], axis=1).ravel()[used]
         self.slack = slack(projected.shape[1] + 2)
+        self._groups: dict[int, list[Group]] = {}
         self._lift(projected, by_block)
         self._measure_margins(np.flatnonzero(used) // 2, n_threads)
 
@@ -268,29 +269,47 @@ class Index:
 
         run_all([partial(measure, block) for block in range(shape[1])], n_threads)
 
-    def needed_blocks(
-        self, projected: Float32s2d, products: Float32s2d, anchors: Ints1d, bounds: Floats1d
-    ) -> Bools2d:
+    def needed_blocks(self, projected: Float32s2d, anchors: Ints1d, bounds: Floats1d) -> Bools2d:
         """Return which blocks may contain a key within the bound of a query.
 
         Args:
             projected: (n, n_leading + 1), queries.
-            products: (n, n_anchors), of projected queries and anchors.
             anchors: (n,), index of an anchor near to each query.
             bounds: (n,), squared distances.
 
         Returns:
             (n, n_blocks).
         """
-        room = 2 * self.slack * self.longest * squared_lengths(projected) ** 0.5
-        room -= products[np.arange(len(anchors)), anchors]
+        lengths = squared_lengths(projected) ** 0.5
+        room = 2 * self.slack * self.longest * lengths
+        room -= np.einsum("ij,ij->i", projected, self.anchors[anchors])
         margins = self.margins[anchors]
-        margins -= products[:, self.anchor_of_block]
+        margins -= projected @ self.anchors[self.anchor_of_block].T
         gaps = self.gaps[anchors]
         gaps *= np.sqrt(bounds)[:, None]
         margins -= gaps
         farther = margins > room[:, None]
         return ~farther
+
+    def grouped(self, size: int) -> list["Group"]:
+        """Return all blocks in groups of about so many keys; a larger block is one by itself."""
+        if size not in self._groups:
+            groups: list[Group] = []
+            for block, (first, last) in enumerate(zip(self.starts, self.ends, strict=True)):
+                if groups and last - groups[-1].first <= size:
+                    groups[-1] = groups[-1]._replace(last=int(last))
+                else:
+                    groups.append(Group(block, int(first), int(last)))
+            self._groups[size] = groups
+        return self._groups[size]
+
+
+class Group(NamedTuple):
+    """Blocks that follow each other: the first block, and the range of their keys."""
+
+    block: int
+    first: int
+    last: int
 
 
 def usable_threads() -> int:

@@ -4,12 +4,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..util.arrays import Float32s1d, Float32s2d, Float64s1d, Floats1d, Ints1d
+from ..util.arrays import Float32s1d, Float32s2d, Floats1d, Ints1d
 from .index import slack, squared_lengths
 
 PAIRS = 8192
-"""Pairs in a chunk: so many differences of vectors are held at once. It affects time and memory,
-never the result (`benchmarks/neighbor_search.py --constants`)."""
+"""Pairs in a chunk: so many differences of vectors are held at once, in the cache."""
 
 
 class Nearest(NamedTuple):
@@ -39,6 +38,9 @@ class NearestPairs:
         bounds: (n_queries,), squared distances that the k-th neighbors do not exceed; farther pairs
             are dropped.
         most: Pairs that wait at most, before they are compared.
+
+    Attributes:
+        bounds: (n_queries,), the bounds, tightened by each comparison.
     """
 
     def __init__(
@@ -47,21 +49,20 @@ class NearestPairs:
         self.queries, self.keys, self.k, self.most = queries, keys, k, most
         self.slack = slack(queries.shape[1])
         self.bounds = bounds.astype(np.float64)
-        self._waiting: list[tuple[Ints1d, Ints1d, Floats1d]] = []
+        self._waiting: list[tuple[Ints1d, Ints1d]] = []
         self._n_waiting = 0
         self._rows = np.zeros(0, dtype=np.int64)
         self._indices = np.zeros(0, dtype=np.int64)
         self._squares = np.zeros(0)
 
-    def add(self, rows: Ints1d, indices: Ints1d, lower: Floats1d) -> None:
+    def add(self, rows: Ints1d, indices: Ints1d) -> None:
         """Take pairs; none may come twice.
 
         Args:
             rows: (n,), of queries.
             indices: (n,), of keys.
-            lower: (n,), lower bounds of the squared distances.
         """
-        self._waiting.append((rows, indices, lower))
+        self._waiting.append((rows, indices))
         self._n_waiting += len(rows)
         if self._n_waiting > self.most:
             self._rank()
@@ -76,52 +77,40 @@ class NearestPairs:
         """Merge the waiting pairs into the nearest found so far."""
         if not self._waiting:
             return
-        rows, indices, lower = (np.concatenate(part) for part in zip(*self._waiting, strict=True))
+        rows, indices = (np.concatenate(part) for part in zip(*self._waiting, strict=True))
         self._waiting, self._n_waiting = [], 0
-        # One sort by query and lower bound: the bound as a fraction beside the whole row.
-        with np.errstate(divide="ignore", invalid="ignore"):  # bounds of 0 or infinity
-            fractions = np.nan_to_num(lower / self.bounds[rows], nan=0.0).clip(0, 0.999)
-        order = np.argsort(rows + fractions)
-        rows, indices, lower = rows[order], indices[order], lower[order]
+        # numpy sorts 16-bit integers in linear time.
+        small = np.uint16 if len(self.queries) <= 2**16 else np.int64
+        order = np.argsort(rows.astype(small), kind="stable")
+        rows, indices = rows[order], indices[order]
+        squares = self._squared_distances(rows, indices, np.float32)
+        # Any k pairs of a query bound its k-th neighbor.
         rank = _rank_in_row(rows, len(self.queries))
-        # The most promising pairs first: they tighten the bounds, which spares most of the others.
-        head = np.flatnonzero(rank < 2 * self.k)
-        head_squares = self._approximate(rows[head], indices[head])
-        first = np.full((len(self.queries), max(2 * self.k, 1)), np.inf, dtype=np.float32)
-        first[rows[head], rank[head]] = head_squares
-        first.partition(self.k - 1, axis=1)
-        np.fmin(self.bounds, first[:, self.k - 1] * (1 + self.slack), out=self.bounds)
-        tail = np.flatnonzero((rank >= 2 * self.k) & ~(lower > self.bounds[rows]))
-        pairs = np.concatenate([head, tail])
-        squares = np.concatenate([head_squares, self._approximate(rows[tail], indices[tail])])
-        close = pairs[~(squares > self.bounds[rows[pairs]] * (1 + self.slack))]
+        n_columns = min(max(int(rank.max(initial=0)) + 1, self.k), 8 * self.k)
+        some = np.full((len(self.queries), n_columns), np.inf, dtype=np.float32)
+        is_early = rank < n_columns
+        some[rows[is_early], rank[is_early]] = squares[is_early]
+        some.partition(self.k - 1, axis=1)
+        np.fmin(self.bounds, some[:, self.k - 1] * (1 + self.slack), out=self.bounds)
+        is_close = ~(squares > self.bounds[rows] * (1 + self.slack))
+        rows, indices = rows[is_close], indices[is_close]
         # Exact distances, merged with those found before.
-        parts = (
-            (self._rows, rows[close]),
-            (self._indices, indices[close]),
-            (self._squares, self._exact(rows[close], indices[close])),
-        )
-        rows, indices, exact = (np.concatenate(part) for part in parts)
+        rows = np.concatenate([self._rows, rows])
+        exact = self._squared_distances(rows[len(self._rows) :], indices, np.float64)
+        indices = np.concatenate([self._indices, indices])
+        exact = np.concatenate([self._squares, exact])
         order = np.lexsort((indices, exact, rows))
         order = order[_rank_in_row(rows[order], len(self.queries)) < self.k]
         self._rows, self._indices, self._squares = rows[order], indices[order], exact[order]
 
-    def _approximate(self, rows: Ints1d, indices: Ints1d) -> Float32s1d:
-        """Return squared distances of pairs, computed in float32."""
-        squares = np.empty(len(rows), dtype=np.float32)
+    def _squared_distances(
+        self, rows: Ints1d, indices: Ints1d, precision: type[np.floating]
+    ) -> Floats1d:
+        """Return squared distances of pairs, computed in this precision."""
+        squares = np.empty(len(rows), dtype=precision)
         for start in range(0, len(rows), PAIRS):
             chunk = slice(start, start + PAIRS)
-            offsets = self.keys.take(indices[chunk], axis=0)
-            offsets -= self.queries.take(rows[chunk], axis=0)
-            squares[chunk] = squared_lengths(offsets)
-        return squares
-
-    def _exact(self, rows: Ints1d, indices: Ints1d) -> Float64s1d:
-        """Return squared distances of pairs, computed in float64."""
-        squares = np.empty(len(rows))
-        for start in range(0, len(rows), PAIRS):
-            chunk = slice(start, start + PAIRS)
-            offsets = self.keys.take(indices[chunk], axis=0).astype(np.float64)
+            offsets = self.keys.take(indices[chunk], axis=0).astype(precision, copy=False)
             offsets -= self.queries.take(rows[chunk], axis=0)
             squares[chunk] = squared_lengths(offsets)
         return squares
