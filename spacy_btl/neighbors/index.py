@@ -145,7 +145,7 @@ def assign(vectors: Float32s2d, anchors: Float32s2d, n_threads: int) -> Ints1d:
 def fit_anchors(
     vectors: Float32s2d, n_anchors: int, rng: np.random.Generator, n_threads: int
 ) -> Float32s2d:
-    """Return centroids by a few rounds of k-means (Lloyd), in the order of their first coordinate.
+    """Return centroids by a few rounds of k-means (Lloyd), in an order of neighborhood.
 
     An anchor that is nearest to no vector stays where it is.
     """
@@ -157,7 +157,19 @@ def fit_anchors(
         starts = (np.cumsum(counts) - counts)[used]
         sums = np.add.reduceat(vectors[np.argsort(nearest, kind="stable")], starts, axis=0)
         anchors[used] = sums / counts[used, None]
-    return np.ascontiguousarray(anchors[np.argsort(anchors[:, 0], kind="stable")])
+    return np.ascontiguousarray(anchors[nearby_order(anchors)])
+
+
+def nearby_order(vectors: Float32s2d) -> Ints1d:
+    """Return an order in which vectors near to each other mostly follow each other.
+
+    It halves them at the median of the coordinate that varies most, again and again.
+    """
+    if len(vectors) < 3:
+        return np.arange(len(vectors))
+    order = np.argsort(vectors[:, vectors.var(axis=0).argmax()], kind="stable")
+    halves = order[: len(order) // 2], order[len(order) // 2 :]
+    return np.concatenate([half[nearby_order(vectors[half])] for half in halves])
 
 
 class Index:
@@ -176,7 +188,7 @@ class Index:
     Attributes:
         order: (n_kept,), indices of the indexed keys, block by block.
         starts, ends: (n_blocks,), where in the order a block starts and ends.
-        labels: (n_blocks,), the label of all keys of the block, or -1.
+        labels: (n_blocks,), ascending, the label of all keys of the block, or -1.
         anchors: (n_anchors, n_leading + 1), projected.
         lifted: (n_kept, n_leading + 3), projected keys, to be multiplied with `lift_queries`.
     """
@@ -202,17 +214,22 @@ class Index:
         np.add.at(votes, (nearest, labels[kept]), 1)
         majority = votes.argmax(axis=1)
         blocks = 2 * nearest + (labels[kept] != majority[nearest])
-        by_block = np.argsort(blocks, kind="stable")
-        self.order = kept[by_block]
         counts = np.bincount(blocks, minlength=2 * n_anchors)
-        used = counts > 0
+        block_labels = np.stack([majority, np.full(n_anchors, -1)], axis=1).ravel()
+        # Blocks of one label follow each other: often those of all others are searched.
+        used = np.argsort(block_labels, kind="stable")
+        used = used[counts[used] > 0]
+        place = np.empty(2 * n_anchors, dtype=np.int64)
+        place[used] = np.arange(len(used))
+        by_block = np.argsort(place[blocks], kind="stable")
+        self.order = kept[by_block]
+        self.labels = block_labels[used]
         self.ends = np.cumsum(counts[used])
         self.starts = self.ends - counts[used]
-        self.labels = np.stack([majority, np.full(n_anchors, -1)], axis=1).ravel()[used]
         self.slack = slack(projected.shape[1] + 2)
         self._groups: dict[int, list[Group]] = {}
         self._lift(projected, by_block)
-        self._measure_margins(np.flatnonzero(used) // 2, n_threads)
+        self._measure_margins(used // 2, n_threads)
 
     def _lift(self, projected: Float32s2d, by_block: Ints1d) -> None:
         """Keep keys as ``(z, (1 - slack) |z|^2, 1)``, to be multiplied with `lift_queries`."""

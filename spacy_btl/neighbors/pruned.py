@@ -48,7 +48,7 @@ LISTED = 128
 """Keys of the anchor's label, and again of others, in the list around an anchor."""
 QUERIES = 2048
 """Queries that one thread takes at once, at most."""
-PRODUCTS = 2**18
+PRODUCTS = 2**16
 """Products of queries and keys that a step over blocks gives, about."""
 KEYS = 256
 """Keys of a step at least, however many the queries."""
@@ -135,11 +135,14 @@ class PrunedSearch:
 
         def search(portion: _Queries, rows: Ints1d) -> None:
             votes[rows, self.lists.labels[portion.anchors]] = k
-            undecided = np.flatnonzero(~self._bound(portion, k))
-            portion, rows = portion[undecided], rows[undecided]
+            is_unanimous, is_mixed = self._bound(portion, k)
+            left = np.flatnonzero(~is_unanimous)
+            portion, rows, is_mixed = portion[left], rows[left], is_mixed[left]
             needed = self.index.needed_blocks(portion.projected, portion.anchors, portion.bounds)
-            is_other = self.index.labels != self.lists.labels[portion.anchors][:, None]
-            mixed = np.flatnonzero((needed & is_other).any(axis=1))
+            unclear = np.flatnonzero(~is_mixed)
+            is_mixed[unclear] = self._has_others(portion[unclear], needed[unclear])
+            mixed = np.flatnonzero(is_mixed)
+            votes[rows[mixed]] = 0
             _, nearest = self._nearest(portion[mixed], needed[mixed], k)
             votes[rows[mixed]] = votes_of(nearest, self.labels, self.n_labels)
 
@@ -166,47 +169,59 @@ class PrunedSearch:
             portions = np.array_split(np.argsort(anchors, kind="stable"), n_portions)
             run_all([partial(search_some, rows) for rows in portions], self.n_threads)
 
-    def _bound(self, queries: "_Queries", k: int) -> Bools1d:
-        """Set the bounds by the lists; return where all neighbors surely have the anchor's label.
+    def _bound(self, queries: "_Queries", k: int) -> tuple[Bools1d, Bools1d]:
+        """Set the bounds by the lists; a query without k listed keys keeps its bound.
 
-        A query without k listed keys keeps its bound.
+        Returns:
+            Where all neighbors surely have the anchor's label, and where probably not.
         """
-        index, lists = self.index, self.lists
+        lists = self.lists
         distances, error = lists.distances(queries.vectors, queries.anchors)
         if distances.shape[1] < k:
-            return np.zeros(len(queries), dtype=bool)
+            return np.zeros(len(queries), dtype=bool), np.ones(len(queries), dtype=bool)
         same, others = distances[:, : lists.n_same], distances[:, lists.n_same :]
-        nearest_other = others.min(axis=1, initial=np.inf)
-        if lists.n_same < k:
-            is_unanimous = np.zeros(len(queries), dtype=bool)
-        else:
+        if lists.n_same >= k:
             same.partition(k - 1, axis=1)
             queries.bounds[:] = same[:, k - 1] + error
-            to_anchor = (
-                squared_lengths(queries.projected - index.anchors[queries.anchors]) ** 0.5
-            ) * (1 + index.slack)
-            is_near = to_anchor + np.sqrt(queries.bounds) < lists.reach[queries.anchors]
-            is_unanimous = is_near & (nearest_other - error > queries.bounds)
+        to_anchor = squared_lengths(queries.projected - self.index.anchors[queries.anchors]) ** 0.5
+        to_anchor *= 1 + self.index.slack
+        is_near = to_anchor + np.sqrt(queries.bounds) < lists.reach[queries.anchors]
+        nearest_other = others.min(axis=1, initial=np.inf) - error
+        is_mixed = ~(nearest_other > queries.bounds)
         # Nearer keys of other labels tighten the bound.
-        rest = np.flatnonzero(~is_unanimous & ~(nearest_other > queries.bounds))
-        both = np.hstack([same[rest, : max(k, MOST_NEIGHBORS)], others[rest]])
+        mixed = np.flatnonzero(is_mixed)
+        both = np.hstack([same[mixed, : max(k, MOST_NEIGHBORS)], others[mixed]])
         both.partition(k - 1, axis=1)
-        queries.bounds[rest] = both[:, k - 1] + error[rest]
-        return is_unanimous
+        queries.bounds[mixed] = both[:, k - 1] + error[mixed]
+        return is_near & ~is_mixed, is_mixed
+
+    def _has_others(self, queries: "_Queries", needed: Bools2d) -> Bools1d:
+        """Return whether these blocks have a key of another label than the anchor's in the bound."""
+        labels = self.lists.labels[queries.anchors]
+        pairs = NearestPairs(queries.vectors, self.keys, 1, queries.bounds)
+        for rows, indices in self._pairs(queries, needed & (self.index.labels != labels[:, None])):
+            is_other = self.labels[indices] != labels[rows]
+            pairs.add(rows[is_other], indices[is_other])
+        return pairs.nearest().counts > 0
 
     def _nearest(self, queries: "_Queries", needed: Bools2d, k: int) -> tuple[Float32s2d, Ints2d]:
         """Return distances and indices of the k nearest keys of these blocks, both (n, k)."""
-        index = self.index
         pairs = NearestPairs(queries.vectors, self.keys, k, queries.bounds)
+        for rows, indices in self._pairs(queries, needed):
+            pairs.add(rows, indices)
+        nearest = pairs.nearest()
+        return nearest.distances.reshape(-1, k), nearest.indices.reshape(-1, k)
+
+    def _pairs(self, queries: "_Queries", needed: Bools2d) -> Iterator[tuple[Ints1d, Ints1d]]:
+        """Yield rows of queries and indices of keys of these blocks that may lie in the bound."""
+        index = self.index
         lifted = np.ascontiguousarray(index.lift_queries(queries.projected, queries.bounds).T)
         for rows, first, last in self._steps(needed):
             # This order of factors is the fastest in OpenBLAS, most of all for few queries.
             products = index.lifted[first:last] @ lifted.take(rows, axis=1)
             hits = np.flatnonzero(~(products.ravel() > 0))
             places = hits // len(rows)
-            pairs.add(rows[hits - places * len(rows)], index.order[first + places])
-        nearest = pairs.nearest()
-        return nearest.distances.reshape(-1, k), nearest.indices.reshape(-1, k)
+            yield rows[hits - places * len(rows)], index.order[first + places]
 
     def _steps(self, needed: Bools2d) -> Iterator[tuple[Ints1d, int, int]]:
         """Yield rows of queries, and the first and the last key (exclusive) of blocks they need.
