@@ -36,7 +36,7 @@ from typing import Any
 
 import numpy as np
 
-from spacy_btl.neighbors import index, pairs, pruned
+from spacy_btl.neighbors import index, lists, pairs, pruned
 from spacy_btl.neighbors.brute import BruteSearch, KeySearch, votes_of
 from spacy_btl.neighbors.pruned import PrunedSearch
 
@@ -45,12 +45,13 @@ CONSTANTS: dict[str, tuple[float, ...]] = {
     "SAMPLE": (25_000, 50_000, 100_000),
     "ROWS": (8192, 16_384, 32_768),
     "MOST_NEIGHBORS": (32, 64, 128),
-    "MOST_ANCHORS": (128, 1024, 2048),
+    "MOST_ANCHORS": (256, 1024, 2048),
     "ELECTORS": (9, 17, 33),
     "LISTED": (64, 128, 256),
-    "PIECE": (2048, 4096, 8192),
+    "QUERIES": (2048, 4096, 8192),
     "PRODUCTS": (2**15, 2**16, 2**17),
-    "HELD": (2**22, 2**23, 2**24),
+    "KEYS": (256, 512, 1024),
+    "FEW": (0, 64, 256),
     "PAIRS": (4096, 8192, 16_384),
 }
 """A smaller value, the value as it is, and a larger one."""
@@ -224,7 +225,7 @@ def growth(arrays: Arrays, sizes: list[int], k: int, rounds: int, jitter: float)
 @contextmanager
 def constant(name: str, value: float) -> Iterator[float]:
     """Give a constant this value in all modules that know it; yield the value before."""
-    modules = [module for module in (index, pairs, pruned) if hasattr(module, name)]
+    modules = [module for module in (index, lists, pairs, pruned) if hasattr(module, name)]
     before = getattr(modules[0], name)
     for module in modules:
         setattr(module, name, value)

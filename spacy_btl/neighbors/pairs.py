@@ -53,7 +53,7 @@ class NearestPairs:
         self._n_waiting = 0
         self._rows = np.zeros(0, dtype=np.int64)
         self._indices = np.zeros(0, dtype=np.int64)
-        self._squares = np.zeros(0)
+        self._squares: Floats1d = np.zeros(0)
 
     def add(self, rows: Ints1d, indices: Ints1d) -> None:
         """Take pairs; none may come twice.

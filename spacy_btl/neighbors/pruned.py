@@ -10,12 +10,12 @@ The work is done in four steps, each for the queries that the previous one leave
    of the k-th neighbor from above. By the triangle inequality, every key that is not listed and has
    another label than the anchor lies at least ``reach - |q - anchor|`` away. If that and the
    nearest listed key of another label exceed the bound, all k neighbors have the anchor's label.
-2. If no block of keys (`neighbors.index`) with keys of another label can contain one within the
-   bound, the vote is unanimous, too.
-3. Keys of all blocks that may contain one within the bound.
+2. Blocks of keys (`neighbors.index`) that may contain a key within the bound, except those of the
+   anchor's label: if no key of another label is found within it, the vote is unanimous, too.
+3. All blocks that may contain a key within the bound.
 4. Exact distances of what is left (`neighbors.pairs`).
 
-`PrunedSearch.kneighbors` takes steps 3 and 4 for every query.
+`PrunedSearch.kneighbors` takes steps 1, 3 and 4 for every query.
 """
 
 from collections.abc import Callable, Iterator
@@ -46,14 +46,16 @@ MOST_ANCHORS = 1024
 """The time to build the index grows with the keys times the anchors."""
 LISTED = 128
 """Keys of the anchor's label, and again of others, in the list around an anchor."""
-QUERIES = 2048
+QUERIES = 4096
 """Queries that one thread takes at once, at most."""
+PARALLEL = 4096
+"""Queries from which on several threads search: for fewer, they wait for each other too long."""
+FEW = 64
+"""So many undecided votes are counted in one pass over the blocks instead of two."""
 PRODUCTS = 2**16
-"""Products of queries and keys that a step over blocks gives, about."""
-KEYS = 256
-"""Keys of a step at least, however many the queries."""
-PARALLEL = 512
-"""Queries from which on several threads search."""
+"""Products of queries and keys that a step over blocks gives, if the queries are few."""
+KEYS = 512
+"""Keys of a step at least, if the queries are many."""
 
 
 class PrunedSearch:
@@ -139,12 +141,13 @@ class PrunedSearch:
             left = np.flatnonzero(~is_unanimous)
             portion, rows, is_mixed = portion[left], rows[left], is_mixed[left]
             needed = self.index.needed_blocks(portion.projected, portion.anchors, portion.bounds)
-            unclear = np.flatnonzero(~is_mixed)
-            is_mixed[unclear] = self._has_others(portion[unclear], needed[unclear])
-            mixed = np.flatnonzero(is_mixed)
-            votes[rows[mixed]] = 0
-            _, nearest = self._nearest(portion[mixed], needed[mixed], k)
-            votes[rows[mixed]] = votes_of(nearest, self.labels, self.n_labels)
+            if len(rows) > FEW:
+                unclear = np.flatnonzero(~is_mixed)
+                is_mixed[unclear] = self._has_others(portion[unclear], needed[unclear])
+                mixed = np.flatnonzero(is_mixed)
+                portion, rows, needed = portion[mixed], rows[mixed], needed[mixed]
+            _, nearest = self._nearest(portion, needed, k)
+            votes[rows] = votes_of(nearest, self.labels, self.n_labels)
 
         self._in_portions(queries, search)
         return votes
@@ -196,7 +199,7 @@ class PrunedSearch:
         return is_near & ~is_mixed, is_mixed
 
     def _has_others(self, queries: "_Queries", needed: Bools2d) -> Bools1d:
-        """Return whether these blocks have a key of another label than the anchor's in the bound."""
+        """Return whether a key of another label than the anchor's lies within the bound."""
         labels = self.lists.labels[queries.anchors]
         pairs = NearestPairs(queries.vectors, self.keys, 1, queries.bounds)
         for rows, indices in self._pairs(queries, needed & (self.index.labels != labels[:, None])):
@@ -232,8 +235,9 @@ class PrunedSearch:
             return
         size = max(1 << (PRODUCTS // len(needed)).bit_length() - 1, KEYS)
         groups = self.index.grouped(size)
-        by_group = np.logical_or.reduceat(needed, [group.block for group in groups], axis=1)
-        for group, is_needed in zip(groups, np.ascontiguousarray(by_group.T), strict=True):
+        of_blocks = np.ascontiguousarray(needed.T)
+        of_groups = np.logical_or.reduceat(of_blocks, [group.block for group in groups], axis=0)
+        for group, is_needed in zip(groups, of_groups, strict=True):
             rows = np.flatnonzero(is_needed)
             for first in range(group.first, group.last if len(rows) else group.first, size):
                 yield rows, first, min(first + size, group.last)

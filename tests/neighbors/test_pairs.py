@@ -24,7 +24,7 @@ QUERIES = np.array([[0.0], [3.0]], dtype=np.float32)
 def test_nearest(k, bounds, pairs, indices, distances, counts, most):
     found = NearestPairs(QUERIES, KEYS, k, np.array(bounds), most)
     for row, key in pairs:
-        found.add(np.array([row]), np.array([key]), np.zeros(1))
+        found.add(np.array([row]), np.array([key]))
     nearest = found.nearest()
     assert nearest.indices.tolist() == indices
     assert nearest.distances.tolist() == distances
@@ -38,7 +38,7 @@ def test_all_pairs_equal_the_literal_search(most):
     keys, queries = keys.astype(np.float32), queries.astype(np.float32)
     found = NearestPairs(queries, keys, 7, np.full(20, np.inf), most)
     for chunk in np.array_split(rng.permutation(20 * 90), 6):
-        found.add(chunk // 90, chunk % 90, np.zeros(len(chunk)))
+        found.add(chunk // 90, chunk % 90)
     distances, indices, counts = found.nearest()
     expected, nearest = literal(keys, queries, 7)
     assert counts.tolist() == [7] * 20

@@ -114,7 +114,8 @@ def test_most_votes_are_decided_without_the_blocks():
     keys, labels, queries = clustered(np.random.default_rng(0), mixed=0.002)
     search = PrunedSearch(keys, labels, N_LABELS, n_threads=1)
     asked = []
-    search._has_others = lambda some: asked.append(len(some)) or np.ones(len(some), dtype=bool)
+    nearest = search._nearest
+    search._nearest = lambda some, *rest: asked.append(len(some)) or nearest(some, *rest)
     search.count_votes(queries, 17)
     assert sum(asked) < 0.2 * len(queries)
 
@@ -133,18 +134,32 @@ def test_few_keys_are_compared_exactly(monkeypatch):
 
 
 @pytest.mark.parametrize("make", [clustered, duplicated, with_outliers])
-def test_portions_and_threads_change_nothing(make, monkeypatch):
+@pytest.mark.parametrize("few", [0, 10_000])
+def test_portions_threads_and_passes_change_nothing(make, few, monkeypatch):
     keys, labels, queries = make(np.random.default_rng(0))
-    queries = np.tile(queries, (4, 1))
+    queries = np.tile(queries, (4, 1))[:130]
     one = pruned(keys, labels, n_threads=1)
     plain = one.kneighbors(queries, 17), one.count_votes(queries, 17)
-    monkeypatch.setattr(pruned_module, "PIECE", 32)
-    monkeypatch.setattr(pruned_module, "HELD", 64)
+    for name, value in {
+        "QUERIES": 40,
+        "PARALLEL": 1,
+        "PRODUCTS": 64,
+        "KEYS": 8,
+        "FEW": few,
+    }.items():
+        monkeypatch.setattr(pruned_module, name, value)
     monkeypatch.setattr(pruned_module.NearestPairs.__init__, "__defaults__", (50,))
     several = pruned(keys, labels, n_threads=3)
-    for before, after in zip(plain[0], several.kneighbors(queries[:130], 17), strict=True):
-        assert before[:130].tolist() == after.tolist()
-    assert plain[1][:130].tolist() == several.count_votes(queries[:130], 17).tolist()
+    for before, after in zip(plain[0], several.kneighbors(queries, 17), strict=True):
+        assert before.tolist() == after.tolist()
+    assert plain[1].tolist() == several.count_votes(queries, 17).tolist()
+
+
+def test_one_query_at_a_time_gives_the_same():
+    keys, labels, queries = clustered(np.random.default_rng(0), mixed=0.3)
+    search = PrunedSearch(keys, labels, N_LABELS)
+    votes = [search.count_votes(query[None], 17)[0].tolist() for query in queries]
+    assert votes == search.count_votes(queries, 17).tolist()
 
 
 def test_searches_side_by_side():
