@@ -6,9 +6,10 @@ the keys of its own optimizers, and its bytes are a pickle.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple, TypeAlias, get_args
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 import srsly
 import torch
@@ -16,9 +17,9 @@ import transformers
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from thinc.api import ArgsKwargs, PyTorchShim, get_torch_default_device, xp2torch
-from torch.utils.checkpoint import checkpoint
 
 from ..util.checks import one_of
+from ..util.threads import run_all_in_torch, usable_threads
 from .pretrained import (
     Encoder,
     Settings,
@@ -29,15 +30,13 @@ from .pretrained import (
     make_encoder,
     tokenizer_files,
 )
+from .training_pass import SeededDropout, TrainingPass, add_gradients, torch_seed
 from .weights import buffer_names, compact, load_weights
 
 Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
-
-KEPT_BATCHES = 2
-"""Batches of windows that keep in training what their backward pass needs. Those of a longer
-document are computed once more there, so that memory does not grow with the document."""
+Result = TypeVar("Result")
 
 
 class EncoderBatch(NamedTuple):
@@ -62,11 +61,15 @@ class EncoderInputs(NamedTuple):
         token_of_piece: Index of the token that each piece belongs to, over all documents,
             (n_pieces,).
         n_tokens: Number of tokens of all documents.
+        n_workers: Workers that share the batches; an even share of them each, see `n_workers`.
+        kept_pieces: Padded pieces of which training keeps all that the backward pass needs.
     """
 
     batches: list[EncoderBatch]
     token_of_piece: torch.Tensor
     n_tokens: int
+    n_workers: int
+    kept_pieces: int
 
 
 class EncoderShim(PyTorchShim):
@@ -97,9 +100,15 @@ class EncoderShim(PyTorchShim):
 
     def predict(self, inputs: ArgsKwargs) -> torch.Tensor:
         """Return the token vectors (n_tokens, width) of `EncoderInputs`, without gradient."""
+        read = EncoderInputs(*inputs.args)
         self._model.eval()
-        with torch.no_grad():
-            return self._encode(EncoderInputs(*inputs.args))
+
+        def run(batch: EncoderBatch) -> torch.Tensor:
+            with torch.no_grad():
+                return self._vectors(batch)
+
+        tasks = [partial(run, batch) for batch in read.batches]
+        return self._means(read, self._run_all(tasks, read.n_workers))
 
     def begin_update(
         self, inputs: ArgsKwargs
@@ -114,35 +123,61 @@ class EncoderShim(PyTorchShim):
                 'precision = "float16" is for prediction only: small gradients would become 0 in '
                 'it; train with "bfloat16", "float32" or "auto"'
             )
+        read = EncoderInputs(*inputs.args)
         self._model.train()
-        output = self._encode(EncoderInputs(*inputs.args))
-        return output, lambda gradient: torch.autograd.backward(output, gradient)
+        n_workers = read.n_workers
+        seeds = torch.randint(2**62, (len(read.batches),)).tolist()
+        passes = [
+            TrainingPass(
+                self._vectors,
+                read.batches[i::n_workers],
+                seeds[i::n_workers],
+                n_kept=_n_kept(read.batches[i::n_workers], read.kept_pieces // n_workers),
+                seeded=SeededDropout if self.device.type == "cpu" else torch_seed,
+            )
+            for i in range(min(n_workers, len(read.batches)))
+        ]
+        parts = self._run_all([each.forward for each in passes], n_workers)
+        output = self._means(read, _dealt_back(parts))
 
-    def _encode(self, inputs: EncoderInputs) -> torch.Tensor:
-        """Run the windows, batch by batch, and average the vectors of the pieces of each token.
+        def backprop(d_output: torch.Tensor) -> None:
+            d_output = d_output / self._n_pieces(read)[:, None]
+            d_vectors = [d_output[read.token_of_piece[batch.pieces]] for batch in read.batches]
+            weights = [weight for weight in self._model.parameters() if weight.requires_grad]
+            tasks = [
+                partial(each.backward, d_vectors[i::n_workers], weights)
+                for i, each in enumerate(passes)
+            ]
+            add_gradients(passes, self._run_all(tasks, n_workers), weights)
 
-        Where the backward pass runs a batch once more, it does so with the same dropout.
-        """
+        return output, backprop
+
+    def _run_all(self, tasks: Sequence[Callable[[], Result]], n_workers: int) -> list[Result]:
+        """Return what the tasks return, which share the CPU's cores or run one after another."""
         use_one_thread_after_fork()
-        dtype = autocast_dtype(self.precision, self.device.type)
-        sums = torch.zeros((inputs.n_tokens, hidden_width(self._model)), device=self.device)
-        # One context for all batches: the weights are cast once.
-        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
-            for i, batch in enumerate(inputs.batches):
-                if i < KEPT_BATCHES or not torch.is_grad_enabled():
-                    vectors = self._vectors(batch.keep, batch.inputs)
-                else:
-                    vectors = checkpoint(
-                        self._vectors, batch.keep, batch.inputs, use_reentrant=False
-                    )
-                sums.index_add_(0, inputs.token_of_piece[batch.pieces], vectors)
-        n_pieces = torch.bincount(inputs.token_of_piece, minlength=inputs.n_tokens).clamp(min=1)
-        return sums / n_pieces[:, None]
+        if self.device.type == "cpu":
+            return run_all_in_torch(tasks, n_workers)
+        return [task() for task in tasks]
 
-    def _vectors(self, keep: torch.Tensor, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    def _vectors(self, batch: EncoderBatch) -> torch.Tensor:
         """Return the vectors of a batch that are used (n_kept, width)."""
-        vectors: torch.Tensor = self._model(**inputs).last_hidden_state[keep].float()
+        dtype = autocast_dtype(self.precision, self.device.type)
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype is not None):
+            hidden = self._model(**batch.inputs).last_hidden_state
+        vectors: torch.Tensor = hidden[batch.keep].float()
         return vectors
+
+    def _means(self, read: EncoderInputs, vectors: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the mean (n_tokens, width) of the vectors of the pieces of each token."""
+        sums = torch.zeros((read.n_tokens, hidden_width(self._model)), device=self.device)
+        for batch, each in zip(read.batches, vectors, strict=True):
+            sums.index_add_(0, read.token_of_piece[batch.pieces], each)
+        return sums / self._n_pieces(read)[:, None]
+
+    @staticmethod
+    def _n_pieces(read: EncoderInputs) -> torch.Tensor:
+        """Return the number of pieces of each token, at least 1, (n_tokens,)."""
+        return torch.bincount(read.token_of_piece, minlength=read.n_tokens).clamp(min=1)
 
     @contextmanager
     def use_params(self, params: dict[tuple[int, str], Any]) -> Iterator[None]:
@@ -213,6 +248,33 @@ class EncoderShim(PyTorchShim):
         encoder.transformer.to(get_torch_default_device())
         self.set_encoder(encoder)
         return self
+
+
+def n_workers(setting: int | None, device: str) -> int:
+    """Return how many workers share the batches on a kind of device.
+
+    Args:
+        setting: Their number; None for as many as torch has threads.
+        device: Type of a torch device, such as "cpu" or "cuda". One that is no CPU has one.
+    """
+    if device != "cpu":
+        return 1
+    use_one_thread_after_fork()
+    return usable_threads() if setting is None else setting
+
+
+def _n_kept(batches: Sequence[EncoderBatch], most: int) -> int:
+    """Return how many batches come to this number of padded pieces; at least the first."""
+    n = size = 0
+    while n < len(batches) and (size := size + batches[n].keep.numel()) <= most:
+        n += 1
+    return max(n, 1)
+
+
+def _dealt_back(parts: Sequence[Sequence[Result]]) -> list[Result]:
+    """Return items in order that were dealt one by one to several hands."""
+    longest = len(parts[0]) if parts else 0
+    return [parts[j][i] for i in range(longest) for j in range(len(parts)) if i < len(parts[j])]
 
 
 def autocast_dtype(precision: Precision, device: str) -> torch.dtype | None:

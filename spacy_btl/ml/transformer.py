@@ -19,6 +19,7 @@ from .encoder_shim import (
     EncoderInputs,
     EncoderShim,
     Precision,
+    n_workers,
     use_one_thread_after_fork,
 )
 from .pretrained import (
@@ -40,6 +41,10 @@ WIDTH_MULTIPLE = 16
 """Batches are padded to a multiple of this number of pieces. On a CPU, torch keeps a kernel for
 each shape of a product that it meets: few shapes take less memory and time (benchmarks/soak.py)."""
 
+KEPT_BATCHES = 2
+"""Full batches that keep in training what their backward pass needs. What a document has beyond
+them is computed once more there, so that memory does not grow with it."""
+
 Backprop: TypeAlias = Callable[[TokenVectors], list[Doc]]
 
 
@@ -48,7 +53,8 @@ def build_transformer_model(
     *,
     window: int = 128,
     overlap: int = 16,
-    max_batch_pieces: int = 2048,
+    max_batch_pieces: int = 1024,
+    workers: int | None = None,
     precision: Precision = "auto",
     keep_vectors: bool = False,
     tokenizer_config: Settings | None = None,
@@ -64,6 +70,9 @@ def build_transformer_model(
         max_batch_pieces: Bound on the padded word pieces that the encoder reads at once. What suits
             a CPU's cache is little for a GPU. In training, pieces beyond twice as many are computed
             once more in the backward pass, so that memory does not grow with a document.
+        workers: Threads that share the windows on a CPU, each with one core for itself. None for as
+            many as torch has threads (``OMP_NUM_THREADS``, ``torch.set_num_threads``). With another
+            number, a seed of the training gives other weights.
         precision: Of the encoder's matrix products. "auto" takes bfloat16 where the device
             multiplies it natively, else float32. "float16" is for prediction only. Weights are kept
             in float32 in any case.
@@ -82,6 +91,8 @@ def build_transformer_model(
     whole_number("window", window, 1)
     whole_number("overlap", overlap, 0)
     whole_number("max_batch_pieces", max_batch_pieces, 1)
+    if workers is not None:
+        whole_number("workers", workers, 1)
     if overlap >= window:
         raise ValueError(
             f"overlap is {overlap}, but must be below window, which is {window}; an eighth of the "
@@ -98,6 +109,7 @@ def build_transformer_model(
             "window": window,
             "overlap": overlap,
             "max_batch_pieces": max_batch_pieces,
+            "workers": workers,
             "keep_vectors": keep_vectors,
         },
     )
@@ -188,6 +200,8 @@ def _inputs(model: TokenModel, docs: Sequence[Doc]) -> EncoderInputs:
         token_of_piece.append(np.asarray(encoding.word_ids(), dtype=np.int64) + n_tokens)
         n_tokens += len(doc)
     special = special_tokens(encoder.tokenizer)
+    workers = n_workers(model.attrs["workers"], shim.device.type)
+    budget = model.attrs["max_batch_pieces"]
     batches = make_batches(
         ids,
         length=_window_length(model, encoder, special),
@@ -195,12 +209,14 @@ def _inputs(model: TokenModel, docs: Sequence[Doc]) -> EncoderInputs:
         prefix=special.prefix,
         suffix=special.suffix,
         pad_id=encoder.tokenizer.pad_token_id or 0,
-        max_batch_pieces=model.attrs["max_batch_pieces"],
+        max_batch_pieces=budget,
         multiple=WIDTH_MULTIPLE,
+        n_workers=workers,
     )
     pieces = np.concatenate(token_of_piece) if token_of_piece else np.zeros(0, dtype=np.int64)
     tensors = [_to_tensors(batch, special, shim.device) for batch in batches]
-    return EncoderInputs(tensors, torch.from_numpy(pieces).to(shim.device), n_tokens)
+    token_of = torch.from_numpy(pieces).to(shim.device)
+    return EncoderInputs(tensors, token_of, n_tokens, workers, KEPT_BATCHES * budget)
 
 
 def _to_tensors(batch: Batch, special: SpecialTokens, device: torch.device) -> EncoderBatch:

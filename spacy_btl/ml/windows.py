@@ -86,6 +86,7 @@ def make_batches(
     pad_id: int,
     max_batch_pieces: int,
     multiple: int = 1,
+    n_workers: int = 1,
 ) -> list[Batch]:
     """Return the windows over the word pieces of documents, packed by length.
 
@@ -100,6 +101,8 @@ def make_batches(
             batch of its own.
         multiple: The width of a batch is a multiple of this number, unless that is more than the
             longest window and its special tokens.
+        n_workers: Workers that share the batches. If they would not have about the same to do,
+            batches are made smaller.
 
     Raises:
         ValueError: As `split_windows` does.
@@ -107,16 +110,31 @@ def make_batches(
     rows = _frame(docs, length, overlap, prefix, suffix)
     rows.sort(key=lambda row: len(row.ids))  # stable: ties keep their order
     longest = length + len(prefix) + len(suffix)
+    widths = [min(math.ceil(len(row.ids) / multiple) * multiple, longest) for row in rows]
+    fewest = len(_cut(widths, max_batch_pieces, 1))
+    n_batches = math.ceil(fewest / n_workers) * n_workers
+    return [  # the last row of a batch is its longest
+        _pad(rows[start:end], widths[end - 1], pad_id)
+        for start, end in _cut(widths, max_batch_pieces, n_batches)
+    ]
 
-    def padded(row: _Row) -> int:
-        return min(math.ceil(len(row.ids) / multiple) * multiple, longest)
 
-    groups: list[list[_Row]] = []
-    for row in rows:
-        if not groups or (len(groups[-1]) + 1) * padded(row) > max_batch_pieces:
-            groups.append([])
-        groups[-1].append(row)
-    return [_pad(group, padded(group[-1]), pad_id) for group in groups]  # the last is the longest
+def _cut(widths: Sequence[int], most: int, n: int) -> list[tuple[int, int]]:
+    """Return start and end of batches of rows in order, about this number of about the same size.
+
+    Args:
+        widths: Padded width of each row, ascending.
+        most: Largest padded size of a batch.
+        n: Number of batches, more if they would be too large; 1 for as few as possible.
+    """
+    cuts, done, whole = [0], 0, sum(widths)
+    for i, width in enumerate(widths):
+        is_full = (i + 1 - cuts[-1]) * width > most
+        has_share = (done + width / 2) * n >= len(cuts) * whole
+        if i and (is_full or has_share):
+            cuts.append(i)
+        done += width
+    return list(pairwise([*cuts, len(widths)])) if widths else []
 
 
 def _frame(

@@ -7,14 +7,21 @@ of weights, and its ``lr_scale`` the only means to give them different rates.
 """
 
 import re
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 from spacy.language import Language
-from thinc.api import Config, Optimizer
+from thinc.api import Config, NumpyOps, Optimizer
 from thinc.types import FloatsXd, Generator
 
 from ..util.checks import above_0, at_least_0, between
 from ..util.messages import warn
+
+FUSED_ON_CPU = (2, 4)
+"""First version of torch whose Adam has one pass for all of it on a CPU."""
+
+Float32s: TypeAlias = npt.NDArray[np.float32]
 
 _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|block)\.(\d+)\.")
 
@@ -112,8 +119,68 @@ class AdamByLayer(Optimizer):
         if found := _LAYER.search(name):
             self.depths[owner] = max(self.depths.get(owner, 0), int(found[1]) + 1)
         factor = rate_factor(name, self.depths.get(owner, 0), self.layer_decay, self.head_factor)
-        weights, gradient = super().__call__(key, weights, gradient, lr_scale=lr_scale * factor)
+        if all(_is_plain(each) for each in (weights, gradient)) and weights.size:
+            self._step(key, np.asarray(weights), np.asarray(gradient), lr_scale * factor)
+        else:
+            weights, gradient = super().__call__(key, weights, gradient, lr_scale=lr_scale * factor)
         return weights, gradient
+
+    def _step(
+        self, key: tuple[int, str], weights: Float32s, gradient: Float32s, scale: float
+    ) -> None:
+        """Do what Thinc's Adam does, in one pass over each array instead of about ten.
+
+        torch's kernel is used. It adds ``eps`` after the correction of the second moment, Thinc
+        before, and it lets the weights decay before their step, Thinc after it (which differs by
+        the product of the two, about a millionth of the step).
+        """
+        import torch
+        from torch.optim.adamw import adamw
+
+        ops: Any = NumpyOps()
+        if self.L2 and not self.L2_is_weight_decay:
+            gradient += self.L2 * weights
+        if self.grad_clip:
+            gradient = ops.clip_gradient(gradient, self.grad_clip)
+        n_before = self.nr_update[key]
+        self.nr_update[key] += 1
+        for moments in (self.mom1, self.mom2):
+            if key not in moments:
+                moments[key] = ops.alloc1f(weights.size)
+        arrays: Any = (weights, gradient, self.mom1[key], self.mom2[key])
+        w, g, mean, variance = ([torch.from_numpy(each.reshape(-1))] for each in arrays)
+        adamw(
+            w,
+            g,
+            mean,
+            variance,
+            max_exp_avg_sqs=[],
+            state_steps=[torch.tensor(float(n_before))],
+            fused=_version(torch.__version__) >= FUSED_ON_CPU,
+            amsgrad=False,
+            beta1=self.b1,
+            beta2=self.b2,
+            lr=self.learn_rate * scale,
+            weight_decay=self.L2 if self.L2_is_weight_decay else 0.0,
+            eps=self.eps / (1 - self.b2 ** (n_before + 1)) ** 0.5,
+            maximize=False,
+        )
+        gradient[...] = 0
+        averages: Any = self.averages
+        if averages is not None:
+            if key not in averages:
+                averages[key] = ops.alloc(weights.shape, dtype="float32")
+            ops.update_averages(averages[key], weights, n_before + 1)
+
+
+def _is_plain(array: object) -> bool:
+    """Return whether torch's kernel can change an array in place."""
+    return isinstance(array, np.ndarray) and array.dtype == np.float32 and array.flags.c_contiguous
+
+
+def _version(text: str) -> tuple[int, ...]:
+    """Return the first two numbers of a version."""
+    return tuple(int(part) for part in text.split(".")[:2])
 
 
 def idle_updates(before: int, sgd: object, name: str) -> int:

@@ -18,7 +18,14 @@ def sizes(draw):
 
 
 def batches(
-    docs, length=8, overlap=3, max_batch_pieces=40, prefix=PREFIX, suffix=SUFFIX, multiple=1
+    docs,
+    length=8,
+    overlap=3,
+    max_batch_pieces=40,
+    prefix=PREFIX,
+    suffix=SUFFIX,
+    multiple=1,
+    n_workers=1,
 ):
     return make_batches(
         docs,
@@ -29,6 +36,7 @@ def batches(
         pad_id=PAD,
         max_batch_pieces=max_batch_pieces,
         multiple=multiple,
+        n_workers=n_workers,
     )
 
 
@@ -104,10 +112,10 @@ def test_each_piece_is_kept_where_it_stands_farthest_from_an_inner_edge(case):
 def test_vectors_come_back_in_order(lengths, length, budget, special, data):
     overlap = data.draw(st.integers(0, length - 1))
     prefix, suffix = special
-    multiple = data.draw(st.integers(1, 6))
+    multiple, n_workers = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 4))
     docs = numbered(lengths)
     vectors = np.full(sum(lengths), -1)
-    for batch in batches(docs, length, overlap, budget, prefix, suffix, multiple):
+    for batch in batches(docs, length, overlap, budget, prefix, suffix, multiple, n_workers):
         shape = batch.input_ids.shape
         assert batch.attention_mask.shape == batch.keep.shape == shape
         assert shape[0] * shape[1] <= budget or shape[0] == 1
@@ -131,7 +139,8 @@ def test_vectors_come_back_in_order(lengths, length, budget, special, data):
         ([1], [(1, 4)]),
         ([8], [(1, 11)]),
         ([9], [(2, 9)]),  # two windows of 6 and the special tokens
-        ([0, 8, 0, 8, 8, 8], [(3, 11), (1, 11)]),
+        ([0, 8, 0, 8, 8, 8], [(2, 11), (2, 11)]),  # 44 with padding do not
+        ([8] * 7, [(2, 11), (3, 11), (2, 11)]),
         ([8, 1, 1], [(3, 11)]),  # 33 with padding fit into 40
         ([8, 1, 1, 1], [(3, 4), (1, 11)]),
     ],
@@ -148,11 +157,29 @@ def test_windows_are_packed_by_length(lengths, shapes):
         ([6], 4, [(1, 11)]),  # 12 would be more than a window and its special tokens
         ([1], 100, [(1, 11)]),
         ([8, 1, 1, 1], 4, [(3, 4), (1, 11)]),
-        ([8, 2, 2, 2], 4, [(3, 8), (1, 11)]),
+        ([8, 2, 2, 2], 4, [(2, 8), (2, 11)]),
     ],
 )
 def test_widths_are_padded_to_a_multiple(lengths, multiple, shapes):
     found = batches(numbered(lengths), multiple=multiple)
+    assert [batch.input_ids.shape for batch in found] == shapes
+
+
+@pytest.mark.parametrize(
+    ("lengths", "n_workers", "shapes"),
+    [
+        ([], 2, []),
+        ([1], 2, [(1, 4)]),
+        ([8, 8], 2, [(1, 11), (1, 11)]),
+        ([8, 8, 8], 2, [(1, 11), (2, 11)]),
+        ([8] * 7, 2, [(2, 11), (1, 11), (2, 11), (2, 11)]),
+        ([8] * 7, 4, [(2, 11), (1, 11), (2, 11), (2, 11)]),
+        ([8, 1, 1, 1], 2, [(3, 4), (1, 11)]),
+        ([1] * 9, 3, [(3, 4)] * 3),
+    ],
+)
+def test_workers_have_about_the_same_to_do(lengths, n_workers, shapes):
+    found = batches(numbered(lengths), n_workers=n_workers)
     assert [batch.input_ids.shape for batch in found] == shapes
 
 

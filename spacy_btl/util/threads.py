@@ -1,0 +1,103 @@
+"""Threads that work side by side, each from end to end on a part of its own.
+
+torch and BLAS share each of their operations among their threads, which wait for each other at its
+end. On a machine that does other work too, that wait is as long as the system takes to give a core
+to the last of them: milliseconds, for an operation of microseconds. Here a task has one thread.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from threading import Lock
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+def usable_threads() -> int:
+    """Return how many threads should work in this process: as many as torch has.
+
+    torch obeys ``OMP_NUM_THREADS`` (which Ray and joblib set in their workers) and
+    ``torch.set_num_threads``. The result never exceeds the CPUs that the process may use. It is 1
+    in a process that `multiprocessing` has started, because others work beside it.
+    """
+    if multiprocessing.parent_process() is not None:
+        return 1
+    has_affinity = hasattr(os, "sched_getaffinity")
+    n_cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return min(n_cpus, _torch_threads())
+
+
+def run_all(tasks: Iterable[Callable[[], Result]], n_threads: int) -> list[Result]:
+    """Return what each task returns, in order; each task runs in one thread.
+
+    The threads end with this call: threads that are kept would not survive a fork.
+    """
+    tasks = list(tasks)
+    if n_threads == 1 or len(tasks) < 2:
+        return [task() for task in tasks]
+    with ThreadPoolExecutor(min(n_threads, len(tasks))) as pool:
+        return [done.result() for done in [pool.submit(task) for task in tasks]]
+
+
+def run_all_in_torch(tasks: Iterable[Callable[[], Result]], n_threads: int) -> list[Result]:
+    """Return what `run_all` returns, with one thread for each of torch's operations in a task."""
+    import torch
+
+    def alone(task: Callable[[], Result]) -> Result:
+        torch.set_num_threads(1)  # of this thread, which ends with its tasks
+        return task()
+
+    with one_torch_thread():
+        return run_all([partial(alone, task) for task in tasks], n_threads)
+
+
+_lock = Lock()
+_n_inside = 0
+_before = 1
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Let torch compute each operation in the thread that asks for it, while inside.
+
+    A part of torch's setting belongs to the thread, another part to the process (as that of MKL,
+    and that of threads to come). Both have their previous number again afterward.
+    """
+    import torch
+
+    global _n_inside, _before
+    with _lock:
+        if not _n_inside:
+            _before = torch.get_num_threads()
+        _n_inside += 1
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        with _lock:
+            _n_inside -= 1
+            # If another thread is still inside, its products of MKL are shared from here on, which
+            # is slower, but as right. This thread would keep one thread for good otherwise.
+            torch.set_num_threads(_before)
+
+
+def _torch_threads() -> int:
+    """Return the number of torch's threads outside `one_torch_thread`."""
+    import torch
+
+    with _lock:
+        return _before if _n_inside else torch.get_num_threads()
+
+
+def _reset_after_fork() -> None:
+    """Forget the threads that were inside or held the lock: a forked process does not have them."""
+    global _lock, _n_inside
+    _lock, _n_inside = Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)
