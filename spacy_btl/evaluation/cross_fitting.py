@@ -26,7 +26,7 @@ from ..pipeline.fitting import examples_for
 from ..training.optimizer import set_max_steps
 from ..util.arrays import FloatsXd
 from ..util.messages import LOGGER
-from ..util.random_state import fixed_random_state
+from ..util.process import fixed_random_state
 
 BATCH_SIZE = 32
 """Documents that are predicted together."""

@@ -19,7 +19,7 @@ from safetensors.torch import save as save_tensors
 from thinc.api import ArgsKwargs, PyTorchShim, get_torch_default_device, xp2torch
 
 from ..util.checks import one_of
-from ..util.threads import run_all_in_torch, usable_threads
+from ..util.process import run_all_in_torch, usable_threads
 from .pretrained import (
     Encoder,
     Settings,

@@ -24,7 +24,7 @@ from ..neighbors.datastore import Datastore, quoted
 from ..util.arrays import Floats2d, Ints1d, IntsXd
 from ..util.checks import between, whole_number
 from ..util.messages import warn
-from ..util.random_state import fixed_random_state
+from ..util.process import fixed_random_state
 
 if TYPE_CHECKING:
     from .component import BtlKnnNer
