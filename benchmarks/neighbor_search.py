@@ -4,6 +4,7 @@
     python benchmarks/neighbor_search.py --arrays FILE.npz   arrays keys, labels and queries
     python benchmarks/neighbor_search.py                     made up: clusters of keys
     python benchmarks/neighbor_search.py ... --growth 10000 100000 1000000
+    python benchmarks/neighbor_search.py --labels 5 50 200 1000
     python benchmarks/neighbor_search.py ... --constants
 
 Side by side, in turns: scikit-learn's brute force, the neighbors of the pruned search, and its
@@ -14,7 +15,12 @@ depends on rounding, or on the order of the keys).
 
 --growth draws keys from those given, with replacement, and moves each a little (--jitter times the
 median distance of a query and its k-th neighbor), so that the queries stay what they are. Memory
-is what the process takes at its peak beyond what it took before the index was built.
+is what the process takes at its peak beyond what it took before the index was built, and includes
+the search; times are those of the CPU, in all threads. --labels makes up keys with so many columns
+and labels. Both end with the exponents of growth: the slope of a line through all rows, on
+logarithmic axes.
+
+--busy N does any of it beside N other processes that each keep a core busy.
 
 --constants compares the tuning constants of `spacy_btl.neighbors` with a smaller and a larger value
 each, in turns with the search as it is, by CPU time; a ratio above 1 is in favor of the value as it
@@ -22,7 +28,6 @@ is.
 """
 
 import argparse
-import os
 import resource
 import statistics
 import sys
@@ -186,40 +191,77 @@ def grown(
     return moved, labels[chosen]
 
 
-def growth(arrays: Arrays, sizes: list[int], k: int, rounds: int, jitter: float) -> None:
+def print_growth(rows: list[dict[str, float]], of: str) -> None:
+    """Print the exponent of every column: the slope over that of which it grows, in logarithms."""
+    sizes = np.log([row[of] for row in rows])
+    slopes = {
+        name: np.polyfit(sizes, np.log([max(row[name], 1e-9) for row in rows]), 1)[0]
+        for name in rows[0]
+        if name != of
+    }
+    print("| exponent | " + " | ".join(f"{slope:.2f}" for slope in slopes.values()) + " |")
+
+
+def measured(
+    keys: np.ndarray, labels: np.ndarray, queries: np.ndarray, n_labels: int, k: int, rounds: int
+) -> dict[str, float]:
+    """Build a search, check it, and return CPU times of it and of brute force, and memory."""
+    before = peak_mib()
+    start = time.process_time()
+    search = PrunedSearch(keys, labels, n_labels)
+    built = time.process_time() - start
+    votes = [cpu_seconds(partial(search.count_votes, queries, k)) for _ in range(rounds)]
+    groups = [queries[i : i + 20] for i in range(0, min(len(queries), 1000) - 19, 20)]
+    few = [cpu_seconds(partial(search.count_votes, group, k)) for group in groups]
+    some = queries[:: max(1, len(queries) // 1000)]
+    near = [cpu_seconds(partial(search.kneighbors, some, k)) for _ in range(rounds)]
+    taken = peak_mib() - before
+    brute = BruteSearch(keys, labels, n_labels)
+    some_few = some[::10] if len(keys) > 10**6 else some
+    plain = cpu_seconds(partial(brute.count_votes, some_few, k))
+    counts = brute.count_votes(some[:100], k)
+    assert (search.count_votes(some[:100], k) == counts).all(), "the counts differ"
+    return {
+        "keys, MiB": keys.nbytes / 2**20,
+        "build, s": built,
+        "index, MiB": taken,
+        "votes, us": 1e6 * statistics.median(votes) / len(queries),
+        "votes of 20, us": 1e6 * statistics.median(few) / 20,
+        "neighbors of 1000, us": 1e6 * statistics.median(near) / len(some),
+        "brute, us": 1e6 * plain / len(some_few),
+    }
+
+
+def print_rows(of: str, sized: Iterator[tuple[int, dict[str, float]]]) -> None:
+    PrunedSearch(np.zeros((1, 1)), np.zeros(1, dtype=int), 1)  # imports what it needs
+    rows: list[dict[str, float]] = []
+    for size, row in sized:
+        if not rows:
+            print(f"| {of} | " + " | ".join(row) + " |\n|" + "---:|" * (1 + len(row)))
+        rows.append({of: size, **row})
+        figures = (f"{figure:,.{0 if figure >= 100 else 1}f}" for figure in row.values())
+        print(f"| {size:,} | " + " | ".join(figures) + " |", flush=True)
+    print_growth(rows, of)
+
+
+def growth(
+    arrays: Arrays, sizes: list[int], k: int, rounds: int, jitter: float
+) -> Iterator[tuple[int, dict[str, float]]]:
     keys, labels, queries = arrays
-    to_kth = BruteSearch(keys, labels, int(labels.max()) + 1).kneighbors(queries[:500], k)[0]
+    n_labels = int(labels.max()) + 1
+    to_kth = BruteSearch(keys, labels, n_labels).kneighbors(queries[:500], k)[0]
     move = jitter * float(np.median(to_kth[:, -1]))
-    print("| keys | keys, MiB | build, s | index, MiB | votes, us | neighbors, us | brute, us |")
-    print("|---|---|---|---|---|---|---|")
     for n in sizes:
         more, their_labels = grown(keys, labels, n, move)
-        n_labels = int(labels.max()) + 1
-        before = peak_mib()
-        start = time.perf_counter()
-        search = PrunedSearch(more, their_labels, n_labels)
-        built = time.perf_counter() - start
-        votes = [seconds(lambda s=search: s.count_votes(queries, k)) for _ in range(rounds)]
-        few = queries[:: max(1, len(queries) // 1000)]
-        near = [seconds(lambda s=search, q=few: s.kneighbors(q, k)) for _ in range(rounds)]
-        taken = peak_mib() - before
-        brute = BruteSearch(more, their_labels, n_labels)
-        some = queries[:: max(1, len(queries) // 100)] if n > 10**6 else few
-        plain = seconds(lambda s=brute, q=some: s.count_votes(q, k))
-        counts = brute.count_votes(some[:100], k)
-        assert (search.count_votes(some[:100], k) == counts).all(), "the counts differ"
-        figures = (
-            1e6 * statistics.median(votes) / len(queries),
-            1e6 * statistics.median(near) / len(few),
-            1e6 * plain / len(some),
-        )
-        print(
-            f"| {n:,} | {more.nbytes / 2**20:,.0f} | {built:.1f} | {taken:,.0f} | "
-            + " | ".join(f"{figure:,.1f}" for figure in figures)
-            + " |",
-            flush=True,
-        )
-        del more, search, brute
+        yield n, measured(more, their_labels, queries, n_labels, k, rounds)
+
+
+def growth_of_labels(
+    sizes: list[int], k: int, rounds: int
+) -> Iterator[tuple[int, dict[str, float]]]:
+    for n in sizes:
+        keys, labels, queries = made_up(n_queries=2000, n_labels=n)
+        yield n, measured(keys, labels, queries, n, k, rounds)
 
 
 @contextmanager
@@ -273,20 +315,28 @@ def main() -> None:
     parser.add_argument("--neighbors", type=int, default=17)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--growth", type=int, nargs="+", help="numbers of keys")
+    parser.add_argument("--labels", type=int, nargs="+", help="numbers of labels, keys made up")
+    parser.add_argument("--busy", type=int, default=0, help="busy processes beside")
     parser.add_argument("--jitter", type=float, default=0.5)
     parser.add_argument("--constants", action="store_true", help="vary the tuning constants")
     args = parser.parse_args()
     if args.model and not args.data:
         parser.error("a pipeline needs a DocBin beside it")
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    print(f"{os.cpu_count()} CPUs, load {load:.1f} before")
-    arrays = read(args)
-    if args.growth:
-        growth(arrays, args.growth, args.neighbors, args.rounds, args.jitter)
-    elif args.constants:
-        constants(arrays, args.neighbors, args.rounds)
-    else:
-        compare(*arrays, args.neighbors, args.rounds)
+    from machine import busy, describe
+
+    print(describe(), f"{args.busy} busy processes beside", sep=", ")
+    with busy(args.busy):
+        if args.labels:
+            print_rows("labels", growth_of_labels(args.labels, args.neighbors, args.rounds))
+            return
+        arrays = read(args)
+        if args.growth:
+            rows = growth(arrays, args.growth, args.neighbors, args.rounds, args.jitter)
+            print_rows("keys", rows)
+        elif args.constants:
+            constants(arrays, args.neighbors, args.rounds)
+        else:
+            compare(*arrays, args.neighbors, args.rounds)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class NearestPairs:
     """
 
     def __init__(
-        self, queries: Float32s2d, keys: Float32s2d, k: int, bounds: Floats1d, most: int = 2**20
+        self, queries: Float32s2d, keys: Float32s2d, k: int, bounds: Floats1d, most: int = 2**19
     ) -> None:
         self.queries, self.keys, self.k, self.most = queries, keys, k, most
         self.slack = slack(queries.shape[1])

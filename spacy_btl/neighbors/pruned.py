@@ -48,8 +48,8 @@ LISTED = 128
 """Keys of the anchor's label, and again of others, in the list around an anchor."""
 QUERIES = 4096
 """Queries that one thread takes at once, at most."""
-PARALLEL = 4096
-"""Queries from which on several threads search: for fewer, they wait for each other too long."""
+PARALLEL = 2**28
+"""Queries times keys from which on several threads search: for less, they wait for each other."""
 FEW = 64
 """So many undecided votes are counted in one pass over the blocks instead of two."""
 PRODUCTS = 2**16
@@ -167,7 +167,7 @@ class PrunedSearch:
                     search(portion, rows)
 
             n_portions = -(-len(queries) // QUERIES)
-            if len(queries) >= PARALLEL:
+            if len(queries) * len(self.index.order) >= PARALLEL:
                 n_portions = -(-n_portions // self.n_threads) * self.n_threads
             portions = np.array_split(np.argsort(anchors, kind="stable"), n_portions)
             run_all([partial(search_some, rows) for rows in portions], self.n_threads)
