@@ -5,10 +5,8 @@ float32, so that no key is lost that belongs to the nearest. Below the index are
 build it and search in it.
 """
 
-import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -17,6 +15,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from ..util import process
 from ..util.arrays import Bools2d, Float32s2d, Floats1d, Floats2d, Ints1d
 
 Result = TypeVar("Result")
@@ -329,34 +328,10 @@ class Group(NamedTuple):
     last: int
 
 
-def usable_threads() -> int:
-    """Return how many threads a search should take in this process: as many as torch does.
-
-    torch obeys ``OMP_NUM_THREADS`` (which Ray and joblib set in their workers) and
-    ``torch.set_num_threads``; a pretrained encoder sets one thread in a forked process
-    (`ml.encoder_shim`). The result never exceeds the CPUs that the process may use. It is 1 in a
-    process that `multiprocessing` has started, because others work beside it.
-    """
-    if multiprocessing.parent_process() is not None:
-        return 1
-    import torch
-
-    has_affinity = hasattr(os, "sched_getaffinity")
-    n_cpus = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
-    return min(n_cpus, torch.get_num_threads())
-
-
 def run_all(tasks: Iterable[Callable[[], Result]], n_threads: int) -> list[Result]:
-    """Return what each task returns, in order; each task runs in one thread.
-
-    The threads end with this call: threads that are kept would not survive a fork.
-    """
-    tasks = list(tasks)
+    """Return what each task returns, in order; each task runs in one thread, with BLAS."""
     with one_blas_thread():
-        if n_threads == 1 or len(tasks) == 1:
-            return [task() for task in tasks]
-        with ThreadPoolExecutor(min(n_threads, len(tasks))) as pool:
-            return [done.result() for done in [pool.submit(task) for task in tasks]]
+        return process.run_all(tasks, n_threads)
 
 
 @contextmanager

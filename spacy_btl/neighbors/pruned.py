@@ -25,6 +25,7 @@ from functools import partial
 import numpy as np
 
 from ..util.arrays import Bools1d, Bools2d, Float32s2d, Floats1d, Floats2d, Ints1d, Ints2d
+from ..util.process import usable_threads
 from .brute import BruteSearch, check_keys, check_queries, votes_of
 from .index import (
     Index,
@@ -33,7 +34,6 @@ from .index import (
     one_blas_thread,
     run_all,
     squared_lengths,
-    usable_threads,
 )
 from .lists import list_keys
 from .pairs import NearestPairs

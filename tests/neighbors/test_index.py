@@ -11,8 +11,9 @@ import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from spacy_btl.neighbors import index
-from spacy_btl.neighbors.index import one_blas_thread, run_all, usable_threads
+from spacy_btl.neighbors.index import one_blas_thread, run_all
 from spacy_btl.neighbors.pruned import PrunedSearch
+from spacy_btl.util.process import usable_threads
 
 HAS_FORK = pytest.mark.skipif(
     "fork" not in multiprocessing.get_all_start_methods(), reason="no fork"
