@@ -92,6 +92,65 @@ def test_bfloat16_is_close_to_float32(tiny_bert: Path) -> None:
     assert (ours != theirs).any()
 
 
+class TestCastWeights:
+    """The weights that a prediction in bfloat16 keeps are never those of before."""
+
+    CHANGES: ClassVar[dict[str, Any]] = {
+        "an update": lambda model: update(model),
+        "in place": lambda model: load_doubled(model.shims[0]._model.encoder.layer[0].output.dense),
+        "loaded": lambda model: model.from_bytes(updated_bytes(model)),
+    }
+
+    @pytest.mark.parametrize("change", CHANGES)
+    def test_change(self, tiny_bert: Path, change: str) -> None:
+        model, doc = make_model(tiny_bert, "bfloat16"), NLP.make_doc(TEXT)
+        before = model.predict([doc])[0]
+        self.CHANGES[change](model)
+        found = model.predict([doc])[0]
+        fresh = make_model(tiny_bert, "bfloat16").from_bytes(model.to_bytes()).predict([doc])[0]
+        np.testing.assert_array_equal(found, fresh)
+        assert (found != before).any()
+
+    def test_a_prediction_between_the_passes(self, tiny_bert: Path) -> None:
+        model, doc = make_model(tiny_bert, "bfloat16"), NLP.make_doc(TEXT)
+        output, backprop = model.begin_update([doc])
+        model.predict([doc])
+        backprop([np.ones_like(vectors) for vectors in output])
+        model.finish_update(Adam(0.01))
+        fresh = make_model(tiny_bert, "bfloat16").from_bytes(model.to_bytes())
+        np.testing.assert_array_equal(model.predict([doc])[0], fresh.predict([doc])[0])
+
+    def test_predictions_are_those_of_autocast(self, tiny_bert: Path) -> None:
+        model, doc = make_model(tiny_bert, "bfloat16"), NLP.make_doc(TEXT)
+        shim = model.shims[0]
+        read = transformer._inputs(model, [doc])
+        with torch.no_grad():
+            expected = [shim._vectors(batch, shim._model.eval()) for batch in read.batches]
+        np.testing.assert_array_equal(model.predict([doc])[0], shim._means(read, expected))
+
+    def test_a_copy_has_its_own(self, tiny_bert: Path) -> None:
+        model, doc = make_model(tiny_bert, "bfloat16"), NLP.make_doc(TEXT)
+        before = model.predict([doc])[0]
+        update(other := model.copy())
+        assert (other.predict([doc])[0] != before).any()
+        np.testing.assert_array_equal(model.predict([doc])[0], before)
+
+
+def update(model: Model[Any, Any]) -> None:
+    output, backprop = model.begin_update([NLP.make_doc(TEXT)])
+    backprop([np.ones_like(vectors) for vectors in output])
+    model.finish_update(Adam(0.01))
+
+
+def load_doubled(layer: torch.nn.Linear) -> None:
+    layer.load_state_dict({name: 2 * value for name, value in layer.state_dict().items()})
+
+
+def updated_bytes(model: Model[Any, Any]) -> bytes:
+    update(other := model.copy())
+    return other.to_bytes()
+
+
 def test_float16_predicts_but_does_not_train(tiny_bert: Path) -> None:
     """Without a scaled loss, small gradients would be 0 in it."""
     model, doc = make_model(tiny_bert, "float16"), NLP.make_doc(TEXT)
