@@ -4,7 +4,8 @@
 
 Every benchmark prints this line first: figures of a CPU with other features are other figures.
 `ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2` in front of a command lets torch and oneDNN
-compute as on a CPU without AVX512 (MKL and FBGEMM look at the CPU themselves).
+compute as on a CPU without AVX512, `FBGEMM_ENABLE_INSTRUCTIONS=AVX2` torch's int8 products (MKL
+looks at the CPU itself).
 """
 
 import os
@@ -16,7 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimddp")
-EMULATED = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS")
+EMULATED = (
+    "ATEN_CPU_CAPABILITY",
+    "ONEDNN_MAX_CPU_ISA",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "FBGEMM_ENABLE_INSTRUCTIONS",
+)
 
 
 def describe() -> str:
