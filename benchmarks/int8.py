@@ -242,7 +242,7 @@ def print_scores(nlp: Language, data: Path, variants: dict[str, Forward]) -> Non
     print("|---|---:|---:|---:|---:|")
     for name, forward in variants.items():
 
-        def vectors(batch: Any, forward: Forward = forward) -> torch.Tensor:
+        def vectors(batch: Any, module: Any, forward: Forward = forward) -> torch.Tensor:
             return forward(batch.inputs["input_ids"], batch.inputs["attention_mask"])[batch.keep]
 
         shim._vectors = vectors
