@@ -7,7 +7,8 @@ entities correspond, flat or with a layer for each type, is the business of `pip
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +33,7 @@ from ..ml.shared_encoder import (
     shared_encoders,
 )
 from ..ml.token_classifier import add_columns, check_hidden, token_vectors
-from ..ml.weights import weights_fingerprint
+from ..ml.weights import read_model, weights_fingerprint
 from ..neighbors.classifier import NeighborSearch
 from ..neighbors.datastore import Datastore
 from ..training import rehearsal
@@ -587,14 +588,14 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
 
         return {"cfg": write_cfg, "model": self.model.to_bytes, "neighbors": write_neighbors}
 
-    def _read_parts(self, parts: Mapping[str, bytes], folder: Path | None = None) -> None:
+    def _read_parts(self, parts: dict[str, bytes], folder: Path | None = None) -> None:
         """Take over saved parts, after all but the model were found to be readable."""
         names = {key: key if folder is None else str(folder / key) for key in parts}
         cfg, data = parts.get("cfg"), parts.get("neighbors")
         saved = None if cfg is None else readable(names["cfg"], read_state, cfg)
         store = readable(names["neighbors"], Datastore.from_bytes, data) if data else None
         if "model" in parts:
-            readable(names["model"], self.model.from_bytes, parts["model"])
+            readable(names["model"], partial(read_model, self.model), parts)
             self._are_neighbors_checked = False
         if saved is not None:
             self.state = saved[0]

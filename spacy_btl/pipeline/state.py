@@ -10,7 +10,7 @@ from spacy.pipeline import Pipe
 from ..labels.calibration import ScoreCalibration
 from ..labels.config_keys import from_config_keys, to_config_keys
 
-Data = TypeVar("Data", str, bytes)
+Data = TypeVar("Data", str, bytes, dict[str, bytes])
 Value = TypeVar("Value")
 
 MODEL_ALONE = "model alone"
