@@ -23,6 +23,7 @@ Engine: TypeAlias = Literal["local", "ray"]
 ENGINES: tuple[str, ...] = get_args(Engine)
 
 SHARDS_A_TASK = 4  # of Ray Data: few, for progress; more than one, as a task has its cost
+MAX_TASKS = 10_000  # which the driver of Ray keeps account of, however many shards there are
 
 _annotator: ShardAnnotator | None = None  # of a worker process
 
@@ -156,8 +157,8 @@ def _on_ray(job: Job, shards: Sequence[Shard], n_process: int) -> Iterator[int]:
         ray.init()
     ray.data.DataContext.get_current().enable_progress_bars = False
     rows = [{"shard": shard.to_json()} for shard in shards]
-    tasks = max(min(len(rows), n_process), len(rows) // SHARDS_A_TASK)
-    dataset = ray.data.from_items(rows, override_num_blocks=tasks).map_batches(
+    blocks = n_tasks(len(rows), n_process)
+    dataset = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
         RayWorker,
         fn_constructor_args=(job,),
         batch_size=1,
@@ -174,6 +175,12 @@ def _on_ray(job: Job, shards: Sequence[Shard], n_process: int) -> Iterator[int]:
     except RayError as error:  # Ray itself, or a worker that was killed
         first = str(error).strip().partition("\n")[0]
         raise ChildProcessError(f"Ray failed: {type(error).__name__}: {first}") from error
+
+
+def n_tasks(n_shards: int, n_process: int) -> int:
+    """Return into how many tasks of Ray Data the shards are divided, at least one a worker."""
+    wanted = max(n_process, min(n_shards // SHARDS_A_TASK, MAX_TASKS))
+    return max(1, min(n_shards, wanted))
 
 
 class RemoteError(Exception):

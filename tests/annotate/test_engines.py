@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import spacy
 
-from spacy_btl.annotate.engines import RayWorker, check_engine, run_shards
+from spacy_btl.annotate.engines import MAX_TASKS, RayWorker, check_engine, n_tasks, run_shards
 from spacy_btl.annotate.inputs import Fields
 from spacy_btl.annotate.shards import Shard, Slice
 from spacy_btl.annotate.worker import Job
@@ -89,3 +89,20 @@ def test_the_failure_of_a_worker_of_ray_is_the_message(tmp_path: Path) -> None:
     with pytest.raises(ChildProcessError, match=r"Ray failed: NotADirectoryError: .*out") as caught:
         list(run_shards("ray", job, [SHARD], 1))
     assert "annotate/worker.py" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize(
+    ("n_shards", "n_process", "tasks"),
+    [
+        (1, 1, 1),
+        (1, 8, 1),
+        (3, 2, 2),
+        (7, 2, 2),
+        (40, 2, 10),
+        (40, 64, 40),
+        (5_000_000, 64, MAX_TASKS),
+        (5_000_000, 20_000, 20_000),
+    ],
+)
+def test_the_driver_of_ray_has_few_tasks(n_shards: int, n_process: int, tasks: int) -> None:
+    assert n_tasks(n_shards, n_process) == tasks
