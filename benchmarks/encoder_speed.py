@@ -8,11 +8,17 @@ One run, all variants in turn, several rounds; the medians and their ratios are 
   precision (cut into full windows without overlap, sorted by length, batches of the same size), and
   against spacy-transformers' `Tok2VecTransformer` (window 128, stride 96). With --pipeline also all
   of ``nlp.pipe`` of a trained pipeline, from text to entities, decoded by the model itself and by
-  its neighbours.
+  its neighbors.
+- a short note: the same for one document of 12 words.
 - long documents: words a second and peak memory of the process for documents of 1 to 100,000
-  words, one stream.
+  words, one stream (with --long).
 - train: one update (forward, loss, backward, optimizer) a batch of documents, with the component
-  on our encoder and on spacy-transformers' `Tok2VecTransformer` (window 128, stride 96).
+  on our encoder and on spacy-transformers' `Tok2VecTransformer` (window 128, stride 96); and the
+  forward and backward pass alone of the bare encoder on the same windows.
+
+"One worker" and all workers are ours with ``workers`` of 1 and as it comes; bare encoder and
+spacy-transformers have the threads of torch. With --busy N all is measured once more beside so many
+busy processes, and each variant is compared with itself before.
 """
 
 import argparse
@@ -26,21 +32,32 @@ from typing import Any
 import numpy as np
 import spacy
 import torch
+from machine import busy, describe
 from spacy.language import Language
 from spacy.tokens import DocBin
 from spacy.training import Example
-from thinc.api import Adam
+from thinc.api import Adam, Optimizer
 from transformers import AutoModel
 
 from spacy_btl.ml.encoder_shim import autocast_dtype
 from spacy_btl.ml.pretrained import find_encoder
+from spacy_btl.ml.transformer import _inputs
 from spacy_btl.ml.windows import make_batches
+from spacy_btl.training.optimizer import AdamByLayer
 
 STOCK_SPANS = {"@span_getters": "spacy-transformers.strided_spans.v1", "window": 128, "stride": 96}
 
 
-def our_encoder(name: str, precision: str) -> dict[str, Any]:
-    return {"@architectures": "spacy-btl.TransformerModel.v1", "name": name, "precision": precision}
+Variants = dict[str, Callable[[], object]]
+
+
+def our_encoder(name: str, precision: str, workers: int | None = None) -> dict[str, Any]:
+    return {
+        "@architectures": "spacy-btl.TransformerModel.v1",
+        "name": name,
+        "precision": precision,
+        "workers": workers,
+    }
 
 
 def stock_encoder(name: str, kind: str) -> dict[str, Any]:
@@ -111,7 +128,18 @@ def long_documents(nlp: Language, text: str) -> None:
         print(f"{size:20,} {len(doc) / seconds:9.0f} {peak:24.0f}")
 
 
-def measure(variants: dict[str, Callable[[], None]], tokens: int, rounds: int) -> None:
+def bare_training(model: Any, batches: list[Any], dtype: torch.dtype | None) -> None:
+    """Forward and backward pass; torch shares each operation among its threads."""
+    model.train()
+    for batch in batches:
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
+            hidden = model(**batch.inputs).last_hidden_state[batch.keep].float()
+        hidden.backward(torch.ones_like(hidden))
+    model.zero_grad()
+
+
+def measure(variants: Variants, tokens: int, rounds: int) -> dict[str, float]:
+    """Print tokens a second and ratios; return the median of the seconds."""
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for variant in variants.values():  # warm up
         variant()
@@ -121,12 +149,16 @@ def measure(variants: dict[str, Callable[[], None]], tokens: int, rounds: int) -
             variant()
             seconds[name].append(time.perf_counter() - start)
     first = next(iter(seconds))
-    print(f"{'variant':42} {'tokens/s':>9} {'to the first':>13} {'spread':>14}")
+    print(f"{'variant':42} {'tokens/s':>9} {'ms':>9} {'to the first':>13} {'spread':>14}")
     for name, times in seconds.items():
         ratios = [a / b for a, b in zip(seconds[first], times, strict=True)]
-        rate = tokens / statistics.median(times)
+        median = statistics.median(times)
         spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        print(f"{name:42} {rate:9.0f} {statistics.median(ratios):13.2f} {spread:>14}")
+        print(
+            f"{name:42} {tokens / median:9.0f} {1e3 * median:9.1f} "
+            f"{statistics.median(ratios):13.2f} {spread:>14}"
+        )
+    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
 def main() -> None:
@@ -136,61 +168,95 @@ def main() -> None:
     parser.add_argument("--pipeline", type=Path, help="trained pipeline, for nlp.pipe as a whole")
     parser.add_argument("--documents", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--busy", type=int, default=0, help="other processes, once more")
+    parser.add_argument("--long", action="store_true", help="documents of 1 to 100,000 words too")
     options = parser.parse_args()
     blank = spacy.blank("en")
     docs = list(DocBin().from_disk(options.data).get_docs(blank.vocab))[: options.documents]
     examples = [Example(blank.make_doc(doc.text), doc) for doc in docs]
     tokens = sum(len(example.predicted) for example in examples)
-    print(f"{len(docs)} documents, {tokens} tokens, {torch.get_num_threads()} threads\n")
+    print(
+        f"{describe()}\n{len(docs)} documents, {tokens} tokens, {torch.get_num_threads()} threads"
+    )
+    half = autocast_dtype("auto", "cpu")
+    kind = "bfloat16" if half else "float32"
     ours = make_trainable(our_encoder(options.encoder, "auto"), examples)
+    one = make_trainable(our_encoder(options.encoder, "auto", 1), examples)
     single = make_trainable(our_encoder(options.encoder, "float32"), examples)
     stock = make_trainable(stock_encoder(options.encoder, "Tok2VecTransformer.v3"), examples)
-    bare = AutoModel.from_pretrained(find_encoder(options.encoder)).eval()
-    half = autocast_dtype("auto", "cpu")
+    bare = AutoModel.from_pretrained(find_encoder(options.encoder))
     encoder = ours.get_pipe("btl_knn_ner").model.get_ref("tok2vec")
-    batches = bare_batches(ours, docs, encoder.attrs["window"], encoder.attrs["max_batch_pieces"])
+    window, budget = encoder.attrs["window"], encoder.attrs["max_batch_pieces"]
 
-    def predict(nlp: Language) -> Callable[[], None]:
+    def predict(nlp: Language, some: list[Any]) -> Callable[[], None]:
         model = nlp.get_pipe("btl_knn_ner").model.get_ref("tok2vec")
 
         def run() -> None:
-            for i in range(0, len(examples), 16):
-                model.predict([example.predicted for example in examples[i : i + 16]])
+            for i in range(0, len(some), 16):
+                model.predict(some[i : i + 16])
 
         return run
 
-    variants = {
-        f"bare encoder, {half or 'float32'}": lambda: bare_predict(bare, batches, half),
-        "ours, precision auto": predict(ours),
-        "bare encoder, float32": lambda: bare_predict(bare, batches, None),
-        "ours, float32": predict(single),
-        "spacy-transformers, 128/96": predict(stock),
-    }
-    if options.pipeline is not None:
-        variants |= whole_pipelines(options.pipeline, [doc.text for doc in docs])
-    print("predict")
-    measure(variants, tokens, options.rounds)
-    long_documents(ours, docs[0].text)
-
-    def train(nlp: Language) -> Callable[[], None]:
-        optimizer = Adam(1e-5)
-
+    def train(nlp: Language, optimizer: Optimizer) -> Callable[[], None]:
         def run() -> None:
             for i in range(0, len(examples), 2):
                 nlp.update(examples[i : i + 2], sgd=optimizer)
 
         return run
 
-    print("\ntrain, whole component")
-    measure(
-        {
-            "spacy-transformers, 128/96": train(stock),
-            "ours, float32": train(single),
-            "ours, precision auto": train(ours),
-        },
-        tokens,
-        max(options.rounds - 1, 1),
-    )
+    def predictions(some: list[Any]) -> Variants:
+        batches = bare_batches(ours, some, window, budget)
+        return {
+            f"bare encoder, {kind}": lambda: bare_predict(bare.eval(), batches, half),
+            f"ours, {kind}": predict(ours, some),
+            f"ours, {kind}, one worker": predict(one, some),
+            "bare encoder, float32": lambda: bare_predict(bare.eval(), batches, None),
+            "ours, float32": predict(single, some),
+            "spacy-transformers, 128/96": predict(stock, some),
+        }
+
+    every = [example.predicted for example in examples]
+    in_batch = predictions(every)
+    if options.pipeline is not None:
+        in_batch |= whole_pipelines(options.pipeline, [doc.text for doc in docs])
+    windows = [_inputs(encoder, every[i : i + 2]).batches for i in range(0, len(every), 2)]
+
+    def bare_train() -> None:
+        for batches in windows:
+            bare_training(bare, batches, half)
+
+    training = {
+        f"bare encoder, {kind}, both passes alone": bare_train,
+        f"ours, {kind}": train(ours, AdamByLayer(learn_rate=1e-5)),
+        f"ours, {kind}, one worker": train(one, AdamByLayer(learn_rate=1e-5)),
+        "ours, float32": train(single, AdamByLayer(learn_rate=1e-5)),
+        "spacy-transformers, 128/96, Adam.v1": train(stock, Adam(1e-5)),
+    }
+    note = blank.make_doc("She took 5 mg of warfarin daily for atrial fibrillation since May.")
+
+    def all_of_it() -> dict[str, float]:
+        print("\npredict")
+        found = measure(in_batch, tokens, options.rounds)
+        print("\na note of 12 words")
+        notes = measure(predictions([note]), len(note), 10 * options.rounds)
+        print("\ntrain")
+        updates = measure(training, tokens, max(options.rounds - 1, 1))
+        return (
+            {f"predict: {name}": each for name, each in found.items()}
+            | {f"a note: {name}": each for name, each in notes.items()}
+            | {f"train: {name}": each for name, each in updates.items()}
+        )
+
+    quiet = all_of_it()
+    if options.long:
+        long_documents(ours, docs[0].text)
+    if options.busy:
+        print(f"\nbeside {options.busy} busy processes")
+        with busy(options.busy):
+            beside = all_of_it()
+        print("\ntimes as long as without them")
+        for name, seconds in beside.items():
+            print(f"{name:60} {seconds / quiet[name]:6.2f}")
 
 
 if __name__ == "__main__":

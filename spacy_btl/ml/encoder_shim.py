@@ -21,7 +21,7 @@ from thinc.api import ArgsKwargs, Optimizer, PyTorchShim, get_torch_default_devi
 from torch import nn
 
 from ..util.checks import one_of
-from ..util.process import run_all_in_torch, usable_threads
+from ..util.process import return_free_memory, run_all_in_torch, usable_threads
 from .pretrained import (
     Encoder,
     Settings,
@@ -39,6 +39,10 @@ Precision: TypeAlias = Literal["auto", "float32", "bfloat16", "float16"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 
 Result = TypeVar("Result")
+
+
+UPDATES_BETWEEN_TRIMS = 10
+"""Updates after which free memory goes back to the system."""
 
 
 class EncoderBatch(NamedTuple):
@@ -98,6 +102,7 @@ class EncoderShim(PyTorchShim):
         self.load_settings = (dict(tokenizer_config), dict(transformer_config))
         self.tokenizer: Tokenizer | None = None
         self._cast: CastModule | None = None
+        self._n_updates = 0
 
     @property
     def encoder(self) -> Encoder | None:
@@ -168,6 +173,9 @@ class EncoderShim(PyTorchShim):
         """Let the optimizer change the weights."""
         self._cast = None  # numpy's writes leave no trace in torch's versions
         super().finish_update(optimizer)
+        self._n_updates += 1
+        if self._n_updates % UPDATES_BETWEEN_TRIMS == 0:
+            return_free_memory()
 
     def _run_all(self, tasks: Sequence[Callable[[], Result]], n_workers: int) -> list[Result]:
         """Return what the tasks return, which share the CPU's cores or run one after another."""
@@ -335,6 +343,8 @@ def autocast_dtype(precision: Precision, device: str) -> torch.dtype | None:
     if precision == "auto":
         if device == "cpu":
             native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+            # torch can be told to compute as on an older CPU (ATEN_CPU_CAPABILITY).
+            native = native and torch.backends.cpu.get_cpu_capability() == "AVX512"
         else:
             native = device == "cuda" and torch.cuda.is_bf16_supported()
         return torch.bfloat16 if native else None

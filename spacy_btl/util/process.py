@@ -9,13 +9,14 @@ to the last of them: milliseconds, for an operation of microseconds. Tasks that 
 here have one thread each, from end to end.
 """
 
+import ctypes
 import multiprocessing
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from threading import Lock
 from typing import TypeVar
 
@@ -114,6 +115,26 @@ def run_all_in_torch(tasks: Iterable[Callable[[], Result]], n_threads: int) -> l
 
     with one_torch_thread():
         return run_all([partial(alone, task) for task in tasks], n_threads)
+
+
+def return_free_memory() -> None:
+    """Give memory that is free in the process back to the system, where glibc can (Linux).
+
+    glibc keeps free memory for each thread apart. What passes over long documents have left there
+    adds up to more than a training needs at any time.
+    """
+    trim = getattr(_c_library(), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _c_library() -> object:
+    """Return the C library of the process, None where there is no such thing."""
+    try:
+        return ctypes.CDLL(None)
+    except (OSError, TypeError):  # TypeError on Windows
+        return None
 
 
 _lock = Lock()

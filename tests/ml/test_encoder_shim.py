@@ -74,6 +74,23 @@ def test_precision(precision: Any, device: str, expected: Any) -> None:
     assert autocast_dtype(precision, device) is expected
 
 
+@pytest.mark.parametrize(
+    ("has_bf16", "capability", "expected"),
+    [
+        (True, "AVX512", torch.bfloat16),
+        (False, "AVX512", None),
+        (True, "AVX2", None),
+        (False, "DEFAULT", None),
+    ],
+)
+def test_precision_that_a_cpu_has(
+    monkeypatch: pytest.MonkeyPatch, has_bf16: bool, capability: str, expected: Any
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has_bf16, raising=False)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert autocast_dtype("auto", "cpu") is expected
+
+
 def test_precision_that_is_none() -> None:
     with pytest.raises(ValueError, match="precision is 'double'"):
         autocast_dtype("double", "cpu")  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """Seeds and threads of the process: set for a block of code, and as before afterwards."""
 
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 
+from spacy_btl.util import process
 from spacy_btl.util.process import (
     fixed_random_state,
     one_torch_thread,
+    return_free_memory,
     run_all,
     run_all_in_torch,
     usable_threads,
@@ -162,3 +165,19 @@ def test_the_number_of_threads_returns_to_each_thread() -> None:
         before, inside, after = future.result()
     assert before == usable_threads()
     assert (inside, after, torch.get_num_threads()) == (1, 3, 3)
+
+
+@pytest.mark.parametrize("has_trim", [True, False])
+def test_free_memory_goes_back_where_the_c_library_can(
+    monkeypatch: pytest.MonkeyPatch, has_trim: bool
+) -> None:
+    calls: list[int] = []
+    library = SimpleNamespace(malloc_trim=calls.append) if has_trim else None
+    monkeypatch.setattr(process, "_c_library", lambda: library)
+    return_free_memory()
+    assert calls == [0] * has_trim
+
+
+def test_the_c_library_of_this_process() -> None:
+    return_free_memory()
+    assert (process._c_library() is None) == (sys.platform == "win32")
