@@ -116,7 +116,8 @@ class EncoderShim(PyTorchShim):
     def predict(self, inputs: ArgsKwargs) -> torch.Tensor:
         """Return the token vectors (n_tokens, width) of `EncoderInputs`, without gradient."""
         read = EncoderInputs(*inputs.args)
-        self._model.eval()
+        if self._model.training:  # the call goes through all modules, a tenth of a short note
+            self._model.eval()
         module = self._cast_module()
 
         def run(batch: EncoderBatch) -> torch.Tensor:

@@ -99,8 +99,8 @@ def make_batches(
         pad_id: Id of the padding.
         max_batch_pieces: Largest padded size of a batch. A single window may be longer: it makes a
             batch of its own.
-        multiple: The width of a batch is a multiple of this number, unless that is more than the
-            longest window and its special tokens.
+        multiple: The width of a batch is a multiple of this number (of half of it up to four times
+            the number), unless that is more than the longest window and its special tokens.
         n_workers: Workers that share the batches. If they would not have about the same to do,
             batches are made smaller.
 
@@ -110,13 +110,19 @@ def make_batches(
     rows = _frame(docs, length, overlap, prefix, suffix)
     rows.sort(key=lambda row: len(row.ids))  # stable: ties keep their order
     longest = length + len(prefix) + len(suffix)
-    widths = [min(math.ceil(len(row.ids) / multiple) * multiple, longest) for row in rows]
+    widths = [min(_padded(len(row.ids), multiple), longest) for row in rows]
     fewest = len(_cut(widths, max_batch_pieces, 1))
     n_batches = math.ceil(fewest / n_workers) * n_workers
     return [  # the last row of a batch is its longest
         _pad(rows[start:end], widths[end - 1], pad_id)
         for start, end in _cut(widths, max_batch_pieces, n_batches)
     ]
+
+
+def _padded(length: int, multiple: int) -> int:
+    """Return the width of a batch; a short note has less padding, as it is often read alone."""
+    step = multiple if length > 4 * multiple else max(multiple // 2, 1)
+    return math.ceil(length / step) * step
 
 
 def _cut(widths: Sequence[int], most: int, n: int) -> list[tuple[int, int]]:

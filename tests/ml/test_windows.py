@@ -153,11 +153,13 @@ def test_windows_are_packed_by_length(lengths, shapes):
     ("lengths", "multiple", "shapes"),
     [
         ([1], 4, [(1, 4)]),
-        ([2], 4, [(1, 8)]),
-        ([6], 4, [(1, 11)]),  # 12 would be more than a window and its special tokens
+        ([2], 4, [(1, 6)]),  # of half of it, where a note is short
+        ([7], 4, [(1, 10)]),
+        ([8], 4, [(1, 11)]),  # 12 would be more than a window and its special tokens
         ([1], 100, [(1, 11)]),
         ([8, 1, 1, 1], 4, [(3, 4), (1, 11)]),
-        ([8, 2, 2, 2], 4, [(2, 8), (2, 11)]),
+        ([8, 2, 2, 2], 4, [(2, 6), (2, 11)]),
+        ([2], 1, [(1, 5)]),
     ],
 )
 def test_widths_are_padded_to_a_multiple(lengths, multiple, shapes):
