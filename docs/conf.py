@@ -37,6 +37,7 @@ CONTENTS = {
         "docs/predictions",
         "docs/neighbors",
         "docs/evaluation",
+        "docs/corpora",
         "docs/config",
         "docs/commands",
     ],

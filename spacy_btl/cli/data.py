@@ -178,7 +178,7 @@ def export_command(
     """
     from ..conversion.export import REPORT_NAME, export_docs
     from ..data.docbin import read_docbin
-    from ..data.languages import blank
+    from ..data.tokenizer import blank
 
     docs = read_docbin(docbin, blank(lang).vocab)
     report = export_docs(docs, out_dir, spans, label_spaces=label_spaces)
@@ -219,7 +219,7 @@ def stats_command(
     from ..conversion.convert import read_brat
     from ..conversion.placement import Policies
     from ..data.docbin import read_docbin
-    from ..data.languages import blank
+    from ..data.tokenizer import blank
     from ..evaluation.corpus_stats import (
         corpus_stats,
         pipeline_stats,

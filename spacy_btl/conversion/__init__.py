@@ -1,6 +1,6 @@
 """From annotated files to spaCy documents and back, with an account of every entity."""
 
-from ..data.languages import blank
+from ..data.tokenizer import blank
 from .account import Account, CorrectionJson, ProblemJson, Reason, Row, Status
 from .convert import (
     Conversion,

@@ -38,9 +38,8 @@ from ..data.groups import (
     in_several_parts,
     read_groups,
 )
-from ..data.languages import blank
 from ..data.split import PARTS
-from ..data.tokenizer import clinical_tokenizer
+from ..data.tokenizer import blank, clinical_tokenizer
 from ..util.checks import one_of
 from ..util.files import write_files
 from .account import Account, CorrectionJson, Reason, Row, problem_to_json

@@ -23,7 +23,7 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from thinc.api import Model, Optimizer
 from thinc.types import Floats2d
 
-from ..data.languages import warn_of_other_tokens
+from ..data.tokenizer import warn_of_other_tokens
 from ..explain.evidence import EntityEvidence
 from ..labels.bio import column_names, n_columns
 from ..labels.calibration import ScoreCalibration

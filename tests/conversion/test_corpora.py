@@ -11,8 +11,7 @@ from spacy_btl.conversion.convert import make_docs
 from spacy_btl.conversion.export import export_docs
 from spacy_btl.conversion.placement import Policies
 from spacy_btl.data.docbin import read_docbin, write_parts
-from spacy_btl.data.languages import blank
-from spacy_btl.data.tokenizer import clinical_tokenizer
+from spacy_btl.data.tokenizer import blank, clinical_tokenizer
 from spacy_btl.evaluation.corpus_stats import corpus_stats
 
 ROOT = Path(__file__).parents[2]

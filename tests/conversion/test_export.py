@@ -10,7 +10,7 @@ from spacy_btl.brat import Document, read_folder
 from spacy_btl.conversion.convert import make_doc, read_brat
 from spacy_btl.conversion.export import export_docs, to_standoff
 from spacy_btl.conversion.placement import Policies
-from spacy_btl.data.languages import blank
+from spacy_btl.data.tokenizer import blank
 from tests.helpers.commands import invoke
 
 NLP = blank("en")

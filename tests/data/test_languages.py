@@ -7,8 +7,7 @@ import spacy
 from spacy.training import Example
 
 from spacy_btl.data.gold import GOLD_KEY
-from spacy_btl.data.languages import blank, own_tokenizer, warn_of_other_tokens
-from spacy_btl.data.tokenizer import clinical_tokenizer
+from spacy_btl.data.tokenizer import blank, clinical_tokenizer, own_tokenizer, warn_of_other_tokens
 
 NEEDED = {"ja": "sudachipy", "ko": "natto", "th": "pythainlp", "vi": "pyvi"}
 
