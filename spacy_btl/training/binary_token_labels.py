@@ -10,7 +10,9 @@ the copies of one weighted cross-entropy each,
 where ``softmax_k`` runs over ``O`` and the two columns of type ``k`` (see `labels.bio`). The sum
 and its gradient are functions of these softmaxes, so that no copy is ever made: this costs about as
 much as plain cross-entropy, which autograd over K copies would not. A copy whose type has no token
-in the batch is left out. Other readings of the paper are in `training.paper`.
+in the batch is left out, and the copy of a type leaves out tokens whose documents do not annotate
+it: the columns of the type get no gradient from them. Other readings of the paper are in
+`training.paper`.
 """
 
 from collections.abc import Sequence
@@ -38,13 +40,18 @@ class BinaryTokenLabels(TokenLoss):
     """
 
     has_layers = True
+    honors_label_sets = True
 
     def __init__(self, *, reduction: Reduction = "weights", tau: float = 0.0) -> None:
         self.reduction = one_of("reduction", reduction, get_args(Reduction))
         self.tau = at_least_0("tau", tau)
 
     def __call__(
-        self, guesses: XpArray, truths: XpArray, lengths: Sequence[int] | None = None
+        self,
+        guesses: XpArray,
+        truths: XpArray,
+        lengths: Sequence[int] | None = None,
+        annotated: XpArray | None = None,
     ) -> tuple[XpArray, float]:
         """Return the gradient with respect to the logits, and the loss.
 
@@ -52,15 +59,18 @@ class BinaryTokenLabels(TokenLoss):
             guesses: Logits (n_tokens, 1 + 2 * n_types).
             truths: Labels (n_tokens,), or layer labels (n_tokens, n_types) as in `labels.layers`.
             lengths: Not needed.
+            annotated: (n_tokens, n_types) bool, the types that the token's document annotates; None
+                for all. Layer labels need none: they have `MISSING` there.
 
         Returns:
             Gradient (n_tokens, 1 + 2 * n_types) and loss, both 0 if no token has a label.
 
         Raises:
-            ValueError: If shapes, labels or class weights do not fit the logits.
+            ValueError: If shapes, labels or class weights do not fit the logits, or a token has a
+                type that is not annotated.
         """
         if truths.ndim != 2:
-            return super().__call__(guesses, truths)
+            return super().__call__(guesses, truths, annotated=annotated)
         xp, n_types = array_module(guesses), _n_types(guesses)
         if truths.shape != (len(guesses), n_types):
             raise ValueError(f"logits {guesses.shape} and layer labels {truths.shape} do not fit")
@@ -85,7 +95,8 @@ class BinaryTokenLabels(TokenLoss):
         in the softmax of each type. Its columns keep their ``p(c)``, and ``O`` gets the rest of the
         probability. The class weights stay in, as in `AllTokenLabels`. The odds of a type come out
         about ``1 / s`` times too high, where ``s`` is the share of all tokens that are in batches
-        with this type: its copy is left out of all other batches.
+        with this type: its copy is left out of all other batches. Of tokens whose documents do not
+        annotate the type none is counted in ``s``.
 
         With ``tau`` these odds are multiplied by the shares' ``(s_O / s_c) ** tau``. Types raised
         like that may have more than 1 together, which would leave ``O`` nothing; so their odds
@@ -104,16 +115,26 @@ class BinaryTokenLabels(TokenLoss):
         return xp.stack([xp.exp(-log_total), *(part / total for part in parts)], axis=2)
 
     def _compute(
-        self, logits: XpArray, labels: XpArray, weights: XpArray
+        self,
+        logits: XpArray,
+        labels: XpArray,
+        weights: XpArray,
+        annotated: XpArray | None = None,
     ) -> tuple[XpArray, XpArray]:
         xp = array_module(logits)
         own = xp.bincount(labels, minlength=logits.shape[1])[1:].reshape(_n_types(logits), 2)
-        others = len(labels) - own.sum(axis=1)  # tokens that are O in the copy of a type
+        tokens = len(labels) if annotated is None else annotated.sum(axis=0)
+        others = tokens - own.sum(axis=1)  # tokens that are O in the copy of a type
         counts = xp.concatenate((others[:, None], own), axis=1)
-        return self._sum_of_copies(logits, labels, counts, weights)
+        return self._sum_of_copies(logits, labels, counts, weights, annotated)
 
     def _sum_of_copies(
-        self, logits: XpArray, labels: XpArray, counts: XpArray, weights: XpArray
+        self,
+        logits: XpArray,
+        labels: XpArray,
+        counts: XpArray,
+        weights: XpArray,
+        annotated: XpArray | None = None,
     ) -> tuple[XpArray, XpArray]:
         """Return gradient and loss, block by block.
 
@@ -122,6 +143,8 @@ class BinaryTokenLabels(TokenLoss):
             labels: (n_tokens,) all known, or layer labels (n_tokens, n_types).
             counts: (n_types, 3) tokens that are ``O``, begin and inside in the copy of each type.
             weights: (n_labels,) class weights.
+            annotated: (n_tokens, n_types) bool, the copies that a token is in; None for all, or
+                with layer labels.
         """
         xp = array_module(logits)
         own, n_own = weights[1:].reshape(len(counts), 2), counts[:, BEGIN:].sum(axis=1)
@@ -132,7 +155,8 @@ class BinaryTokenLabels(TokenLoss):
         scales[:, BEGIN:] = per_copy[:, None] * own
         gradient, loss = xp.empty_like(logits), 0.0
         for rows in _blocks(logits):
-            gradient[rows], of_block = _against_outside(logits[rows], labels[rows], scales)
+            of_rows = None if annotated is None else annotated[rows]
+            gradient[rows], of_block = _against_outside(logits[rows], labels[rows], scales, of_rows)
             loss = loss + of_block
         return gradient, loss
 
@@ -152,17 +176,22 @@ def pair_probabilities(logits: XpArray) -> XpArray:
     return result
 
 
-def _against_outside(logits: XpArray, labels: XpArray, scales: XpArray) -> tuple[XpArray, XpArray]:
+def _against_outside(
+    logits: XpArray, labels: XpArray, scales: XpArray, annotated: XpArray | None
+) -> tuple[XpArray, XpArray]:
     """Return gradient (n_tokens, n_labels) and loss, summed over the copies.
 
     Args:
         logits: (n_tokens, n_labels)
         labels: (n_tokens,) all known, or layer labels (n_tokens, n_types).
         scales: (n_types, 3) weight of a token in a copy that knows it as ``O``, begin or inside.
+        annotated: (n_tokens, n_types) bool, the copies that a token is in; None for all.
     """
     xp = array_module(logits)
     scale = xp.empty((len(logits), len(scales)), dtype=logits.dtype)
     scale[:] = scales[:, OUTSIDE]
+    if annotated is not None:
+        scale[~annotated] = 0.0
     if labels.ndim == 1:
         tokens = xp.flatnonzero(labels)
         columns = labels[tokens]

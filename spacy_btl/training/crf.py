@@ -6,8 +6,11 @@ For a document with logits ``x``, the score of a label sequence ``y`` is
 
 and its probability ``exp s(y) / Z``, where ``Z`` is the sum over all well-formed sequences
 (Lafferty, McCallum, Pereira 2001). The loss is ``log Z - log Z'``, where ``Z'`` is the sum over
-those that agree with the gold labels; a token without a gold label may have any. Gradients and
-marginals come from torch autograd. All of it runs on the CPU in double precision: many small steps
+those that agree with the gold labels; a token without a gold label may have any. Where a document
+does not annotate all types, its ``O`` agrees with ``O`` and with the columns of all others
+(Greenberg, Bansal, Verga, McCallum 2018, "Marginal Likelihood Training of BiLSTM-CRF for Biomedical
+Named Entity Recognition from Disjoint Label Sets"). Gradients and marginals come from torch
+autograd. All of it runs on the CPU in double precision: many small steps
 one after another, which a GPU makes no faster, and sums that single precision would lose.
 """
 
@@ -21,7 +24,7 @@ from thinc.api import Optimizer, to_numpy
 from ..labels.bio import MISSING, OUTSIDE, column_types
 from ..util.arrays import Float32s1d, Float32s2d, FloatsXd, Ints1d, XpArray
 from ..util.checks import above_0, at_least_0, one_of
-from .losses import Reduction, TokenLoss, UpdateRule, array_module, check_labels
+from .losses import Reduction, TokenLoss, UpdateRule, agreeing, array_module, check_labels
 
 IMPOSSIBLE = -1e30
 """Score of what is forbidden. Unlike ``-inf`` it has a gradient."""
@@ -45,6 +48,7 @@ class CrfLoss(TokenLoss):
         start: (n_labels,) score of the first label; None before the first batch.
     """
 
+    honors_label_sets = True
     kept: ClassVar[Mapping[str, str]] = {
         **TokenLoss.kept,
         "transitions": "float32",
@@ -64,7 +68,11 @@ class CrfLoss(TokenLoss):
         self._owners: list[object] = [self]
 
     def __call__(
-        self, guesses: XpArray, truths: XpArray, lengths: Sequence[int] | None = None
+        self,
+        guesses: XpArray,
+        truths: XpArray,
+        lengths: Sequence[int] | None = None,
+        annotated: XpArray | None = None,
     ) -> tuple[XpArray, float]:
         """Return the gradient with respect to the logits, and the loss.
 
@@ -74,18 +82,22 @@ class CrfLoss(TokenLoss):
             guesses: Logits (n_tokens, n_labels).
             truths: Labels (n_tokens,).
             lengths: Number of tokens of each document, in order; None for one document.
+            annotated: (n_tokens, n_types) bool, the types that the token's document annotates; None
+                for all.
 
         Returns:
             Gradient (n_tokens, n_labels) and loss, both 0 if no token has a label.
 
         Raises:
             ValueError: If the shapes do not fit, if no well-formed sequence agrees with the labels,
-                or if there are class weights.
+                if a token has a type that is not annotated, or if there are class weights.
         """
         self._refuse_weights()
         xp = array_module(guesses)
         logits, labels = _on_cpu(guesses, "float64"), _on_cpu(truths, "int64")
         check_labels(logits, labels)
+        types = None if annotated is None else _on_cpu(annotated, "bool")
+        mask = self._mask(logits, labels, types)
         n_labeled = np.count_nonzero(labels != MISSING)
         if not n_labeled:
             return xp.zeros_like(guesses), 0.0
@@ -93,6 +105,8 @@ class CrfLoss(TokenLoss):
         with torch.inference_mode(False), torch.enable_grad():
             x, transitions, start = self._leaves(self._with_prior(logits))
             disagrees = (labels != MISSING)[:, None] & (labels[:, None] != np.arange(x.shape[1]))
+            if mask:
+                disagrees &= ~((labels == OUTSIDE)[:, None] & agreeing(mask["annotated"]))
             gold = x.masked_fill(torch.from_numpy(disagrees), IMPOSSIBLE)
             log_z = log_partition(x, transitions, start, lengths)
             log_z_gold = log_partition(gold, transitions, start, lengths)

@@ -4,6 +4,9 @@ A loss takes logits (n_tokens, n_labels) and gold labels (n_tokens,), arrays of 
 returns the gradient with respect to the logits together with the loss. Column 0 is ``O``; a token
 whose label is `MISSING` takes no part. The gradients are closed forms written by hand: they cost a
 few passes over the logits, and a copy to torch and back would cost as much again.
+
+Documents need not annotate all types. A mask (n_tokens, n_types) says which types the document of a
+token annotates; an ``O`` is unknown for all others. Without a mask all types are annotated.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +17,7 @@ import numpy as np
 from thinc import util
 from thinc.loss import Loss
 
-from ..labels.bio import MISSING
+from ..labels.bio import MISSING, OUTSIDE
 from ..util.arrays import Float32s1d, Float64s1d, Ints1d, XpArray
 from ..util.checks import at_least_0, one_of
 from .class_weights import ClassWeights
@@ -32,6 +35,7 @@ class TokenLoss(Loss[XpArray, XpArray, XpArray, float]):
     Attributes:
         has_layers: Whether entities of different types may overlap. If so, labels may have a layer
             for each type (n_tokens, n_types), see `labels.layers`, and `layer_probabilities` works.
+        honors_label_sets: Whether calls take a mask of annotated types.
         counts_copies: Whether class weights may be counted on "copy".
         kept: Names of the attributes that are saved with the model (arrays or None), and their
             element types.
@@ -46,6 +50,7 @@ class TokenLoss(Loss[XpArray, XpArray, XpArray, float]):
     """
 
     has_layers: bool = False
+    honors_label_sets: ClassVar[bool] = False
     counts_copies: ClassVar[bool] = False
     kept: ClassVar[Mapping[str, str]] = {"class_weights": "float32", "log_prior": "float64"}
     weighting: ClassWeights | None = None
@@ -54,7 +59,11 @@ class TokenLoss(Loss[XpArray, XpArray, XpArray, float]):
     log_prior: Float64s1d | None = None
 
     def __call__(
-        self, guesses: XpArray, truths: XpArray, lengths: Sequence[int] | None = None
+        self,
+        guesses: XpArray,
+        truths: XpArray,
+        lengths: Sequence[int] | None = None,
+        annotated: XpArray | None = None,
     ) -> tuple[XpArray, float]:
         """Return the gradient with respect to the logits, and the loss.
 
@@ -63,26 +72,31 @@ class TokenLoss(Loss[XpArray, XpArray, XpArray, float]):
             truths: Labels (n_tokens,).
             lengths: Number of tokens of each document, in order; None for one document. Only a loss
                 over label sequences needs it.
+            annotated: (n_tokens, n_types) bool, the types that the token's document annotates; None
+                for all.
 
         Returns:
             Gradient (n_tokens, n_labels) and loss, both 0 if no token has a label.
 
         Raises:
-            ValueError: If shapes, labels or class weights do not fit the logits.
+            ValueError: If shapes, labels or class weights do not fit the logits, a token has a type
+                that is not annotated, or the loss takes no mask.
         """
         xp = array_module(guesses)
         labels = xp.asarray(truths)
         check_labels(guesses, labels)
+        mask = self._mask(guesses, labels, annotated)
         rows = xp.flatnonzero(labels != MISSING)
         if not len(rows):
             return xp.zeros_like(guesses), 0.0
         weights = self._weights(guesses, labels[rows])
         logits = self._with_prior(guesses)
         if len(rows) == len(labels):  # nothing to leave out, so nothing to copy
-            gradient, loss = self._compute(logits, labels, weights)
+            gradient, loss = self._compute(logits, labels, weights, **mask)
         else:
+            mask = {name: array[rows] for name, array in mask.items()}
             gradient = xp.zeros_like(guesses)
-            gradient[rows], loss = self._compute(logits[rows], labels[rows], weights)
+            gradient[rows], loss = self._compute(logits[rows], labels[rows], weights, **mask)
         return gradient, float(loss)
 
     def get_grad(self, guesses: XpArray, truths: XpArray) -> XpArray:
@@ -182,8 +196,34 @@ class TokenLoss(Loss[XpArray, XpArray, XpArray, float]):
         shift = array_module(logits).asarray(self.tau * self.log_prior, dtype=logits.dtype)
         return logits + shift
 
+    def _mask(
+        self, logits: XpArray, labels: XpArray, annotated: XpArray | None
+    ) -> dict[str, XpArray]:
+        """Return the mask of annotated types as an argument; nothing where all are annotated.
+
+        Args:
+            logits: (n_tokens, n_labels)
+            labels: (n_tokens,)
+            annotated: As in a call of the loss.
+        """
+        if annotated is None:
+            return {}
+        if not self.honors_label_sets:
+            raise ValueError(
+                f"{type(self).__name__} takes no label sets, but a document does not annotate all "
+                "types: give the loss honors_label_sets = True and a _compute with a mask "
+                "(annotated), or take a loss of spacy-btl"
+            )
+        mask = array_module(logits).asarray(annotated, dtype=bool)
+        check_mask(logits, labels, mask)
+        return {} if mask.all() else {"annotated": mask}
+
     def _compute(
-        self, logits: XpArray, labels: XpArray, weights: XpArray
+        self,
+        logits: XpArray,
+        labels: XpArray,
+        weights: XpArray,
+        annotated: XpArray | None = None,
     ) -> tuple[XpArray, XpArray]:
         """Return gradient and loss as `__call__` does, of at least one token, all with labels.
 
@@ -191,6 +231,8 @@ class TokenLoss(Loss[XpArray, XpArray, XpArray, float]):
             logits: (n_tokens, n_labels)
             labels: (n_tokens,)
             weights: (n_labels,) class weights.
+            annotated: (n_tokens, n_types) bool. Given where a token's document does not annotate
+                all types, and only to a loss that `honors_label_sets`.
         """
         raise NotImplementedError
 
@@ -250,12 +292,35 @@ class AllTokenLabels(SoftmaxLoss):
 
     Class weights stay in the `probabilities`: for true probabilities ``q`` the optimum is
     ``p(c) ~ w_c q(c)``.
+
+    Where a document does not annotate all types, its ``O`` is ``O`` or any of the others: the token
+    has the loss ``-log(p(O) + sum of p(c) over the columns of these types)``. A token of an entity
+    has the usual one.
     """
 
+    honors_label_sets = True
+
     def _compute(
-        self, logits: XpArray, labels: XpArray, weights: XpArray
+        self,
+        logits: XpArray,
+        labels: XpArray,
+        weights: XpArray,
+        annotated: XpArray | None = None,
     ) -> tuple[XpArray, XpArray]:
-        return cross_entropy(logits, labels, self._scale(labels, weights))
+        scale = self._scale(labels, weights)
+        if annotated is None:
+            return cross_entropy(logits, labels, scale)
+        xp = array_module(logits)
+        is_open = (labels == OUTSIDE) & ~annotated.all(axis=1)
+        gradient, loss = xp.empty_like(logits), 0.0
+        for chosen, agrees in ((~is_open, None), (is_open, agreeing(annotated[is_open]))):
+            rows = xp.flatnonzero(chosen)
+            if agrees is None:
+                of_rows = cross_entropy(logits[rows], labels[rows], scale[rows])
+            else:
+                of_rows = marginal_cross_entropy(logits[rows], agrees, scale[rows])
+            gradient[rows], loss = of_rows[0], loss + of_rows[1]
+        return gradient, loss
 
 
 class LogitAdjustment(AllTokenLabels):
@@ -283,6 +348,34 @@ def check_labels(logits: XpArray, labels: XpArray) -> None:
     last = logits.shape[1] - 1
     if len(labels) and not MISSING <= int(labels.min()) <= int(labels.max()) <= last:
         raise ValueError(f"labels must lie between {MISSING} and {last}")
+
+
+def check_mask(logits: XpArray, labels: XpArray, annotated: XpArray) -> None:
+    """Raise ValueError if a mask does not fit, or a token has a type that is not annotated.
+
+    Args:
+        logits: (n_tokens, n_labels)
+        labels: (n_tokens,)
+        annotated: (n_tokens, n_types) bool.
+    """
+    if annotated.shape != (len(logits), logits.shape[1] // 2):
+        raise ValueError(f"logits {logits.shape} and annotated types {annotated.shape} do not fit")
+    rows = array_module(logits).flatnonzero(labels > OUTSIDE)
+    if not annotated[rows, (labels[rows] - 1) // 2].all():
+        raise ValueError("a token has the label of a type that its document does not annotate")
+
+
+def agreeing(annotated: XpArray) -> XpArray:
+    """Return which columns (n_tokens, n_labels) an ``O`` may stand for.
+
+    Those are ``O`` itself, and both columns of each type that is not annotated.
+
+    Args:
+        annotated: (n_tokens, n_types) bool.
+    """
+    xp = array_module(annotated)
+    outside = xp.ones((len(annotated), 1), dtype=bool)
+    return xp.concatenate((outside, ~xp.repeat(annotated, 2, axis=1)), axis=1)
 
 
 def divisor(reduction: Reduction, weights: XpArray, tokens: XpArray) -> XpArray:
@@ -326,3 +419,26 @@ def cross_entropy(logits: XpArray, targets: XpArray, scale: XpArray) -> tuple[Xp
     gradient *= (scale / total)[:, None]
     gradient[rows, targets] -= scale
     return gradient, loss
+
+
+def marginal_cross_entropy(
+    logits: XpArray, agrees: XpArray, scale: XpArray
+) -> tuple[XpArray, XpArray]:
+    """Return the gradient and the loss ``sum_n scale[n] * -log sum_c softmax(x_n)[c]``.
+
+    Args:
+        logits: ``x``, (n_tokens, n_labels)
+        agrees: (n_tokens, n_labels) bool, the columns ``c`` that are summed: one at least.
+        scale: (n_tokens,)
+    """
+    xp = array_module(logits)
+    chosen = xp.where(agrees, logits, -xp.inf)
+    parts, log_totals = [], []
+    for values in (logits, chosen):
+        top = values.max(axis=1)
+        part = xp.exp(values - top[:, None])
+        total = part.sum(axis=1)
+        parts.append(part / total[:, None])
+        log_totals.append(top + xp.log(total))
+    loss = (scale * (log_totals[0] - log_totals[1])).sum()
+    return (parts[0] - parts[1]) * scale[:, None], loss

@@ -18,11 +18,12 @@ from spacy.training import Example
 from spacy.training.batchers import configure_minibatch_by_words
 from thinc.api import to_numpy
 
+from ..data.label_sets import annotates
 from ..labels.bio import OUTSIDE, column_types
 from ..util.arrays import Float64s1d, Float64s2d, Ints1d, XpArray
 from ..util.checks import one_of
 from .binary_token_labels import pair_probabilities
-from .losses import Reduction, TokenLoss, array_module, cross_entropy, divisor, softmax
+from .losses import Reduction, TokenLoss, agreeing, array_module, cross_entropy, divisor, softmax
 
 Batcher: TypeAlias = Callable[[Iterable[Example]], Iterable[list[Example]]]
 Classes = Literal["present", "all"]
@@ -34,6 +35,9 @@ CopiesFrom = Literal["loss", "batcher"]
 
 class PaperBinaryTokenLabels(TokenLoss):
     """The sum of one weighted cross-entropy for each copy of the batch.
+
+    A token whose document does not annotate a class is not in the copy of this class, and has no
+    logits of it in the copies of others.
 
     Attributes:
         other_classes: In the copy of a class, tokens of other classes count as ``O`` ("outside") or
@@ -51,6 +55,7 @@ class PaperBinaryTokenLabels(TokenLoss):
         label_counts: (n_labels,) tokens of each label in the training data, set by `prepare`.
     """
 
+    honors_label_sets = True
     counts_copies = True
     kept: ClassVar[Mapping[str, str]] = {
         **TokenLoss.kept,
@@ -89,7 +94,11 @@ class PaperBinaryTokenLabels(TokenLoss):
         - "pair" and "mask": ``p(c) / p(O) = w_c q(c) / (w_O q(O))``, the softmax of all columns.
 
         With "pair" and "skip" the odds of a class come out about ``1 / s`` times too high, where
-        ``s`` is the share of all tokens that are in batches with this class.
+        ``s`` is the share of all tokens that are in batches with this class; of tokens whose
+        documents do not annotate the class none is counted.
+
+        Where documents do not annotate all classes, ``b_y`` is a mean over documents with few and
+        with many copies, so that the reading of "all" is no longer exact.
 
         Args:
             logits: Logits (n_tokens, n_labels).
@@ -119,9 +128,17 @@ class PaperBinaryTokenLabels(TokenLoss):
             self.label_counts = np.pad(self.label_counts, (0, n))
 
     def _compute(
-        self, logits: XpArray, labels: XpArray, weights: XpArray
+        self,
+        logits: XpArray,
+        labels: XpArray,
+        weights: XpArray,
+        annotated: XpArray | None = None,
     ) -> tuple[XpArray, XpArray]:
         xp, n_labels = array_module(logits), logits.shape[1]
+        if annotated is not None:  # a column that a token knows nothing of does not compete
+            is_unknown = agreeing(annotated)
+            is_unknown[:, OUTSIDE] = False
+            logits = xp.where(is_unknown, -xp.inf, logits)
         gradient, loss = xp.zeros_like(logits), 0.0
         seen = xp.zeros((3, n_labels))
         seen[0] = xp.bincount(labels, minlength=n_labels)
@@ -131,6 +148,8 @@ class PaperBinaryTokenLabels(TokenLoss):
             if self.absent_classes == "skip" and not is_own.any():
                 continue
             takes_part = is_own | (labels == OUTSIDE) | (self.other_classes == "outside")
+            if annotated is not None:
+                takes_part &= annotated[:, kind]
             rows = xp.flatnonzero(takes_part)
             targets = xp.where(is_own, labels, OUTSIDE)[rows]
             scale = self._scale(targets, weights)
@@ -257,7 +276,8 @@ def one_class_batches(
 ) -> Iterator[list[Example]]:
     """Yield the copies of each batch, one for each class, in the order of the labels.
 
-    The examples are not changed, and no two copies share a document.
+    The examples are not changed, and no two copies share a document. A copy has no document that
+    does not annotate its class.
 
     Args:
         examples: The training data.
@@ -289,11 +309,14 @@ def one_class_batches(
             )
         for label in sorted(present) if labels is None else labels:
             if classes == "all" or label in present:
-                is_copied = True
-                yield [
+                copies = [
                     _one_class(example, aligned, label, other_classes)
                     for example, aligned in zip(batch, tags, strict=True)
+                    if annotates(example.reference, label)
                 ]
+                if copies:
+                    is_copied = True
+                    yield copies
     if not (is_empty or is_copied):
         raise ValueError("no example has an entity in doc.ents, so there is no class to copy for")
 
