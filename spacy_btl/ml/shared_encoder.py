@@ -91,16 +91,48 @@ def _listeners(model: AnyModel) -> list[AnyModel]:
     return [node for node in model.walk() if hasattr(node, "upstream_name")]
 
 
+def encoder_of(nlp: Language | None, model: AnyModel, name: str) -> tuple[AnyModel, str | None]:
+    """Return the layer that gives a model its token vectors, and the component that shares it.
+
+    Args:
+        nlp: The pipeline; components that are disabled are found as well.
+        model: The model of a component, with a layer "tok2vec".
+        name: Name of the component.
+
+    Returns:
+        The layer; and the name of the component that it belongs to, None if that is this one.
+
+    Raises:
+        ValueError: If the pipeline has no such encoder.
+    """
+    layer = model.get_ref("tok2vec")
+    for listener in _listeners(layer):
+        for upstream, proc in [] if nlp is None else nlp.components:
+            if listener in getattr(proc, "listeners", ()):
+                return _replacement(proc.model), upstream  # type: ignore[attr-defined]
+        raise ValueError(_no_encoder(listener, name))
+    return layer, None
+
+
 def _shared_encoder(nlp: Language, listener: AnyModel, name: str) -> AnyModel:
     """Return the encoder that a listener takes its vectors from, as `shared_encoders` does."""
     for _, proc in nlp.pipeline:
         if listener in getattr(proc, "listeners", ()):
-            encoder: AnyModel = proc.model  # type: ignore[attr-defined]
-            wrap = encoder.attrs.get("replace_listener")
-            if wrap is not None and len(signature(wrap).parameters) == 1:
-                encoder = wrap(encoder)
-            return encoder
-    raise ValueError(
+            return _replacement(proc.model)  # type: ignore[attr-defined]
+    raise ValueError(_no_encoder(listener, name))
+
+
+def _replacement(encoder: AnyModel) -> AnyModel:
+    """Return the layer that would take the place of the listeners to an encoder."""
+    wrap = encoder.attrs.get("replace_listener")
+    if wrap is not None and len(signature(wrap).parameters) == 1:
+        replacement: AnyModel = wrap(encoder)
+        return replacement
+    return encoder
+
+
+def _no_encoder(listener: AnyModel, name: str) -> str:
+    return (
         f'"{name}" takes the token vectors of a shared encoder ({_described(listener)}), which the '
         "pipeline does not have; bring it along before the component (nlp.add_pipe(..., "
         "source=...)), or give the component a copy of its own where it comes from "

@@ -8,7 +8,7 @@ from spacy.tokens import Doc
 from thinc.api import Dropout, Linear, Model, chain, with_array
 from thinc.types import Floats2d
 
-from ..util.arrays import Float32s2d
+from ..util.arrays import Float32s2d, Ints1d
 from ..util.checks import whole_number
 
 TokenVectors: TypeAlias = list[Floats2d]
@@ -70,6 +70,29 @@ def add_columns(model: TokenModel, n: int) -> None:
     for node in model.walk():
         if node is not new and new in node.walk() and node.has_dim("nO"):
             node.set_dim("nO", columns, force=True)
+
+
+def take_columns(model: TokenModel, other: TokenModel, columns: Ints1d) -> None:
+    """Take over columns of the logits of another model; the others stay as they are.
+
+    Args:
+        model: From `build_token_classifier`, initialized.
+        other: The same, trained, over an encoder of the same width.
+        columns: (n_columns,) the other's column for each of this one's, -1 for none.
+
+    Raises:
+        ValueError: If the linear layers read vectors of different widths.
+    """
+    head, source = (each.get_ref("output_layer") for each in (model, other))
+    own, its = head.get_dim("nI"), source.get_dim("nI")
+    if own != its:
+        raise ValueError(f"its head reads vectors of width {its}, and the one here of {own}")
+    ours = np.flatnonzero(columns >= 0)
+    for name in ("W", "b"):
+        rows: Any = head.get_param(name).copy()
+        theirs: Any = source.get_param(name)
+        rows[ours] = theirs[columns[ours]]
+        head.set_param(name, rows)
 
 
 def check_hidden(model: TokenModel, name: str) -> None:

@@ -118,21 +118,26 @@ def build_transformer_model(
 
 
 def _init(model: TokenModel, X: object = None, Y: object = None) -> None:
-    """Load the encoder, unless the layer has one."""
+    """Load the encoder, unless the layer has one, and set the width."""
     shim = _shim(model)
-    if shim.encoder is not None:
-        return
+    if shim.encoder is None:
+        shim.set_encoder(_load(model))
+    encoder = cast(Encoder, shim.encoder)
+    _window_length(model, encoder, special_tokens(encoder.tokenizer))
+    model.set_dim("nO", hidden_width(encoder.transformer))
+
+
+def _load(model: TokenModel) -> Encoder:
+    """Return the encoder that the layer names."""
     use_one_thread_after_fork()
     name = model.attrs["name"]
     source = find_encoder(name)
     try:
-        encoder = load_encoder(source, *shim.load_settings)
+        encoder = load_encoder(source, *_shim(model).load_settings)
     except OSError as error:
         raise ValueError(f'the encoder "{name}" cannot be loaded ({error}); {CHOICES}') from error
     check_tokenizer(encoder.tokenizer)
-    _window_length(model, encoder, special_tokens(encoder.tokenizer))
-    shim.set_encoder(encoder)
-    model.set_dim("nO", hidden_width(encoder.transformer))
+    return encoder
 
 
 def _forward(model: TokenModel, docs: list[Doc], is_train: bool) -> tuple[TokenVectors, Backprop]:

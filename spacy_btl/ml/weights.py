@@ -54,7 +54,7 @@ def _weights(model: AnyModel, substitutes: Mapping[AnyModel, AnyModel]) -> Itera
             if node.has_param(name):
                 ops: Any = node.ops
                 yield from described(f"{i} {name}", ops.to_numpy(node.get_param(name)))
-        for module in _modules(node):
+        for module in modules_of(node):
             for name, tensor in module.state_dict().items():
                 yield from described(f"{i} {name}", tensor.detach().cpu().float().numpy())
 
@@ -70,7 +70,7 @@ def _walk(model: AnyModel, substitutes: Mapping[AnyModel, AnyModel]) -> Iterator
             yield node
 
 
-def _modules(node: AnyModel) -> Iterator[nn.Module]:
+def modules_of(node: AnyModel) -> Iterator[nn.Module]:
     """Yield the torch modules that a layer wraps."""
     for shim in node.shims:
         if isinstance(module := getattr(shim, "_model", None), nn.Module):
@@ -132,7 +132,7 @@ def round_encoder(model: AnyModel, precision: Half) -> float:
         ValueError: If there is none, as where the encoder is another component's; and as
             `round_weights` does.
     """
-    modules = [module for node in model.walk() for module in _modules(node)]
+    modules = [module for node in model.walk() for module in modules_of(node)]
     if not modules:
         raise ValueError(
             "the component has no encoder of its own whose weights could be rounded; "

@@ -40,6 +40,7 @@ from ..training import rehearsal
 from ..training.class_weights import ClassWeights
 from ..training.losses import TokenLoss
 from ..training.optimizer import fill_in_optimizer, idle_updates
+from ..training.start import StartFrom, load_start
 from ..util.arrays import Float32s2d, FloatsXd, IntsXd
 from ..util.checks import one_of
 from ..util.messages import warn
@@ -51,6 +52,7 @@ from .state import (
     MODEL_ALONE,
     ComponentName,
     ComponentState,
+    checked_labels,
     checked_thresholds,
     decision_text,
     read_state,
@@ -375,6 +377,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         *,
         nlp: Language | None = None,
         labels: Sequence[str] | None = None,
+        start_from: StartFrom | None = None,
     ) -> None:
         """Take labels and class weights from the examples and set the dimensions of the model.
 
@@ -382,28 +385,21 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
             get_examples: Returns the annotated documents.
             nlp: The pipeline.
             labels: Entity types, in order; None for those added before or, without any, those of
-                the examples.
+                the examples, and those of ``start_from`` before them.
+            start_from: A trained pipeline whose encoder and head are taken over.
 
         Raises:
-            ValueError: If there is no label, or the examples have others.
+            ValueError: If there is no label, the examples have others, or the start does not fit.
         """
         validate_get_examples(get_examples, "BtlKnnNer.initialize")
         fill_in_optimizer(nlp)
         self.forget_neighbors()
         warn_of_other_tokens(get_examples(), self.vocab.lang, self.name)
         seen = {label for eg in get_examples() for label in self.reading.entity_labels(eg)}
-        for label in labels if labels is not None else self.labels or sorted(seen):
+        start = load_start(start_from, component_of)
+        given = labels if labels is not None else start.labels(self.labels or sorted(seen))
+        for label in checked_labels(given, seen, self.name):
             self.add_label(label)
-        if not self.labels:
-            raise ValueError(
-                f'"{self.name}" has no labels: the training data holds no entity in doc.ents, and '
-                "no labels were given. Check the data (python -m spacy btl convert writes doc.ents)"
-            )
-        if unknown := seen - set(self.labels):
-            raise ValueError(
-                f'the training data of "{self.name}" has labels that were not given: '
-                f"{', '.join(sorted(unknown))}"
-            )
         columns = n_columns(len(self.labels))
         counts = count_labels(self.reading, get_examples(), self.labels)
         self.loss.prepare(counts, column_names(self.labels))
@@ -415,7 +411,8 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
             )
         output.set_dim("nO", columns)
         docs = [example.x for example in islice(get_examples(), 10)]
-        self.model.initialize(X=[doc for doc in docs if len(doc)] or docs)
+        docs = [doc for doc in docs if len(doc)] or docs
+        start.initialize(self, nlp, lambda: self.model.initialize(X=docs))
 
     def add_label(self, label: str) -> int:
         """Add an entity type; return 1 if it is new, else 0.

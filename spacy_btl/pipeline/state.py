@@ -1,7 +1,7 @@
 """The part of a component that is learned or counted beside its weights, and saved as JSON."""
 
 import json
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -85,6 +85,30 @@ class ComponentState:
         if len(set(state.all_labels)) < len(state.all_labels):
             raise ValueError("the state has a label twice")
         return state
+
+
+def checked_labels(labels: Sequence[str], seen: Collection[str], name: str) -> Sequence[str]:
+    """Return the labels of a component.
+
+    Args:
+        labels: Those that it is to have.
+        seen: Those of its training data.
+        name: Its name.
+
+    Raises:
+        ValueError: If there are none, or the training data has others.
+    """
+    if not labels:
+        raise ValueError(
+            f'"{name}" has no labels: the training data holds no entity in doc.ents, and no labels '
+            "were given. Check the data (python -m spacy btl convert writes doc.ents)"
+        )
+    if unknown := set(seen) - set(labels):
+        raise ValueError(
+            f'the training data of "{name}" has labels that were not given: '
+            f"{', '.join(sorted(unknown))}"
+        )
+    return labels
 
 
 def checked_thresholds(table: Mapping[str, float]) -> dict[str, float]:

@@ -173,6 +173,17 @@ class CrfLoss(TokenLoss):
         self._gradients = {}
         self._owners.append(object())
 
+    def take_columns(self, other: TokenLoss, columns: Ints1d) -> None:
+        """Take over the transitions of another CRF; those from or to a new column are 0."""
+        if not isinstance(other, CrfLoss) or other.transitions is None or other.start is None:
+            return
+        ours = np.flatnonzero(columns >= 0)
+        theirs = columns[ours]
+        self.transitions = np.zeros((len(columns), len(columns)), dtype=np.float32)
+        self.transitions[np.ix_(ours, ours)] = other.transitions[np.ix_(theirs, theirs)]
+        self.start = np.zeros(len(columns), dtype=np.float32)
+        self.start[ours] = other.start[theirs]
+
     def _refuse_weights(self) -> None:
         weights = 1.0 if self.class_weights is None else self.class_weights
         if np.any(weights != 1.0) or (self.weighting and self.weighting.scheme != "none"):

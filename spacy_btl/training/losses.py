@@ -160,6 +160,14 @@ class TokenLoss(Loss[XpArray, XpArray, XpArray, float]):
             if (values := getattr(self, name)) is not None:
                 setattr(self, name, np.append(values, [fill(values)] * n).astype(values.dtype))
 
+    def take_columns(self, other: "TokenLoss", columns: Ints1d) -> None:
+        """Take over what another loss has learned beside a model, if this one learns the same.
+
+        Args:
+            other: The loss of a trained component, after `prepare` of this one.
+            columns: (n_labels,) the other's column for each of this one's, -1 for a new one.
+        """
+
     def finish_update(self, sgd: UpdateRule) -> None:
         """Update the loss's own parameters by the gradients since the last time, if it has any."""
 
