@@ -25,6 +25,7 @@ from thinc.types import Floats2d
 
 from ..data.tokenizer import warn_of_other_tokens
 from ..explain.evidence import EntityEvidence
+from ..joint.start import StartFrom, load_start
 from ..labels.bio import column_names, n_columns
 from ..labels.calibration import ScoreCalibration
 from ..ml.shared_encoder import (
@@ -40,7 +41,6 @@ from ..training import rehearsal
 from ..training.class_weights import ClassWeights
 from ..training.losses import TokenLoss
 from ..training.optimizer import fill_in_optimizer, idle_updates
-from ..training.start import StartFrom, load_start
 from ..util.arrays import Float32s2d, FloatsXd, IntsXd
 from ..util.checks import one_of
 from ..util.messages import warn

@@ -1,6 +1,6 @@
-"""Losses over token labels, class weights, the optimizer, rehearsal, and the start of a training.
+"""Losses over token labels, class weights, the optimizer, and rehearsal.
 
-The losses work on arrays; spaCy appears only in the batcher of `paper`, in `rehearsal` and `start`.
+The losses work on arrays; spaCy appears only in the batcher of `paper` and in `rehearsal`.
 """
 
 from .binary_token_labels import BinaryTokenLabels
@@ -10,7 +10,6 @@ from .losses import AllTokenLabels, LogitAdjustment, Reduction, SoftmaxLoss, Tok
 from .optimizer import AdamByLayer
 from .paper import PaperBinaryTokenLabels, make_one_class_batches
 from .rehearsal import rehearse
-from .start import StartFrom
 
 __all__ = [
     "AdamByLayer",
@@ -22,7 +21,6 @@ __all__ = [
     "PaperBinaryTokenLabels",
     "Reduction",
     "SoftmaxLoss",
-    "StartFrom",
     "TokenLoss",
     "UpdateRule",
     "make_one_class_batches",

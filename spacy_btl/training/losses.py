@@ -161,11 +161,9 @@ class TokenLoss(Loss[XpArray, XpArray, XpArray, float]):
                 setattr(self, name, np.append(values, [fill(values)] * n).astype(values.dtype))
 
     def take_columns(self, other: "TokenLoss", columns: Ints1d) -> None:
-        """Take over what another loss has learned beside a model, if this one learns the same.
+        """Take over the parameters of another loss, if there are any and it is of the same kind.
 
-        Args:
-            other: The loss of a trained component, after `prepare` of this one.
-            columns: (n_labels,) the other's column for each of this one's, -1 for a new one.
+        ``columns`` (n_labels,) has the other's column for each of this one's, -1 for a new one.
         """
 
     def finish_update(self, sgd: UpdateRule) -> None:

@@ -16,23 +16,20 @@ from spacy.language import Language
 from spacy.util import is_package
 
 from ..labels.bio import n_columns
-from ..ml.encoder_shim import EncoderShim
 from ..ml.shared_encoder import encoder_of
 from ..ml.token_classifier import take_columns
-from ..ml.weights import AnyModel, buffer_names, modules_of, weights_fingerprint
+from ..ml.weights import weights_fingerprint
+from ..training.losses import TokenLoss
 from ..util.arrays import Ints1d
 from ..util.checks import one_of
 from ..util.files import restore_folder
 from ..util.seal import CONFIG, check_seal
-from .losses import TokenLoss
+from .transfer import copy_weights, differences_of, hand_over_equals, listed
 
 Unseen = Literal["keep", "drop"]
 
 SETTING = "start_from"
 """The name of the setting in ``[initialize.components.NAME]``."""
-
-SHOWN = 4
-"""Differences of two encoders that an error lists."""
 
 _VARIABLE = re.compile(r"\$\{([\w.:-]+)\}")
 
@@ -172,15 +169,15 @@ class Start:
         where = f'{SETTING}: "{setting.path}" does not fit "{target.name}"'
         theirs, _ = encoder_of(self.nlp, source.model, source.name)
         ours, shared_by = encoder_of(nlp, target.model, target.name)
-        _hand_over_equals(ours, theirs)
+        hand_over_equals(ours, theirs)
         initialize()
-        if differences := _differences(ours, theirs):
+        if differences := differences_of(ours, theirs):
             raise ValueError(
-                f"{where}, since its encoder has another shape: {_listed(differences)}. Name the "
+                f"{where}, since its encoder has another shape: {listed(differences)}. Name the "
                 "encoder and its settings as in the config.cfg of the start"
             )
         if shared_by is None or nlp is None or shared_by in nlp.pipe_names:
-            _copy(ours, theirs)
+            copy_weights(ours, theirs)
         elif weights_fingerprint(ours) != weights_fingerprint(theirs):
             raise ValueError(
                 f'{where}: "{shared_by}", whose token vectors it takes, is frozen or comes from '
@@ -236,67 +233,3 @@ def forget_start(nlp: Language | None, name: str) -> None:
             place = place.get(section, {})
         if key in place:
             place[key] = None
-
-
-def _hand_over_equals(ours: AnyModel, theirs: AnyModel) -> None:
-    """Give a layer of the same name its trained encoder, so that none is looked up for it."""
-    for node, other in zip(ours.walk(), theirs.walk(), strict=False):
-        for shim, trained in zip(_encoders(node), _encoders(other), strict=False):
-            same = node.attrs.get("name") == other.attrs.get("name")
-            if same and shim.encoder is None and trained.encoder is not None:
-                shim.set_encoder(trained.encoder)
-
-
-def _encoders(node: AnyModel) -> list[EncoderShim]:
-    return [shim for shim in node.shims if isinstance(shim, EncoderShim)]
-
-
-def _differences(ours: AnyModel, theirs: AnyModel) -> list[str]:
-    """Return how the weights of two layers differ in shape; nothing if they do not."""
-    nodes, others = list(ours.walk()), list(theirs.walk())
-    if [node.name for node in nodes] != [node.name for node in others]:
-        return [f'the layer is "{theirs.name}" there ({len(others)} parts), and "{ours.name}" here']
-    found = []
-    for node, other in zip(nodes, others, strict=True):
-        own, its = _shapes(node), _shapes(other)
-        for name in dict.fromkeys([*its, *own]):
-            if own.get(name) != its.get(name):
-                there, here = (shapes.get(name, "absent") for shapes in (its, own))
-                found.append(f"{node.name}: {name} is {there} there, and {here} here")
-    return found
-
-
-def _listed(differences: Sequence[str]) -> str:
-    """Return the first of some differences, and the number of the rest."""
-    rest = len(differences) - SHOWN
-    return "; ".join(differences[:SHOWN]) + (f"; and {rest} more" if rest > 0 else "")
-
-
-def _shapes(node: AnyModel) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the parameters of a layer, without those of layers in it."""
-    shapes = {
-        name: tuple(node.get_param(name).shape) for name in node.param_names if node.has_param(name)
-    }
-    for module in modules_of(node):
-        buffers = buffer_names(module)
-        shapes.update(
-            (name, tuple(each.shape))
-            for name, each in module.state_dict().items()
-            if name not in buffers
-        )
-    return shapes
-
-
-def _copy(ours: AnyModel, theirs: AnyModel) -> None:
-    """Take over all weights of a layer, and of an encoder its tokenizer and configuration too."""
-    for node, other in zip(ours.walk(), theirs.walk(), strict=True):
-        for name in node.param_names:
-            if other.has_param(name):
-                node.set_param(name, other.get_param(name).copy())
-        for shim, trained in zip(node.shims, other.shims, strict=True):
-            if isinstance(shim, EncoderShim) and isinstance(trained, EncoderShim):
-                if trained.encoder is not None:
-                    shim.set_encoder(trained.encoder)
-            else:
-                its_bytes: bytes = trained.to_bytes()  # type: ignore[no-untyped-call]
-                shim.from_bytes(its_bytes)

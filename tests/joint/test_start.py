@@ -12,10 +12,10 @@ from spacy.training import Example
 from spacy.util import fix_random_seed, load_model_from_config
 from thinc.api import Config
 
+from spacy_btl.joint.start import StartFrom
 from spacy_btl.labels.bio import n_columns
 from spacy_btl.pipeline.component import BtlKnnNer, component_of
 from spacy_btl.training.crf import CrfLoss
-from spacy_btl.training.start import StartFrom
 from tests.helpers.sentences import LABELS, entities, make_examples
 
 NAME = "btl_knn_ner"
