@@ -15,6 +15,7 @@ from spacy.tokens import Doc
 
 from .. import brat
 from ..util.files import sha256_of
+from .label_sets import label_set_of
 
 GOLD_KEY = "brat"
 """Key of ``doc.user_data`` for the original annotation, and of ``doc.spans`` for its spans."""
@@ -154,11 +155,28 @@ def document_ids(docs: Iterable[Doc], spans_key: str | None = None) -> list[str]
     return ids
 
 
+def check_annotated(doc: Doc, labels: Iterable[str]) -> None:
+    """Raise ValueError if a document has entities of types that it does not annotate.
+
+    Args:
+        doc: The document.
+        labels: The types of its entities.
+    """
+    types = label_set_of(doc)
+    if types is not None and (others := set(labels) - types):
+        raise ValueError(
+            f'the document "{document_id(doc)}" has entities of the types '
+            f"{', '.join(sorted(others))}, which are not in its label set: "
+            f"{', '.join(sorted(types))}. Add them (spacy_btl.data.label_sets.set_label_set), or "
+            "leave the entities out"
+        )
+
+
 def _annotation(doc: Doc, spans_key: str | None) -> object:
-    """Return the entities of a document, and where none are known, to compare them."""
+    """Return the entities of a document, and what is not annotated, to compare them."""
     every = [*doc.ents, *([] if spans_key is None else doc.spans.get(spans_key, []))]
     unknown = [token.idx for token in doc if not token.ent_iob]
-    return sorted((e.start_char, e.end_char, e.label_) for e in every), unknown
+    return sorted((e.start_char, e.end_char, e.label_) for e in every), unknown, label_set_of(doc)
 
 
 def heading_of(docs: Iterable[Doc]) -> str:

@@ -8,7 +8,7 @@ include the best score that a tagger could reach.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -19,6 +19,7 @@ from ..conversion.placement import choose_flat
 from ..data.duplicates import DuplicatesJson, count_duplicates, duplicates_of
 from ..data.gold import GOLD_KEY, heading_of
 from ..data.groups import describe_names
+from ..data.label_sets import label_set_of
 from ..labels.bio import column_names
 from ..pipeline.component import BtlKnnNer
 from ..scoring.scorer import gold_entities, predicted_entities
@@ -46,10 +47,15 @@ CorpusStats = TypedDict(
         "ceiling": dict[str, float | None],
         "same text": dict[str, int],
         "duplicates": list[DuplicatesJson],
+        "label sets": NotRequired[dict[str, int]],
         "by_type": dict[str, dict[str, int]],
     },
 )
-"""The figures of a corpus, under the names that the tables show."""
+"""The figures of a corpus, under the names that the tables show.
+
+Where documents annotate some types only, "label sets" counts them, and each type has the number of
+documents that annotate it ("annotated in").
+"""
 
 
 class PipelineStats(TypedDict):
@@ -86,7 +92,8 @@ def corpus_stats(docs: Sequence[Doc], stock: Language) -> CorpusStats:
     duplicates = duplicates_of(docs)
     by_type = _by_type(gold)
     counts = [figures["entities"] for figures in by_type.values()]
-    return {
+    label_sets = [label_set_of(doc) for doc in docs]
+    found: CorpusStats = {
         "heading": heading_of(docs),
         "documents": len(docs),
         "tokens": sum(map(len, docs)),
@@ -106,6 +113,12 @@ def corpus_stats(docs: Sequence[Doc], stock: Language) -> CorpusStats:
         "duplicates": duplicates,
         "by_type": by_type,
     }
+    if known := [types for types in label_sets if types is not None]:
+        found["label sets"] = {"documents with one": len(known), "different ones": len(set(known))}
+        for label in sorted(set().union(by_type, *known)):
+            of_type = by_type.setdefault(label, {"entities": 0, "documents": 0})
+            of_type["annotated in"] = sum(types is None or label in types for types in label_sets)
+    return found
 
 
 def stats_to_markdown(stats: CorpusStats) -> str:
@@ -118,13 +131,16 @@ def stats_to_markdown(stats: CorpusStats) -> str:
             figures += [(f"{key}: {name}", figure) for name, figure in value.items()]
         else:
             figures.append((key, value))
-    types = [(label, f["entities"], f["documents"]) for label, f in stats["by_type"].items()]
+    columns = ["entities", "documents", *(["annotated in"] if "label sets" in stats else [])]
+    types = [(label, *map(f.get, columns)) for label, f in stats["by_type"].items()]
     same = [
         (describe_names(g["documents"]), g["likeness"], g["annotation"])
         for g in stats["duplicates"]
     ]
     template = markdown_templates("spacy_btl.evaluation").get_template("corpus_stats.md.j2")
-    return template.render(heading=stats["heading"], figures=figures, types=types, same=same)
+    return template.render(
+        heading=stats["heading"], figures=figures, columns=columns, types=types, same=same
+    )
 
 
 def ceilings(

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from ..data.docbin import read_docbin
 from ..data.gold import document_name, heading_of
+from ..data.label_sets import label_set_of
 from ..pipeline.component import BtlKnnNer
 from ..pipeline.entities import read_scores
 from ..scoring.counts import DocumentCounts
@@ -64,7 +65,25 @@ class TrainingFacts(TypedDict, total=False):
     train_counts: dict[str, int]
 
 
-class Metrics(Scored, TrainingFacts):
+class LabelSetFacts(TypedDict):
+    """Documents that annotate some types only, and what was predicted there of other types.
+
+    Attributes:
+        documents: Their number.
+        passed_over: Predicted entities of other types, which count neither way.
+    """
+
+    documents: int
+    passed_over: int
+
+
+class OptionalFacts(TypedDict, total=False):
+    """What is there only where a document has a label set."""
+
+    label_sets: LabelSetFacts
+
+
+class Metrics(Scored, TrainingFacts, OptionalFacts):
     """The figures of an evaluation.
 
     Attributes:
@@ -189,7 +208,9 @@ def evaluate(
     counts = [each.counts() for each in entities]
     matched = [match_entities(each.gold, each.judged) for each in entities]
     matches = [match for document in matched for match in document]
-    return {
+    n_partly = sum(label_set_of(example.reference) is not None for example in examples)
+    n_passed_over = sum(each.n_passed_over for each in entities)
+    found: Evaluation = {
         "heading": heading_of(example.reference for example in examples),
         "scores": score_documents(counts),
         "intervals": score_intervals(counts, seed=seed),
@@ -216,6 +237,9 @@ def evaluate(
             for example, own, document in zip(examples, counts, matched, strict=True)
         ],
     }
+    if n_partly:
+        found["label_sets"] = {"documents": n_partly, "passed_over": n_passed_over}
+    return found
 
 
 def matched_documents(nlp: Language, examples: Sequence[Example]) -> list[MatchedDocument]:

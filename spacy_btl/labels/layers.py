@@ -11,11 +11,16 @@ import numpy as np
 
 from ..util.arrays import Floats2d, Floats3d, Ints1d, Ints2d
 from .bio import MISSING, OUTSIDE, LabelSpan, span_bounds
+from .open_votes import SEPARATOR, open_name
 from .viterbi import log_probabilities, make_well_formed, most_probable_labels
 
 BEGIN, INSIDE = 1, 2
 
-ROW_SEPARATOR = " + "
+OPEN = 3
+"""In a label row: the document of the token does not annotate this type, so that the token abstains
+from it."""
+
+ROW_SEPARATOR = SEPARATOR
 """Between the labels of a token that is in several entities, in the name of its label row."""
 
 
@@ -85,12 +90,14 @@ def distinct_rows(layers: Ints2d, known: Ints2d | None = None) -> tuple[Ints2d, 
         layers: Layer labels (n_tokens, n_types). A row with a `MISSING` label is not among the
             distinct ones, and its tokens get the index -1.
         known: (n_known, n_known_types) rows that come first, in this order, whether they occur or
-            not; the last types may be missing.
+            not. The last types may be missing: a row with an `OPEN` label is open there, others are
+            ``O``.
     """
     n_types = layers.shape[1]
     before = np.zeros((0, n_types), dtype=np.int64)
     if known is not None and known.size:
         before = np.pad(known, ((0, 0), (0, n_types - known.shape[1])))
+        before[(known == OPEN).any(axis=1), known.shape[1] :] = OPEN
     is_known = (layers != MISSING).all(axis=1)
     rows, inverse = np.unique(layers[is_known], axis=0, return_inverse=True)
     index = {tuple(row): i for i, row in enumerate(before.tolist())}
@@ -101,19 +108,30 @@ def distinct_rows(layers: Ints2d, known: Ints2d | None = None) -> tuple[Ints2d, 
 
 
 def row_names(rows: Ints2d, types: Sequence[str]) -> list[str]:
-    """Return the names of label rows (n_rows, n_types), such as "B-History + I-Disease" or "O"."""
-    return [
-        ROW_SEPARATOR.join(f"{'BI'[row[k] - 1]}-{types[k]}" for k in np.flatnonzero(row).tolist())
-        or "O"
-        for row in rows
-    ]
+    """Return the names of label rows (n_rows, n_types), such as "B-History + I-Disease" or "O".
+
+    Types that a row is open for come last, as in "B-History + ?-Age".
+    """
+    names = []
+    for row in rows:
+        own = np.flatnonzero((row == BEGIN) | (row == INSIDE)).tolist()
+        name = ROW_SEPARATOR.join(f"{'BI'[row[k] - 1]}-{types[k]}" for k in own) or "O"
+        names.append(open_name(name, types, row == OPEN))
+    return names
 
 
 def row_votes_to_layers(votes: Floats2d, rows: Ints2d) -> Floats3d:
     """Return layer probabilities (n_tokens, n_types, 3).
 
+    Each layer counts the votes of those rows that are not open there; without any, it is ``O``.
+
     Args:
         votes: (n_tokens, n_rows) votes for label rows.
         rows: (n_rows, n_types)
     """
-    return np.stack([votes @ (rows == label).astype(votes.dtype) for label in range(3)], axis=2)
+    layers = np.stack([votes @ (rows == label).astype(votes.dtype) for label in range(3)], axis=2)
+    if (rows == OPEN).any():
+        at = np.nonzero(votes @ (rows == OPEN).astype(votes.dtype))
+        total = layers[at].sum(axis=1, keepdims=True)
+        layers[at] = np.where(total > 0, layers[at] / np.where(total > 0, total, 1), [1, 0, 0])
+    return layers

@@ -47,7 +47,7 @@ from ..util.messages import warn
 from ..util.seal import check_seal, remove_seal
 from . import explaining, fitting
 from .entities import ScoredSpans, set_span_extensions, write_scores
-from .readings import FlatReading, LayeredReading, Reading, count_labels
+from .readings import FlatReading, LayeredReading, Reading, annotated_types, count_labels
 from .state import (
     MODEL_ALONE,
     ComponentName,
@@ -323,7 +323,9 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         ops: Any = self.model.ops
         lengths = [len(example.predicted) for example in examples]
         gold = ops.asarray(self.gold(examples))
-        gradient, loss = self.loss(ops.flatten(scores), gold, lengths=lengths)
+        mask = annotated_types(examples, self.state.labels)  # a loss of one's own may take none
+        known = {} if mask is None else {"annotated": ops.asarray(mask)}
+        gradient, loss = self.loss(ops.flatten(scores), gold, lengths=lengths, **known)
         return loss, ops.unflatten(gradient, lengths)
 
     def gold(self, examples: Iterable[Example], types: Sequence[str] | None = None) -> IntsXd:

@@ -7,6 +7,7 @@ from spacy.tokens import Doc
 
 from ..explain.evidence import EntityEvidence, Neighbor, TokenEvidence
 from ..labels.layers import ROW_SEPARATOR
+from ..labels.open_votes import ABSTAINS
 from ..util.arrays import Floats2d
 from .entities import ScoredSpans, read_scores
 
@@ -53,7 +54,7 @@ def explain(pipe: "BtlKnnNer", doc: Doc) -> list[EntityEvidence]:
                     token.idx,
                     token.idx + len(token),
                     f"{'B' if token.i == span.start else 'I'}-{span.label_}",
-                    tuple(_in_layer(n, span.label_) for n in neighbors[token.i]),
+                    _votes_on(span.label_, neighbors[token.i]),
                 )
                 for token in span
             ),
@@ -82,6 +83,16 @@ def _neighbors(pipe: "BtlKnnNer", keys: Floats2d) -> list[list[Neighbor]]:
             votes.append(Neighbor(source.label, distance, source.document, source.offset, share))
         result.append(votes)
     return result
+
+
+def _votes_on(label: str, neighbors: Sequence[Neighbor]) -> tuple[Neighbor, ...]:
+    """Return the neighbors that vote on a type, with their shares of this vote."""
+    votes = [_in_layer(neighbor, label) for neighbor in neighbors]
+    voting = [vote for vote in votes if not vote.label.startswith(ABSTAINS)]
+    if len(voting) == len(votes):
+        return tuple(votes)
+    total = sum(vote.share for vote in voting) or 1.0
+    return tuple(vote._replace(share=vote.share / total) for vote in voting)
 
 
 def _in_layer(neighbor: Neighbor, label: str) -> Neighbor:

@@ -18,13 +18,16 @@ from thinc.api import Model, set_dropout_rate
 from tqdm import tqdm
 
 from ..data.gold import document_ids
+from ..data.label_sets import label_set_of
 from ..labels.bio import MISSING
+from ..labels.open_votes import is_outside
 from ..ml.shared_encoder import has_listener
 from ..neighbors.datastore import Datastore, quoted
-from ..util.arrays import Floats2d, Ints1d, IntsXd
+from ..util.arrays import Bools2d, Floats2d, Ints1d, IntsXd
 from ..util.checks import between, whole_number
 from ..util.messages import warn
 from ..util.process import fixed_random_state
+from .readings import annotated_types
 
 if TYPE_CHECKING:
     from .component import BtlKnnNer
@@ -45,12 +48,14 @@ class TokenKeys:
         gold: Gold labels as the component's reading has them; the first axis is n_tokens.
         documents: Id of each token's document, n_tokens of them.
         offsets: (n_tokens,) start of each token in its document, in characters.
+        annotated: (n_tokens, n_types) bool, the types that its document annotates; None for all.
     """
 
     keys: Floats2d
     gold: IntsXd
     documents: list[str]
     offsets: Ints1d
+    annotated: Bools2d | None = None
 
 
 def examples_for(nlp: Language, pipe: "BtlKnnNer", examples: Iterable[Example]) -> list[Example]:
@@ -102,8 +107,11 @@ def distinct_documents(
             first.setdefault(name, (number, example))
             continue
         before, other = first[name]
-        if other.predicted.text == example.predicted.text and np.array_equal(
-            pipe.gold([other], types), pipe.gold([example], types)
+        same_types = label_set_of(other.reference) == label_set_of(example.reference)
+        if (
+            same_types
+            and other.predicted.text == example.predicted.text
+            and np.array_equal(pipe.gold([other], types), pipe.gold([example], types))
         ):
             repeated.append(name)
         else:
@@ -180,7 +188,9 @@ def collect_keys(
                 offsets += [token.idx for token in example.predicted]
             bar.update(len(batch))
     starts = np.array(offsets, dtype=np.int64)
-    return TokenKeys(np.concatenate(keys), np.concatenate(gold), documents, starts)
+    mask = annotated_types([example for _, example in named], types)
+    annotated = None if mask is None else np.tile(mask, (passes, 1))
+    return TokenKeys(np.concatenate(keys), np.concatenate(gold), documents, starts, annotated)
 
 
 def to_datastore(pipe: "BtlKnnNer", tokens: TokenKeys) -> Datastore:
@@ -197,7 +207,7 @@ def to_datastore(pipe: "BtlKnnNer", tokens: TokenKeys) -> Datastore:
     before = pipe.reading.get_arrays()
     pipe.reading.set_arrays({})
     try:
-        labels, names = pipe.reading.neighbor_labels(tokens.gold, pipe.label_data)
+        labels, names = pipe.reading.neighbor_labels(tokens.gold, pipe.label_data, tokens.annotated)
         extras = pipe.reading.get_arrays()
     finally:
         pipe.reading.set_arrays(before)  # they belong to the neighbors that still vote
@@ -341,12 +351,12 @@ def add_examples(
     new = tuple(sorted(seen - set(pipe.labels)))
     types = [*pipe.labels, *new]
     tokens = collect_keys(pipe, examples, types=types, dropout=dropout, passes=passes, seed=seed)
-    labels, names = pipe.reading.neighbor_labels(tokens.gold, types)
+    labels, names = pipe.reading.neighbor_labels(tokens.gold, types, tokens.annotated)
     extras = pipe.reading.get_arrays()
     pipe.reading.set_arrays(store.extras)  # should anything fail below, all is as before
     known = labels != MISSING
     if only_entities:
-        known &= np.array([name != "O" for name in names])[labels]
+        known &= np.array([not is_outside(name) for name in names])[labels]
     weight = _default_weight(pipe, seen) if weight is None else weight
     rows = np.repeat(np.flatnonzero(known), weight)
     # All labels at once: their order is that of the columns, whichever of them occur.

@@ -11,11 +11,14 @@ import numpy as np
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
+from ..data.gold import check_annotated
+from ..data.label_sets import label_set_of
 from ..labels.bio import MISSING, OUTSIDE, LabelSpan, column_names, labels_to_spans, n_columns
 from ..labels.confidence import layer_span_scores, span_scores
 from ..labels.layers import (
     BEGIN,
     INSIDE,
+    OPEN,
     best_layer_paths,
     distinct_rows,
     layers_to_spans,
@@ -23,9 +26,20 @@ from ..labels.layers import (
     row_votes_to_layers,
     spans_to_layers,
 )
+from ..labels.open_votes import VoteLabels, label_tokens, plain_labels, votes_to_columns
 from ..labels.viterbi import best_paths
 from ..training.losses import TokenLoss
-from ..util.arrays import Bools1d, Floats1d, Floats2d, Floats3d, FloatsXd, Ints1d, Ints2d, IntsXd
+from ..util.arrays import (
+    Bools1d,
+    Bools2d,
+    Floats1d,
+    Floats2d,
+    Floats3d,
+    FloatsXd,
+    Ints1d,
+    Ints2d,
+    IntsXd,
+)
 from .entities import ScoredSpans
 
 # Values of Token.ent_iob; a begin without a type is a blocked token.
@@ -47,11 +61,19 @@ class Reading(Protocol):
     def label_counts(self, gold: IntsXd, types: Sequence[str]) -> Ints1d:
         """Return the number of tokens of each column; shape (n_columns,)."""
 
-    def neighbor_labels(self, gold: IntsXd, types: Sequence[str]) -> tuple[Ints1d, list[str]]:
+    def neighbor_labels(
+        self, gold: IntsXd, types: Sequence[str], annotated: Bools2d | None = None
+    ) -> tuple[Ints1d, list[str]]:
         """Return labels (n_tokens,) for tokens that become neighbors, and the labels' names.
 
         Tokens with `MISSING` do not become neighbors. Labels that were given before keep their
         number.
+
+        Args:
+            gold: Gold labels; the first axis is n_tokens.
+            types: Entity types in column order.
+            annotated: (n_tokens, n_types) bool, the types that the token's document annotates; None
+                for all. A token does not vote on others.
         """
 
     def from_logits(self, loss: TokenLoss, logits: Floats2d, lengths: Sequence[int]) -> FloatsXd:
@@ -93,7 +115,14 @@ class Reading(Protocol):
 
 
 class FlatReading:
-    """One label for each token, from ``doc.ents`` and back."""
+    """One label for each token, from ``doc.ents`` and back.
+
+    Neighbors have the columns as labels. Where documents do not annotate all types, there are
+    further ones for their ``O`` (`labels.open_votes`).
+    """
+
+    def __init__(self) -> None:
+        self.votes: VoteLabels | None = None
 
     def entity_labels(self, example: Example) -> set[str]:
         """Return the types in ``doc.ents`` of the reference."""
@@ -105,8 +134,9 @@ class FlatReading:
         A token whose label is missing, or cannot be aligned, gets `MISSING`.
 
         Raises:
-            ValueError: If the label of an entity is not one of ``types``.
+            ValueError: If the label of an entity is not one of ``types``, or not annotated.
         """
+        check_annotated(example.reference, self.entity_labels(example))
         first = {label: n_columns(i) for i, label in enumerate(types)}
         gold = np.full(len(example.predicted), MISSING, dtype=np.int64)
         for i, tag in enumerate(example.get_aligned_ner()):
@@ -123,9 +153,17 @@ class FlatReading:
         """Return the number of tokens of each column; shape (n_columns,)."""
         return np.bincount(gold[gold != MISSING], minlength=n_columns(len(types)))
 
-    def neighbor_labels(self, gold: IntsXd, types: Sequence[str]) -> tuple[Ints1d, list[str]]:
-        """Return the columns themselves."""
-        return gold, column_names(types)
+    def neighbor_labels(
+        self, gold: IntsXd, types: Sequence[str], annotated: Bools2d | None = None
+    ) -> tuple[Ints1d, list[str]]:
+        """Return the columns themselves, as long as all types are annotated."""
+        if annotated is None and self.votes is None:
+            return gold, column_names(types)
+        if annotated is None:
+            annotated = np.ones((len(gold), len(types)), dtype=bool)
+        known = self.votes or plain_labels(len(types))
+        self.votes, labels = label_tokens(gold, annotated, known)
+        return labels, self.votes.names(types)
 
     def from_logits(self, loss: TokenLoss, logits: Floats2d, lengths: Sequence[int]) -> Floats2d:
         """Return probabilities (n_tokens, n_columns)."""
@@ -145,6 +183,8 @@ class FlatReading:
         if votes is None:
             assert own is not None
             return _padded(own, columns)
+        if self.votes is not None:
+            votes = votes_to_columns(votes, self.votes, n_types)
         votes = _padded(votes, columns)
         if own is None:
             return votes
@@ -170,11 +210,16 @@ class FlatReading:
         add_entities(doc, scored.spans)
 
     def get_arrays(self) -> Arrays:
-        """Return nothing."""
-        return {}
+        """Return the labels of the neighbors, nothing where these are the columns."""
+        if self.votes is None:
+            return {}
+        return {"columns": self.votes.columns, "annotated": self.votes.annotated}
 
     def set_arrays(self, arrays: Arrays) -> None:
-        """Take nothing over."""
+        """Take over what `get_arrays` returned; from nothing, forget."""
+        self.votes = None
+        if "columns" in arrays:
+            self.votes = VoteLabels(arrays["columns"], arrays["annotated"].astype(bool))
 
 
 class LayeredReading:
@@ -196,17 +241,19 @@ class LayeredReading:
         """Return layer labels (n_tokens, n_types) of the gold spans, which may overlap.
 
         The tokens of a span that cannot be aligned, or that shares a token with a longer one of its
-        type, get `MISSING` in its layer, and keep what they have of the other span.
+        type, get `MISSING` in its layer, and keep what they have of the other span. So do all
+        tokens in the layer of a type that the document does not annotate.
 
         Raises:
-            ValueError: If a label is not one of ``types``, or the reference has no spans under the
-                key.
+            ValueError: If a label is not one of ``types`` or not annotated, or the reference has no
+                spans under the key.
         """
         doc, reference = example.predicted, example.reference
         if self.key not in reference.spans:
             raise ValueError(
                 f'a training document has no spans under "{self.key}" (doc.spans["{self.key}"])'
             )
+        check_annotated(reference, self.entity_labels(example))
         index = {label: i for i, label in enumerate(types)}
         spans: list[LabelSpan] = []
         lost: list[LabelSpan] = []
@@ -221,6 +268,8 @@ class LayeredReading:
         for start, end, kind in [*lost, *crowded]:
             part = layers[start:end, kind]
             part[part == OUTSIDE] = MISSING
+        if (known := _annotated(example, types)) is not None:
+            layers[:, ~known] = MISSING
         return layers
 
     def label_counts(self, gold: IntsXd, types: Sequence[str]) -> Ints1d:
@@ -230,8 +279,12 @@ class LayeredReading:
         counts[1::2], counts[2::2] = (gold == BEGIN).sum(axis=0), (gold == INSIDE).sum(axis=0)
         return counts
 
-    def neighbor_labels(self, gold: IntsXd, types: Sequence[str]) -> tuple[Ints1d, list[str]]:
+    def neighbor_labels(
+        self, gold: IntsXd, types: Sequence[str], annotated: Bools2d | None = None
+    ) -> tuple[Ints1d, list[str]]:
         """Return indices of the distinct rows of layer labels, which are kept as ``rows``."""
+        if annotated is not None:
+            gold = np.where(annotated, gold, OPEN)
         self.rows, indices = distinct_rows(gold, self.rows)
         return indices, row_names(self.rows, types)
 
@@ -289,11 +342,42 @@ class LayeredReading:
 
 
 def count_labels(reading: Reading, examples: Iterable[Example], types: Sequence[str]) -> Ints1d:
-    """Return the number of tokens of each column (n_columns,) over all examples."""
+    """Return the number of tokens of each column (n_columns,) over all examples.
+
+    A token counts as ``O`` if it is in no entity of the types that its document annotates.
+    """
     counts = np.zeros(n_columns(len(types)), dtype=np.int64)
     for example in examples:
-        counts += reading.label_counts(reading.gold(example, types), types)
+        gold = reading.gold(example, types)
+        if gold.ndim == 2 and (known := _annotated(example, types)) is not None:
+            gold[:, ~known] = OUTSIDE
+        counts += reading.label_counts(gold, types)
     return counts
+
+
+def annotated_types(examples: Sequence[Example], types: Sequence[str]) -> Bools2d | None:
+    """Return which types are annotated (n_tokens, n_types) on the tokens of the predictions.
+
+    None where all documents annotate all of these types, whatever else their label sets name.
+
+    Args:
+        examples: Annotated documents.
+        types: Entity types in column order.
+    """
+    masks = [_annotated(example, types) for example in examples]
+    if all(mask is None for mask in masks):
+        return None
+    every = np.ones(len(types), dtype=bool)
+    rows = np.stack([every if mask is None else mask for mask in masks])
+    return np.repeat(rows, [len(example.predicted) for example in examples], axis=0)
+
+
+def _annotated(example: Example, types: Sequence[str]) -> Bools1d | None:
+    """Return which of the types a document annotates (n_types,); None for all of them."""
+    known = label_set_of(example.reference)
+    if known is None or known.issuperset(types):
+        return None
+    return np.array([kind in known for kind in types], dtype=bool)
 
 
 def taken_tokens(doc: Doc) -> Bools1d:

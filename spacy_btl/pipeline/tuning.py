@@ -15,9 +15,10 @@ from spacy import util
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from ..data.label_sets import label_set_of
 from ..labels.calibration import cross_validated, fit_calibration
 from ..neighbors.classifier import Votes, label_shares, vote_weights
-from ..scoring.scorer import gold_entities, touching, unannotated
+from ..scoring.scorer import gold_entities, unannotated, unjudged
 from ..scoring.scores import strict_span_scores
 from ..util.arrays import Bools1d, Floats1d, FloatsXd, Ints1d
 from .entities import ScoredSpans
@@ -201,6 +202,7 @@ class Dev:
         self.docs = [example.predicted for example in examples]
         self.gold = [set(gold_entities(eg.reference, pipe.spans_key)) for eg in examples]
         self.unannotated = [unannotated(eg, pipe.spans_key) for eg in examples]
+        self.types = [label_set_of(example.reference) for example in examples]
         self.ends = np.cumsum([len(doc) for doc in self.docs])[:-1]
         parts = [pipe.token_vectors(docs) for docs in _batches(self.docs)]
         logits, keys = (np.concatenate(each) for each in zip(*parts, strict=True))
@@ -223,12 +225,13 @@ class Dev:
     def find(self, setting: Setting) -> list[ScoredSpans]:
         """Return the entities of each document with their raw scores, whatever the thresholds.
 
-        Those that touch tokens without annotation are left out: nobody knows if they are correct.
+        Those that touch tokens without annotation are left out, and those of types that their
+        document does not annotate: nobody knows if they are correct.
         """
         every = self.pipe.reading.find(self.docs, self.probabilities(setting), self.pipe.labels)
         return [
-            found.without(touching(found.entities, tokens)) if tokens else found
-            for found, tokens in zip(every, self.unannotated, strict=True)
+            found.without(unjudged(found.entities, tokens, types)) if tokens or types else found
+            for found, tokens, types in zip(every, self.unannotated, self.types, strict=True)
         ]
 
     def trial(self, setting: Setting) -> Trial:

@@ -1,6 +1,6 @@
 """The spaCy scorer: predicted entities against the annotation as it was before conversion."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from itertools import compress
 from typing import NamedTuple
@@ -10,7 +10,8 @@ from spacy.training import Example
 
 from ..brat import Offsets
 from ..conversion.placement import align_to_tokens
-from ..data.gold import fragments_from_json, gold_of
+from ..data.gold import check_annotated, fragments_from_json, gold_of
+from ..data.label_sets import label_set_of
 from .counts import DocumentCounts, document_counts
 from .scores import NO_LABEL, LabeledFragments, Scores
 from .summary import score_documents
@@ -21,17 +22,19 @@ class ExampleEntities(NamedTuple):
 
     Attributes:
         gold: From the original annotation, see `gold_entities`.
-        predicted: All of the prediction.
+        predicted: Those of the prediction whose types the document annotates.
         judged: Predicted entities that touch no token that is `unannotated`. Whether the others are
             right is not known: they count neither way, as in spaCy's own scorer.
         tokens: Characters of the tokens of the prediction, except white space and tokens that touch
             an `unannotated` one.
+        n_passed_over: Predicted entities of other types, which count neither way.
     """
 
     gold: list[LabeledFragments]
     predicted: list[LabeledFragments]
     judged: list[LabeledFragments]
     tokens: list[Offsets]
+    n_passed_over: int = 0
 
     def counts(self) -> DocumentCounts:
         """Return the document's contribution to every score."""
@@ -51,7 +54,9 @@ def example_entities(example: Example, spans_key: str | None = None) -> ExampleE
         spans_key: Of the spans that are the entities; None for ``doc.ents``.
     """
     unknown = unannotated(example, spans_key)
-    predicted = predicted_entities(example.predicted, spans_key)
+    everything = predicted_entities(example.predicted, spans_key)
+    types = label_set_of(example.reference)
+    predicted = [entity for entity in everything if types is None or entity[0] in types]
     tokens = _offsets(example.predicted, "IS_SPACE", value=0)
     as_entities = [(NO_LABEL, (token,)) for token in tokens]
     return ExampleEntities(
@@ -59,6 +64,7 @@ def example_entities(example: Example, spans_key: str | None = None) -> ExampleE
         predicted,
         list(compress(predicted, (not lost for lost in touching(predicted, unknown)))),
         list(compress(tokens, (not lost for lost in touching(as_entities, unknown)))),
+        len(everything) - len(predicted),
     )
 
 
@@ -68,14 +74,20 @@ def gold_entities(reference: Doc, spans_key: str | None = None) -> list[LabeledF
     What the conversion lost or moved is still there, so that it counts as missed. An entity whose
     line cannot be read is at the end of the text, without extent. A document that does not come
     from our conversion is scored by its ``ents``, or by ``spans[spans_key]``.
+
+    Raises:
+        ValueError: If there are entities of types that the document does not annotate.
     """
     if (gold := gold_of(reference)) is not None:
         nowhere = ((len(reference.text),) * 2,)
-        return [
+        entities = [
             *((entity["label"], fragments_from_json(entity)) for entity in gold["entities"]),
             *((label, nowhere) for label in gold.get("lost", ())),
         ]
-    return predicted_entities(reference, spans_key)
+    else:
+        entities = predicted_entities(reference, spans_key)
+    check_annotated(reference, (label for label, _ in entities))
+    return entities
 
 
 def predicted_entities(doc: Doc, spans_key: str | None = None) -> list[LabeledFragments]:
@@ -108,6 +120,25 @@ def touching(entities: Iterable[LabeledFragments], tokens: Sequence[Offsets]) ->
     ]
 
 
+def unjudged(
+    entities: Sequence[LabeledFragments],
+    tokens: Sequence[Offsets],
+    types: Collection[str] | None,
+) -> list[bool]:
+    """Return which predicted entities the annotation says nothing about.
+
+    Args:
+        entities: The entities.
+        tokens: Those of the document that are `unannotated`, in order.
+        types: Types that the document annotates; None for all.
+    """
+    touches = touching(entities, tokens)
+    return [
+        lost or not (types is None or label in types)
+        for (label, _), lost in zip(entities, touches, strict=True)
+    ]
+
+
 def score_ner(
     examples: Iterable[Example], *, spans_key: str | None = None, **kwargs: object
 ) -> Scores:
@@ -115,7 +146,8 @@ def score_ner(
 
     Predicted entities are compared with those of the original annotation (`gold_entities`) by their
     characters, so that prediction and reference may have different tokens. Token scores are on the
-    tokens of the prediction.
+    tokens of the prediction. Of types that a document does not annotate, predictions count neither
+    way.
 
     Args:
         examples: Predictions and references.
