@@ -8,7 +8,7 @@ include the best score that a tagger could reach.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import NotRequired, TypedDict
+from typing import TypedDict
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -31,8 +31,8 @@ OVERLAP_KINDS = ("nested", "same span", "crossing")
 TokenSpan = tuple[int, int, str]
 """Start token, end token (exclusive), label."""
 
-CorpusStats = TypedDict(
-    "CorpusStats",
+_CorpusStats = TypedDict(
+    "_CorpusStats",
     {
         "heading": str,
         "documents": int,
@@ -47,15 +47,18 @@ CorpusStats = TypedDict(
         "ceiling": dict[str, float | None],
         "same text": dict[str, int],
         "duplicates": list[DuplicatesJson],
-        "label sets": NotRequired[dict[str, int]],
         "by_type": dict[str, dict[str, int]],
     },
 )
-"""The figures of a corpus, under the names that the tables show.
+_LabelSetStats = TypedDict("_LabelSetStats", {"label sets": dict[str, int]}, total=False)
 
-Where documents annotate some types only, "label sets" counts them, and each type has the number of
-documents that annotate it ("annotated in").
-"""
+
+class CorpusStats(_CorpusStats, _LabelSetStats):
+    """The figures of a corpus, under the names that the tables show.
+
+    Where documents annotate some types only, "label sets" counts them, and each type has the number
+    of documents that annotate it ("annotated in").
+    """
 
 
 class PipelineStats(TypedDict):
