@@ -70,7 +70,7 @@ def type_text(hint: Any, name: str) -> str:
     if origin is Callable:
         return name  # a setting that takes a function is named for its registry
     if isinstance(origin, type) and issubclass(origin, typing.Mapping):
-        return "table of float" if arguments[1] is float else "table"
+        return "table" if arguments[1] is Any else f"table of {type_text(arguments[1], name)}"
     if origin is list:
         return f"list of {type_text(arguments[0], name)}"
     return REGISTRY_OF.get(origin or hint) or hint.__name__
