@@ -188,6 +188,9 @@ def export_command(
     if n := len(report["renamed"]):
         also = "as others have their names but for case or Unicode form"
         msg.warn(f"{n} documents have files of another name, {also}: {out_dir / REPORT_NAME}")
+    if n := len(report["label_sets"]):
+        also = "BRAT cannot say which (convert --labels can)"
+        msg.warn(f"{n} documents annotate some types only, {also}: {out_dir / REPORT_NAME}")
     show_renamed(report["labels"])
     spaced = [label for label in report["unlisted"] if len(label.split()) > 1]
     if spaced:

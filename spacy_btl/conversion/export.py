@@ -30,6 +30,7 @@ from ..data.gold import (
     record_from_json,
     spans_from_json,
 )
+from ..data.label_sets import label_set_of
 from ..util.checks import one_of
 from ..util.files import replacing_folder
 from .placement import trim
@@ -62,6 +63,8 @@ class ExportReport(TypedDict):
         renamed: The names of documents, by the names of their files, where those are others.
         labels: Labels with white space, and what is written for them.
         unlisted: Types that brat's configuration cannot list; brat only shows them.
+        label_sets: The types that a document annotates, by the name of its files, where it has a
+            label set: BRAT cannot say that.
     """
 
     totals: dict[str, int]
@@ -69,6 +72,7 @@ class ExportReport(TypedDict):
     renamed: dict[str, str]
     labels: dict[str, str]
     unlisted: list[str]
+    label_sets: dict[str, list[str]]
 
 
 def to_standoff(doc: Doc, key: str | None = None) -> Exported:
@@ -151,6 +155,11 @@ def export_docs(
     }
     report["labels"] = {label: new for label, new in sorted(written.items()) if label != new}
     report["unlisted"] = brat.unlisted_types(standoffs)
+    report["label_sets"] = {
+        name: sorted(types)
+        for name, doc in zip(names, docs, strict=True)
+        if (types := label_set_of(doc)) is not None
+    }
     with replacing_folder(out_dir, flush=False) as new:
         for name, doc, annotation in zip(names, docs, annotations, strict=True):
             # Not with_suffix: names have dots. Bytes: a line ending must stay as it is.
@@ -201,6 +210,7 @@ def _report(names: Sequence[str], exported: Sequence[Exported]) -> ExportReport:
         "renamed": {},
         "labels": {},
         "unlisted": [],
+        "label_sets": {},
     }
 
 

@@ -10,6 +10,7 @@ from spacy_btl.brat import Document, read_folder
 from spacy_btl.conversion.convert import make_doc, read_brat
 from spacy_btl.conversion.export import export_docs, to_standoff
 from spacy_btl.conversion.placement import Policies
+from spacy_btl.data.label_sets import set_label_set
 from spacy_btl.data.tokenizer import blank
 from tests.helpers.commands import invoke
 
@@ -365,3 +366,15 @@ def test_labels_of_any_characters_come_back(tmp_path):
     (document,) = read_folder(tmp_path)
     assert [e.label for e in document.standoff.entities] == labels
     assert report["unlisted"] == sorted({*labels} - {"B-X", "O"})
+
+
+def test_label_sets_are_in_the_report(tmp_path):
+    docs = [gold(name=name) for name in ("a", "b")]
+    set_label_set(docs[1], ["Sign", "Part", "Sex"])
+    report = export_docs(docs, tmp_path / "out")
+    assert report["label_sets"] == {"b": ["Part", "Sex", "Sign"]}
+    written = json.loads((tmp_path / "out" / "export.json").read_text("utf8"))
+    assert written["label_sets"] == report["label_sets"]
+    DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "gold.spacy")
+    _, said = invoke("export", tmp_path / "gold.spacy", tmp_path / "again")
+    assert "1 documents annotate some types only" in " ".join(said.split())

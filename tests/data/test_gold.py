@@ -8,6 +8,7 @@ from spacy.tokens import Doc, Span
 
 from spacy_btl import brat
 from spacy_btl.data.gold import (
+    check_annotated,
     document_id,
     document_ids,
     entity_from_json,
@@ -16,6 +17,7 @@ from spacy_btl.data.gold import (
     record_to_json,
     spans_from_json,
 )
+from spacy_btl.data.label_sets import set_label_set
 
 TEXT = "left arm\r\nand leg"
 
@@ -122,3 +124,21 @@ def test_ids_tell_unnamed_documents_of_one_text_apart_by_their_annotation() -> N
     assert document_ids(layered, "brat") == [two, f"{two}-2"]
     assert document_ids(layered) == [two, two]
     assert document_ids([]) == []
+
+
+def test_documents_of_one_text_and_two_label_sets_have_two_ids():
+    nlp = spacy.blank("en")
+    docs = [nlp("She is well") for _ in range(3)]
+    set_label_set(docs[1], ["Drug"])
+    first, second, third = document_ids(docs)
+    assert (second, third) == (f"{first}-2", first)
+
+
+def test_entities_of_types_that_are_not_annotated_are_refused_by_document_and_label():
+    doc = spacy.blank("en")("She is well")
+    doc.user_data["name"] = "case-7"
+    check_annotated(doc, ["Age", "Drug"])
+    set_label_set(doc, ["Age", "Sex"])
+    check_annotated(doc, ["Age"])
+    with pytest.raises(ValueError, match=r'"case-7" has .* types Drug, which.*Age, Sex'):
+        check_annotated(doc, ["Age", "Drug"])

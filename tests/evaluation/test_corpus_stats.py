@@ -8,6 +8,7 @@ from spacy.tokens import Span
 from spacy_btl.conversion.convert import read_brat
 from spacy_btl.conversion.placement import Policies
 from spacy_btl.data.docbin import write_parts
+from spacy_btl.data.label_sets import set_label_set
 from spacy_btl.evaluation.corpus_stats import (
     corpus_stats,
     count_adjacent,
@@ -201,3 +202,39 @@ def test_table(folder):
 def test_a_path_to_nothing(tmp_path, name, message):
     (tmp_path / "x.spacy").write_bytes(b"x")
     assert message in " ".join(run("stats", tmp_path / name, expect=1).split())
+
+
+def test_label_sets_are_counted_by_type_where_there_are_any():
+    nlp = spacy.blank("en")
+    docs = []
+    for types in (["Drug", "Dose"], ["Sign"], None):
+        doc = nlp("He took aspirin for pain")
+        doc.ents = [Span(doc, 2, 3, "Drug")] if types is None or "Drug" in types else []
+        docs.append(doc)
+    plain = corpus_stats(docs, nlp)
+    assert "label sets" not in plain
+    assert plain["by_type"] == {"Drug": {"entities": 2, "documents": 2}}
+    assert "annotated in" not in stats_to_markdown(plain)
+    for doc, types in zip(docs, (["Drug", "Dose"], ["Sign"], None), strict=True):
+        set_label_set(doc, types)
+    stats = corpus_stats(docs, nlp)
+    assert stats["label sets"] == {"documents with one": 2, "different ones": 2}
+    assert stats["by_type"] == {
+        "Drug": {"entities": 2, "documents": 2, "annotated in": 2},
+        "Dose": {"entities": 0, "documents": 0, "annotated in": 2},
+        "Sign": {"entities": 0, "documents": 0, "annotated in": 2},
+    }
+    assert (stats["types"], stats["ceiling"]["flat BIO"]) == (1, 1.0)
+    table = stats_to_markdown(stats)
+    assert "label sets: documents with one" in table
+    assert re.search(r"\| Drug +\| +2 \| +2 \| +2 \|", table)
+
+
+def test_an_entity_outside_of_the_label_set_is_an_error_of_the_corpus():
+    nlp = spacy.blank("en")
+    doc = nlp("He took aspirin")
+    doc.ents = [Span(doc, 2, 3, "Drug")]
+    doc.user_data["name"] = "case-7"
+    set_label_set(doc, ["Sign"])
+    with pytest.raises(ValueError, match=r"case-7.*Drug.*label set: Sign"):
+        corpus_stats([doc], nlp)

@@ -6,7 +6,9 @@ import pytest
 import spacy
 from spacy.training import Example
 
+from spacy_btl.data.label_sets import set_label_set
 from spacy_btl.evaluation.evaluate import evaluate
+from spacy_btl.evaluation.report import render_html, render_report, write_report
 from spacy_btl.scoring.matching import KINDS
 from spacy_btl.scoring.summary import score_documents, score_intervals
 
@@ -108,3 +110,35 @@ def test_the_distribution_need_not_be_installed(monkeypatch):
     versions = evaluate(nlp, [Example(nlp.make_doc("No"), nlp.make_doc("No"))])["versions"]
     assert "spacy-btl" not in versions
     assert versions["spacy"] == version("spacy")
+
+
+def test_predictions_of_types_that_are_not_annotated_are_passed_over(tmp_path):
+    nlp = spacy.blank("en")
+    ruler = nlp.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": label, "pattern": text} for label, text in RULES])
+
+    def examples(*label_sets):
+        made = []
+        for (text, gold), types in zip(TEXTS, label_sets, strict=True):
+            reference = nlp.make_doc(text)
+            kept = [span for span in gold if types is None or span[0] in types]
+            reference.ents = [reference.char_span(at, end, label) for label, at, end in kept]
+            set_label_set(reference, types)
+            made.append(Example(nlp.make_doc(text), reference))
+        return made
+
+    whole = evaluate(nlp, examples(None, None, None, None))
+    whole["train_counts"] = {}
+    assert "label_sets" not in whole
+    assert "label set" not in render_report(whole) + render_html(whole)
+    partly = evaluate(nlp, examples(["Dose"], None, ["Drug"], ["Sign", "Dose"]))
+    partly["train_counts"] = {}
+    assert partly["label_sets"] == {"documents": 3, "passed_over": 4}
+    assert partly["predicted_entities"] == whole["predicted_entities"] - 4
+    assert partly["errors"]["spurious"] == 0
+    assert partly["scores"]["ents_per_type"]["Dose"]["support"] == 1
+    note = "3 of 4 documents have a label set: they annotate some types only. 4 predicted entities"
+    assert note in render_report(partly)
+    assert note in render_html(partly)
+    write_report(tmp_path, partly, title="Partly")
+    assert json.loads((tmp_path / "metrics.json").read_text())["label_sets"]["passed_over"] == 4

@@ -16,6 +16,7 @@ from spacy.util import fix_random_seed, registry
 from thinc.api import SGD, Config
 
 from spacy_btl.conversion.convert import read_brat
+from spacy_btl.data.label_sets import set_label_set
 from spacy_btl.labels.bio import MISSING
 from spacy_btl.pipeline.readings import FlatReading
 from spacy_btl.training.paper import make_one_class_batches
@@ -71,6 +72,25 @@ def test_copies(settings: dict[str, Any], expected: list[list[str]]) -> None:
     """Two documents a batch, A and B in the first, A alone in the second."""
     only = settings.pop("only", slice(None))
     examples = [make_example(tags) for tags in ("AaOB", "O?", "OO", "A")][only]
+    batches = make_one_class_batches(batcher=PAIRS, **settings)(examples)
+    assert [gold_of(batch) for batch in batches] == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, [["AaOO"], ["OOOB", "O"], ["B"]]),
+        ({"classes": "all"}, [["AaOO"], ["OOOB", "O"], ["B"]]),
+        ({"classes": "all", "labels": ["C", "A"]}, [["OOOO"], ["AaOO"]]),
+    ],
+)
+def test_a_copy_has_no_document_that_does_not_annotate_its_class(
+    settings: dict[str, Any], expected: list[list[str]]
+) -> None:
+    tags = ("AaOO", "O") if "labels" in settings else ("AaOB", "O", "B")
+    examples = [make_example(each) for each in tags]
+    for example, types in zip(examples, (None, ["B"], ["B", "C"]), strict=False):
+        set_label_set(example.reference, types)
     batches = make_one_class_batches(batcher=PAIRS, **settings)(examples)
     assert [gold_of(batch) for batch in batches] == expected
 
