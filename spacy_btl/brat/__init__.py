@@ -4,9 +4,9 @@ The room knows no spaCy: `data` makes documents of what is read here.
 """
 
 from .conf import annotation_conf, unlisted_types, visual_conf, without_spaces
-from .folder import Document, other_files, read_folder
+from .folder import Decoded, Document, decode_file, other_files, read_folder, scan_folder
 from .lines import is_entity_like, label_in_line
-from .problems import Fault, Level, Problem, check, find_fault, is_plain_id
+from .problems import Fault, Level, Problem, check, check_parts, find_fault, is_plain_id
 from .records import (
     Arguments,
     Attribute,
@@ -32,6 +32,7 @@ from .standoff import dumps, iter_records, loads, own_line
 __all__ = [
     "Arguments",
     "Attribute",
+    "Decoded",
     "Document",
     "Entity",
     "Equivalence",
@@ -50,6 +51,8 @@ __all__ = [
     "Unknown",
     "annotation_conf",
     "check",
+    "check_parts",
+    "decode_file",
     "dumps",
     "find_fault",
     "flat_text",
@@ -63,6 +66,7 @@ __all__ = [
     "own_line",
     "read_folder",
     "references",
+    "scan_folder",
     "surface_agreement",
     "surface_text",
     "unlisted_types",

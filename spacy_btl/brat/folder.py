@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ..util.text import printable
 from .problems import Fault, Problem, check_parts, find_fault
@@ -240,7 +240,7 @@ def _read_document(root: Path, name: str, files: Files, hints: Mapping[str, str]
         if suffix not in files:
             continue
         file = relative_name(files[suffix], root)
-        content, detail = _decode(files[suffix])
+        content, detail, _ = decode_file(files[suffix])
         if content is None:
             note(file, "no-text" if suffix == ".txt" else "no-annotation", detail)
             continue
@@ -262,21 +262,38 @@ def _read_document(root: Path, name: str, files: Files, hints: Mapping[str, str]
     return Document(name, path, text, tuple(parts), (*problems, *check_parts(parts, text)))
 
 
-def _decode(path: Path) -> tuple[str | None, str]:
-    """Return a file's text, its line endings kept, and what was wrong with its bytes, or ""."""
+class Decoded(NamedTuple):
+    """What a file contains.
+
+    Attributes:
+        text: Its text, the line endings kept; None if it cannot be read.
+        detail: What is wrong with its bytes, or "".
+        line: The first line that is wrong, from 1; 0 for none, or the whole file.
+    """
+
+    text: str | None
+    detail: str = ""
+    line: int = 0
+
+
+def decode_file(path: Path) -> Decoded:
+    """Return the text of a file in UTF-8 or UTF-16.
+
+    Each byte that is not UTF-8 becomes one U+FFFD, so that the offsets of an 8-bit encoding hold.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
-        return None, f"it cannot be read: {error.strerror or type(error).__name__}"
+        return Decoded(None, f"it cannot be read: {error.strerror or type(error).__name__}")
     if wide := _utf16(data):
-        return data.decode(wide, "replace"), "UTF-16, read as such"
+        return Decoded(data.decode(wide, "replace"), "UTF-16, read as such")
     try:
-        return data.decode("utf-8"), ""
+        return Decoded(data.decode("utf-8"))
     except UnicodeDecodeError as error:
-        # One character for each bad byte, as in the 8-bit encoding it came from, so that offsets
-        # hold. Not the lone surrogates themselves: no UTF-8 can be made of them later.
+        # Not the lone surrogates themselves: no UTF-8 can be made of them later.
         text, count = re.subn("[\udc80-\udcff]", "\ufffd", data.decode("utf-8", "surrogateescape"))
-        return text, f"{count} bytes are not UTF-8, the first at byte {error.start}"
+        detail = f"{count} bytes are not UTF-8, the first at byte {error.start}"
+        return Decoded(text, detail, data.count(b"\n", 0, error.start) + 1)
 
 
 def _utf16(data: bytes) -> str:

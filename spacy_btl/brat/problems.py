@@ -30,6 +30,7 @@ Fault: TypeAlias = Literal[
     "duplicate-id",  # an id that an earlier record has
     "unreadable",  # a line that has the form of no record
     "missing-reference",  # an id that no record has
+    "tag",  # of a token: one that does not follow the tag before it
     # of files
     "offsets",  # offsets that do not count the characters of the text
     "bom",  # a byte order mark at the start of a file
@@ -40,7 +41,7 @@ Fault: TypeAlias = Literal[
 
 Level: TypeAlias = Literal["error", "warning"]
 
-_WARNINGS = ("bom", "encoding", "offsets")
+_WARNINGS = ("bom", "encoding", "offsets", "tag")
 _ID = re.compile(r"[A-Z#]\d{1,9}|\*", re.ASCII).fullmatch
 
 
@@ -71,7 +72,7 @@ class Problem:
 
     @property
     def level(self) -> Level:
-        """A "warning" for what costs no record: "bom", "encoding", "offsets"; else an "error"."""
+        """A "warning" for what costs no record: "bom", "encoding", "offsets", "tag"; or "error"."""
         return "warning" if self.reason in _WARNINGS else "error"
 
 

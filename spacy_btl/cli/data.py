@@ -8,6 +8,7 @@ from wasabi import msg
 
 from ..conversion.export import LabelSpaces
 from ..conversion.placement import Alignment, Discontinuous, Overlap
+from ..conversion.reading import FormatName
 from ..data.duplicates import Duplicates
 from ..data.maccrobat import Sample
 from ..util.text import printable
@@ -16,6 +17,7 @@ from .app import app, errors_as_text
 if TYPE_CHECKING:
     from ..conversion.account import Account
     from ..conversion.convert import Conversion
+    from ..conversion.reading import Reading
 
 SHOWN = 20
 """Problems in the files that the command line lists; account.json has all."""
@@ -38,6 +40,41 @@ OffsetsOption = Annotated[
     typer.Option(
         help="What the offsets count: found out by the surface texts (auto), or characters, "
         "utf16, bytes, crlf-as-one, ... (docs/brat.md); unchecked: as written in any case"
+    ),
+]
+FormatOption = Annotated[
+    FormatName,
+    typer.Option(
+        "--format", help="Format of the documents; auto finds it out, and says what it took"
+    ),
+]
+ColumnsOption = Annotated[
+    str,
+    typer.Option(
+        help="CoNLL: the columns, as token,_,_,tag; without it the token is in the first, and its "
+        "tag in the last"
+    ),
+]
+SpansKeyOption = Annotated[
+    str,
+    typer.Option(
+        help="DocBin: key of the doc.spans that are the entities, instead of what convert has kept "
+        "of the annotation, or else doc.ents"
+    ),
+]
+LabelsOption = Annotated[
+    str,
+    typer.Option(
+        help="Types that the documents annotate, as Age,Sex or a file with one a line; without it, "
+        "all types"
+    ),
+]
+MapOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--map",
+        help="File of old and new types, to rename or join them (.tsv, .csv, .yaml); those without "
+        "a new one are left out",
     ),
 ]
 
@@ -74,10 +111,16 @@ def corpus_command(
         msg.warn(info.heading)
 
 
-@app.command("convert", short_help="Turn BRAT annotation into DocBins.")
+@app.command("convert", short_help="Turn annotated documents into DocBins.")
 @errors_as_text()
 def convert_command(
-    brat_dir: Annotated[Path, typer.Argument(help="Folder of .txt/.ann pairs, with sub-folders")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of .txt/.ann pairs, with sub-folders; or a folder or file of PubTator, "
+            "CoNLL, JSON (Prodigy, doccano, Label Studio), BioC or DocBins"
+        ),
+    ],
     out_dir: Annotated[Path, typer.Argument(help="Folder for the .spacy files and the account")],
     split: Annotated[
         str,
@@ -104,6 +147,21 @@ def convert_command(
     alignment: AlignmentOption = "expand",
     offsets: OffsetsOption = "auto",
     lang: LangOption = "en",
+    format_name: FormatOption = "auto",
+    columns: ColumnsOption = "",
+    sentences: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="CoNLL without -DOCSTART-: sentences that make a document; 0: all of a file",
+        ),
+    ] = 10,
+    spans_key: SpansKeyOption = "",
+    labels: LabelsOption = "",
+    label_map: MapOption = None,
+    corpus_name: Annotated[
+        str, typer.Option(help="Name of the corpus, which its documents keep")
+    ] = "",
     strict: Annotated[
         bool,
         typer.Option(
@@ -113,7 +171,7 @@ def convert_command(
         ),
     ] = False,
 ) -> None:
-    """Turn BRAT annotation into DocBins, with an account of every entity.
+    """Turn annotated documents into DocBins, with an account of every entity.
 
     Writes train.spacy, dev.spacy and test.spacy (or all.spacy), account.json with one row for each
     entity read, and account.md with the sums. Documents are split so that every type that occurs in
@@ -124,11 +182,14 @@ def convert_command(
     from ..data.groups import is_division
     from ..data.split import parse_shares
 
+    reading = _reading(
+        format_name, columns, spans_key, labels, label_map, sentences=sentences, corpus=corpus_name
+    )
     keep = is_division(split)
     shares = SHARES if keep else parse_shares(split)
     try:
         conversion = convert_folder(
-            brat_dir,
+            source,
             out_dir,
             shares=None if no_split else shares,
             seed=seed,
@@ -138,11 +199,12 @@ def convert_command(
             group=group or None,
             division=split if keep else None,
             duplicates=duplicates,
+            reading=reading,
         )
     except LossError as error:
-        _show_conversion(error.conversion, brat_dir, out_dir)
+        _show_conversion(error.conversion, source, out_dir)
         raise ValueError(f"--strict: {error}") from error
-    _show_conversion(conversion, brat_dir, out_dir)
+    _show_conversion(conversion, source, out_dir)
     _show_duplicates(conversion)
     for note in conversion.notes:
         msg.info(note)
@@ -204,23 +266,32 @@ def export_command(
 @app.command("stats", short_help="Count what a corpus contains.")
 @errors_as_text()
 def stats_command(
-    path: Annotated[Path, typer.Argument(help="BRAT folder, DocBin, or trained pipeline")],
+    path: Annotated[
+        Path,
+        typer.Argument(help="Annotated documents as for convert, DocBin, or trained pipeline"),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
     overlap: OverlapOption = "rarest",
     discontinuous: DiscontinuousOption = "envelope",
     alignment: AlignmentOption = "expand",
     offsets: OffsetsOption = "auto",
     lang: LangOption = "en",
+    format_name: FormatOption = "auto",
+    columns: ColumnsOption = "",
+    labels: LabelsOption = "",
+    label_map: MapOption = None,
 ) -> None:
     """Count what a corpus contains, and show the best score that a tagger could reach on it.
 
-    A BRAT folder is converted first, by the policies given; a DocBin is counted as it is. For a
+    Annotated documents are converted first, by the policies given; a DocBin is counted as it is,
+    unless --format, --labels or --map is given. For a
     trained pipeline, show its labels, updates, neighbors and class weights.
     """
     import json
 
     from ..conversion.convert import read_brat
     from ..conversion.placement import Policies
+    from ..conversion.reading import DEFAULT_READING
     from ..data.docbin import read_docbin
     from ..data.tokenizer import blank
     from ..evaluation.corpus_stats import (
@@ -236,9 +307,10 @@ def stats_command(
         text = json.dumps(values, indent=2) if as_json else pipeline_stats_to_markdown(values)
         typer.echo(text, nl=False)
         return
-    if path.is_dir():
+    reading = _reading(format_name, columns, "", labels, label_map)
+    if path.is_dir() or path.suffix.lower() != ".spacy" or reading != DEFAULT_READING:
         policies = Policies(overlap, discontinuous, alignment, offsets)
-        docs, account = read_brat(path, policies=policies, lang=lang)
+        docs, account = read_brat(path, policies=policies, lang=lang, reading=reading)
     else:
         docs, account = read_docbin(path, blank(lang).vocab), None
     stats = corpus_stats(docs, blank(lang))
@@ -254,18 +326,57 @@ def show_renamed(renamed: dict[str, str]) -> None:
         msg.warn(f"brat reads no white space in labels, written are: {printable(pairs)}")
 
 
-def _show_conversion(conversion: "Conversion", brat_dir: Path, out_dir: Path) -> None:
+def _reading(
+    format_name: FormatName,
+    columns: str,
+    spans_key: str,
+    labels: str,
+    label_map: Path | None,
+    *,
+    sentences: int = 10,
+    corpus: str = "",
+) -> "Reading":
+    """Return how documents are read, from the options of a command."""
+    from ..conversion.reading import Reading
+    from ..formats import parse_labels, read_label_map
+
+    return Reading(
+        format=format_name,
+        columns=columns,
+        sentences=sentences,
+        spans_key=spans_key,
+        labels=parse_labels(labels) if labels else (),
+        label_map=read_label_map(label_map) if label_map else {},
+        corpus=corpus,
+    )
+
+
+def _show_conversion(conversion: "Conversion", source: Path, out_dir: Path) -> None:
     """Print the problems in the files, the sums of the account, and the place of the rest."""
     from ..brat.folder import relative_name
 
     if others := conversion.passed_over:
-        names = ", ".join(relative_name(path, brat_dir) for path in others[:3])
+        names = ", ".join(relative_name(path, source) for path in others[:3])
         more = ", ..." if len(others) > 3 else ""
-        typer.echo(f"{len(others)} other files in {brat_dir} are passed over: {names}{more}")
+        typer.echo(f"{len(others)} other files in {source} are passed over: {names}{more}")
+    _show_format(conversion.account)
     _show_problems(conversion.account)
     totals = conversion.account.totals()
     typer.echo(", ".join(f"{number} {what}" for what, number in totals.items()))
+    if conversion.account.mapped:
+        counts = conversion.account.by_map()
+        typer.echo(
+            "by the map: " + ", ".join(f"{number} {what}" for what, number in counts.items())
+        )
     typer.echo(f"why: {out_dir / 'account.md'}, row by row: {out_dir / 'account.json'}")
+
+
+def _show_format(account: "Account") -> None:
+    """Print the format that was read, and what else is to be said of the reading."""
+    known = [*account.settings][: [*account.settings].index("overlap")]
+    values = [f"{key} {account.settings[key]}" for key in known if key != "format"]
+    more = f" ({'; '.join(values)})" if values else ""
+    typer.echo(f"read as {account.settings['format']}{more}")
 
 
 def _show_warnings(account: "Account") -> None:

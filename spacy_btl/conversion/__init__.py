@@ -1,7 +1,7 @@
 """From annotated files to spaCy documents and back, with an account of every entity."""
 
 from ..data.tokenizer import blank
-from .account import Account, CorrectionJson, ProblemJson, Reason, Row, Status
+from .account import Account, CorrectionJson, MappedJson, ProblemJson, Reason, Row, Status
 from .convert import (
     Conversion,
     LossError,
@@ -13,6 +13,7 @@ from .convert import (
 )
 from .export import Exported, ExportReport, export_docs, to_standoff
 from .placement import Alignment, Discontinuous, Overlap, Policies, align_to_tokens, choose_flat
+from .reading import FormatName, Reading, Source, read_source
 
 __all__ = [
     "Account",
@@ -22,12 +23,16 @@ __all__ = [
     "Discontinuous",
     "ExportReport",
     "Exported",
+    "FormatName",
     "LossError",
+    "MappedJson",
     "Overlap",
     "Policies",
     "ProblemJson",
+    "Reading",
     "Reason",
     "Row",
+    "Source",
     "Status",
     "align_to_tokens",
     "blank",
@@ -38,5 +43,6 @@ __all__ = [
     "make_doc",
     "make_docs",
     "read_brat",
+    "read_source",
     "to_standoff",
 ]

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal, TypeAlias, TypedDict, get_args
 
 from ..brat import Fault, Fragments, Level, Problem
+from ..formats import Mapped
 from ..util.text import cell, markdown_table
 
 Status: TypeAlias = Literal["kept", "moved", "flattened", "dropped"]
@@ -105,6 +106,20 @@ class CorrectionJson(TypedDict):
     dropped: int
 
 
+class MappedJson(TypedDict):
+    """A type that a map has renamed or left out.
+
+    Attributes:
+        label: Its label in the files.
+        new: Its new label, "" if its entities are left out and are in no row.
+        entities: How many there are.
+    """
+
+    label: str
+    new: str
+    entities: int
+
+
 class ProblemJson(TypedDict):
     """A `brat.Problem` in the account; ``line`` is 0 for a whole file."""
 
@@ -126,6 +141,7 @@ class Account:
         settings: Policies and counts of the conversion, by name.
         heading: What a report on the documents must carry, or "".
         offsets: The documents whose offsets are not those of their surface texts.
+        mapped: The types that were renamed or left out, as the user asked for.
     """
 
     rows: list[Row]
@@ -133,6 +149,7 @@ class Account:
     settings: dict[str, str | int]
     heading: str = ""
     offsets: list[CorrectionJson] = field(default_factory=list)
+    mapped: list[MappedJson] = field(default_factory=list)
 
     def totals(self) -> dict[str, int]:
         """Return the number of entities ("input") and of each status, which add up to it.
@@ -154,9 +171,25 @@ class Account:
         counts = Counter(": ".join(filter(None, (row.status, row.reason))) for row in self.rows)
         return dict(counts.most_common())
 
+    def by_map(self) -> dict[str, int]:
+        """Return the number of entities that a map has renamed, and that it has left out."""
+        counts = {"renamed": 0, "left out": 0}
+        for each in self.mapped:
+            counts["renamed" if each["new"] else "left out"] += each["entities"]
+        return counts
+
     def errors(self) -> list[ProblemJson]:
         """Return the problems that are more than warnings: something may not be as meant."""
         return [problem for problem in self.problems if problem["level"] == "error"]
+
+    def lost_documents(self) -> int:
+        """Return how many documents of another format than brat's cannot be read.
+
+        Nobody knows how many entities they have.
+        """
+        if self.settings.get("format", "BRAT") == "BRAT":
+            return 0
+        return int(self.settings.get("documents without text or annotation") or 0)
 
     def warnings(self) -> list[str]:
         """Return what nobody should overlook: what is lost, and that there is nothing at all."""
@@ -172,7 +205,12 @@ class Account:
             problem["reason"] == "unreadable" and (problem["file"], problem["line"]) not in lines
             for problem in self.problems
         ):
-            found.append(f"{others} lines that are no entities cannot be read; they are kept")
+            kept = "; they are kept" if self.settings.get("format", "BRAT") == "BRAT" else ""
+            found.append(f"{others} lines that are no entities cannot be read{kept}")
+        if lost := self.lost_documents():
+            found.append(
+                f"{lost} documents or files cannot be read, and what they annotate is lost"
+            )
         undecoded = [p for p in self.problems if "not UTF-8" in p["detail"]]
         if undecoded:
             found.append(
@@ -211,6 +249,7 @@ class Account:
             "totals": self.totals(),
             "by_reason": self.by_reason(),
             "by_label": self.by_label(),
+            "mapped": self.mapped,
             "offsets": self.offsets,
             "problems": self.problems,
         }
@@ -229,6 +268,9 @@ class Account:
         lines += ["", *markdown_table(["why", "entities"], list(self.by_reason().items()))]
         by_label = [(label, *counts.values()) for label, counts in self.by_label().items()]
         lines += ["", *markdown_table(["label", "input", *STATUSES], by_label)]
+        if self.mapped:
+            mapped = [(m["label"], m["new"] or "(left out)", m["entities"]) for m in self.mapped]
+            lines += ["", *markdown_table(["label in the files", "new label", "entities"], mapped)]
         if self.offsets:
             header = ["document", "offsets", "entities corrected", "of them realigned", "dropped"]
             corrections = [list(each.values()) for each in self.offsets]
@@ -237,6 +279,11 @@ class Account:
             counts = Counter(problem["reason"] for problem in self.problems)
             lines += ["", *markdown_table(["problem in the files", "times"], counts.most_common())]
         return "\n".join(lines) + "\n"
+
+
+def mapped_to_json(mapped: Mapped) -> MappedJson:
+    """Return what a map did with a type as the account lists it."""
+    return {"label": mapped.label, "new": mapped.new, "entities": mapped.entities}
 
 
 def problem_to_json(problem: Problem) -> ProblemJson:

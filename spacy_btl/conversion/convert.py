@@ -1,4 +1,4 @@
-"""Convert BRAT documents to spaCy documents, with an account of every entity.
+"""Convert annotated documents to spaCy documents, with an account of every entity.
 
 ``doc.ents`` contains a flat choice of entities for training, ``doc.spans["brat"]`` all that fit the
 tokens (the id of a span is that of its record), and ``doc.user_data["brat"]`` the annotation as it
@@ -7,8 +7,8 @@ was, with its original offsets (wrong ones corrected) and all other records, in 
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import get_args
 
@@ -42,9 +42,10 @@ from ..data.split import PARTS
 from ..data.tokenizer import blank, clinical_tokenizer
 from ..util.checks import one_of
 from ..util.files import write_files
-from .account import Account, CorrectionJson, Reason, Row, problem_to_json
+from .account import Account, CorrectionJson, Reason, Row, mapped_to_json, problem_to_json
 from .correcting import Corrected, correct_document
 from .placement import Policies, Tokens, is_aligned, place_entities
+from .reading import DEFAULT_READING, Reading, Source, read_source
 
 SHARES = (0.8, 0.1, 0.1)
 DEFAULT_POLICIES = Policies()
@@ -96,15 +97,17 @@ def convert_folder(
     group: str | None = None,
     division: str | Path | None = None,
     duplicates: Duplicates = "together",
+    reading: Reading = DEFAULT_READING,
 ) -> Conversion:
-    """Convert a BRAT folder to DocBins, with an account of every entity.
+    """Convert annotated documents to DocBins, with an account of every entity.
 
     Writes ``train.spacy``, ``dev.spacy`` and ``test.spacy`` (or ``all.spacy``), ``split.json`` with
     the documents of each, ``account.json`` with a row for each entity, and ``account.md`` with the
     sums.
 
     Args:
-        folder: .txt files with .ann, or with .a1 and .a2 files, in sub-folders too.
+        folder: A folder of .txt files with .ann, or with .a1 and .a2 files, in sub-folders too; or
+            a folder or file of another format, see `Reading`.
         out_dir: The folder to write to.
         shares: Of the documents, for train, dev and test; None for one DocBin of all.
         seed: Of the split.
@@ -119,6 +122,7 @@ def convert_folder(
             dealt out, of train. None for a split by shares.
         duplicates: Whether documents of the same text, or nearly, stay "together" in one part, or
             are dealt out "anywhere". A given division is kept in any case.
+        reading: How the documents are read: their format, label set, new labels, and corpus.
 
     Raises:
         LossError: If the conversion is strict and loses something; the account is written then.
@@ -130,8 +134,9 @@ def convert_folder(
     one_of("duplicates", duplicates, get_args(Duplicates))
     if group:
         check_group(group)
-    docs, account = read_brat(folder, policies=policies, lang=lang)
-    passed_over = [path for path in brat.other_files(folder) if path.name != INFO_NAME]
+    source = read_source(folder, reading)
+    docs, account = _convert(folder, source, policies, lang)
+    passed_over = source.passed_over
     alike = duplicates_of(docs)
     account.settings["texts that occur more than once"] = len(alike)
     written = {"account.json": account.to_json(), "account.md": account.to_markdown()}
@@ -192,33 +197,58 @@ def _notes(
 
 
 def read_brat(
-    folder: Path, *, policies: Policies = DEFAULT_POLICIES, lang: str = "en"
+    folder: Path,
+    *,
+    policies: Policies = DEFAULT_POLICIES,
+    lang: str = "en",
+    reading: Reading = DEFAULT_READING,
 ) -> tuple[list[Doc], Account]:
-    """Return the documents of a BRAT folder on the tokens of the clinical tokenizer.
+    """Return the documents of a folder or file on the tokens of the clinical tokenizer.
 
     Args:
-        folder: .txt files with .ann, or with .a1 and .a2 files, in sub-folders too.
+        folder: A folder of .txt files with .ann, or with .a1 and .a2 files, in sub-folders too; or
+            a folder or file of another format, see `Reading`.
         policies: What is done with entities that do not fit.
         lang: Language of the tokenizer.
+        reading: How the documents are read: their format, label set, new labels, and corpus.
 
     Returns:
         The documents, as `make_docs` makes them, and what became of their entities.
 
     Raises:
-        ValueError: If the folder has no documents, or spaCy not the language.
-        OSError: If the folder cannot be read.
+        ValueError: If there are no documents, spaCy does not have the language, or `read_source`
+            finds an error.
+        OSError: If the folder or file cannot be read.
     """
+    return _convert(folder, read_source(folder, reading), policies, lang)
+
+
+def _convert(
+    folder: Path, source: Source, policies: Policies, lang: str
+) -> tuple[list[Doc], Account]:
+    """Return the documents of a source that is in a folder, and what became of their entities."""
     nlp = blank(lang)
     nlp.tokenizer = clinical_tokenizer(nlp)
-    documents = brat.read_folder(folder)
     path = folder / INFO_NAME
     info = srsly.read_json(path) if path.is_file() else None
     heading = info.get("heading", "") if isinstance(info, dict) else ""
-    return make_docs(documents, nlp, policies, heading=str(heading))
+    docs, account = make_docs(
+        source.documents, nlp, policies, heading=str(heading), names=source.names
+    )
+    for doc in docs:
+        source.mark(doc)
+    settings = {**source.settings, **account.settings}
+    mapped = [mapped_to_json(each) for each in source.mapped]
+    return docs, replace(account, settings=settings, mapped=mapped)
 
 
 def make_docs(
-    documents: Iterable[brat.Document], nlp: Language, policies: Policies, *, heading: str = ""
+    documents: Iterable[brat.Document],
+    nlp: Language,
+    policies: Policies,
+    *,
+    heading: str = "",
+    names: Mapping[str, str] | None = None,
 ) -> tuple[list[Doc], Account]:
     """Return documents on the tokens of a pipeline, and what became of their entities.
 
@@ -230,9 +260,12 @@ def make_docs(
         nlp: The pipeline whose tokenizer is used.
         policies: What is done with entities that do not fit.
         heading: What a report on the documents must carry.
+        names: Each label of the files, and the one that it has become; "" for one that is left out.
+            By default none has changed.
     """
     documents = list(documents)
     frequency = Counter(e.label for document in documents for e in document.standoff.entities)
+    names = {label: label for label in frequency} | {**(names or {})}
     stock = spacy.blank(nlp.lang or "xx").tokenizer
     docs: list[Doc] = []
     rows: list[Row] = []
@@ -245,7 +278,7 @@ def make_docs(
             rows += [
                 Row(file, e.line, e.id, e.label, "dropped", why, e.fragments)
                 if isinstance(e, brat.Entity)
-                else _unread(file, e, frequency)
+                else _unread(file, e, names)
                 for file, e in _entity_lines(document)
             ]
             continue
@@ -253,7 +286,7 @@ def make_docs(
         problems += corrected.document.problems
         if correction := corrected.to_json():
             offsets.append(correction)
-        doc, doc_rows = _make_doc(corrected, nlp, policies, frequency, heading)
+        doc, doc_rows = _make_doc(corrected, nlp, policies, frequency, heading, names)
         docs.append(doc)
         rows += doc_rows
         sources = [row.source for row in doc_rows if row.source]
@@ -290,7 +323,8 @@ def make_doc(
         heading: What a report on the document must carry.
     """
     corrected = correct_document(document, policies.offsets)
-    return _make_doc(corrected, nlp, policies, frequency, heading)
+    names = {label: label for label in frequency}
+    return _make_doc(corrected, nlp, policies, frequency, heading, names)
 
 
 def _make_doc(
@@ -299,6 +333,7 @@ def _make_doc(
     policies: Policies,
     frequency: Mapping[str, int],
     heading: str,
+    names: Mapping[str, str],
 ) -> tuple[Doc, list[Row]]:
     document, correction = corrected.document, corrected.correction
     text = document.text or ""
@@ -306,7 +341,7 @@ def _make_doc(
     entities = [(file, e) for file, part in document.parts for e in part.entities]
     fragments = [brat.join_fragments(e.fragments, text) for _, e in entities]
     unread = [
-        _unread(file, line, frequency)
+        _unread(file, line, names)
         for file, line in _entity_lines(document)
         if isinstance(line, brat.Unknown)
     ]
@@ -359,10 +394,10 @@ def _entity_lines(document: brat.Document) -> list[tuple[str, brat.Entity | brat
     ]
 
 
-def _unread(file: str, line: brat.Unknown, labels: Collection[str]) -> Row:
+def _unread(file: str, line: brat.Unknown, names: Mapping[str, str]) -> Row:
     """Return the row of a line that cannot be read; its label only if it is one of these."""
     name = line.id if brat.is_plain_id(line.id) else ""
-    label = brat.label_in_line(line.text, labels)
+    label = names.get(brat.label_in_line(line.text, names), "")
     return Row(file, line.line, name, label, "dropped", "its line cannot be read")
 
 

@@ -1,0 +1,210 @@
+"""Read files with a token a line, its tags in columns: CoNLL, IOB, IOB2, IOBES.
+
+A blank line ends a sentence, a line ``-DOCSTART-`` begins a document. The text is made from the
+tokens: a space between two, a line feed between sentences. A file without ``-DOCSTART-`` does not
+say where its documents end: some sentences in a row make one.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+from ..brat import Document
+from .files import DataFile, Draft, Names, Read, no_document, read_lines
+from .tags import OUTSIDE, Scheme, Tag, find_scheme, parse_tag, spans_of
+
+SENTENCES = 10
+"""Sentences of a document where a file does not say: as many as an abstract has (9.2 on average in
+NCBI-disease), so that neighbors in an article mostly stay in one document, and in one part."""
+
+DOCUMENT_START = "-DOCSTART-"
+
+_split_spaces = re.compile(" +").split
+_after_prefix = re.compile("^[A-Za-z]?[-_:]").split
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Where token and tags are; negative numbers count from the last column.
+
+    Attributes:
+        token: The column of the token, from 0.
+        tags: Those of the tags; the entities of each are found for themselves.
+    """
+
+    token: int = 0
+    tags: tuple[int, ...] = (-1,)
+
+    @classmethod
+    def parse(cls, text: str) -> "Columns":
+        """Return the columns that a text names, such as "token,_,_,tag"; "" for the default.
+
+        Raises:
+            ValueError: If it names no token or no tag, two tokens, or anything else.
+        """
+        if not text:
+            return cls()
+        names = [name.strip() for name in text.split(",")]
+        tags = tuple(i for i, name in enumerate(names) if name == "tag")
+        if names.count("token") != 1 or not tags or {*names} - {"token", "tag", "_", ""}:
+            raise ValueError(
+                f'the columns are "{text}", but must name one "token" and at least one "tag", '
+                'with "_" for any other, as in token,_,_,tag'
+            )
+        return cls(names.index("token"), tags)
+
+    def of(self, cells: Sequence[str]) -> tuple[str, list[str]]:
+        """Return the token and the tags of a line, "" for what it does not have.
+
+        The token is never its own tag.
+        """
+        token = cells[self.token] if self.token < len(cells) else ""
+        places = [i if i >= 0 else len(cells) + i for i in self.tags]
+        return token, [cells[i] if self.token != i < len(cells) else "" for i in places]
+
+
+DEFAULT = Columns()
+
+
+class _Row(NamedTuple):
+    """A token: its line, itself, its tags (None for one that is none), and these as written."""
+
+    line: int
+    token: str
+    tags: tuple[Tag | None, ...]
+    written: Sequence[str]
+
+
+_Sentences: TypeAlias = list[list[_Row]]
+"""The sentences of a document."""
+
+
+def looks_like_columns(lines: Iterable[str], columns: Columns = DEFAULT) -> bool:
+    """Return whether nearly all of some lines have a token and a tag."""
+    found = total = 0
+    for line in lines:
+        if line.strip() and not line.startswith(("#", DOCUMENT_START)):
+            token, tags = columns.of(_cells(line))
+            found += bool(token) and all(map(parse_tag, tags))
+            total += 1
+    return found > 0 and found >= 0.9 * total
+
+
+def read_columns(
+    files: Sequence[DataFile], columns: Columns = DEFAULT, sentences: int = SENTENCES
+) -> Read:
+    """Return the documents of files with a token a line.
+
+    Args:
+        files: The files, all of one scheme.
+        columns: Where token and tags are.
+        sentences: Of a document, in a file without ``-DOCSTART-``; 0 for all of the file.
+    """
+    names = Names()
+    parsed = []
+    for file in files:
+        text, problems = read_lines(file)
+        parsed.append((file, problems, *_parse((text or "").split("\n"), columns)))
+    schemes: list[Scheme] = [
+        find_scheme(
+            [row.tags[column] or OUTSIDE for row in sentence]
+            for _, _, found, _ in parsed
+            for document in found
+            for sentence in document
+        )
+        for column in range(len(columns.tags))
+    ]
+    documents: list[Document] = []
+    grouped = False
+    for file, problems, found, starts in parsed:
+        if not starts and sentences:
+            every = found[0]
+            grouped = grouped or len(every) > sentences
+            found = [every[i : i + sentences] for i in range(0, len(every), sentences)]
+        found = [document for document in found if document]
+        if not found:
+            documents.append(no_document(file, names, problems))
+        digits = max(5, len(str(len(found))))
+        for number, document in enumerate(found, 1):
+            draft = Draft(file, names.new(file, f"{number:0{digits}}"), problems)
+            problems = []
+            documents.append(_document(draft, document, schemes))
+    settings: dict[str, str | int] = {"tags": ", ".join(schemes)}
+    if grouped:
+        settings["sentences of a document"] = sentences
+    return Read(documents, settings)
+
+
+def _parse(lines: Iterable[str], columns: Columns) -> tuple[list[_Sentences], bool]:
+    """Return the sentences of each document, and whether the file says where documents start."""
+    documents: list[_Sentences] = [[]]
+    sentence: list[_Row] = []
+    starts = False
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            sentence = []
+            continue
+        cells = _cells(line)
+        token, written = columns.of(cells)
+        if DOCUMENT_START in (cells[0], token):
+            starts = True
+            documents.append([])
+            sentence = []
+            continue
+        row = _Row(number, token, tuple(map(parse_tag, written)), written)
+        if not sentence:
+            # A comment stands between sentences; a token "#" has a tag or nothing after it.
+            if line.startswith("#") and len(line.strip()) > 1 and None in row.tags:
+                continue
+            documents[-1].append(sentence)
+        sentence.append(row)
+    return documents, starts
+
+
+def _cells(line: str) -> list[str]:
+    """Return the columns of a line, between tabs or else spaces.
+
+    Other white space may be a part of a token.
+    """
+    if "\t" in line:
+        first, *others = line.rstrip("\r\t ").split("\t")
+        return [first, *(cell.strip() for cell in others)]
+    return _split_spaces(line.strip(" \r"))
+
+
+def _document(draft: Draft, document: _Sentences, schemes: Sequence[Scheme]) -> Document:
+    """Return a document with the entities of all its columns of tags."""
+    text = ""
+    for sentence in document:
+        text += "\n" if text else ""
+        places: list[tuple[int, int]] = []
+        for row in sentence:
+            text += " " if places and row.token else ""
+            places.append((len(text), len(text) + len(row.token)))
+            text += row.token
+        for column, scheme in enumerate(schemes):
+            tags = [(row.tags[column] if row.token else None) or OUTSIDE for row in sentence]
+            spans, misfits = spans_of(tags, scheme)
+            for span in spans:
+                start, end = places[span.start][0], places[span.end - 1][1]
+                draft.add(span.label, ((start, end),), text[start:end], sentence[span.start].line)
+            for misfit in misfits:
+                draft.note(sentence[misfit.token].line, "tag", misfit.detail, misfit.label)
+    for row in (row for sentence in document for row in sentence):
+        _report(draft, row)
+    return draft.finish(text)
+
+
+def _report(draft: Draft, row: _Row) -> None:
+    """Report a line without a token, or with something else than a tag."""
+    for tag, written in zip(row.tags, row.written, strict=True):
+        if row.token and tag:
+            continue
+        reason = (
+            "no token" if not row.token else "something else than a tag" if written else "no tag"
+        )
+        if written and tag != OUTSIDE:
+            draft.add_broken(row.line, reason, row.token, _after_prefix(written)[-1])
+        else:
+            draft.note(row.line, "unreadable", reason)
