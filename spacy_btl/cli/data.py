@@ -284,8 +284,8 @@ def stats_command(
     """Count what a corpus contains, and show the best score that a tagger could reach on it.
 
     Annotated documents are converted first, by the policies given; a DocBin is counted as it is,
-    unless --format, --labels or --map is given. For a
-    trained pipeline, show its labels, updates, neighbors and class weights.
+    unless --format, --labels or --map is given. For a trained pipeline, show its labels, updates,
+    neighbors and class weights.
     """
     import json
 

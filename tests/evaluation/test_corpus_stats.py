@@ -197,10 +197,12 @@ def test_table(folder):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("absent", "no DocBin"), ("x.spacy", "is no DocBin"), (".", "no .txt")]
+    ("name", "message"),
+    [("absent", "no folder or file"), ("x.spacy", "is no DocBin"), ("empty", "no .txt")],
 )
 def test_a_path_to_nothing(tmp_path, name, message):
     (tmp_path / "x.spacy").write_bytes(b"x")
+    (tmp_path / "empty").mkdir()
     assert message in " ".join(run("stats", tmp_path / name, expect=1).split())
 
 
