@@ -71,7 +71,9 @@ def _yaml_rows(path: Path, text: str) -> list[tuple[str, str, str]]:
 
 
 def _table_rows(path: Path, text: str) -> list[tuple[str, str, str]]:
-    delimiter = next((each for each in "\t;," if each in text), ",")
+    first = next((line for line in text.split("\n") if line.strip()), "")
+    is_tsv = path.suffix.lower() in (".tsv", ".tab")
+    delimiter = "\t" if is_tsv else next((each for each in "\t;," if each in first), ",")
     rows = []
     reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
     try:

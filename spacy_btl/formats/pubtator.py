@@ -73,6 +73,7 @@ class _Reader:
         self.blocks: list[_Block] = []
         self.relations = 0
         self._latest: dict[str, _Block] = {}
+        self._types: set[str] = set()
 
     def read(self, lines: Iterable[str]) -> None:
         """Read all lines of the file."""
@@ -109,18 +110,21 @@ class _Reader:
                 detail = f"no form of PubTator, {len(line)} characters"
                 block.draft.note(number, "unreadable", detail)
             return
-        if len(fields) in (4, 5) and _is_relation(fields[1]):
+        # The last column of a relation is an entry, or says whether it is novel.
+        is_type = fields[-1].strip() in self._types
+        if len(fields) in (4, 5) and _is_relation(fields[1]) and not is_type:
             self.relations += 1
             return
         if (known := self._latest.get(own_id)) is None:
             known = self._new_block(own_id)
             known.draft.note(number, "no-text", "no title or abstract before it has its id")
         known.annotated = True
-        _add_entity(known.draft, number, fields, line)
+        if label := _add_entity(known.draft, number, fields, line):
+            self._types.add(label)
 
 
-def _add_entity(draft: Draft, number: int, fields: Sequence[str], line: str) -> None:
-    """Add the entity of a line."""
+def _add_entity(draft: Draft, number: int, fields: Sequence[str], line: str) -> str:
+    """Add the entity of a line, and return its type; "" if it cannot be read."""
     start, end = (field.strip() for field in (*fields[1:3], "", "")[:2])
     label = fields[4].strip() if len(fields) > 4 else ""
     if len(fields) < 5:
@@ -135,9 +139,10 @@ def _add_entity(draft: Draft, number: int, fields: Sequence[str], line: str) -> 
         if label:
             concept = "" if concept == "-" else concept
             draft.add(label, ((int(start), int(end)),), surface, number, concept)
-            return
+            return label
         reason = "no type"
     draft.add_broken(number, reason, line, label)
+    return ""
 
 
 def _with_tabs(fields: Sequence[str], size: int) -> Iterator[tuple[str, Sequence[str]]]:

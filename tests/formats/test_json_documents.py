@@ -1,0 +1,133 @@
+import json
+
+import pytest
+
+from tests.helpers.sources import entities, problems, read_tree
+
+
+def read(tmp_path, content, name="c.jsonl"):
+    return read_tree(tmp_path, {name: content}, format="json")
+
+
+SPANS = {
+    # what stands for the entities of "Man, 28": label and offsets, or the reason of a problem
+    "prodigy": ({"spans": [{"start": 0, "end": 3, "label": "Sex"}]}, [("Sex", 0, 3)]),
+    "doccano": ({"label": [[0, 3, "Sex"]]}, [("Sex", 0, 3)]),
+    "older doccano": ({"labels": [[0, 3, "Sex"]]}, [("Sex", 0, 3)]),
+    "doccano objects": (
+        {"entities": [{"start_offset": 0, "end_offset": 3, "label": "Sex"}]},
+        [("Sex", 0, 3)],
+    ),
+    "entities": ({"entities": [[5, 7, "Age"]]}, [("Age", 5, 7)]),
+    "Label Studio's short form": (
+        {"label": [{"start": 0, "end": 3, "text": "Man", "labels": ["Sex", "Who"]}]},
+        [("Sex", 0, 3), ("Who", 0, 3)],
+    ),
+    "whole numbers as floats": ({"label": [[0.0, 3.0, "Sex"]]}, [("Sex", 0, 3)]),
+    "none": ({"spans": []}, []),
+    "accepted without spans": ({"answer": "accept"}, []),
+    "no annotation": ({}, "no-annotation"),
+    "null": ({"spans": None}, "no-annotation"),
+    "outside": ({"label": [[0, 99, "Sex"]]}, "outside"),
+    "empty": ({"label": [[3, 3, "Sex"]]}, "empty"),
+    "other words": ({"spans": [{"start": 0, "end": 3, "text": "Boy", "label": "S"}]}, "surface"),
+    "an offset of text": ({"label": [["0", 3, "Sex"]]}, "unreadable"),
+    "below 0": ({"label": [[-1, 3, "Sex"]]}, "unreadable"),
+    "half": ({"label": [[0.5, 3, "Sex"]]}, "unreadable"),
+    "true": ({"label": [[True, 3, "Sex"]]}, "unreadable"),
+    "no label": ({"label": [[0, 3]]}, "unreadable"),
+    "a label that is none": ({"label": [[0, 3, 7]]}, "unreadable"),
+    "no list of labels": ({"spans": [{"start": 0, "end": 3, "labels": []}]}, "unreadable"),
+    "a word": ({"label": ["Sex"]}, "unreadable"),
+}
+
+
+@pytest.mark.parametrize("name", SPANS)
+def test_spans(tmp_path, name):
+    keys, wanted = SPANS[name]
+    lines = [{"text": "Man, 28", **keys}, {"text": "x", "label": [[0, 1, "X"]]}]
+    source = read(tmp_path, "".join(json.dumps(line) + "\n" for line in lines))
+    *found, last = entities(source)
+    assert last[:4] == ("00002", 2, "X", ((0, 1),))
+    if isinstance(wanted, str):
+        assert problems(source) == [(1, "error", wanted)]
+    else:
+        assert [(label, *fragments[0]) for _, _, label, fragments, _ in found] == wanted
+        assert problems(source) == []
+
+
+def test_what_was_not_accepted_is_left_out_and_counted(tmp_path):
+    lines = [{"text": "a", "spans": [], "answer": each} for each in ("reject", "accept", "ignore")]
+    source = read(tmp_path, "\n".join(map(json.dumps, lines)))
+    assert [d.name for d in source.documents] == ["00002"]
+    assert source.settings["rejected documents, left out"] == 1
+    assert source.settings["ignored documents, left out"] == 1
+
+
+def test_names_and_ids_are_kept(tmp_path):
+    lines = [{"id": 7}, {"name": "p1/a"}, {"id": 7}, {"id": "../x\n"}, {}]
+    content = "\n".join(json.dumps({"text": "a", "spans": [], **line}) for line in lines)
+    names = [d.name for d in read(tmp_path, content).documents]
+    assert names == ["7", "p1/a", "7-2", "x_", "00005"]
+
+
+GOOD = '{"text": "a", "label": [[0, 1, "X"]]}'
+BROKEN = {
+    # content: lines of the entities, and of the problems
+    "a line": (f"{GOOD}\n{GOOD[:-5]}\n{GOOD}\n", [1, 3], [2]),
+    "the first line": (f"{GOOD[:-5]}\n{GOOD}\n{GOOD}\n", [2, 3], [1]),
+    "no object": (f"{GOOD}\n7\n{GOOD}\n", [1, 3], [2, 2]),
+    "an item of a list": (f"[\n  {GOOD},\n  {GOOD[:-5]},\n  {GOOD}\n]\n", [2, 4], [3]),
+    "a list that is cut off": (f"[\n{GOOD},\n{GOOD},\n", [2, 3], []),
+    "a list on one line": (f"[{GOOD}, {GOOD}]", [1, 1], []),
+    "objects over several lines": (
+        json.dumps(json.loads(GOOD), indent=2) + "\n" + json.dumps(json.loads(GOOD), indent=2),
+        [1, 11],
+        [],
+    ),
+    "blank lines": (f"\n{GOOD}\n\n\n{GOOD}", [2, 5], []),
+    "nested too deeply": (f"{GOOD}\n{'[' * 100_000}\n{GOOD}\n", [1, 3], [2]),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_no_json_costs_no_other(tmp_path, name):
+    content, lines, reported = BROKEN[name]
+    source = read(tmp_path, content, "c.json")
+    assert [line for _, line, *_ in entities(source)] == lines
+    assert [line for line, *_ in problems(source)] == reported
+
+
+def task(**values):
+    result = [{"value": {"start": 0, "end": 3, "labels": ["Sex"]}, "type": "labels"}]
+    return {"id": 1, "data": {"text": "Man, 28"}, "annotations": [{"result": result}], **values}
+
+
+TASKS = {
+    # a task of Label Studio: its entities, or the reason of a problem
+    "plain": (task(), 1),
+    "the only text": (task(data={"x": "Man, 28", "n": 3}), 1),
+    "several texts": (task(data={"x": "Man, 28", "y": "Boy"}), "no-text"),
+    "not done": (task(annotations=[]), "no-annotation"),
+    "canceled": (task(annotations=[{"was_cancelled": True, "result": []}]), "no-annotation"),
+    "nothing found": (task(annotations=[{"result": []}]), 0),
+    "a choice": (task(annotations=[{"result": [{"type": "choices", "value": {}}]}]), 0),
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_tasks_of_label_studio(tmp_path, name):
+    values, wanted = TASKS[name]
+    source = read(tmp_path, json.dumps([values]), "c.json")
+    if isinstance(wanted, str):
+        assert problems(source) == [(1, "error", wanted)]
+    else:
+        assert len(entities(source)) == wanted
+        assert problems(source) == []
+
+
+def test_of_several_annotations_the_first_is_taken(tmp_path):
+    first = task()["annotations"]
+    source = read(tmp_path, json.dumps([task(annotations=[*first, {"result": []}])]), "c.json")
+    assert len(entities(source)) == 1
+    assert source.settings["documents with several annotations, the first taken"] == 1
