@@ -16,7 +16,7 @@ from ..util.arrays import Float32s2d, Floats2d, Ints1d, Ints2d
 from ..util.checks import above_0, one_of, whole_number
 from .brute import BruteSearch, KeySearch
 from .datastore import Datastore
-from .pruned import PrunedSearch
+from .pruned import FIRST, PrunedSearch
 
 Votes = Literal["uniform", "distance", "softmax"]
 Metric = Literal["euclidean", "cosine"]
@@ -77,7 +77,7 @@ def make_search(kind: SearchKind, keys: Floats2d, labels: Ints1d, n_labels: int)
 
     Args:
         kind: "brute", "pruned", or "auto": "pruned", the fastest for few keys and for many
-            (``benchmarks/neighbor_search.py``).
+            (``benchmarks/neighbor_search.py``), which builds its index after the first queries.
         keys: (n_keys, width).
         labels: (n_keys,), indices below ``n_labels``.
         n_labels: Number of labels.
@@ -86,8 +86,9 @@ def make_search(kind: SearchKind, keys: Floats2d, labels: Ints1d, n_labels: int)
         ValueError: If the kind is unknown, or for keys and labels that `BruteSearch` refuses.
     """
     one_of("search", kind, get_args(SearchKind))
-    search = BruteSearch if kind == "brute" else PrunedSearch
-    return search(keys, labels, n_labels)
+    if kind == "brute":
+        return BruteSearch(keys, labels, n_labels)
+    return PrunedSearch(keys, labels, n_labels, n_first=FIRST if kind == "auto" else 0)
 
 
 @runtime_checkable  # spaCy 3.7 looks at the types of a factory's arguments

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..util.arrays import Float32s1d, Float32s2d, Floats1d, Ints1d
+from ..util.arrays import Float32s1d, Float32s2d, Floats1d, Ints1d, Ints2d
 from .index import slack, squared_lengths
 
 PAIRS = 8192
@@ -23,6 +23,10 @@ class Nearest(NamedTuple):
     distances: Float32s1d
     indices: Ints1d
     counts: Ints1d
+
+    def of_each(self, k: int) -> tuple[Float32s2d, Ints2d]:
+        """Return distances and indices (n_queries, k), where each query has k."""
+        return self.distances.reshape(-1, k), self.indices.reshape(-1, k)
 
 
 class NearestPairs:

@@ -15,7 +15,8 @@ The work is done in four steps, each for the queries that the previous one leave
 3. All blocks that may contain a key within the bound.
 4. Exact distances of what is left (`neighbors.pairs`).
 
-`PrunedSearch.kneighbors` takes steps 1, 3 and 4 for every query.
+`PrunedSearch.kneighbors` takes steps 1, 3 and 4 for every query. While there is no index, queries
+are compared with every key, and only step 4 is the same.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,9 +34,10 @@ from .index import (
     first_copies,
     one_blas_thread,
     run_all,
+    slack,
     squared_lengths,
 )
-from .lists import list_keys
+from .lists import Lists, list_keys, smallest
 from .pairs import NearestPairs
 
 # These constants affect time and memory, never the result.
@@ -56,6 +58,10 @@ PRODUCTS = 2**16
 """Products of queries and keys that a step over blocks gives, if the queries are few."""
 KEYS = 512
 """Keys of a step at least, if the queries are many."""
+FIRST = 2_048
+"""Comparing so many queries with every key takes about as long as building the index."""
+AT_ONCE = 32
+"""Queries that are compared with every key at once."""
 
 
 class PrunedSearch:
@@ -63,7 +69,7 @@ class PrunedSearch:
 
     On a tie of distances, which are compared in float64, the lowest index of a key goes first.
 
-    The index is built at once and is not saved. In addition to the keys it takes memory for their
+    The index is not saved. In addition to the keys it takes memory for their
     leading coordinates (about half as much for logits) and for the lists around all anchors.
 
     Args:
@@ -75,10 +81,19 @@ class PrunedSearch:
         n_same: Keys of its label that are listed around each anchor; by default ``LISTED``.
         n_others: Keys of other labels that are listed around each anchor; by default ``LISTED``.
         n_threads: By default `usable_threads`, asked at each call, but at most 8.
+        n_first: Queries that are compared with every key before the index is built, which a call
+            that makes them more than so many does; 0 builds it now. The results are the same.
+
+    Attributes:
+        index: The index, once it is built.
+        lists: Its lists of keys.
 
     Raises:
         ValueError: For keys and labels that `BruteSearch` refuses.
     """
+
+    index: Index
+    lists: Lists
 
     def __init__(
         self,
@@ -90,20 +105,28 @@ class PrunedSearch:
         n_same: int | None = None,
         n_others: int | None = None,
         n_threads: int | None = None,
+        n_first: int = 0,
     ) -> None:
         self.keys, self.labels = check_keys(keys, labels, n_labels)
         self.n_labels = n_labels
-        self._n_threads = n_threads
-        n_same = max(LISTED if n_same is None else n_same, MOST_NEIGHBORS)
-        n_others = LISTED if n_others is None else n_others
+        self._n_anchors, self._n_threads = n_anchors, n_threads
+        self._n_same = max(LISTED if n_same is None else n_same, MOST_NEIGHBORS)
+        self._n_others = LISTED if n_others is None else n_others
+        self._n_first, self._lengths = n_first, squared_lengths(self.keys)
+        self._brute: BruteSearch | None = None
+        self.has_index = False
+        if not n_first:
+            self._build()
+
+    def _build(self) -> None:
         with one_blas_thread():
             kept = first_copies(self.keys, MOST_NEIGHBORS)
-            n_anchors = n_anchors or min(MOST_ANCHORS, int(2 * len(kept) ** 0.5) + 1)
+            n_anchors = self._n_anchors or min(MOST_ANCHORS, int(2 * len(kept) ** 0.5) + 1)
             self.index = Index(self.keys, self.labels, kept, n_anchors, self.n_threads)
             self.lists = list_keys(
-                self.index, self.keys, self.labels, n_same, n_others, self.n_threads
+                self.index, self.keys, self.labels, self._n_same, self._n_others, self.n_threads
             )
-        self._brute: BruteSearch | None = None
+        self.has_index = True
 
     @property
     def n_threads(self) -> int:
@@ -116,6 +139,8 @@ class PrunedSearch:
         k = min(k, len(self.keys))
         if k > MOST_NEIGHBORS:
             return self._brute_search().kneighbors(queries, k)
+        if self._is_first(len(queries)):
+            return self._among_all(queries, k)
         distances = np.zeros((len(queries), k), dtype=np.float32)
         indices = np.zeros((len(queries), k), dtype=np.int64)
 
@@ -133,6 +158,8 @@ class PrunedSearch:
         k = min(k, len(self.keys))
         if k > MOST_NEIGHBORS:
             return self._brute_search().count_votes(queries, k)
+        if self._is_first(len(queries)):
+            return votes_of(self._among_all(queries, k)[1], self.labels, self.n_labels)
         votes = np.zeros((len(queries), self.n_labels), dtype=np.int64)
 
         def search(portion: _Queries, rows: Ints1d) -> None:
@@ -151,6 +178,28 @@ class PrunedSearch:
 
         self._in_portions(queries, search)
         return votes
+
+    def _is_first(self, n_queries: int) -> bool:
+        """Return whether so many queries need no index yet; if they do, build it."""
+        self._n_first -= n_queries
+        if not self.has_index and self._n_first < 0:
+            self._build()
+        return not self.has_index
+
+    def _among_all(self, queries: Float32s2d, k: int) -> tuple[Float32s2d, Ints2d]:
+        """Return distances and indices of the k nearest of all keys, both (n, k)."""
+        error = slack(queries.shape[1]) * (squared_lengths(queries) + self._lengths.max())
+        pairs = NearestPairs(queries, self.keys, k, np.full(len(queries), np.inf))
+        for start in range(0, len(queries), AT_ONCE):
+            some = queries[start : start + AT_ONCE]
+            with one_blas_thread():
+                products = np.ascontiguousarray((self.keys @ (-2 * some).T).T)
+            products += self._lengths  # squared distances, but for the query's own length
+            for row, values in enumerate(products, start):
+                chosen, _ = smallest(values, k)
+                hits = np.flatnonzero(~(values > values[chosen[-1]] + 2 * error[row]))
+                pairs.add(np.full(len(hits), row), hits)
+        return pairs.nearest().of_each(k)
 
     def _in_portions(self, queries: Float32s2d, search: "_Search") -> None:
         """Call the search on portions of queries that lie near each other, with their rows."""
@@ -212,8 +261,7 @@ class PrunedSearch:
         pairs = NearestPairs(queries.vectors, self.keys, k, queries.bounds)
         for rows, indices in self._pairs(queries, needed):
             pairs.add(rows, indices)
-        nearest = pairs.nearest()
-        return nearest.distances.reshape(-1, k), nearest.indices.reshape(-1, k)
+        return pairs.nearest().of_each(k)
 
     def _pairs(self, queries: "_Queries", needed: Bools2d) -> Iterator[tuple[Ints1d, Ints1d]]:
         """Yield rows of queries and indices of keys of these blocks that may lie in the bound."""

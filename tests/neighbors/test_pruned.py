@@ -40,10 +40,11 @@ def pruned(keys, labels, n_labels=N_LABELS, **options):
     return PrunedSearch(keys, labels, n_labels, **options)
 
 
+@pytest.mark.parametrize("n_first", [0, 10**6])
 @pytest.mark.parametrize("make", DATA)
-def test_equals_the_literal_search(make):
+def test_equals_the_literal_search(make, n_first):
     keys, labels, queries = make(np.random.default_rng(0))
-    search = pruned(keys, labels)
+    search = pruned(keys, labels, n_first=n_first)
     every = literal(keys, queries, 60)
     for k in (1, 17, 60):
         distances, indices = search.kneighbors(queries, k)
@@ -63,18 +64,38 @@ def test_equals_the_literal_search(make):
     st.integers(0, 30),
     st.integers(1, 20),
     st.sampled_from([0.0, 1e-3, 1.0]),
+    st.sampled_from([0, 10**6]),
 )
-def test_any_shape(seed, n_keys, width, n_queries, k, noise):
+def test_any_shape(seed, n_keys, width, n_queries, k, noise, n_first):
     rng = np.random.default_rng(seed)
     keys = rng.integers(0, 3, (n_keys, width)) + noise * rng.normal(size=(n_keys, width))
     queries = rng.integers(0, 3, (n_queries, width)) + noise * rng.normal(size=(n_queries, width))
     labels = rng.integers(0, N_LABELS, n_keys)
     expected, nearest = literal(keys, queries, k)
-    search = pruned(keys, labels)
+    search = pruned(keys, labels, n_first=n_first)
     distances, indices = search.kneighbors(queries, k)
     assert indices.tolist() == nearest.tolist()
     assert distances == pytest.approx(expected, rel=1e-6)
     assert search.count_votes(queries, k).tolist() == votes_of(nearest, labels, 5).tolist()
+
+
+@pytest.mark.parametrize(
+    ("n_first", "calls", "has_index"),
+    [
+        (0, [], True),
+        (10, [], False),
+        (10, [10], False),
+        (10, [4, 6], False),
+        (10, [11], True),
+        (10, [6, 5], True),
+    ],
+)
+def test_the_index_is_built_after_the_first_queries(n_first, calls, has_index):
+    keys, labels, queries = clustered(np.random.default_rng(0))
+    search = pruned(keys, labels, n_first=n_first)
+    for n in calls:
+        search.count_votes(queries[:n], 5)
+    assert search.has_index == has_index
 
 
 @pytest.mark.parametrize("offset", [0, 3000])
