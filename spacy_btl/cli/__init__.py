@@ -5,7 +5,7 @@ A command parses its options, calls documented functions of the package, and pri
 
 from spacy.cli._util import app as spacy_app
 
-from . import annotate, data, evaluate, neighbors, package  # noqa: F401  # they add their commands
+from . import annotate, data, evaluate, neighbors, package, transfer  # noqa: F401  # they add their commands
 from .app import app
 
 spacy_app.add_typer(app)

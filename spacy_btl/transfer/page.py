@@ -1,0 +1,168 @@
+"""The matrix as files: matrix.json, a report in Markdown, and a page with heat maps.
+
+The markup is in ``templates``. The files contain names, labels and figures, and no text.
+"""
+
+import json
+from collections.abc import Sequence
+from math import isnan
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from ..util.files import write_files
+from ..util.templates import html_templates, markdown_templates
+from .matrix import Matrix, Schedule
+
+LEVELS = {"micro": "Strict micro F1", "macro": "Strict macro F1"}
+
+
+class Shade(NamedTuple):
+    """A cell of a heat map.
+
+    Attributes:
+        text: Its figure.
+        note: What is below it, "" for nothing.
+        strength: From -100 (the worst loss of the map) to 100 (as large a gain), or None for a
+            cell without a figure.
+    """
+
+    text: str
+    note: str = ""
+    strength: int | None = None
+
+
+class Map(NamedTuple):
+    """A heat map: its title, columns, and rows of a name and cells."""
+
+    title: str
+    columns: list[str]
+    rows: list[tuple[str, list[Shade]]]
+
+    def lines(self) -> list[list[str]]:
+        """Return the rows as texts."""
+        return [[name, *(cell.text for cell in cells)] for name, cells in self.rows]
+
+
+def write_page(
+    matrix: Matrix,
+    schedule: Schedule,
+    folder: Path,
+    *,
+    title: str = "Which corpus helps which",
+) -> str:
+    """Write matrix.json, report.md and report.html into a folder, and return the report.
+
+    Args:
+        matrix: All figures.
+        schedule: How it was trained.
+        folder: The folder; these files are replaced in it.
+        title: Of the page.
+    """
+    seeds = len(schedule.seeds)
+    values = {
+        "title": title,
+        "how": _how(schedule),
+        "notes": [_spread(matrix, seeds)],
+        "maps": [_main_map(matrix, level) for level in LEVELS],
+        "predictors": _predictors(matrix),
+        "by_type": [_type_map(matrix, target) for target in matrix.targets],
+    }
+    text = markdown_templates("spacy_btl.transfer").get_template("transfer.md.j2").render(**values)
+    page = html_templates("spacy_btl.transfer").get_template("transfer.html.j2").render(**values)
+    files = {
+        "matrix.json": json.dumps(matrix.to_json(), indent=1),
+        "report.md": text,
+        "report.html": page,
+    }
+    write_files(folder, {name: content.encode("utf8") for name, content in files.items()})
+    return text
+
+
+def _how(schedule: Schedule) -> str:
+    read = "source and target together" if schedule.joint else "the source"
+    return (
+        f"A cell is a training of {schedule.first} updates on {read} and {schedule.second} more on "
+        f"the target; alone is one of {schedule.first + schedule.second} updates on the target. "
+        "Both are scored on the target's dev, on which their checkpoints were chosen. Gains are in "
+        "points of F1."
+    )
+
+
+def _spread(matrix: Matrix, seeds: int) -> str:
+    if seeds == 1:
+        return (
+            "One seed: macro F1 moves by 2 to 4 points from one training to the next, so that "
+            "smaller gains say nothing."
+        )
+    spreads = [
+        stdev(100 * gain for gain in matrix.gains(*pair, level))
+        for pair in matrix.cells
+        for level in LEVELS
+    ]
+    return (
+        f"Means over {seeds} seeds; the standard deviation of a gain over seeds is "
+        f"{fmean(spreads):.1f} points in the mean, and {max(spreads):.1f} at most."
+    )
+
+
+def _main_map(matrix: Matrix, level: str) -> Map:
+    """Return the gains of all pairs, with the targets alone above them."""
+    alone = [
+        Shade(f"{100 * fmean(scores[level] for scores in matrix.alone[target]):.1f}")
+        for target in matrix.targets
+    ]
+    gains = {pair: 100 * fmean(matrix.gains(*pair, level)) for pair in matrix.cells}
+    rows = [("alone", alone)]
+    for source in matrix.sources:
+        values = [gains.get((source, target)) for target in matrix.targets]
+        rows.append((source, _shades(values, list(gains.values()))))
+    return Map(f"{LEVELS[level]}: source by row, target by column", matrix.targets, rows)
+
+
+def _type_map(matrix: Matrix, target: str) -> Map:
+    """Return the gains of a target's types, with the share of known mentions below them."""
+    sources = [source for source in matrix.sources if (source, target) in matrix.cells]
+    gains = {source: matrix.type_gains(source, target) for source in sources}
+    labels = list(matrix.alone[target][0]["types"])
+    every = [100 * gain for own in gains.values() for gain in own.values()]
+    rows = []
+    for label in sorted(labels):
+        notes = []
+        for source in sources:
+            share = matrix.by_type[source, target].get(label)
+            notes.append("" if share is None else f"{100 * share:.0f} % known")
+        rows.append((label, _shades([100 * gains[s][label] for s in sources], every, notes)))
+    return Map(f"{target}, by type: gain in strict F1", sources, rows)
+
+
+def _shades(
+    values: Sequence[float | None], every: Sequence[float], notes: Sequence[str] = ()
+) -> list[Shade]:
+    """Return cells whose strength is relative to the largest value of the map."""
+    most = max((abs(value) for value in every), default=0.0) or 1.0
+    shades = []
+    for i, value in enumerate(values):
+        if value is None:
+            shades.append(Shade("–"))
+        else:
+            note = notes[i] if notes else ""
+            shades.append(Shade(f"{value:+.1f}", note, round(100 * value / most)))
+    return shades
+
+
+def _predictors(matrix: Matrix) -> list[list[Any]]:
+    """Return a row for each predictor: its correlations with the gains, and their p."""
+    by_level = {level: matrix.correlations(level) for level in LEVELS}
+    rows = [
+        [name, *(text for level in LEVELS for text in _figures(by_level[level][name]))]
+        for name in by_level["micro"]
+    ]
+    of_types = _figures(matrix.type_correlation())
+    return [*rows, ["known mentions, type by type, with the gain of the type", *of_types, "", ""]]
+
+
+def _figures(correlation: Any) -> tuple[str, str]:
+    if isnan(correlation.rho):
+        return "–", "–"
+    return f"{correlation.rho:+.2f}", f"{correlation.p:.4f} (n {correlation.n})"
