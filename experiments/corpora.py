@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc, DocBin, Span
 
 from experiments.documents import name_of, read_docs
 from experiments.subtypes import relabel
@@ -64,6 +64,23 @@ def prepare(settings: dict[str, Any], source: Path, work: Path, seed: int) -> Pa
     for name, part in members.items():
         _write(part, target / f"{name}.spacy")
     return target
+
+
+def prepare_source(settings: dict[str, Any], source: Path, work: Path) -> Path:
+    """The DocBin of all documents of another corpus, made where it is missing.
+
+    settings: ``folder`` below ``source``; ``rename``, new names of its types.
+    """
+    path = work / "all.spacy"
+    if not path.is_file():
+        docs, _ = read_brat(source / settings["folder"])
+        names = settings.get("rename", {})
+        for doc in docs:
+            ents = [(ent, names.get(ent.label_, ent.label_)) for ent in doc.ents]
+            doc.set_ents([Span(doc, ent.start, ent.end, label=label) for ent, label in ents])
+        work.mkdir(parents=True, exist_ok=True)
+        _write(docs, path)
+    return path
 
 
 def _write(docs: list[Doc], path: Path) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 
 import srsly
 
+STAGES = ("first_updates", "with_target", "reader", "second")
+"""What an arm may say of the stages of its training, see `systems.stages`."""
+
 Reading = tuple[str, str]
 """An arm and a way of reading it."""
 
@@ -44,6 +47,8 @@ class Plan:
     """What lies on the way from the usual training to the default."""
     others: list[tuple[Reading, Reading]] = field(default_factory=list)
     """More pairs to compare, the first less the second."""
+    sources: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Other corpora that arms train on."""
 
     def kind(self, run: Run) -> dict[str, Any]:
         """How the arm of a run is trained."""
@@ -58,6 +63,16 @@ class Plan:
         arm, names = self.arms[run.arm], self.kind(run)["names"]
         values = {**self.encoders[run.encoder]["with"], **arm.get("with", {})}
         return {**{names[key]: value for key, value in values.items()}, **arm.get("set", {})}
+
+    def stages(self, run: Run) -> dict[str, Any]:
+        """What an arm that trains on other corpora says of them; nothing for other arms."""
+        arm = self.arms[run.arm]
+        found = {name: arm[name] for name in STAGES if name in arm}
+        return {**found, "sources": self.sources_of(run)} if "sources" in arm else {}
+
+    def sources_of(self, run: Run) -> dict[str, dict[str, Any]]:
+        """The other corpora that an arm trains on, with their settings."""
+        return {name: self.sources[name] for name in self.arms[run.arm].get("sources", [])}
 
 
 def read_plan(path: Path) -> Plan:
@@ -79,7 +94,19 @@ def read_plan(path: Path) -> Plan:
     default, *_ = readings([values.get("default", [next(iter(tables["arms"])), "model"])])
     shown = {name: readings(values.get(name, [])) for name in ("against", "steps")}
     others = [tuple(readings(pair)) for pair in values.get("others", [])]
-    return Plan(**tables, kinds=kinds, runs=list(runs), default=default, **shown, others=others)
+    sources = values.get("sources", {})
+    for name, arm in tables["arms"].items():
+        if unknown := set(arm.get("sources", [])) - set(sources):
+            raise ValueError(f"{path}: arm {name} names sources that are not there: {unknown}")
+    return Plan(
+        **tables,
+        kinds=kinds,
+        runs=list(runs),
+        default=default,
+        **shown,
+        others=others,
+        sources=sources,
+    )
 
 
 def readings(values: Iterable[Iterable[str]]) -> list[Reading]:

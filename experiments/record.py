@@ -33,6 +33,7 @@ def write_record(plan: Plan, run: Run, corpus: Path, work: Path, store: Store) -
     summary = {
         "run": {**vars(run), "title": plan.arms[run.arm]["title"]},
         "settings": plan.settings(run),
+        **({"stages": stages} if (stages := plan.stages(run)) else {}),
         "config": _config(plan, run, corpus, work),
         "updates": log[-1]["updates"],
         "seconds": spent["seconds"],
@@ -76,7 +77,7 @@ def _config(plan: Plan, run: Run, corpus: Path, work: Path) -> list[str]:
         return [arm["script"], *arm.get("requirements", [])]
     text = (work / "config.cfg").read_text(encoding="utf8")
     encoder = {**plan.encoders[run.encoder]["with"], **arm.get("with", {})}["encoder"]
-    folders = {str(corpus): "corpus", str(work): "work"}
+    folders = {str(corpus): "corpus", str(work): "work", str(work.parents[3]): "training"}
     if isinstance(encoder, str):
         folders[find_encoder(encoder)] = encoder
     for folder, name in folders.items():

@@ -71,7 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def is_done(plan: Plan, run: Run, store: Store) -> bool:
     """Return whether the run is in the store, with the settings that the plan has now."""
     summary = store.summary(run)
-    return summary is not None and summary["settings"] == plan.settings(run)
+    return (
+        summary is not None
+        and summary["settings"] == plan.settings(run)
+        and summary.get("stages", {}) == plan.stages(run)
+    )
 
 
 def spawn(run: Run, options: argparse.Namespace) -> bool:
@@ -91,8 +95,9 @@ def spawn(run: Run, options: argparse.Namespace) -> bool:
 def perform(plan: Plan, run: Run, options: argparse.Namespace) -> None:
     """Split, train, predict, score; the record is written last and whole."""
     work, settings = options.work / run.key, plan.settings(run)
+    asked = {**settings, **plan.stages(run)}
     trained = work / "trained.json"
-    if trained.is_file() and json.loads(trained.read_text()).get("settings") != settings:
+    if trained.is_file() and json.loads(trained.read_text()).get("settings") != asked:
         shutil.rmtree(work)
     work.mkdir(parents=True, exist_ok=True)
     corpus = corpora.prepare(
@@ -103,11 +108,15 @@ def perform(plan: Plan, run: Run, options: argparse.Namespace) -> None:
         arm = plan.arms[run.arm]
         python = systems.environment(arm.get("requirements", []), options.work / "venvs" / run.arm)
         start = time.monotonic()
-        systems.train(arm, settings, corpus, run.seed, work, python)
+        sources = {
+            name: corpora.prepare_source(each, options.corpora, options.work / "sources" / name)
+            for name, each in plan.sources_of(run).items()
+        }
+        systems.train(arm, settings, corpus, run.seed, work, python, sources)
         spent = {
             "seconds": round(time.monotonic() - start, 1),
             "peak_mib": round(systems.peak_mib()),
-            "settings": settings,
+            "settings": asked,
         }
         write_file(trained, json.dumps(spent))
     if not (work / "predictions.json").is_file():

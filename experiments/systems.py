@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from collections.abc import Mapping
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -30,25 +31,77 @@ def train(
     seed: int,
     work: Path,
     python: str = sys.executable,
+    sources: Mapping[str, Path] | None = None,
 ) -> None:
     """Train into ``work``: a pipeline in model-best, or predictions.json; log.jsonl beside it.
 
     settings: values of the configuration by dotted name. For a script they are its options.
     python: the interpreter, see `environment`.
+    sources: the DocBins of other corpora that the arm trains on, by name (`stages`).
     """
     if "script" in arm:
         options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
         module = f"experiments.{Path(arm['script']).stem}"
         command = ["-m", module, str(corpus), str(work), f"--seed={seed}", *options]
     else:
-        path = work / "config.cfg"
-        pipeline_config(arm, settings, corpus, seed, work).to_disk(path)
-        command = ["-m", "spacy", "train", str(path), "--output", str(work)]
-        command += ["--code", str(HERE / "levers.py")]
+        commands = []
+        for config, folder in stages(arm, settings, corpus, seed, work, sources or {}):
+            folder.mkdir(exist_ok=True)
+            config.to_disk(folder / "config.cfg")
+            command = ["-m", "spacy", "train", str(folder / "config.cfg"), "--output", str(folder)]
+            commands.append([*command, "--code", str(HERE / "levers.py")])
     with (work / "output.txt").open("w", encoding="utf8") as output:
-        subprocess.run(
-            [python, *command], stdout=output, stderr=output, check=True, env=with_this_project()
-        )
+        for command in commands:
+            subprocess.run(
+                [python, *command],
+                stdout=output,
+                stderr=output,
+                check=True,
+                env=with_this_project(),
+            )
+
+
+def stages(
+    arm: dict[str, Any],
+    settings: dict[str, Any],
+    corpus: Path,
+    seed: int,
+    work: Path,
+    sources: Mapping[str, Path],
+) -> list[tuple[util.Config, Path]]:
+    """The configurations of an arm's trainings, one after another, each with its folder.
+
+    An arm with "sources" trains on them first, in ``work / "first"``, for "first_updates" of all
+    its updates, and then on the target; "with_target" reads the target in the first stage too, and
+    without "first_updates" that is the only stage. "label_sets" is the reader's setting.
+    """
+    config = pipeline_config(arm, settings, corpus, seed, work)
+    if not sources:
+        return [(config, work)]
+    paths = {name: str(path) for name, path in sources.items()}
+    if arm.get("with_target", True):
+        paths = {"target": str(corpus / "train.spacy"), **paths}
+    reader = {"@readers": "spacy-btl.JointCorpus.v1", "paths": paths, **arm.get("reader", {})}
+    n_first = arm.get("first_updates")
+    if n_first is None:
+        config["corpora"]["train"] = reader
+        return [(config, work)]
+    folder = work / "first"
+    first = pipeline_config(arm, settings, corpus, seed, folder)
+    first["corpora"]["train"] = reader
+    # The rate falls to 0, so that the last checkpoint is taken, and dev is not asked.
+    first["training"].update(max_steps=n_first, eval_frequency=n_first)
+    config["training"]["max_steps"] -= n_first
+    config["initialize"]["components"]["btl_knn_ner"] = {
+        "start_from": {
+            "@misc": "spacy-btl.StartFrom.v1",
+            "path": str(folder / "model-last"),
+            "unseen": "drop",
+        }
+    }
+    for name, value in arm.get("second", {}).items():
+        put(config, name, value)
+    return [(first, folder), (config, work)]
 
 
 def with_this_project() -> dict[str, str]:
@@ -113,13 +166,18 @@ def pipeline_config(
         "path": "${paths.log}",
     }
     for name, value in settings.items():
-        *sections, last = name.split(".")
-        place = config
-        for section in sections:
-            place = place[section]
         # Weights that an installed package carries are a folder to all but our own components.
-        place[last] = find_encoder(value) if name == OF_SPACYS_OWN else value
+        put(config, name, find_encoder(value) if name == OF_SPACYS_OWN else value)
     return config
+
+
+def put(config: util.Config, name: str, value: Any) -> None:
+    """Set a value of a configuration by its dotted name."""
+    *sections, last = name.split(".")
+    place = config
+    for section in sections:
+        place = place[section]
+    place[last] = value
 
 
 def load(work: Path) -> Language:
