@@ -1,6 +1,7 @@
 """Rank correlation of a predictor with gains, and how often chance gives as much. Arrays only."""
 
 from collections.abc import Sequence
+from math import isnan
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,10 @@ class Correlation(NamedTuple):
     rho: float
     p: float
     n: int
+
+    def to_json(self) -> dict[str, float | None]:
+        """Return the figures, null where they are undefined."""
+        return {name: None if isnan(v) else v for name, v in self._asdict().items()}
 
 
 def correlate(

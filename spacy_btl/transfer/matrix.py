@@ -160,10 +160,10 @@ class Matrix:
             "known mentions by type": named(self.by_type),
             "slopes": self.slopes,
             "correlations": {
-                level: {name: c._asdict() for name, c in self.correlations(level).items()}
+                level: {name: c.to_json() for name, c in self.correlations(level).items()}
                 for level in ("micro", "macro")
             },
-            "correlation by type": self.type_correlation()._asdict(),
+            "correlation by type": self.type_correlation().to_json(),
         }
 
 

@@ -16,8 +16,8 @@ from spacy.util import load_config
 from thinc.api import Config
 
 from ..evaluation.evaluate import evaluate, read_examples
+from ..joint.start import SETTING
 from ..packaging.saving import load_pipeline
-from ..training.start import SETTING
 from ..util.files import sha256_of, write_file
 
 DONE = "done.json"
