@@ -1,5 +1,7 @@
 r"""Turn the marked-up reports of assets/sample-source into the BRAT corpus of assets/sample.
 
+With --source and --target, those of assets/sample-adverse-source into assets/sample-adverse.
+
 The mark-up of a source, in full:
 
     [fever|Sign_symptom]                    an entity: its text, a bar, its type
@@ -50,6 +52,8 @@ LABELS = EVENTS | vocabulary(
     "Nonbiological_location Occupation Other_entity Personal_background Qualitative_concept "
     "Quantitative_concept Severity Sex Shape Subject Texture Volume Weight"
 )
+# Those of the second sample, assets/sample-adverse, beside what it shares with the first.
+LABELS |= vocabulary("Action_taken Adverse_event Causality Indication Onset Reporter Seriousness")
 RELATIONS = vocabulary("AFTER BEFORE CAUSE CO-OCCURRENCE IDENTICAL MODIFY SUB_PROCEDURE")
 ATTRIBUTES = {
     "POLARITY": vocabulary("NEG POS MAYBE_NEG MAYBE_POS UNCERTAIN"),

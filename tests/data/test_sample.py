@@ -71,6 +71,8 @@ def read(path: Path) -> Document:
 
 
 DOCUMENTS = [read(path) for path in sorted(SAMPLE.glob("*.txt"))]
+ADVERSE = ROOT / "assets" / "sample-adverse"
+ADVERSE_DOCUMENTS = [read(path) for path in sorted(ADVERSE.glob("*.txt"))]
 PAIRS = [(doc, a, b) for doc in DOCUMENTS for a, b in combinations(doc.mentions, 2)]
 
 
@@ -150,7 +152,24 @@ def test_up_to_date_with_the_sources(capsys: pytest.CaptureFixture[str]) -> None
     assert script.main(["--check"]) == 0, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("doc", DOCUMENTS, ids=lambda doc: doc.name)
+def test_the_second_sample_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
+    folders = ["--source", f"{ADVERSE}-source", "--target", str(ADVERSE)]
+    assert script.main([*folders, "--check"]) == 0, capsys.readouterr().err
+
+
+def test_the_second_sample_shares_some_types_and_has_its_own() -> None:
+    assert len(ADVERSE_DOCUMENTS) >= 12
+    every, own = (
+        Counter(mention.label for doc in docs for mention in doc.mentions)
+        for docs in (DOCUMENTS, ADVERSE_DOCUMENTS)
+    )
+    assert len(own.keys() & every.keys()) >= 5
+    assert len(own.keys() - every.keys()) >= 5
+    for label in own:  # so that each is in train, dev and test
+        assert sum(label in {m.label for m in doc.mentions} for doc in ADVERSE_DOCUMENTS) >= 3
+
+
+@pytest.mark.parametrize("doc", [*DOCUMENTS, *ADVERSE_DOCUMENTS], ids=lambda doc: doc.name)
 def test_surfaces_match_their_offsets(doc: Document) -> None:
     assert doc.mentions
     for mention in doc.mentions:
@@ -160,7 +179,7 @@ def test_surfaces_match_their_offsets(doc: Document) -> None:
         assert "\n" not in mention.surface
 
 
-@pytest.mark.parametrize("doc", DOCUMENTS, ids=lambda doc: doc.name)
+@pytest.mark.parametrize("doc", [*DOCUMENTS, *ADVERSE_DOCUMENTS], ids=lambda doc: doc.name)
 def test_records_point_at_records(doc: Document) -> None:
     ids = [record.split("\t")[0] for record in doc.records if not record.startswith("*")]
     assert len(ids) == len(set(ids))
@@ -321,5 +340,5 @@ def test_example_of_the_guide() -> None:
 
 
 def test_no_invisible_characters_in_the_sources() -> None:
-    for path in (ROOT / "assets" / "sample-source").glob("*.txt"):
+    for path in (ROOT / "assets").glob("*-source/*.txt"):
         assert not set(path.read_text(encoding="utf-8")) & set(ODD_SPACES), path.name
