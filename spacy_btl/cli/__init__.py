@@ -5,7 +5,15 @@ A command parses its options, calls documented functions of the package, and pri
 
 from spacy.cli._util import app as spacy_app
 
-from . import annotate, data, evaluate, neighbors, package, transfer  # noqa: F401  # they add their commands
+from . import (  # noqa: F401  # they add their commands
+    annotate,
+    data,
+    evaluate,
+    neighbors,
+    package,
+    sources,
+    transfer,
+)
 from .app import app
 
 spacy_app.add_typer(app)

@@ -23,16 +23,17 @@ from .sampling import interleaved, repeated, repetitions
 
 Rows = Literal["type", "corpus"]
 LabelSets = Literal["own", "all"]
-Paths: TypeAlias = Mapping[str, str] | str
+Paths: TypeAlias = str | Mapping[str, str | None]
 
 
 class JointCorpus:
     """Reads the documents of several corpora.
 
     Args:
-        paths: The DocBin of each corpus, by the name of the corpus; or a folder with a folder for
-            each corpus, in which the DocBin is ``PART.spacy``, as ``convert`` writes it.
-        part: Name of the DocBins in a folder.
+        paths: The DocBin of each corpus, by the name of the corpus. A folder, in the table or
+            instead of it, stands for all corpora in it: each a folder with ``PART.spacy``, as
+            ``convert`` writes it.
+        part: Name of the DocBins in folders.
         smoothing: The share of a corpus is proportional to its number of words to this power: 1
             for the shares that they have, 0 for equal ones.
         seed: Draws the documents that a pass reads once more than others.
@@ -137,22 +138,35 @@ class JointCorpus:
 def _found(paths: Paths, part: str) -> dict[str, Path]:
     """Return the DocBins by the name of their corpus; ValueError for one that is missing."""
     if isinstance(paths, str):
-        found = {path.parent.name: path for path in sorted(Path(paths).glob(f"*/{part}.spacy"))}
-        if not paths or not found:
-            raise ValueError(
-                f'there is no corpus in the folder "{paths}": it needs a folder for each, with '
-                f"{part}.spacy in it (python -m spacy btl convert SOURCE FOLDER/NAME)"
-            )
-        return found
-    if not paths:
-        raise ValueError("no corpus is given: paths needs the DocBin of each, by a name")
+        return _in_folder(paths, part)
+    found: dict[str, Path] = {}
     for name, path in paths.items():
-        if not path or not Path(path).is_file():
+        if path and Path(path).is_dir():
+            members = _in_folder(path, part)
+        elif path and Path(path).is_file():
+            members = {name: Path(path)}
+        else:
             raise ValueError(
                 f"there is no DocBin for the corpus {name}: {path or 'no path is given'}; "
                 "python -m spacy btl convert writes one"
             )
-    return {name: Path(path) for name, path in paths.items()}
+        if twice := found.keys() & members.keys():
+            raise ValueError(f"two corpora have the name {', '.join(sorted(twice))}")
+        found.update(members)
+    if not found:
+        raise ValueError("no corpus is given: paths needs the DocBin of each, by a name")
+    return found
+
+
+def _in_folder(folder: str, part: str) -> dict[str, Path]:
+    """Return the DocBins of a folder of corpora; ValueError if there is none."""
+    found = {path.parent.name: path for path in sorted(Path(folder).glob(f"*/{part}.spacy"))}
+    if not folder or not found:
+        raise ValueError(
+            f'there is no corpus in the folder "{folder}": it needs a folder for each, with '
+            f"{part}.spacy in it (python -m spacy btl convert-sources)"
+        )
+    return found
 
 
 def _rename(doc: Doc, corpus: str) -> None:

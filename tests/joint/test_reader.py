@@ -172,6 +172,10 @@ def test_a_folder_of_corpora(paths: dict[str, str], tmp_path: Path) -> None:
     reader = JointCorpus(str(tmp_path))
     assert list(reader.paths) == ["drugs", "notes"]
     assert Counter(texts(reader)) == Counter(texts(JointCorpus(paths)))
+    target = {"target": paths["notes"], "others": str(tmp_path)}
+    assert list(JointCorpus(target).paths) == ["target", "drugs", "notes"]
+    with pytest.raises(ValueError, match="two corpora have the name notes"):
+        JointCorpus({"notes": paths["notes"], "others": str(tmp_path)})
 
 
 @pytest.mark.parametrize(

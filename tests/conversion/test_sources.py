@@ -1,0 +1,107 @@
+"""Several corpora, each converted to a folder of its own."""
+
+from pathlib import Path
+
+import pytest
+from spacy.cli._util import app as spacy_app
+from typer.testing import CliRunner
+
+from spacy_btl.conversion.sources import convert_sources, parse_sources
+
+
+def corpus(folder: Path, *texts: str) -> Path:
+    """A BRAT folder in which every text begins with an entity of type X."""
+    folder.mkdir(parents=True)
+    for i, text in enumerate(texts):
+        (folder / f"{i}.txt").write_text(text, encoding="utf8")
+        word = text.split()[0]
+        (folder / f"{i}.ann").write_text(f"T1\tX 0 {len(word)}\t{word}\n", encoding="utf8")
+    return folder
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[Path]:
+    texts = ("Fever today", "Rash of the arm", "Cough at night")
+    return [corpus(tmp_path / "data" / name, *texts) for name in ("one", "two")]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{0}", {"one": 0}),
+        ("{0},{1}", {"one": 0, "two": 1}),
+        (" {1} , a=b,", None),
+        (" {1} , a = {0},", {"two": 1, "a": 0}),
+        ("one={0},two={0}", {"one": 0, "two": 0}),
+        ("{0}/0.txt", {"0": None}),
+    ],
+)
+def test_a_list_of_sources(
+    folders: list[Path], text: str, expected: dict[str, int | None] | None
+) -> None:
+    text = text.format(*folders)
+    if expected is None:
+        with pytest.raises(ValueError, match="the corpus a is not there: b"):
+            parse_sources(text)
+        return
+    places = {
+        name: folders[0] / "0.txt" if i is None else folders[i] for name, i in expected.items()
+    }
+    assert parse_sources(text) == places
+    assert list(parse_sources(text)) == list(places)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no corpus is named"),
+        (" , ", "no corpus is named"),
+        ("{0},one={1}", "two corpora have the name one"),
+        ("../x={0}", "cannot name a corpus"),
+        ("a:b={0}", "cannot name a corpus"),
+        ("={0}", "cannot name a corpus"),
+        ("nowhere", "the corpus nowhere is not there"),
+    ],
+)
+def test_a_list_that_is_none(folders: list[Path], text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_sources(text.format(*folders))
+
+
+def test_each_is_converted_to_its_folder(folders: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = dict(convert_sources({"a": folders[0], "b": folders[1]}, out))
+    assert {name: list(each.parts) for name, each in done.items()} == {"a": ["all"], "b": ["all"]}
+    assert (out / "a" / "all.spacy").is_file()
+    dict(convert_sources({"b": folders[1]}, out, shares=(0.4, 0.3, 0.3)))
+    assert [path.name for path in out.iterdir()] == ["b"]
+    assert (out / "b" / "train.spacy").is_file()
+
+
+def test_a_folder_with_other_files_stays(folders: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (out / "mine").mkdir(parents=True)
+    with pytest.raises(ValueError, match="no converted corpora"):
+        list(convert_sources({"a": folders[0]}, out))
+    assert [path.name for path in out.iterdir()] == ["mine"]
+
+
+def test_a_failure_changes_nothing(folders: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    dict(convert_sources({"a": folders[0]}, out))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError):
+        list(convert_sources({"b": folders[1], "c": tmp_path / "empty"}, out))
+    assert [path.name for path in out.iterdir()] == ["a"]
+
+
+def test_the_command(folders: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    text = f"{folders[0]},second={folders[1]}"
+    done = CliRunner().invoke(spacy_app, ["btl", "convert-sources", text, str(out)])
+    assert done.exit_code == 0, done.output
+    assert "second: all 3 documents" in done.output
+    assert sorted(path.name for path in out.iterdir()) == ["one", "second"]
+    done = CliRunner().invoke(spacy_app, ["btl", "convert-sources", "nowhere", str(out)])
+    assert done.exit_code != 0
+    assert "the corpus nowhere is not there" in done.output
