@@ -1,4 +1,4 @@
-"""Every entity of the corpora is read, by a count of its own; skipped where they are not at hand."""
+"""Every entity of the corpora is read, by a count of its own; skipped where there are none."""
 
 import re
 from pathlib import Path
