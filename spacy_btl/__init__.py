@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .annotate.run import AnnotationSettings, annotate_files
     from .conversion.convert import convert_folder, read_brat
     from .conversion.export import export_docs
+    from .conversion.reading import Reading
     from .data.docbin import read_docbin
     from .evaluation.compare import compare_evaluations
     from .evaluation.cross_fitting import cross_predict
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AnnotationSettings",
     "BtlKnnNer",
+    "Reading",
     "annotate_files",
     "compare_evaluations",
     "component_of",
@@ -48,6 +50,7 @@ __all__ = [
 _PLACES = {
     "AnnotationSettings": "annotate.run:AnnotationSettings",
     "BtlKnnNer": "pipeline.component:BtlKnnNer",
+    "Reading": "conversion.reading:Reading",
     "annotate_files": "annotate.run:annotate_files",
     "compare_evaluations": "evaluation.compare:compare_evaluations",
     "component_of": "pipeline.component:component_of",

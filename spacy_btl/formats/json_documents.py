@@ -1,6 +1,7 @@
 """Read JSON Lines and JSON of annotation tools: a document is an object with a text and spans.
 
     {"text": "...", "spans": [{"start": 0, "end": 5, "label": "Age"}]}                  Prodigy
+    {"text": "...", "ents": [{"start": 0, "end": 5, "label": "Age"}]}                   Doc.to_json
     {"text": "...", "label": [[0, 5, "Age"]]}                                           doccano
     {"text": "...", "entities": [{"start_offset": 0, "end_offset": 5, "label": "Age"}]} doccano
     ["...", {"entities": [[0, 5, "Age"]]}]                                              spaCy 2
@@ -24,7 +25,7 @@ from .files import DataFile, Draft, Names, Read, no_document, read_lines
 Json: TypeAlias = Any
 """A value of JSON, of which nothing is known."""
 
-SPAN_KEYS = ("spans", "entities", "label", "labels")
+SPAN_KEYS = ("spans", "entities", "ents", "label", "labels")
 """Names under which a document may have its spans; the first that holds a list counts."""
 
 _TEXT_KEYS = ("text", "data", "content")

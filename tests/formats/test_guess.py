@@ -1,4 +1,9 @@
+import tempfile
+from pathlib import Path
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spacy_btl.formats import guess_format
 from tests.helpers.files import write_tree
@@ -87,3 +92,18 @@ def test_a_folder_without_the_format_that_is_given(tmp_path):
 def test_nothing_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder or file"):
         guess_format(tmp_path / "absent")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    content=st.binary(max_size=60) | st.text('{}[]",:0aO-BI|t \t\n', max_size=60).map(str.encode),
+    suffix=st.sampled_from([".txt", ".json", ".jsonl", ".xml", ".tsv", ""]),
+)
+def test_any_bytes_have_a_format_or_none(content, suffix):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"a{suffix}")
+        path.write_bytes(content)
+        try:
+            guess_format(path)
+        except ValueError as error:
+            assert "no format that is plain" in str(error)

@@ -12,6 +12,7 @@ def read(tmp_path, content, name="c.jsonl"):
 SPANS = {
     # what stands for the entities of "Man, 28": label and offsets, or the reason of a problem
     "prodigy": ({"spans": [{"start": 0, "end": 3, "label": "Sex"}]}, [("Sex", 0, 3)]),
+    "Doc.to_json": ({"ents": [{"start": 0, "end": 3, "label": "Sex"}]}, [("Sex", 0, 3)]),
     "doccano": ({"label": [[0, 3, "Sex"]]}, [("Sex", 0, 3)]),
     "older doccano": ({"labels": [[0, 3, "Sex"]]}, [("Sex", 0, 3)]),
     "doccano objects": (
