@@ -82,7 +82,7 @@ def render_report(metrics: Metrics, comparison: SystemComparison | None = None) 
     template = markdown_templates("spacy_btl.evaluation").get_template("report.md.j2")
     return template.render(
         metrics=metrics,
-        label_set_note=_label_set_note(metrics),
+        label_set_note=rows.label_set_note(metrics["documents"], metrics.get("label_sets")),
         macro_note=_macro_note(metrics),
         overall_rows=rows.overall_rows(metrics),
         type_header=rows.type_header(metrics),
@@ -120,7 +120,7 @@ def render_html(
         metrics=evaluation,
         kinds=list(KINDS),
         pictures=drawn,
-        label_set_note=_label_set_note(evaluation),
+        label_set_note=rows.label_set_note(evaluation["documents"], evaluation.get("label_sets")),
         macro_note=_macro_note(evaluation),
         overall_rows=rows.overall_rows(evaluation),
         comparison=comparison and _compared(comparison),
@@ -135,17 +135,6 @@ def render_html(
         bin_rows=[row for figures in reliability.values() for row in rows.bin_rows(figures)],
         document_rows=rows.document_rows(evaluation["by_document"]),
         documents=None if documents is None else side_by_side(documents),
-    )
-
-
-def _label_set_note(metrics: Metrics) -> str:
-    """Return what a report says where documents annotate some types only."""
-    if (facts := metrics.get("label_sets")) is None:
-        return ""
-    return (
-        f"{facts['documents']:,} of {metrics['documents']:,} documents have a label set: they "
-        f"annotate some types only. {facts['passed_over']:,} predicted entities of other types "
-        "count there neither as right nor as wrong."
     )
 
 

@@ -12,7 +12,14 @@ from ..scoring.reliability import ReliabilityFigures
 from ..scoring.scores import NO_LABEL, Scores
 from ..scoring.summary import ComparedScore, ComparedType
 from .compare import document_f
-from .evaluate import Confusion, DocumentRow, Metrics, Scored, SystemComparison
+from .evaluate import (
+    Confusion,
+    DocumentRow,
+    LabelSetFacts,
+    Metrics,
+    Scored,
+    SystemComparison,
+)
 
 FIGURE_NAMES = {
     "ents_p": "strict span precision, micro",
@@ -80,6 +87,22 @@ class Band:
     def mean_recall(self) -> float:
         """The mean of the recalls."""
         return sum(self.recalls) / len(self.recalls)
+
+
+def label_set_note(documents: int, facts: LabelSetFacts | None) -> str:
+    """Return what a report says where documents annotate some types only, "" where none does.
+
+    Args:
+        documents: Number of all documents.
+        facts: What is known of those with a label set.
+    """
+    if facts is None:
+        return ""
+    return (
+        f"{facts['documents']:,} of {documents:,} documents have a label set: they annotate some "
+        f"types only. {facts['passed_over']:,} predicted entities of other types count there "
+        "neither as right nor as wrong."
+    )
 
 
 def spread(interval: Sequence[float] | None) -> str:

@@ -88,23 +88,27 @@ def label_tokens(gold: Ints1d, annotated: Bools2d, known: VoteLabels) -> tuple[V
     """
     n_types = annotated.shape[1]
     known = known.with_types(n_types)
-    index = {
-        (column, *row): i
-        for i, (column, row) in enumerate(
-            zip(known.columns.tolist(), known.annotated.tolist(), strict=True)
-        )
-    }
-    for column in range(n_columns(n_types)):
-        index.setdefault((column, *[True] * n_types), len(index))
-    knows = np.where((gold == OUTSIDE)[:, None], annotated, True)
-    rows, inverse = np.unique(np.column_stack((gold, knows)), axis=0, return_inverse=True)
-    places = np.full(len(rows), MISSING, dtype=np.int64)
-    for i, (column, *row) in enumerate(rows.tolist()):
-        if column != MISSING:
-            places[i] = index.setdefault((column, *map(bool, row)), len(index))
-    every = np.array([list(key) for key in index], dtype=np.int64).reshape(len(index), -1)
-    labels = VoteLabels(every[:, 0], every[:, 1:].astype(bool))
-    return labels, places[inverse.reshape(-1)]
+    index = {key: i for i, key in enumerate(_keys(known))}
+    plain = [index.setdefault(key, len(index)) for key in _keys(plain_labels(n_types))]
+    labels = np.where(gold == MISSING, MISSING, np.array(plain)[gold])
+    is_open = (gold == OUTSIDE) & ~annotated.all(axis=1)
+    # Rows as strings of bits, which are sorted faster than rows of numbers.
+    bits = np.packbits(annotated[is_open], axis=1)
+    rows = np.ascontiguousarray(bits).view(f"V{bits.shape[1]}").reshape(-1)
+    _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
+    distinct = VoteLabels(np.zeros(len(first), dtype=np.int64), annotated[is_open][first])
+    places = [index.setdefault(key, len(index)) for key in _keys(distinct)]
+    labels[is_open] = np.array(places, dtype=np.int64)[inverse.reshape(-1)]
+    every = np.array([[column, *row] for column, row in index], dtype=np.int64)
+    return VoteLabels(every[:, 0], every[:, 1:].astype(bool)), labels
+
+
+def _keys(labels: VoteLabels) -> list[tuple[int, tuple[bool, ...]]]:
+    """Return column and annotated types of each label."""
+    return [
+        (column, tuple(row))
+        for column, row in zip(labels.columns.tolist(), labels.annotated.tolist(), strict=True)
+    ]
 
 
 def votes_to_columns(votes: Floats2d, labels: VoteLabels, n_types: int) -> Floats2d:

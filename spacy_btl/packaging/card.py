@@ -13,7 +13,7 @@ from typing import Any
 
 import srsly
 
-from ..evaluation.rows import MACRO_NOTE, overall_rows
+from ..evaluation.rows import MACRO_NOTE, label_set_note, overall_rows
 from ..pipeline.component import component_of
 from ..util.files import replacing_folder
 from ..util.templates import markdown_templates
@@ -105,6 +105,7 @@ def render_card(facts: CardFacts) -> str:
         limits=_limits(facts),
         not_stated=NOT_STATED,
         overall_rows=overall_rows({"scores": facts["scores"], "intervals": facts["intervals"]}),
+        label_set_note=label_set_note(facts["test"]["documents"], facts["test"]["label_sets"]),
         macro_note=MACRO_NOTE if "ents_macro_f" in facts["intervals"] else "",
         label_rows=_label_rows(facts),
         size_rows=[(part, f"{n:,}") for part, n in {**size, "all": sum(size.values())}.items()],

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 from spacy.language import Language
 
-from ..evaluation.evaluate import Machine, Metrics
+from ..evaluation.evaluate import LabelSetFacts, Machine, Metrics
 from ..pipeline.component import component_of
 from ..pipeline.tuning import current_setting
 from ..scoring.scores import Scores
@@ -52,12 +52,13 @@ class LabelFacts(TypedDict):
 
 
 class EvaluatedFacts(TypedDict):
-    """The size of the test part."""
+    """The size of the test part; ``label_sets`` is None where all documents annotate all types."""
 
     documents: int
     tokens: int
     gold_entities: int
     predicted_entities: int
+    label_sets: LabelSetFacts | None
 
 
 class DevFacts(TypedDict, total=False):
@@ -187,6 +188,7 @@ def card_facts(
             "tokens": metrics["tokens"],
             "gold_entities": metrics["gold_entities"],
             "predicted_entities": metrics["predicted_entities"],
+            "label_sets": metrics.get("label_sets"),
         },
         "level": LEVEL,
         "scores": {**metrics["scores"], "ents_per_type": by_type},

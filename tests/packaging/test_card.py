@@ -139,6 +139,10 @@ def test_known_facts_are_stated(stated: str) -> None:
         ({"pipeline": {**INPUT["pipeline"], "other_strings": 1234}}, "The vocabulary has 1,234"),
         ({"pipeline": {**INPUT["pipeline"], "calibrated": False}}, "raw, not calibrated"),
         ({"metrics": {**METRICS, "heading": "bundled sample"}}, "# en_test_btl 1.2.3 **bundled"),
+        (
+            {"metrics": {**METRICS, "label_sets": {"documents": 3, "passed_over": 4}}},
+            "3 of 16 documents have a label set",
+        ),
         ({"source": {**INPUT["source"], "title": "<b>[x](y)"}}, "&lt;b>\\[x](y)"),
     ],
 )
