@@ -7,11 +7,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from spacy.tokens import Doc, DocBin, Span
+from spacy.tokens import Doc, DocBin
 
 from experiments.documents import name_of, read_docs
 from experiments.subtypes import relabel
 from spacy_btl.conversion.convert import read_brat
+from spacy_btl.conversion.reading import Reading
 from spacy_btl.data.duplicates import duplicates_of, joining
 from spacy_btl.data.split import join_sets, split_documents
 
@@ -69,15 +70,12 @@ def prepare(settings: dict[str, Any], source: Path, work: Path, seed: int) -> Pa
 def prepare_source(settings: dict[str, Any], source: Path, work: Path) -> Path:
     """The DocBin of all documents of another corpus, made where it is missing.
 
-    settings: ``folder`` below ``source``; ``rename``, new names of its types.
+    settings: ``path`` below ``source``; ``names``, the new names of its types, "" to leave one out.
     """
     path = work / "all.spacy"
     if not path.is_file():
-        docs, _ = read_brat(source / settings["folder"])
-        names = settings.get("rename", {})
-        for doc in docs:
-            ents = [(ent, names.get(ent.label_, ent.label_)) for ent in doc.ents]
-            doc.set_ents([Span(doc, ent.start, ent.end, label=label) for ent, label in ents])
+        reading = Reading(label_map=settings.get("names", {}))
+        docs, _ = read_brat(source / settings["path"], reading=reading)
         work.mkdir(parents=True, exist_ok=True)
         _write(docs, path)
     return path
