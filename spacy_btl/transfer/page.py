@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..util.files import write_files
 from ..util.templates import html_templates, markdown_templates
+from .correlation import Correlation
 from .matrix import Matrix, Schedule
 
 LEVELS = {"micro": "Strict micro F1", "macro": "Strict macro F1"}
@@ -66,6 +67,7 @@ def write_page(
         "notes": [_spread(matrix, seeds)],
         "maps": [_main_map(matrix, level) for level in LEVELS],
         "predictors": _predictors(matrix),
+        "types_note": _types_note(matrix),
         "by_type": [_type_map(matrix, target) for target in matrix.targets],
     }
     text = markdown_templates("spacy_btl.transfer").get_template("transfer.md.j2").render(**values)
@@ -147,22 +149,30 @@ def _shades(
             shades.append(Shade("–"))
         else:
             note = notes[i] if notes else ""
-            shades.append(Shade(f"{value:+.1f}", note, round(100 * value / most)))
+            text = f"{value:+.1f}".replace("-0.0", "+0.0")
+            shades.append(Shade(text, note, round(100 * value / most)))
     return shades
 
 
-def _predictors(matrix: Matrix) -> list[list[Any]]:
-    """Return a row for each predictor: its correlations with the gains, and their p."""
+def _predictors(matrix: Matrix) -> list[list[str | int]]:
+    """Return a row for each predictor: pairs, and its correlation with the gains and p by level."""
     by_level = {level: matrix.correlations(level) for level in LEVELS}
-    rows = [
-        [name, *(text for level in LEVELS for text in _figures(by_level[level][name]))]
-        for name in by_level["micro"]
+    return [
+        [name, own.n, *(text for level in LEVELS for text in _figures(by_level[level][name]))]
+        for name, own in by_level["micro"].items()
     ]
-    of_types = _figures(matrix.type_correlation())
-    return [*rows, ["known mentions, type by type, with the gain of the type", *of_types, "", ""]]
 
 
-def _figures(correlation: Any) -> tuple[str, str]:
+def _types_note(matrix: Matrix) -> str:
+    own = matrix.type_correlation()
+    rho, p = _figures(own)
+    return (
+        "Type by type, the share of known mentions and the gain in F1 of the type have a rank "
+        f"correlation of {rho} (p {p}, {own.n} pairs of a source and a type)."
+    )
+
+
+def _figures(correlation: Correlation) -> tuple[str, str]:
     if isnan(correlation.rho):
         return "–", "–"
-    return f"{correlation.rho:+.2f}", f"{correlation.p:.4f} (n {correlation.n})"
+    return f"{correlation.rho:+.2f}", f"{correlation.p:.4f}"
