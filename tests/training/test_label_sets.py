@@ -213,6 +213,24 @@ def test_a_type_that_is_not_annotated_has_no_gradient_at_all(name, batch):
     assert np.isfinite(gradient).all()
 
 
+@given(masked_batches(), st.sampled_from(["weights", "mean", "sum"]))
+def test_layers_without_labels_are_the_mask_of_flat_ones(batch, reduction):
+    logits, labels, weights, annotated = batch
+    kept = labels != MISSING
+    logits, labels, annotated = logits[kept], labels[kept], annotated[kept]
+    layers = np.where(annotated, OUTSIDE, MISSING)
+    tokens = np.flatnonzero(labels > OUTSIDE)
+    types = (labels[tokens] - 1) // 2
+    layers[tokens, types] = labels[tokens] - 2 * types
+    loss = BinaryTokenLabels(reduction=reduction)
+    loss.class_weights = weights
+    gradient, value = loss(logits, layers)
+    d_flat, flat = loss(logits, labels, annotated=annotated)
+    assert value == pytest.approx(flat)
+    assert gradient == pytest.approx(d_flat)
+    assert (gradient[~column_mask(annotated)] == 0).all()
+
+
 @pytest.mark.parametrize("name", MASKED)
 @given(masked_batches())
 def test_a_mask_of_all_types_changes_no_bit(name, batch):
