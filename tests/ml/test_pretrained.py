@@ -1,20 +1,16 @@
 """Encoders of many kinds, tiny and random, each with a tokenizer made here: nothing is loaded."""
 
-import string
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import spacy
-import tokenizers
 import torch
 import transformers as hf
 from spacy.language import Language
 from spacy.util import fix_random_seed
 from thinc.api import Config, Model
-from tokenizers import models, normalizers, pre_tokenizers, processors
 
 from spacy_btl.ml.pretrained import (
     find_encoder,
@@ -23,158 +19,19 @@ from spacy_btl.ml.pretrained import (
     special_tokens,
 )
 from spacy_btl.ml.transformer import build_transformer_model
-from tests.helpers.sentences import SENTENCES, WORDS, entities, make_examples
+from tests.helpers.encoder_kinds import ENCODERS, save_encoder
+from tests.helpers.sentences import SENTENCES, entities, make_examples
 
 NLP = spacy.blank("en")
 TEXTS = [text for text, _ in SENTENCES]
 GOLD = [[(text[s:e], label) for s, e, label in ents] for text, ents in SENTENCES]
-LETTERS = string.ascii_lowercase + string.digits + string.punctuation
-SIZES = {
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 64,
-    "max_position_embeddings": 64,
-}
-Encoder = tuple[Any, Any]
-"""A tokenizer and a transformer."""
-
-
-def word_pieces(tokenizer: Any, folder: Path, special: list[str]) -> Any:
-    """A tokenizer over words and letters; the special tokens have the first ids."""
-    pieces = [*special, *WORDS, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
-    (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(pieces)), encoding="utf8")
-    return tokenizer(str(folder / "vocab.txt"))
-
-
-def unigrams(special: list[str], template: str) -> tokenizers.Tokenizer:
-    """A tokenizer as SentencePiece makes them; the special tokens have the first ids."""
-    scores = dict.fromkeys(special, 0.0)
-    scores.update(dict.fromkeys(("▁", *("▁" + word for word in WORDS), *LETTERS), -1.0))
-    tokenizer = tokenizers.Tokenizer(models.Unigram(list(scores.items()), special.index("<unk>")))
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    ids = [(piece, i) for i, piece in enumerate(special) if piece in template]
-    tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=ids)
-    return tokenizer
-
-
-def byte_pairs(special: list[str]) -> tokenizers.Tokenizer:
-    """A byte-level tokenizer that knows each word behind a space only, as RoBERTa's mostly does."""
-    vocabulary = dict.fromkeys([*special, *sorted(pre_tokenizers.ByteLevel.alphabet())])
-    merges = []
-    for word in WORDS:
-        for end in range(len(word)):
-            left, right = "Ġ" + word[:end], word[end]
-            if left + right not in vocabulary:
-                merges.append((left, right))
-                vocabulary[left + right] = None
-    ids = {piece: i for i, piece in enumerate(vocabulary)}
-    tokenizer = tokenizers.Tokenizer(models.BPE(ids, merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.post_processor = processors.RobertaProcessing(
-        ("</s>", ids["</s>"]), ("<s>", ids["<s>"]), add_prefix_space=False
-    )
-    return tokenizer
-
-
-BERT_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-ROBERTA_TOKENS = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-ALBERT_TOKENS = ["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"]
-XLNET_TOKENS = ["<unk>", "<s>", "</s>", "<cls>", "<sep>", "<pad>", "<mask>"]
-
-
-def make_bert(folder: Path) -> Encoder:
-    tokenizer = word_pieces(hf.BertTokenizerFast, folder, BERT_TOKENS)
-    return tokenizer, hf.BertModel(hf.BertConfig(vocab_size=len(tokenizer), **SIZES))
-
-
-def make_electra(folder: Path) -> Encoder:
-    tokenizer = word_pieces(hf.ElectraTokenizerFast, folder, BERT_TOKENS)
-    config = hf.ElectraConfig(vocab_size=len(tokenizer), embedding_size=16, **SIZES)
-    return tokenizer, hf.ElectraModel(config)
-
-
-def make_distilbert(folder: Path) -> Encoder:
-    tokenizer = word_pieces(hf.DistilBertTokenizerFast, folder, BERT_TOKENS)
-    config = hf.DistilBertConfig(
-        vocab_size=len(tokenizer),
-        dim=32,
-        n_layers=2,
-        n_heads=2,
-        hidden_dim=64,
-        max_position_embeddings=64,
-    )
-    return tokenizer, hf.DistilBertModel(config)
-
-
-def make_mpnet(folder: Path) -> Encoder:
-    tokenizer = word_pieces(
-        hf.MPNetTokenizerFast, folder, ["<s>", "<pad>", "</s>", "[UNK]", "<mask>"]
-    )
-    return tokenizer, hf.MPNetModel(hf.MPNetConfig(vocab_size=len(tokenizer), **SIZES))
-
-
-def make_roberta(folder: Path) -> Encoder:
-    tokenizer = hf.RobertaTokenizerFast(tokenizer_object=byte_pairs(ROBERTA_TOKENS))
-    config = hf.RobertaConfig(vocab_size=len(tokenizer), type_vocab_size=1, **SIZES)
-    return tokenizer, hf.RobertaModel(config)
-
-
-def make_plain_byte_level(folder: Path) -> Encoder:
-    """A RoBERTa whose tokenizer has no class of its own, as those of newer models have none."""
-    tokenizer = hf.PreTrainedTokenizerFast(
-        tokenizer_object=byte_pairs(ROBERTA_TOKENS),
-        pad_token="<pad>",
-        unk_token="<unk>",
-        cls_token="<s>",
-        sep_token="</s>",
-    )
-    return tokenizer, make_roberta(folder)[1]
-
-
-def make_albert(folder: Path) -> Encoder:
-    template = "[CLS]:0 $A:0 [SEP]:0"
-    tokenizer = hf.AlbertTokenizerFast(tokenizer_object=unigrams(ALBERT_TOKENS, template))
-    config = hf.AlbertConfig(vocab_size=len(tokenizer), embedding_size=16, **SIZES)
-    return tokenizer, hf.AlbertModel(config)
-
-
-def make_xlnet(folder: Path) -> Encoder:
-    template = "$A:0 <sep>:0 <cls>:2"
-    tokenizer = hf.XLNetTokenizerFast(tokenizer_object=unigrams(XLNET_TOKENS, template))
-    config = hf.XLNetConfig(vocab_size=len(tokenizer), d_model=32, n_layer=2, n_head=2, d_inner=64)
-    return tokenizer, hf.XLNetModel(config)
-
-
-ENCODERS: dict[str, Callable[[Path], Encoder]] = {
-    "bert": make_bert,
-    "electra": make_electra,
-    "distilbert": make_distilbert,
-    "mpnet": make_mpnet,
-    "roberta": make_roberta,
-    "plain_byte_level": make_plain_byte_level,
-    "albert": make_albert,
-    "xlnet": make_xlnet,
-}
-
-
-BYTE_LEVEL = ("roberta", "plain_byte_level")
+BYTE_LEVEL = ("roberta", "plain_byte_level", "modernbert")
 
 
 @pytest.fixture(scope="module", params=list(ENCODERS))
 def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an encoder, as one would be downloaded."""
     return save_encoder(request.param, tmp_path_factory.mktemp("encoders"))
-
-
-def save_encoder(name: str, root: Path) -> Path:
-    folder = root / name
-    folder.mkdir()
-    torch.manual_seed(0)
-    for part in ENCODERS[name](folder):
-        part.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
