@@ -81,11 +81,11 @@ def read(corpus: Path) -> list[Example]:
 
 
 def memory_of(folder: Path, corpus: Path, steps: int) -> dict[str, float]:
-    """Peak of the resident memory of some updates, beyond what the program takes without weights."""
+    """Peak of the resident memory of some updates, beyond what the program takes before."""
     examples = read(corpus)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     nlp = make_pipeline(folder, examples)
-    sgd = AdamByLayer(8e-5)
+    sgd = AdamByLayer(learn_rate=8e-5)
     for _ in range(steps):
         nlp.update(examples, sgd=sgd)
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -125,7 +125,7 @@ def main() -> None:
             saved = (Path(root) / f"{kind}-saved").rglob("*")
             rows[kind]["saved, MiB"] = sum(p.stat().st_size for p in saved if p.is_file()) / 2**20
             rows[kind]["in a wheel, MiB"] = (Path(root) / "wheel").stat().st_size / 2**20
-        optimizers = {kind: AdamByLayer(8e-5) for kind in KINDS}
+        optimizers = {kind: AdamByLayer(learn_rate=8e-5) for kind in KINDS}
         spent: dict[str, list[float]] = {kind: [] for kind in KINDS}
         predicting: dict[str, list[float]] = {kind: [] for kind in KINDS}
         for i in range(options.rounds + 1):
