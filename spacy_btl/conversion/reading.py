@@ -185,7 +185,7 @@ def _read_docbins(
     key = _spans_key([doc for _, _, doc in docs], spans_key)
     documents = []
     for file, number, doc in docs:
-        name = names.new(file, document_name(doc) or f"{number:05}")
+        name = names.unique(file.stem + (document_name(doc) or f"{number:05}"))
         marks[name] = doc
         own = GOLD_KEY if not key and gold_of(doc) and GOLD_KEY in doc.spans else key
         records = tuple(r._replace(line=number) for r in to_standoff(doc, own).standoff.records)

@@ -31,7 +31,9 @@ Format: TypeAlias = Literal["brat", "pubtator", "conll", "json", "bioc", "docbin
 """A format of annotated documents."""
 
 _BYTE_ORDER_MARK = "\ufeff"
-_UNFIT = re.compile(r"[^\w.,+=@ -]+")
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff<>:\"|?*\\]+")
+_BREAKS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class DataFile(NamedTuple):
@@ -102,8 +104,11 @@ class Names:
         own = "/".join(
             part for each in wanted.split("/") if (part := _UNFIT.sub("_", each).strip(" ."))
         )
-        name = base = file.stem + (own or "document")
-        number = 1
+        return self.unique(file.stem + (own or "document"))
+
+    def unique(self, base: str) -> str:
+        """Return a name with a number, if need be, that no other document has."""
+        name, number = base, 1
         while name in self._given:
             number += 1
             name = f"{base}-{number}"
@@ -133,7 +138,7 @@ class Draft:
         """Add an entity.
 
         Args:
-            label: Its type.
+            label: Its type; white space in it becomes single spaces.
             fragments: Its offsets.
             surface: Its surface text, "" where the file has none.
             line: Its line in the file.
@@ -141,6 +146,7 @@ class Draft:
         """
         self._count += 1
         name = f"T{self._count}"
+        label, surface = " ".join(_without_surrogates(label).split()), _without_surrogates(surface)
         self._records.append(Entity(name, label, fragments, surface, line))
         if concept:
             entry = Normalization(f"N{self._count}", "Reference", name, concept, surface, line)
@@ -158,9 +164,9 @@ class Draft:
             label: The label that it seems to have, or "".
         """
         self._count += 1
-        content = re.sub(r"[\r\n]+", " ", content)
-        text = f"T{self._count}\t{' '.join(label.split()) or '?'} ? ?\t{content}"
-        self._records.append(Unknown(text, f"T{self._count}", reason, line))
+        text = f"T{self._count}\t{' '.join(label.split()) or '?'} ? ?\t{_BREAKS.sub(' ', content)}"
+        record = Unknown(_without_surrogates(text), f"T{self._count}", reason, line)
+        self._records.append(record)
 
     def note(self, line: int, reason: Fault, detail: str, label: str = "") -> None:
         """Add a problem that is not about an entity of its own."""
@@ -172,11 +178,19 @@ class Draft:
         Args:
             text: Its text; None if there is none, which is a problem.
         """
+        if text is not None and _SURROGATES.search(text):
+            text, count = _SURROGATES.subn("\ufffd", text)
+            self.note(0, "encoding", f"halves of characters in {self.name}: {count}")
         if text is None and not any(p.reason == "no-text" for p in self.problems):
             self.note(0, "no-text", f"no text of the document {self.name}")
         parts = ((self.file.name, Standoff(tuple(self._records))),)
         problems = (*self.problems, *check_parts(parts, text))
         return Document(self.name, self.file.path, text, parts, problems)
+
+
+def _without_surrogates(text: str) -> str:
+    """Return a text without halves of characters, which JSON may have and UTF-8 has not."""
+    return _SURROGATES.sub("\ufffd", text)
 
 
 class Lines(NamedTuple):

@@ -231,3 +231,23 @@ def test_a_broken_docbin_costs_no_other(tmp_path):
     docs, account = read_brat(tmp_path)
     assert [doc.user_data["brat"]["name"] for doc in docs] == ["c/00001"]
     assert [(p["file"], p["reason"]) for p in account.problems] == [("broken.spacy", "no-text")]
+
+
+def test_halves_of_characters_are_replaced(tmp_path):
+    """JSON may have them; no document can."""
+    span = '{"start": 0, "end": 2, "label": "A\\ud800\\n b", "text": "x\\udfff"}'
+    content = f'{{"text": "x\\ud800 y", "id": "\\ud8001", "spans": [{span}, ["\\ud800"]]}}'
+    (doc,), account = read_brat(write_tree(tmp_path / "s", {"c.jsonl": content}))
+    assert doc.text == "x\ufffd y"
+    assert [(ent.text, ent.label_) for ent in doc.ents] == [("x\ufffd", "A\ufffd b")]
+    assert doc.user_data["brat"]["name"] == "c/_1"
+    assert [problem["reason"] for problem in account.problems] == ["encoding", "unreadable"]
+    export_docs([doc], tmp_path / "brat", "brat", label_spaces="underscore")
+    DocBin(docs=[doc], store_user_data=True).to_bytes()
+
+
+def test_a_docbin_keeps_the_names_of_its_documents(tmp_path):
+    root = write_tree(tmp_path / "s", {"a (1): x.txt": "a", "a (1): x.ann": ""})
+    convert_folder(root, tmp_path / "out", shares=None)
+    (document,) = read_source(tmp_path / "out" / "all.spacy").documents
+    assert document.name == "a (1): x"

@@ -1,6 +1,10 @@
 import json
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.helpers.sources import entities, problems, read_tree
 
@@ -132,3 +136,32 @@ def test_of_several_annotations_the_first_is_taken(tmp_path):
     source = read(tmp_path, json.dumps([task(annotations=[*first, {"result": []}])]), "c.json")
     assert len(entities(source)) == 1
     assert source.settings["documents with several annotations, the first taken"] == 1
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["text", "data", "spans", "label", "labels", "entities", "annotations", "result"]
+                + ["value", "start", "end", "id", "answer", "type", "name"]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(VALUES)
+def test_any_value_is_read_or_reported(value):
+    with tempfile.TemporaryDirectory() as folder:
+        lines = f"{json.dumps(value)}\n{GOOD}\n"
+        source = read(Path(folder), lines)
+    *others, last = source.documents
+    assert [e.label for e in last.standoff.entities] == ["X"]
+    for document in others:
+        assert document.text is not None or document.problems
