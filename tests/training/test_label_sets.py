@@ -1,6 +1,7 @@
 """Masked losses: what a token's document does not annotate is unknown, against literal forms."""
 
 import itertools
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,15 @@ from tests.helpers.losses import LOSSES, SETTINGS, every_setting
 
 N_TYPES = 3
 N_LABELS = 1 + 2 * N_TYPES
-MASKED: dict[str, TokenLoss] = {**LOSSES, "adjusted": LogitAdjustment(tau=0.7), "CRF": CrfLoss()}
+MASKED: dict[str, TokenLoss] = {
+    **deepcopy(LOSSES),
+    "adjusted": LogitAdjustment(tau=0.7),
+    "CRF": CrfLoss(),
+}
 
 
-def without_prior(loss: TokenLoss) -> TokenLoss:
-    """A loss of ``LOSSES`` as it was made; one with tau gets a prior."""
+def prepared(loss: TokenLoss) -> TokenLoss:
+    """A loss without class weights; with tau it has a prior, and a CRF has transitions."""
     if loss.tau:
         loss.log_prior = np.log(np.arange(1, N_LABELS + 1) / 28)
     loss.class_weights = None
@@ -137,7 +142,7 @@ def test_atl_adds_up_what_an_o_may_stand_for(batch, reduction):
 @given(masked_batches())
 def test_logit_adjustment_adds_up_the_adjusted_probabilities(batch):
     logits, labels, weights, annotated = batch
-    loss = without_prior(LogitAdjustment(tau=0.7))
+    loss = prepared(LogitAdjustment(tau=0.7))
     expected = literal_marginal(
         logits + 0.7 * loss.log_prior, labels, weights, annotated, "weights"
     )
@@ -158,7 +163,7 @@ def test_the_crf_adds_up_the_sequences_that_agree(seed):
     for token, label in enumerate(labels):
         if label > 0:
             annotated[token, (label - 1) // 2] = True
-    loss = without_prior(CrfLoss(reduction="sum"))
+    loss = prepared(CrfLoss(reduction="sum"))
     x = torch.tensor(logits, requires_grad=True)
     assert loss.transitions is not None and loss.start is not None
     transitions = torch.tensor(loss.transitions, dtype=torch.float64)
@@ -186,7 +191,7 @@ def test_the_crf_adds_up_the_sequences_that_agree(seed):
 @pytest.mark.parametrize("name", MASKED)
 @given(masked_batches(5))
 def test_the_gradient_is_that_of_finite_differences(name, batch):
-    loss = without_prior(MASKED[name])
+    loss = prepared(MASKED[name])
     logits, labels, _, annotated = batch
     logits = np.clip(logits, -4, 4)
     labels = np.array([OUTSIDE if label and label % 2 == 0 else label for label in labels])
@@ -206,7 +211,7 @@ def test_the_gradient_is_that_of_finite_differences(name, batch):
 @given(masked_batches())
 def test_a_type_that_is_not_annotated_has_no_gradient_at_all(name, batch):
     logits, labels, weights, annotated = batch
-    loss = LOSSES[name]
+    loss = MASKED[name]
     loss.class_weights = weights
     gradient, _ = loss(logits, labels, annotated=annotated)
     assert (gradient[~column_mask(annotated)] == 0).all()
@@ -234,7 +239,7 @@ def test_layers_without_labels_are_the_mask_of_flat_ones(batch, reduction):
 @pytest.mark.parametrize("name", MASKED)
 @given(masked_batches())
 def test_a_mask_of_all_types_changes_no_bit(name, batch):
-    loss = without_prior(MASKED[name])
+    loss = prepared(MASKED[name])
     logits, labels, _, annotated = batch
     for dtype in (np.float32, np.float64):
         x = logits.astype(dtype)
@@ -306,7 +311,7 @@ def test_atl_is_a_head_whose_o_is_all_that_the_corpus_does_not_annotate():
 
 @pytest.mark.parametrize("name", MASKED)
 def test_where_nothing_is_annotated_nothing_is_learned(name):
-    loss = without_prior(MASKED[name])
+    loss = prepared(MASKED[name])
     logits = np.random.default_rng(0).normal(size=(5, N_LABELS))
     gradient, value = loss(logits, np.zeros(5, int), annotated=np.zeros((5, N_TYPES), bool))
     assert value == pytest.approx(0, abs=1e-12)
@@ -315,7 +320,7 @@ def test_where_nothing_is_annotated_nothing_is_learned(name):
 
 @pytest.mark.parametrize("name", MASKED)
 def test_an_entity_of_a_type_that_is_not_annotated_is_refused(name):
-    loss = without_prior(MASKED[name])
+    loss = prepared(MASKED[name])
     annotated = np.array([[True, False, True]])
     with pytest.raises(ValueError, match="does not annotate"):
         loss(np.zeros((1, N_LABELS)), np.array([4]), annotated=annotated)
@@ -323,7 +328,7 @@ def test_an_entity_of_a_type_that_is_not_annotated_is_refused(name):
 
 @pytest.mark.parametrize("shape", [(2, 2), (3, 3), (2,), (2, 7)])
 def test_a_mask_of_another_shape_is_refused(shape):
-    for loss in (AllTokenLabels(), BinaryTokenLabels(), without_prior(CrfLoss())):
+    for loss in (AllTokenLabels(), BinaryTokenLabels(), prepared(CrfLoss())):
         with pytest.raises(ValueError, match="annotated types"):
             loss(np.zeros((2, N_LABELS)), np.array([0, 1]), annotated=np.ones(shape, bool))
 
