@@ -6,7 +6,7 @@ later needs no start, and names none.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
@@ -147,6 +147,10 @@ class Start:
         if self.setting is None or self.source is None:
             return own
         return self.setting.labels(self.source.label_data, own)
+
+    def kept(self, seen: Collection[str]) -> frozenset[str]:
+        """Return the types that are kept though no training document has them."""
+        return frozenset(self.labels([])).difference(seen)
 
     def initialize(
         self, target: Component, nlp: Language | None, initialize: Callable[[], object]

@@ -181,6 +181,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         self.cfg: dict[str, Any] = {}  # spacy find-threshold writes what it tries into it
         self._pipeline = PipelineReference(nlp)
         self._are_neighbors_checked = False
+        self._kept: frozenset[str] = frozenset()  # types of the start that no document has
         self._idle_updates = 0  # since the learning rate was last above 0
         # A copy of the model, set by nlp.resume_training.
         self._rehearsal_model: Model[list[Doc], list[Floats2d]] | None = None
@@ -323,7 +324,8 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         ops: Any = self.model.ops
         lengths = [len(example.predicted) for example in examples]
         gold = ops.asarray(self.gold(examples))
-        mask = annotated_types(examples, self.state.labels)  # a loss of one's own may take none
+        # A loss of one's own may take none.
+        mask = annotated_types(examples, self.state.labels, self._kept)
         known = {} if mask is None else {"annotated": ops.asarray(mask)}
         gradient, loss = self.loss(ops.flatten(scores), gold, lengths=lengths, **known)
         return loss, ops.unflatten(gradient, lengths)
@@ -399,6 +401,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         warn_of_other_tokens(get_examples(), self.vocab.lang, self.name)
         seen = {label for eg in get_examples() for label in self.reading.entity_labels(eg)}
         start = load_start(start_from, component_of)
+        self._kept = start.kept(seen)
         given = labels if labels is not None else start.labels(self.labels or sorted(seen))
         for label in checked_labels(given, seen, self.name):
             self.add_label(label)

@@ -4,7 +4,7 @@ The component asks its reading for gold labels, for label probabilities, for the
 and to write these into documents. It knows of neither reading itself.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -355,7 +355,9 @@ def count_labels(reading: Reading, examples: Iterable[Example], types: Sequence[
     return counts
 
 
-def annotated_types(examples: Sequence[Example], types: Sequence[str]) -> Bools2d | None:
+def annotated_types(
+    examples: Sequence[Example], types: Sequence[str], unseen: Collection[str] = ()
+) -> Bools2d | None:
     """Return which types are annotated (n_tokens, n_types) on the tokens of the predictions.
 
     None where all documents annotate all of these types, whatever else their label sets name.
@@ -363,8 +365,10 @@ def annotated_types(examples: Sequence[Example], types: Sequence[str]) -> Bools2
     Args:
         examples: Annotated documents.
         types: Entity types in column order.
+        unseen: Types that only documents with an entity of them annotate, where these have no
+            label set.
     """
-    masks = [_annotated(example, types) for example in examples]
+    masks = [_annotated(example, types, unseen) for example in examples]
     if all(mask is None for mask in masks):
         return None
     every = np.ones(len(types), dtype=bool)
@@ -372,9 +376,15 @@ def annotated_types(examples: Sequence[Example], types: Sequence[str]) -> Bools2
     return np.repeat(rows, [len(example.predicted) for example in examples], axis=0)
 
 
-def _annotated(example: Example, types: Sequence[str]) -> Bools1d | None:
+def _annotated(
+    example: Example, types: Sequence[str], unseen: Collection[str] = ()
+) -> Bools1d | None:
     """Return which of the types a document annotates (n_types,); None for all of them."""
     known = label_set_of(example.reference)
+    if known is None and unseen:
+        doc = example.reference
+        found = {span.label_ for group in (doc.ents, *doc.spans.values()) for span in group}
+        known = frozenset(found.union(types).difference(set(unseen) - found))
     if known is None or known.issuperset(types):
         return None
     return np.array([kind in known for kind in types], dtype=bool)

@@ -138,6 +138,41 @@ def test_weights_and_prior_of_a_type_without_an_example_are_finite(
     assert gradient[0].any()
 
 
+LOSSES: dict[str, dict[str, Any]] = {
+    "BinaryTokenLabels": {},
+    "PaperBinaryTokenLabels": {"absent_classes": "keep", "softmax": "pair"},
+    "AllTokenLabels": {},
+    "LogitAdjustment": {},
+    "CrfLoss": {},
+}
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_no_loss_unlearns_the_types_that_are_kept(folder: Path, name: str) -> None:
+    """A token outside of all entities says nothing against a type that no document has."""
+    loss = {"@losses": f"spacy-btl.{name}.v1", **LOSSES[name]}
+    nlp = made(loss=loss, class_weights=None)
+    pipe = begin(nlp, folder, unseen="keep")
+
+    def gradient(example: Example, label: str) -> Any:
+        """Of the tokens outside of all entities."""
+        _, (found,) = pipe.get_loss([example], pipe.model.predict([example.predicted]))
+        outside = [token.i for token in example.reference if not token.ent_type_]
+        first = n_columns(pipe.labels.index(label))
+        return found[outside, first : first + 2]
+
+    (example,) = later(nlp)  # with Mass and Dosage
+    assert (gradient(example, "Mass") > 0).any()
+    for label in ("Medication", "Sign_symptom"):
+        # On the whole: a CRF sees the neighbors too, such as an entity that goes on.
+        assert gradient(example, label).sum() <= 1e-7
+        if "Binary" in name:
+            assert not gradient(example, label).any()
+    example = make_examples(nlp)[3]  # with a Medication, of which it says all then
+    assert (gradient(example, "Medication") > 0).any()
+    assert gradient(example, "Sign_symptom").sum() <= 1e-7
+
+
 def test_predicts_as_the_start_before_the_first_update(tmp_path: Path) -> None:
     path = trained(made(neighbor_weight=0.0), tmp_path / "model", updates=60)
     nlp, start = made(), spacy.load(path)

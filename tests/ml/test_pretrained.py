@@ -237,6 +237,19 @@ def test_listens_to_the_transformer_of_spacy_transformers(tiny_bert: Path, tmp_p
     assert_same(nlp, make_listening(str(tmp_path / "gone")).from_bytes(nlp.to_bytes()))
 
 
+def test_a_start_with_the_transformer_of_spacy_transformers(
+    tiny_bert: Path, tmp_path: Path
+) -> None:
+    before = make_listening(str(tiny_bert))
+    overfit(before, steps=3, learn_rate=0.003)
+    before.to_disk(tmp_path / "start")
+    nlp = make_listening(str(tiny_bert))
+    start = {"@misc": "spacy-btl.StartFrom.v1", "path": str(tmp_path / "start")}
+    nlp.config["initialize"]["components"]["btl_knn_ner"] = {"start_from": start}
+    nlp.initialize(lambda: make_examples(nlp))
+    assert_same(before, nlp)
+
+
 class TestFindEncoder:
     """The order in which a name is looked up, and what is said where it holds nothing."""
 
