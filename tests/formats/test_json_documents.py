@@ -138,15 +138,14 @@ def test_of_several_annotations_the_first_is_taken(tmp_path):
     assert source.settings["documents with several annotations, the first taken"] == 1
 
 
+KEYS = ["text", "data", "spans", "label", "labels", "entities", "annotations", "result", "value"]
+KEYS += ["start", "end", "id", "answer", "type", "name"]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.sampled_from(
-                ["text", "data", "spans", "label", "labels", "entities", "annotations", "result"]
-                + ["value", "start", "end", "id", "answer", "type", "name"]
-            ),
+            st.sampled_from(KEYS),
             inner,
             max_size=5,
         )
