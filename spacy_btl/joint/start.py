@@ -24,7 +24,7 @@ from ..util.arrays import Ints1d
 from ..util.checks import one_of
 from ..util.files import restore_folder
 from ..util.seal import CONFIG, check_seal
-from .transfer import copy_weights, differences_of, hand_over_equals, listed
+from .handover import copy_weights, differences_of, hand_over_equals, listed
 
 Unseen = Literal["keep", "drop"]
 
