@@ -1,5 +1,6 @@
 """Commands on annotated documents: find, convert, export and count them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,6 +76,15 @@ MapOption = Annotated[
         "--map",
         help="File of old and new types, to rename or join them (.tsv, .csv, .yaml); those without "
         "a new one are left out",
+    ),
+]
+
+ApartOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--apart-from",
+        help="DocBin, such as the dev or test of another corpus: leave out documents of the same "
+        "text as one of its documents, or nearly the same; may be repeated",
     ),
 ]
 
@@ -162,6 +172,7 @@ def convert_command(
     corpus_name: Annotated[
         str, typer.Option(help="Name of the corpus, which its documents keep")
     ] = "",
+    apart_from: ApartOption = None,
     strict: Annotated[
         bool,
         typer.Option(
@@ -183,7 +194,14 @@ def convert_command(
     from ..data.split import parse_shares
 
     reading = _reading(
-        format_name, columns, spans_key, labels, label_map, sentences=sentences, corpus=corpus_name
+        format_name,
+        columns,
+        spans_key,
+        labels,
+        label_map,
+        sentences=sentences,
+        corpus=corpus_name,
+        apart_from=apart_from or (),
     )
     keep = is_division(split)
     shares = SHARES if keep else parse_shares(split)
@@ -335,6 +353,7 @@ def _reading(
     *,
     sentences: int = 10,
     corpus: str = "",
+    apart_from: Sequence[Path] = (),
 ) -> "Reading":
     """Return how documents are read, from the options of a command."""
     from ..conversion.reading import Reading
@@ -348,6 +367,7 @@ def _reading(
         labels=parse_labels(labels) if labels else (),
         label_map=read_label_map(label_map) if label_map else {},
         corpus=corpus,
+        apart_from=apart_from,
     )
 
 

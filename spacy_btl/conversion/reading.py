@@ -1,7 +1,7 @@
 """Read annotated documents of any format, with the label sets and the map of their types."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -10,6 +10,7 @@ from spacy.vocab import Vocab
 
 from .. import brat, formats
 from ..data.docbin import read_docbin
+from ..data.duplicates import find_duplicates
 from ..data.gold import GOLD_KEY, INFO_NAME, document_name, gold_of
 from ..data.label_sets import CORPUS_KEY, corpus_of, label_set_of, set_label_set
 from ..formats.files import Draft, Names
@@ -18,6 +19,9 @@ from .export import to_standoff
 
 FormatName: TypeAlias = Literal["auto", "brat", "pubtator", "conll", "json", "bioc", "docbin"]
 """A format of annotated documents; "auto" finds it out."""
+
+LEFT_OUT = "documents left out, as their text is in another corpus"
+"""The setting of an account that counts what `Reading.apart_from` leaves out."""
 
 _ITS_FORMAT: Mapping[str, formats.Format] = {"columns": "conll", "spans_key": "docbin"}
 """The format of a setting that is not for all."""
@@ -38,6 +42,8 @@ class Reading:
         labels: The types that the documents annotate, as the files have them; none for all types.
         label_map: The new label of a label, "" to leave its entities out; others stay.
         corpus: The name of the corpus, "" for none.
+        apart_from: DocBins, such as another corpus's dev and test: documents of the same text as
+            one of theirs, or nearly the same, are left out and counted.
 
     Raises:
         ValueError: If a setting has no such value, or is one of another format.
@@ -50,6 +56,7 @@ class Reading:
     labels: Sequence[str] = ()
     label_map: Mapping[str, str] = field(default_factory=dict)
     corpus: str = ""
+    apart_from: Sequence[Path] = ()
 
     def __post_init__(self) -> None:
         one_of("format", self.format, get_args(FormatName))
@@ -132,6 +139,10 @@ def read_source(path: Path, reading: Reading = DEFAULT_READING) -> Source:
         }
         read = readers[guess.format](guess.files)
     settings = {"format": formats.TITLES[guess.format], **read.settings}
+    if reading.apart_from:
+        kept = _apart_from(read.documents, reading.apart_from)
+        settings[LEFT_OUT] = len(read.documents) - len(kept)
+        read = replace(read, documents=kept)
     if guess.format != "brat":
         settings["files"] = len(guess.files)
     label_sets = {name: sorted(own) for name, doc in marks.items() if (own := label_set_of(doc))}
@@ -157,6 +168,16 @@ def read_source(path: Path, reading: Reading = DEFAULT_READING) -> Source:
         settings["corpus"] = reading.corpus
     others = [other for other in passed_over if other.name != INFO_NAME]
     return Source(documents, settings, others, names, mapped, label_sets, corpora)
+
+
+def _apart_from(documents: Sequence[brat.Document], paths: Sequence[Path]) -> list[brat.Document]:
+    """Return the documents whose text is neither that of a document in a DocBin, nor nearly."""
+    vocab = Vocab()
+    theirs = [doc.text for path in paths for doc in read_docbin(path, vocab)]
+    first = len(documents)
+    groups = find_duplicates([*(document.text or "" for document in documents), *theirs])
+    out = {i for group in groups if group.members[-1] >= first for i in group.members}
+    return [document for i, document in enumerate(documents) if i not in out]
 
 
 def _read_docbins(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..util.files import replacing_folder
 from .convert import Conversion, convert_folder
+from .reading import Reading
 
 ACCOUNT = "account.json"
 """A file that the folder of every converted corpus has."""
@@ -47,6 +48,7 @@ def convert_sources(
     shares: Sequence[float] | None = None,
     seed: int = 0,
     lang: str = "en",
+    apart_from: Sequence[Path] = (),
 ) -> Iterator[tuple[str, Conversion]]:
     """Convert corpora to the folders ``out_dir/NAME``, and yield each with what was done.
 
@@ -59,6 +61,7 @@ def convert_sources(
         shares: Of the documents, for train, dev and test; None for one DocBin of all.
         seed: Of the split.
         lang: Language of the tokenizer.
+        apart_from: DocBins whose documents no source may have, see `Reading`.
 
     Raises:
         ValueError: As `convert_folder` does; and if the folder has other files.
@@ -71,4 +74,10 @@ def convert_sources(
         )
     with replacing_folder(out_dir) as new:
         for name, path in sources.items():
-            yield name, convert_folder(path, new / name, shares=shares, seed=seed, lang=lang)
+            reading = Reading(corpus=name, apart_from=apart_from)
+            yield (
+                name,
+                convert_folder(
+                    path, new / name, shares=shares, seed=seed, lang=lang, reading=reading
+                ),
+            )

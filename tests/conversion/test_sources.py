@@ -6,6 +6,8 @@ import pytest
 from spacy.cli._util import app as spacy_app
 from typer.testing import CliRunner
 
+from spacy_btl.conversion.convert import convert_folder
+from spacy_btl.conversion.reading import LEFT_OUT
 from spacy_btl.conversion.sources import convert_sources, parse_sources
 
 
@@ -105,3 +107,17 @@ def test_the_command(folders: list[Path], tmp_path: Path) -> None:
     done = CliRunner().invoke(spacy_app, ["btl", "convert-sources", "nowhere", str(out)])
     assert done.exit_code != 0
     assert "the corpus nowhere is not there" in done.output
+
+
+def test_documents_of_the_target_are_left_out(folders: list[Path], tmp_path: Path) -> None:
+    words = [f"word{i}" for i in range(30)]
+    long = corpus(tmp_path / "data" / "long", " ".join(words), " ".join(words[::-1]))
+    target = corpus(tmp_path / "target", "FEVER  today", " ".join([*words[:-1], "other"]), "None")
+    convert_folder(target, tmp_path / "target-docs", shares=None)
+    sources = {"one": folders[0], "long": long}
+    apart_from = [tmp_path / "target-docs" / "all.spacy"]
+    done = dict(convert_sources(sources, tmp_path / "out", apart_from=apart_from))
+    assert done["one"].parts == {"all": ["1", "2"]}  # without "Fever today"
+    assert done["long"].parts == {"all": ["1"]}  # without what is nearly the target's
+    assert [each.account.settings[LEFT_OUT] for each in done.values()] == [1, 1]
+    assert [len(each.account.rows) for each in done.values()] == [2, 1]
