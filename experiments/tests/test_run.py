@@ -119,8 +119,9 @@ def summary_of(folder: Path, run: Run) -> dict:
     return summary
 
 
-def test_the_plan_of_the_project_can_be_read() -> None:
-    plan = read_plan(SCRIPTS / "plan.yml")
+@pytest.mark.parametrize("name", ["plan.yml", "joint.yml"])
+def test_the_plans_of_the_project_can_be_read(name: str) -> None:
+    plan = read_plan(SCRIPTS / name)
     assert len({run.key for run in plan.runs}) == len(plan.runs) > 0
     for arm in plan.arms.values():
         place = SCRIPTS / arm["script"] if "script" in arm else ROOT / arm["config"]
@@ -132,6 +133,41 @@ def test_a_run_of_an_unknown_arm_is_refused(tmp_path: Path) -> None:
     srsly.write_yaml(tmp_path / "plan.yml", wrong)
     with pytest.raises(ValueError, match="names crf, which is not among the arms"):
         read_plan(tmp_path / "plan.yml")
+
+
+def test_an_arm_with_unknown_sources_is_refused(tmp_path: Path) -> None:
+    arms = {"both": {**PLAN["arms"]["btl"], "sources": ["phee"]}}
+    wrong = {**PLAN, "arms": arms, "runs": [{**PLAN["runs"][0], "arms": ["both"]}]}
+    srsly.write_yaml(tmp_path / "plan.yml", wrong)
+    with pytest.raises(ValueError, match=r"arm both names sources that are not there: .*phee"):
+        read_plan(tmp_path / "plan.yml")
+
+
+@pytest.mark.parametrize(
+    ("arm", "updates", "corpora"),
+    [
+        ({}, [10], [None]),
+        ({"sources": ["a"]}, [10], ["target a"]),
+        ({"sources": ["a"], "first_updates": 6}, [6, 4], ["target a", None]),
+        ({"sources": ["a"], "first_updates": 6, "with_target": False}, [6, 4], ["a", None]),
+    ],
+)
+def test_the_stages_of_an_arm_have_all_its_updates_together(
+    tmp_path: Path, arm: dict[str, Any], updates: list[int], corpora: list[str | None]
+) -> None:
+    settings = {"training.max_steps": 10, "training.eval_frequency": 5}
+    arm = {"config": "configs/btl.cfg", **arm}
+    sources = {name: tmp_path / name for name in arm.get("sources", [])}
+    found = systems.stages(arm, settings, tmp_path / "corpus", 0, tmp_path / "work", sources)
+    assert [config["training"]["max_steps"] for config, _ in found] == updates
+    paths = [config["corpora"]["train"].get("paths") for config, _ in found]
+    assert [each and " ".join(each) for each in paths] == corpora
+    assert found[-1][1] == tmp_path / "work"
+    starts = [config["initialize"]["components"] for config, _ in found]
+    assert starts[0] == {}
+    for begun, (_, folder) in zip(starts[1:], found[:-1], strict=True):
+        start = begun["btl_knn_ner"]["start_from"]
+        assert start["path"] == str(folder / "model-last")
 
 
 def test_runs_are_chosen_by_their_key(tmp_path: Path) -> None:
