@@ -88,8 +88,8 @@ def train(config: Path, data: Path, encoder: str, n_updates: int) -> None:
     optimizer, batcher = training["optimizer"], training["batcher"]
     print(f"{'updates':>10} {'MiB':>8} {'peak':>8} {'s/update':>9}")
     done, start = 0, time.perf_counter()
+    examples = list(Corpus(data)(nlp))  # read once, as spacy train does
     for epoch in itertools.count():
-        examples = list(Corpus(data)(nlp))
         random.Random(epoch).shuffle(examples)
         for batch in batcher(examples):
             nlp.update(batch, sgd=optimizer, drop=training["dropout"])
