@@ -17,7 +17,14 @@ import torch
 import transformers
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from thinc.api import ArgsKwargs, Optimizer, PyTorchShim, get_torch_default_device, xp2torch
+from thinc.api import (
+    ArgsKwargs,
+    Optimizer,
+    PyTorchShim,
+    get_torch_default_device,
+    torch2xp,
+    xp2torch,
+)
 from torch import nn
 
 from ..util.checks import one_of
@@ -171,9 +178,19 @@ class EncoderShim(PyTorchShim):
         return output, backprop
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        """Let the optimizer change the weights."""
+        """Let the optimizer change the weights.
+
+        Thinc's own version makes a new tensor of each array of weights, which keeps the one before
+        it alive, and so on: an object more for each array and update.
+        """
         self._cast = None  # numpy's writes leave no trace in torch's versions
-        super().finish_update(optimizer)
+        for name, weight in self._model.named_parameters():
+            if weight.grad is not None:
+                before: Any = torch2xp(weight.data)
+                after, _ = optimizer((self.id, name), before, cast(Any, torch2xp(weight.grad)))
+                if after is not before:
+                    weight.data.copy_(xp2torch(after, device=weight.device))
+                weight.grad.zero_()
         self._n_updates += 1
         if self._n_updates % UPDATES_BETWEEN_TRIMS == 0:
             return_free_memory()

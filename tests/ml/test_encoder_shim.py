@@ -1,5 +1,6 @@
 """The torch side of an encoder: precision, averages, saved bytes, and forked processes."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -13,10 +14,10 @@ import srsly
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from thinc.api import Adam, Model
+from thinc.api import Adam, Model, PyTorchShim
 
 from spacy_btl.ml import transformer
-from spacy_btl.ml.encoder_shim import autocast_dtype
+from spacy_btl.ml.encoder_shim import EncoderShim, autocast_dtype
 from spacy_btl.ml.transformer import build_transformer_model
 
 NLP = spacy.blank("en")
@@ -157,6 +158,39 @@ def update(model: Model[Any, Any]) -> None:
     output, backprop = model.begin_update([NLP.make_doc(TEXT)])
     backprop([np.ones_like(vectors) for vectors in output])
     model.finish_update(Adam(0.01))
+
+
+def test_updates_leave_nothing_behind(tiny_bert: Path) -> None:
+    model = make_model(tiny_bert)
+    optimizer = Adam(0.01)
+
+    def tensors_after(n: int) -> int:
+        for _ in range(n):
+            vectors, backprop = model.begin_update([spacy.blank("en")("She had a fever")])
+            backprop(vectors)
+            model.finish_update(optimizer)
+        gc.collect()
+        return sum(type(each) is torch.Tensor for each in gc.get_objects())
+
+    assert tensors_after(2) == tensors_after(5)
+
+
+def test_an_update_is_that_of_thinc(tiny_bert: Path) -> None:
+    weights = []
+    for finish in (EncoderShim.finish_update, PyTorchShim.finish_update):
+        model = make_model(tiny_bert)
+        vectors, backprop = model.begin_update([spacy.blank("en")("She had a fever")])
+        backprop(vectors)
+        finish(model.shims[0], Adam(0.01))
+        weights.append({k: v.clone() for k, v in model.shims[0]._model.state_dict().items()})
+        assert all(
+            not w.grad.any() for w in model.shims[0]._model.parameters() if w.grad is not None
+        )
+    own, thincs = weights
+    assert own.keys() == thincs.keys()
+    assert all(torch.equal(own[name], thincs[name]) for name in own)
+    start = make_model(tiny_bert).shims[0]._model.state_dict()
+    assert not all(torch.equal(own[name], start[name]) for name in own)
 
 
 def load_doubled(layer: torch.nn.Linear) -> None:
