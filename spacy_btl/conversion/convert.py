@@ -86,8 +86,8 @@ class LossError(ValueError):
 
 
 def convert_folder(
-    folder: Path,
-    out_dir: Path,
+    folder: Path | str,
+    out_dir: Path | str,
     *,
     shares: Sequence[float] | None = SHARES,
     seed: int = 0,
@@ -131,6 +131,7 @@ def convert_folder(
             table or a division lacks, and a group in more than one part of a given division.
         OSError: If the folder cannot be read, or ``out_dir`` not be written to.
     """
+    folder, out_dir = Path(folder), Path(out_dir)
     one_of("duplicates", duplicates, get_args(Duplicates))
     if group:
         check_group(group)
@@ -197,7 +198,7 @@ def _notes(
 
 
 def read_brat(
-    folder: Path,
+    folder: Path | str,
     *,
     policies: Policies = DEFAULT_POLICIES,
     lang: str = "en",
@@ -220,7 +221,7 @@ def read_brat(
             finds an error.
         OSError: If the folder or file cannot be read.
     """
-    return _convert(folder, read_source(folder, reading), policies, lang)
+    return _convert(Path(folder), read_source(folder, reading), policies, lang)
 
 
 def _convert(

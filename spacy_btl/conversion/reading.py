@@ -103,7 +103,7 @@ class Source:
             doc.user_data[CORPUS_KEY] = self.corpora[name]
 
 
-def read_source(path: Path, reading: Reading = DEFAULT_READING) -> Source:
+def read_source(path: Path | str, reading: Reading = DEFAULT_READING) -> Source:
     """Return the documents of a file or folder.
 
     Args:
@@ -115,7 +115,7 @@ def read_source(path: Path, reading: Reading = DEFAULT_READING) -> Source:
             given label set, or the map names a label that there is not.
         OSError: If the file or folder cannot be read.
     """
-    columns = formats.Columns.parse(reading.columns)
+    path, columns = Path(path), formats.Columns.parse(reading.columns)
     wanted = None if reading.format == "auto" else reading.format
     guess = formats.guess_format(path, wanted, columns)
     for setting, its_format in _ITS_FORMAT.items():

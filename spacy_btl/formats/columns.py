@@ -101,12 +101,21 @@ def read_columns(
         files: The files, all of one scheme.
         columns: Where token and tags are.
         sentences: Of a document, in a file without ``-DOCSTART-``; 0 for all of the file.
+
+    Raises:
+        ValueError: If the first column, which nobody has named, numbers the tokens.
     """
     names = Names()
     parsed = []
     for file in files:
         text, problems = read_lines(file)
-        parsed.append((file, problems, *_parse((text or "").split("\n"), columns)))
+        found, starts = _parse((text or "").split("\n"), columns)
+        if columns == DEFAULT and _is_numbered(found):
+            raise ValueError(
+                f"{file.name}: the first column numbers the tokens of each sentence, and would be "
+                "their text: name the columns, such as --columns _,token,tag"
+            )
+        parsed.append((file, problems, found, starts))
     schemes: list[Scheme] = [
         find_scheme(
             [row.tags[column] or OUTSIDE for row in sentence]
@@ -135,6 +144,14 @@ def read_columns(
     if grouped:
         settings["sentences of a document"] = sentences
     return Read(documents, settings)
+
+
+def _is_numbered(documents: Iterable[_Sentences]) -> bool:
+    """Return whether the tokens of all sentences are the numbers from 1 on."""
+    sentences = [sentence for document in documents for sentence in document]
+    numbers = [[str(i) for i in range(1, len(sentence) + 1)] for sentence in sentences]
+    tokens = [[row.token for row in sentence] for sentence in sentences]
+    return tokens == numbers and any(len(sentence) > 1 for sentence in sentences)
 
 
 def _parse(lines: Iterable[str], columns: Columns) -> tuple[list[_Sentences], bool]:

@@ -83,11 +83,16 @@ def guess_format(path: Path, wanted: Format | None = None, columns: Columns | No
     chosen = [file for file, kind in kinds.items() if kind and kind == wanted]
     if wanted and chosen:
         return Guess(wanted, chosen, [f.path for f, kind in kinds.items() if kind != wanted])
+    names = ", ".join(name for name in TITLES if name != "brat")
     if path.is_dir() and not wanted:
+        if files and not any(file.path.suffix.lower() == ".txt" for file in files):
+            raise ValueError(
+                f"no file in {path} is in a format that is plain, such as {files[0].name}: name it "
+                f"with --format ({names}), or give .txt files with .ann (BRAT)"
+            )
         return Guess("brat", files, [])  # its reader says what is missing
     if wanted:
         raise ValueError(f"no file in {path} can be {TITLES[wanted]}")
-    names = ", ".join(name for name in TITLES if name != "brat")
     raise ValueError(
         f"{path} is no folder, and in no format that is plain: name it with --format ({names})"
     )

@@ -17,6 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
 from ..brat import Document
@@ -32,6 +33,9 @@ _TEXT_KEYS = ("text", "data", "content")
 _STARTS = ("start", "start_offset")
 _ENDS = ("end", "end_offset")
 _LABELS = ("label", "labels", "type")
+FIRST_DOCUMENTS = 20
+"""Documents that are looked at to find out whether a file is of this format."""
+
 _LEFT_OUT = {"reject": "rejected documents, left out", "ignore": "ignored documents, left out"}
 
 _decoder = json.JSONDecoder()
@@ -56,12 +60,15 @@ class _Parts:
 
 
 def looks_like_json(text: str) -> bool:
-    """Return whether the first document of a JSON file, or of its beginning, has text and spans."""
-    first = next((item for item in _items(text) if not item.error), None)
-    if first is None:
-        return False
-    parts = _parts_of(first.value, Counter())
-    return parts is not None and parts.text is not None and parts.spans is not None
+    """Return whether one of the first documents of a JSON file has text and spans.
+
+    A document that its tool has left out counts as one.
+    """
+    for item in islice((item for item in _items(text) if not item.error), FIRST_DOCUMENTS):
+        parts = _parts_of(item.value, Counter())
+        if parts is None or (parts.text is not None and parts.spans is not None):
+            return True
+    return False
 
 
 def read_json(files: Sequence[DataFile]) -> Read:

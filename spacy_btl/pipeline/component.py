@@ -40,7 +40,7 @@ from ..neighbors.datastore import Datastore
 from ..training import rehearsal
 from ..training.class_weights import ClassWeights
 from ..training.losses import TokenLoss
-from ..training.optimizer import fill_in_optimizer, idle_updates
+from ..training.optimizer import fill_in_optimizer, idle_updates, prepare_training
 from ..util.arrays import Float32s2d, FloatsXd, IntsXd
 from ..util.checks import one_of
 from ..util.messages import warn
@@ -396,7 +396,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
             ValueError: If there is no label, the examples have others, or the start does not fit.
         """
         validate_get_examples(get_examples, "BtlKnnNer.initialize")
-        fill_in_optimizer(nlp)
+        prepare_training(nlp)
         self.forget_neighbors()
         warn_of_other_tokens(get_examples(), self.vocab.lang, self.name)
         seen = {label for eg in get_examples() for label in self.reading.entity_labels(eg)}

@@ -223,6 +223,25 @@ def fill_in_optimizer(nlp: Language | None) -> None:
         return
 
 
+def prepare_training(nlp: Language | None) -> None:
+    """Do `fill_in_optimizer`, and warn where a training ends before it is first evaluated.
+
+    ``spacy train`` then scores the untrained pipeline alone, and saves it as model-best.
+
+    Args:
+        nlp: The pipeline with its configuration; None for nothing.
+    """
+    fill_in_optimizer(nlp)
+    training = {} if nlp is None else nlp.config.get("training", {})
+    every, steps = training.get("eval_frequency"), training.get("max_steps")
+    if isinstance(every, int) and isinstance(steps, int) and 0 < steps < every:
+        warn(
+            f"the training has {steps} updates and is evaluated every {every}: only the untrained "
+            "pipeline is scored, and saved as model-best. Set training.eval_frequency to "
+            f"{steps} or lower"
+        )
+
+
 def set_max_steps(config: Config, steps: int) -> None:
     """Set ``training.max_steps``, and the length of a schedule that was as long as the training.
 

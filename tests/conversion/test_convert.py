@@ -320,7 +320,11 @@ NO_CORPUS = {
     # arguments after "convert" (of files in the folder), what is said
     "no such folder": ({}, ["absent"], "no folder"),
     "a file": ({"a.zip": ""}, ["brat/a.zip"], "is no folder"),
-    "no documents": ({"b.zip": ""}, ["brat"], "1 other files: b.zip"),
+    "no documents": (
+        {"b.zip": ""},
+        ["brat"],
+        "no file in brat is in a format that is plain, such as b.zip",
+    ),
     "no whole document": ({"d.txt": "a"}, ["brat"], "no document has both a text and annotation"),
     "too few to split": (GOOD, ["brat"], "1 documents cannot be split into train, dev, test"),
     "odd shares": (GOOD, ["brat", "--split", "8:1:1"], "three shares such as 0.8,0.1,0.1"),

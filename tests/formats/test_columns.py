@@ -120,3 +120,18 @@ def test_a_scheme_is_that_of_all_files(tmp_path):
     assert source.settings["tags"] == "IOB2"
     assert problems(source) == [(1, "warning", "tag")]
     assert [d.name for d in source.documents] == ["a/00001", "b/00001"]
+
+
+NUMBERED = "1\tFever\tB-X\n2\t.\tO\n\n1\tRash\tB-X\n"
+
+
+def test_a_first_column_of_numbers_is_refused_until_it_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"numbers the tokens of each sentence.*--columns _,token"):
+        read(tmp_path, NUMBERED)
+    source = read(tmp_path, NUMBERED, columns="_,token,tag")
+    assert [words for *_, words in entities(source)] == ["Fever", "Rash"]
+
+
+@pytest.mark.parametrize("content", ["1\tB-X\n", "1\tB-X\nmg\tI-X\n", "2\tB-X\n3\tI-X\n"])
+def test_numbers_that_are_tokens_are_read(tmp_path, content):
+    assert len(entities(read(tmp_path, content))) == 1

@@ -23,6 +23,14 @@ FOLDERS = {
     "conll": ({"a/train.tsv": CONLL, "b.conll": "# c\n-DOCSTART- O\n\n" + CONLL}, "conll"),
     "conll with spaces": ({"train": "a NN O\nb NN B-X\n"}, "conll"),
     "json": ({"a.jsonl": JSONL, "meta.json": '{"name": "x"}'}, "json"),
+    "json, one file begins with a rejected document": (
+        {"a.jsonl": JSONL, "b.jsonl": '{"text": "a", "answer": "reject"}\n' + JSONL},
+        "json",
+    ),
+    "json that begins with a document without text": (
+        {"a.jsonl": '{"text": null, "label": []}\n' + JSONL},
+        "json",
+    ),
     "a list": ({"a.json": f"[\n{JSONL}]"}, "json"),
     "bioc": ({"a.xml": BIOC, "b.xml": "<html/>"}, "bioc"),
     "docbin": ({"train.spacy": b"x", "split.json": "{}", "account.json": "{}"}, "docbin"),
@@ -51,6 +59,20 @@ def test_folders(tmp_path, name):
 def test_files(tmp_path, name, content, wanted):
     root = write_tree(tmp_path, {name: content})
     assert guess_format(root / name)[:2] == (wanted, guess_format(root / name).files)
+
+
+def test_a_file_that_begins_with_a_rejected_document_is_read(tmp_path):
+    rejected = '{"text": "a", "answer": "reject"}\n'
+    root = write_tree(tmp_path, {"a.jsonl": JSONL, "b.jsonl": rejected + JSONL})
+    guess = guess_format(root)
+    assert [file.name for file in guess.files] == ["a.jsonl", "b.jsonl"]
+    assert guess.others == []
+
+
+@pytest.mark.parametrize("files", [{"a.csv": "Fever;Sign\n"}, {"a.json": '{"tokens": ["a"]}'}])
+def test_a_folder_of_no_format(tmp_path, files):
+    with pytest.raises(ValueError, match=r"plain, such as a\.\w+: name it with --format"):
+        guess_format(write_tree(tmp_path / "f", files))
 
 
 def test_what_is_not_read_is_passed_over(tmp_path):

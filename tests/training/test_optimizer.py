@@ -16,6 +16,7 @@ from spacy_btl.training.optimizer import (
     AdamByLayer,
     fill_in_optimizer,
     idle_updates,
+    prepare_training,
     rate_factor,
     set_max_steps,
 )
@@ -233,3 +234,16 @@ def test_set_max_steps(before: int, total: Any, expected: int | None) -> None:
     assert rate["warmup_steps"] == 100
     found = config["training"]["optimizer"]["learn_rate"]["total_steps"]
     assert found == (total if expected is None else expected)
+
+
+@pytest.mark.parametrize(
+    ("steps", "every", "warns"),
+    [(40, 200, True), (200, 200, False), (1600, 200, False), (0, 200, False)],
+)
+def test_a_training_that_is_never_evaluated(steps: int, every: int, warns: bool) -> None:
+    nlp = pipeline({"training": {"max_steps": steps, "eval_frequency": every}})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        prepare_training(nlp)
+    found = [str(each.message) for each in caught]
+    assert [f"evaluated every {every}" in each for each in found] == [True] * warns
