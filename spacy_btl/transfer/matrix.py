@@ -187,7 +187,7 @@ def transfer_matrix(
             of the same configuration, documents and schedule.
         schedule: How long and how.
         use_gpu: GPU to use, -1 for the CPU.
-        report: Is called with one line before each training.
+        report: Is called with one line before each training that is missing.
 
     Raises:
         FileNotFoundError: If a part of a corpus is missing.
@@ -202,9 +202,15 @@ def transfer_matrix(
 
     def run(folder: str, train: Sequence[Corpus], dev: Corpus, updates: int, **more: Any) -> Any:
         score, keep = more.pop("score", True), more.pop("keep", False)
-        report(f"{folder}: {updates} updates")
         training = Training(config, tuple(train), dev, updates, **more)
-        return perform(training, out_dir / folder, score=score, keep=keep, use_gpu=use_gpu)
+        return perform(
+            training,
+            out_dir / folder,
+            score=score,
+            keep=keep,
+            use_gpu=use_gpu,
+            report=lambda: report(f"{folder}: {updates} updates"),
+        )
 
     for seed in schedule.seeds:
         for target in targets:

@@ -115,7 +115,7 @@ def _main_map(matrix: Matrix, level: str) -> Map:
         for target in matrix.targets
     ]
     gains = {pair: 100 * fmean(matrix.gains(*pair, level)) for pair in matrix.cells}
-    rows = [("alone", alone)]
+    rows = [("alone (F1)", alone)]
     for source in matrix.sources:
         values = [gains.get((source, target)) for target in matrix.targets]
         rows.append((source, _shades(values, list(gains.values()))))

@@ -5,6 +5,7 @@ encoder vectors, and the slope of the learning curve. The share of mentions that
 elsewhere is ours, as it can be taken type by type. Nothing here knows of spaCy.
 """
 
+import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
@@ -43,6 +44,7 @@ def topic_similarities(
         A value for each pair of names, in both orders, and 1 for a corpus with itself.
     """
     from sklearn.decomposition import NMF
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     names = list(texts)
@@ -51,7 +53,10 @@ def topic_similarities(
         text for name in names for text in texts[name]
     )
     n_topics = max(1, min(n_topics, *values.shape))
-    topics = NMF(n_topics, init="nndsvda", random_state=seed, max_iter=500).fit_transform(values)
+    model = NMF(n_topics, init="nndsvda", random_state=seed, max_iter=500)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # rough topics are good enough
+        topics = model.fit_transform(values)
     means = np.stack([topics[of == i].mean(axis=0) for i in range(len(names))])
     return {
         (first, second): cosine(means[i], means[j])

@@ -6,7 +6,7 @@ same key is not made again.
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,7 +157,13 @@ def read_config(path: Path) -> Config:
 
 
 def perform(
-    training: Training, folder: Path, *, score: bool, keep: bool, use_gpu: int = -1
+    training: Training,
+    folder: Path,
+    *,
+    score: bool,
+    keep: bool,
+    use_gpu: int = -1,
+    report: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Train into a folder, unless the same training is there, and return what is known of it.
 
@@ -167,6 +173,7 @@ def perform(
         score: Whether to score it on its dev.
         keep: Whether the pipeline is kept, in ``model-best``.
         use_gpu: GPU to use, -1 for the CPU.
+        report: Is called before the training, if it is not there already.
 
     Returns:
         Its ``key`` and, if it was scored, ``scores``.
@@ -176,6 +183,7 @@ def perform(
         known: dict[str, Any] = json.loads(done.read_text("utf8"))
         if known["key"] == key and (not keep or (folder / "model-best").is_dir()):
             return known
+    report()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     _train(training, folder, use_gpu)

@@ -86,7 +86,9 @@ def test_a_matrix_of_small_corpora(small_config, corpora, tmp_path, joint):
     assert matrix.predictors["known mentions"]["b", "c"] == 1
     assert len([line for line in lines if "/from-" in line]) == 3
     assert len([line for line in lines if line.endswith(": 3 updates")]) == 2
+    n_lines = len(lines)
     assert make().to_json() == matrix.to_json()
+    assert len(lines) == n_lines  # nothing is trained again
 
 
 def test_pairs_that_cannot_be_are_refused(small_config, corpora, tmp_path):

@@ -28,10 +28,10 @@ def test_the_files_of_a_matrix(matrix, tmp_path):
         for line in text.splitlines()
         if "|" in line
     ]
-    assert ["alone", "50.0"] in rows  # micro
+    assert ["alone (F1)", "50.0"] in rows  # micro
     assert ["a", "+5.0"] in rows
     assert ["b", "-5.0"] in rows
-    assert ["alone", "30.0"] in rows  # macro
+    assert ["alone (F1)", "30.0"] in rows  # macro
     assert ["a", "-1.0"] in rows
     assert "8 updates on the source and 4 more on the target" in text
     assert "Means over 2 seeds" in text
