@@ -24,7 +24,6 @@ from ..util.arrays import Ints1d
 from ..util.checks import one_of
 from ..util.files import restore_folder
 from ..util.seal import CONFIG, check_seal
-from .handover import copy_weights, differences_of, hand_over_equals, listed
 
 Unseen = Literal["keep", "drop"]
 
@@ -170,6 +169,9 @@ class Start:
         if setting is None or source is None:
             initialize()
             return
+        # Imports transformers, which no pipeline without an encoder needs.
+        from .handover import copy_weights, differences_of, hand_over_equals, listed
+
         where = f'{SETTING}: "{setting.path}" does not fit "{target.name}"'
         theirs, _ = encoder_of(self.nlp, source.model, source.name)
         ours, shared_by = encoder_of(nlp, target.model, target.name)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..util.files import write_files
 from ..util.templates import html_templates, markdown_templates
@@ -60,25 +60,38 @@ def write_page(
         folder: The folder; these files are replaced in it.
         title: Of the page.
     """
-    seeds = len(schedule.seeds)
-    values = {
+    text = render_report(matrix, schedule, title)
+    files = {
+        "matrix.json": json.dumps(matrix.to_json(), indent=1),
+        "report.md": text,
+        "report.html": render_html(matrix, schedule, title),
+    }
+    write_files(folder, {name: content.encode("utf8") for name, content in files.items()})
+    return text
+
+
+def render_report(matrix: Matrix, schedule: Schedule, title: str) -> str:
+    """Return the report in Markdown; arguments as of `write_page`."""
+    template = markdown_templates("spacy_btl.transfer").get_template("transfer.md.j2")
+    return template.render(_values(matrix, schedule, title))
+
+
+def render_html(matrix: Matrix, schedule: Schedule, title: str) -> str:
+    """Return the page with heat maps; arguments as of `write_page`."""
+    template = html_templates("spacy_btl.transfer").get_template("transfer.html.j2")
+    return template.render(_values(matrix, schedule, title))
+
+
+def _values(matrix: Matrix, schedule: Schedule, title: str) -> dict[str, Any]:
+    return {
         "title": title,
         "how": _how(schedule),
-        "notes": [_spread(matrix, seeds)],
+        "notes": [_spread(matrix, len(schedule.seeds))],
         "maps": [_main_map(matrix, level) for level in LEVELS],
         "predictors": _predictors(matrix),
         "types_note": _types_note(matrix),
         "by_type": [_type_map(matrix, target) for target in matrix.targets],
     }
-    text = markdown_templates("spacy_btl.transfer").get_template("transfer.md.j2").render(**values)
-    page = html_templates("spacy_btl.transfer").get_template("transfer.html.j2").render(**values)
-    files = {
-        "matrix.json": json.dumps(matrix.to_json(), indent=1),
-        "report.md": text,
-        "report.html": page,
-    }
-    write_files(folder, {name: content.encode("utf8") for name, content in files.items()})
-    return text
 
 
 def _how(schedule: Schedule) -> str:

@@ -457,6 +457,17 @@ def test_bad_input_is_told_in_a_sentence(
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.cfg")), ids=lambda p: p.name)
-def test_configs_are_complete_and_valid(path: Path) -> None:
-    assert path.read_text(encoding="utf8").startswith("# ")  # says what it is for
-    debug_config(path, overrides={"paths.train": "train.spacy", "paths.dev": "dev.spacy"})
+def test_configs_are_complete_and_valid(path: Path, tmp_path: Path) -> None:
+    text = path.read_text(encoding="utf8")
+    assert text.startswith("# ")  # says what it is for
+    places = {name: tmp_path / f"{name}.spacy" for name in ("train", "dev", "sources")}
+    for place in places.values():
+        DocBin().to_disk(place)
+    spacy.blank("en").to_disk(tmp_path / "start")
+    places["start"] = tmp_path / "start"
+    overrides = {
+        f"paths.{name}": str(place)
+        for name, place in places.items()
+        if f"${{paths.{name}}}" in text
+    }
+    debug_config(path, overrides=overrides)

@@ -16,6 +16,8 @@ from spacy_btl.explain.page import render_page
 from spacy_btl.explain.passages import CorpusDocument
 from spacy_btl.packaging.card import render_card
 from spacy_btl.pipeline.tuning import DevChoice, ScoredEntities, Setting, Trial
+from spacy_btl.transfer import page as transfer
+from spacy_btl.transfer.matrix import Matrix, Schedule
 from spacy_btl.util.templates import html_templates, markdown_templates
 from tests.helpers.evaluated import evaluated
 from tests.helpers.html_pages import Page
@@ -158,13 +160,35 @@ def choice(word: str) -> str:
     return calibrated + render_choice(DevChoice([trial], trial, trial, entities, None))
 
 
-HTML: list[Callable[[str], str]] = [report_page, evidence_page]
+def transfer_matrix(word: str) -> Matrix:
+    scores = [{"micro": 0.5, "macro": 0.25, "types": {word: 0.5}}]
+    pairs = [(word, f"other {word}"), ("a", f"other {word}")]
+    return Matrix(
+        [word, "a"],
+        [f"other {word}"],
+        {f"other {word}": scores},
+        dict.fromkeys(pairs, scores),
+        {word: dict.fromkeys(pairs, 0.5)},
+        {pair: {word: 0.5} for pair in pairs},
+    )
+
+
+def transfer_page(word: str) -> str:
+    return transfer.render_html(transfer_matrix(word), Schedule(), word)
+
+
+def transfer_text(word: str) -> str:
+    return transfer.render_report(transfer_matrix(word), Schedule(), word)
+
+
+HTML: list[Callable[[str], str]] = [report_page, evidence_page, transfer_page]
 MARKDOWN: list[Callable[[str], str]] = [
     report_text,
     card,
     choice,
     corpus_stats,
     pipeline_stats,
+    transfer_text,
 ]
 CONTROLS = re.compile("[\0-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -216,4 +240,4 @@ def test_no_template_is_left_out(room: str) -> None:
 
 def test_every_room_with_templates_is_tested() -> None:
     rooms = {path.parent.name for path in PACKAGE.glob("*/templates")}
-    assert rooms == {"evaluation", "explain", "packaging", "util"}
+    assert rooms == {"evaluation", "explain", "packaging", "transfer", "util"}

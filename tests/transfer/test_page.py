@@ -40,8 +40,8 @@ def test_the_files_of_a_matrix(matrix, tmp_path):
 def test_the_page_colors_gains_and_losses_and_escapes_labels(matrix, tmp_path):
     write_page(matrix, Schedule(8, 4, seeds=(0, 1)), tmp_path)
     page = (tmp_path / "report.html").read_text()
-    assert "var(--gain) 60%" in page
-    assert "var(--loss) 60%" in page
+    assert 'class="gain" style="--part:60%"' in page
+    assert 'class="loss" style="--part:60%"' in page
     assert "75 % known" in page
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
