@@ -42,7 +42,9 @@ def train(
     if "script" in arm:
         options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
         module = f"experiments.{Path(arm['script']).stem}"
-        command = ["-m", module, str(corpus), str(work), f"--seed={seed}", *options]
+        commands: list[list[str]] = [
+            ["-m", module, str(corpus), str(work), f"--seed={seed}", *options]
+        ]
     else:
         commands = []
         for config, folder in stages(arm, settings, corpus, seed, work, sources or {}):

@@ -170,6 +170,33 @@ def test_the_stages_of_an_arm_have_all_its_updates_together(
         assert start["path"] == str(folder / "model-last")
 
 
+@pytest.mark.parametrize(
+    ("arm", "commands"),
+    [
+        (
+            {"script": "peer.py"},
+            [["-m", "experiments.peer", "corpus", "WORK", "--seed=3", "--a-b=1"]],
+        ),
+        ({"config": "configs/btl.cfg"}, [["-m", "spacy", "train", "WORK/config.cfg"]]),
+        (
+            {"config": "configs/btl.cfg", "first_updates": 1},
+            [["-m", "spacy", "train", f"WORK{part}/config.cfg"] for part in ("/first", "")],
+        ),
+    ],
+)
+def test_each_kind_of_arm_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arm: dict[str, Any], commands: list[list[str]]
+) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: ran.append(command))
+    settings = {"a_b": 1} if "script" in arm else {"training.max_steps": 4}
+    sources = {"a": tmp_path / "a"} if "first_updates" in arm else None
+    systems.train(arm, settings, Path("corpus"), 3, tmp_path, "python", sources)
+    expected = [[each.replace("WORK", str(tmp_path)) for each in command] for command in commands]
+    assert [command[0] for command in ran] == ["python"] * len(expected)
+    assert [command[1 : 1 + len(e)] for command, e in zip(ran, expected, strict=True)] == expected
+
+
 def test_runs_are_chosen_by_their_key(tmp_path: Path) -> None:
     srsly.write_yaml(tmp_path / "plan.yml", PLAN)
     runs = read_plan(tmp_path / "plan.yml").runs

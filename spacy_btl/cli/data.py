@@ -190,6 +190,7 @@ def convert_command(
     """
     from ..conversion.convert import SHARES, LossError, convert_folder
     from ..conversion.placement import Policies
+    from ..conversion.reading import LEFT_OUT
     from ..data.groups import is_division
     from ..data.split import parse_shares
 
@@ -224,6 +225,8 @@ def convert_command(
         raise ValueError(f"--strict: {error}") from error
     _show_conversion(conversion, source, out_dir)
     _show_duplicates(conversion)
+    if n := conversion.account.settings.get(LEFT_OUT):
+        msg.warn(f"{n} {LEFT_OUT}")
     for note in conversion.notes:
         msg.info(note)
     parts = conversion.parts.items()

@@ -16,6 +16,7 @@ from spacy.tokens import Doc
 from thinc.api import Config
 
 from ..data.docbin import read_docbin
+from ..data.duplicates import find_duplicates
 from ..offsets.surfaces import fold
 from ..util.arrays import Floats1d
 from ..util.checks import whole_number
@@ -80,6 +81,8 @@ class Matrix:
         predictors: By name of a predictor, its value for each pair.
         by_type: By source and target, the share of mentions that the source knows, by type.
         slopes: By target, the slope of its learning curve; empty where it was not asked for.
+        shared: By source and target, how many documents of the target's dev the source's training
+            documents have too, or nearly; pairs without any are left out.
     """
 
     sources: list[str]
@@ -89,6 +92,7 @@ class Matrix:
     predictors: dict[str, dict[Pair, float]] = field(default_factory=dict)
     by_type: dict[Pair, dict[str, float]] = field(default_factory=dict)
     slopes: dict[str, float] = field(default_factory=dict)
+    shared: dict[Pair, int] = field(default_factory=dict)
 
     def gains(self, source: str, target: str, level: str) -> list[float]:
         """Return what the source adds to the target alone, seed by seed.
@@ -159,6 +163,7 @@ class Matrix:
             "predictors": {name: named(values) for name, values in self.predictors.items()},
             "known mentions by type": named(self.by_type),
             "slopes": self.slopes,
+            "documents of dev that the source has": named(self.shared),
             "correlations": {
                 level: {name: c.to_json() for name, c in self.correlations(level).items()}
                 for level in ("micro", "macro")
@@ -293,7 +298,20 @@ def _predict(
         "encoder vectors": {(s, t): cosine(centers[s], centers[t]) for s, t in pairs},
         "known mentions": {(s, t): known_share(surfaces[s], mentions[t]) for s, t in pairs},
     }
+    dev = {t: read_docbin(corpora[t].dev, vocab) for t in matrix.targets}
+    shared = {(s, t): _n_shared(docs[s], dev[t]) for s, t in pairs}
+    matrix.shared = {pair: n for pair, n in shared.items() if n}
     matrix.by_type = {(s, t): known_mentions(surfaces[s], mentions[t]) for s, t in pairs}
+
+
+def _n_shared(train: Sequence[Doc], dev: Sequence[Doc]) -> int:
+    """Return how many documents of dev have the text of a training document, or nearly."""
+    groups = find_duplicates(doc.text for doc in [*train, *dev])
+    return sum(
+        sum(member >= len(train) for member in group.members)
+        for group in groups
+        if group.members[0] < len(train)
+    )
 
 
 def _mentions(docs: Sequence[Doc]) -> dict[str, Counter[str]]:

@@ -86,7 +86,7 @@ def _values(matrix: Matrix, schedule: Schedule, title: str) -> dict[str, Any]:
     return {
         "title": title,
         "how": _how(schedule),
-        "notes": [_spread(matrix, len(schedule.seeds))],
+        "notes": [_spread(matrix, len(schedule.seeds)), *_shared(matrix)],
         "maps": [_main_map(matrix, level) for level in LEVELS],
         "predictors": _predictors(matrix),
         "types_note": _types_note(matrix),
@@ -119,6 +119,15 @@ def _spread(matrix: Matrix, seeds: int) -> str:
         f"Means over {seeds} seeds; the standard deviation of a gain over seeds is "
         f"{fmean(spreads):.1f} points in the mean, and {max(spreads):.1f} at most."
     )
+
+
+def _shared(matrix: Matrix) -> list[str]:
+    """Return which cells are too good, as the source has documents of the target's dev."""
+    return [
+        f"{source} has {n} documents of the dev of {target}, or nearly the same ones, which makes "
+        f"this cell too good: convert {source} with --apart-from."
+        for (source, target), n in matrix.shared.items()
+    ]
 
 
 def _main_map(matrix: Matrix, level: str) -> Map:

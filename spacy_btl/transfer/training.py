@@ -147,12 +147,18 @@ def read_config(path: Path) -> Config:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it does not have exactly one component of ours.
+        ValueError: If it does not have exactly one component of ours, or its readers take no path.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no configuration {path}; configs/btl.cfg is one")
     config = load_config(path, interpolate=False)
     component_name(config)
+    for part in ("train", "dev"):
+        if "path" not in config["corpora"][part]:
+            raise ValueError(
+                f"{path}: corpora.{part} has no path that could be that of a corpus: take a "
+                "configuration with spacy.Corpus.v1, such as configs/btl.cfg"
+            )
     return config
 
 

@@ -84,6 +84,8 @@ def test_a_matrix_of_small_corpora(small_config, corpora, tmp_path, joint):
     # "b" is "a" without its first sentence, and "c" is "b" without its first one.
     assert matrix.by_type["a", "b"] == {"Sign_symptom": 1, "Medication": 1}
     assert matrix.predictors["known mentions"]["b", "c"] == 1
+    # dev is all four sentences, twice.
+    assert matrix.shared == {("a", "b"): 8, ("a", "c"): 8, ("b", "c"): 6}
     assert len([line for line in lines if "/from-" in line]) == 3
     assert len([line for line in lines if line.endswith(": 3 updates")]) == 2
     n_lines = len(lines)

@@ -48,6 +48,13 @@ def test_the_page_colors_gains_and_losses_and_escapes_labels(matrix, tmp_path):
     assert "<script" not in page
 
 
+def test_a_source_with_documents_of_dev_is_named(matrix, tmp_path):
+    assert "--apart-from" not in write_page(matrix, Schedule(8, 4, seeds=(0, 1)), tmp_path)
+    matrix.shared = {("a", "x"): 3}
+    text = write_page(matrix, Schedule(8, 4, seeds=(0, 1)), tmp_path)
+    assert "a has 3 documents of the dev of x" in text
+
+
 @pytest.mark.parametrize(
     ("schedule", "words"),
     [(Schedule(), "One seed"), (Schedule(joint=True), "source and target together")],

@@ -76,5 +76,10 @@ def test_a_configuration_needs_one_component_of_ours(small_config, tmp_path):
     other.to_disk(tmp_path / "two.cfg")
     with pytest.raises(ValueError, match="2 components btl_knn_ner"):
         read_config(tmp_path / "two.cfg")
+    other = small_config.copy()
+    other["corpora"]["dev"] = {"@readers": "spacy-btl.JointCorpus.v1", "paths": {}}
+    other.to_disk(tmp_path / "joint.cfg")
+    with pytest.raises(ValueError, match=r"corpora\.dev has no path"):
+        read_config(tmp_path / "joint.cfg")
     small_config.to_disk(tmp_path / "one.cfg")
     assert read_config(tmp_path / "one.cfg") == load_config(tmp_path / "one.cfg", interpolate=False)
