@@ -90,8 +90,15 @@ class Training:
     def full_config(self, log: Path) -> Config:
         """Return the configuration with all of this put in; ``log`` is the file of its log."""
         config = self.config.copy()
-        config["corpora"]["train"] = self._reader(config["corpora"]["train"])
-        config["corpora"]["dev"]["path"] = str(self.dev.dev)
+        corpora = config["corpora"]
+        if len(self.train) == 1:
+            limit = {} if self.share == 1 else {"limit": self._n_documents()}
+            corpora["train"].update(path=str(self.train[0].train), **limit)
+            corpora["dev"]["path"] = str(self.dev.dev)
+        else:
+            # With the label set of dev, types of other corpora do not count against a checkpoint.
+            corpora["train"] = _joint({corpus.name: corpus.train for corpus in self.train})
+            corpora["dev"] = _joint({self.dev.name: self.dev.dev})
         config["system"]["seed"] = self.seed
         training = config["training"]
         training["max_steps"] = self.updates
@@ -111,19 +118,16 @@ class Training:
             }
         return config
 
-    def _reader(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        if len(self.train) == 1:
-            limit = {} if self.share == 1 else {"limit": self._n_documents()}
-            return {**given, "path": str(self.train[0].train), **limit}
-        return {
-            "@readers": "spacy-btl.JointCorpus.v1",
-            "paths": {corpus.name: str(corpus.train) for corpus in self.train},
-        }
-
     def _n_documents(self) -> int:
         from spacy.tokens import DocBin
 
         return max(1, round(self.share * len(DocBin().from_disk(self.train[0].train))))
+
+
+def _joint(paths: Mapping[str, Path]) -> dict[str, Any]:
+    """Return a reader of several corpora in a configuration."""
+    by_name = {name: str(path) for name, path in paths.items()}
+    return {"@readers": "spacy-btl.JointCorpus.v1", "paths": by_name}
 
 
 def component_name(config: Config) -> str:

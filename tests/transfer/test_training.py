@@ -59,6 +59,21 @@ def test_a_start_is_in_the_configuration(training, small_config, tmp_path):
     assert "btl_knn_ner" not in small_config["initialize"]["components"]
 
 
+def test_the_readers_of_a_training(corpora, small_config, tmp_path):
+    a, b, _ = corpora
+
+    def readers(*train, share=1.0):
+        training = Training(small_config, train, a, 2, 0, share=share)
+        return training.full_config(tmp_path / "log.jsonl")["corpora"]
+
+    alone, half, both = readers(a), readers(a, share=0.5), readers(a, b)
+    assert [alone[part]["path"] for part in ("train", "dev")] == [str(a.train), str(a.dev)]
+    assert [each["train"]["limit"] for each in (alone, half)] == [0, 4]
+    assert both["train"]["paths"] == {"a": str(a.train), "b": str(b.train)}
+    # dev has a label set, so that types of "b" do not count against a checkpoint.
+    assert both["dev"] == {**both["train"], "paths": {"a": str(a.dev)}}
+
+
 @pytest.mark.parametrize("part", ["train", "dev"])
 def test_a_missing_part_is_named(corpora, tmp_path, part):
     for name in {"train", "dev"} - {part}:
