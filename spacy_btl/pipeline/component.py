@@ -160,7 +160,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         if spans_key is not None and not loss.has_layers:
             raise ValueError(
                 f'"{name}" cannot learn the overlapping entities of doc.spans["{spans_key}"] with '
-                "this loss; use spacy-btl.BinaryTokenLabels.v1, or leave spans_key out"
+                "this loss; use BinaryTokenLabels.v1 or TypeCrfLoss.v1, or leave spans_key out"
             )
         if not 0 <= neighbor_weight <= 1:
             raise ValueError(f"neighbor_weight must lie between 0 and 1, not {neighbor_weight}")

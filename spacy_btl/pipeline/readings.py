@@ -290,7 +290,7 @@ class LayeredReading:
 
     def from_logits(self, loss: TokenLoss, logits: Floats2d, lengths: Sequence[int]) -> Floats3d:
         """Return probabilities (n_tokens, n_types, 3)."""
-        probabilities: Floats3d = loss.layer_probabilities(logits)
+        probabilities: Floats3d = loss.layer_probabilities(logits, lengths=lengths)
         return probabilities
 
     def mixed(

@@ -10,6 +10,7 @@ from .losses import AllTokenLabels, LogitAdjustment, Reduction, SoftmaxLoss, Tok
 from .optimizer import AdamByLayer
 from .paper import PaperBinaryTokenLabels, make_one_class_batches
 from .rehearsal import rehearse
+from .type_crf import TypeCrfLoss
 
 __all__ = [
     "AdamByLayer",
@@ -22,6 +23,7 @@ __all__ = [
     "Reduction",
     "SoftmaxLoss",
     "TokenLoss",
+    "TypeCrfLoss",
     "UpdateRule",
     "make_one_class_batches",
     "rehearse",

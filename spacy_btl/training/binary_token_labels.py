@@ -71,19 +71,23 @@ class BinaryTokenLabels(TokenLoss):
         """
         if truths.ndim != 2:
             return super().__call__(guesses, truths, annotated=annotated)
-        xp, n_types = array_module(guesses), _n_types(guesses)
-        if truths.shape != (len(guesses), n_types):
-            raise ValueError(f"logits {guesses.shape} and layer labels {truths.shape} do not fit")
-        if truths.size and not MISSING <= int(truths.min()) <= int(truths.max()) <= INSIDE:
+        xp, n_types = array_module(guesses), number_of_types(guesses)
+        self._check_layers(guesses, truths, n_types)
+        counts = xp.stack([(truths == label).sum(axis=0) for label in (OUTSIDE, BEGIN, INSIDE)], 1)
+        logits, weights = self._with_prior(guesses), self._weights(guesses, truths)
+        gradient, loss = self._sum_of_copies(logits, truths, counts, weights)
+        return gradient, float(loss)
+
+    def _check_layers(self, logits: XpArray, layers: XpArray, n_types: int) -> None:
+        """Raise ValueError if layer labels (n_tokens, n_types) do not fit logits or weighting."""
+        if layers.shape != (len(logits), n_types):
+            raise ValueError(f"logits {logits.shape} and layer labels {layers.shape} do not fit")
+        if layers.size and not MISSING <= int(layers.min()) <= int(layers.max()) <= INSIDE:
             raise ValueError(f"layer labels must lie between {MISSING} and {INSIDE}")
         if self._counted_anew() is not None:
             raise ValueError(
                 'with overlapping entities class weights are counted on "training", or not at all'
             )
-        counts = xp.stack([(truths == label).sum(axis=0) for label in (OUTSIDE, BEGIN, INSIDE)], 1)
-        logits, weights = self._with_prior(guesses), self._weights(guesses, truths)
-        gradient, loss = self._sum_of_copies(logits, truths, counts, weights)
-        return gradient, float(loss)
 
     def probabilities(self, logits: XpArray, lengths: Sequence[int] | None = None) -> XpArray:
         """Return the label probabilities (n_tokens, n_labels) that the logits represent.
@@ -108,7 +112,7 @@ class BinaryTokenLabels(TokenLoss):
         """
         return softmax(logits) if self.tau else pair_probabilities(logits)
 
-    def layer_probabilities(self, logits: XpArray) -> XpArray:
+    def layer_probabilities(self, logits: XpArray, lengths: Sequence[int] | None = None) -> XpArray:
         """Return the probabilities (n_tokens, n_types, 3) of ``O``, begin and inside by type."""
         xp = array_module(logits)
         parts, total, log_total = _exp_pairs(logits)
@@ -122,7 +126,7 @@ class BinaryTokenLabels(TokenLoss):
         annotated: XpArray | None = None,
     ) -> tuple[XpArray, XpArray]:
         xp = array_module(logits)
-        own = xp.bincount(labels, minlength=logits.shape[1])[1:].reshape(_n_types(logits), 2)
+        own = xp.bincount(labels, minlength=logits.shape[1])[1:].reshape(number_of_types(logits), 2)
         tokens = len(labels) if annotated is None else annotated.sum(axis=0)
         others = tokens - own.sum(axis=1)  # tokens that are O in the copy of a type
         counts = xp.concatenate((others[:, None], own), axis=1)
@@ -147,18 +151,26 @@ class BinaryTokenLabels(TokenLoss):
                 with layer labels.
         """
         xp = array_module(logits)
-        own, n_own = weights[1:].reshape(len(counts), 2), counts[:, BEGIN:].sum(axis=1)
-        weighted = (counts[:, BEGIN:] * own).sum(axis=1) + counts[:, OUTSIDE] * weights[OUTSIDE]
-        per_copy = (n_own > 0) / divisor(self.reduction, weighted, n_own + counts[:, OUTSIDE])
-        scales = xp.empty(counts.shape, dtype=logits.dtype)
-        scales[:, OUTSIDE] = per_copy * weights[OUTSIDE]
-        scales[:, BEGIN:] = per_copy[:, None] * own
+        scales = self._scales(counts, weights)
         gradient, loss = xp.empty_like(logits), 0.0
         for rows in _blocks(logits):
             of_rows = None if annotated is None else annotated[rows]
             gradient[rows], of_block = _against_outside(logits[rows], labels[rows], scales, of_rows)
             loss = loss + of_block
         return gradient, loss
+
+    def _scales(self, counts: XpArray, weights: XpArray) -> XpArray:
+        """Return the weight of a token in the copy of each type (n_types, 3), by its label there.
+
+        A copy whose type has no token weighs nothing. Other arguments as in `_sum_of_copies`.
+        """
+        own, n_own = weights[1:].reshape(len(counts), 2), counts[:, BEGIN:].sum(axis=1)
+        weighted = (counts[:, BEGIN:] * own).sum(axis=1) + counts[:, OUTSIDE] * weights[OUTSIDE]
+        per_copy = (n_own > 0) / divisor(self.reduction, weighted, n_own + counts[:, OUTSIDE])
+        scales = array_module(weights).empty(counts.shape, dtype=weights.dtype)
+        scales[:, OUTSIDE] = per_copy * weights[OUTSIDE]
+        scales[:, BEGIN:] = per_copy[:, None] * own
+        return scales
 
 
 def pair_probabilities(logits: XpArray) -> XpArray:
@@ -232,7 +244,7 @@ def _exp_pairs(logits: XpArray) -> tuple[tuple[XpArray, XpArray], XpArray, XpArr
     return (begin, inside), total, top + xp.log(total)
 
 
-def _n_types(logits: XpArray) -> int:
+def number_of_types(logits: XpArray) -> int:
     """Return the number of entity types; raise ValueError if the columns are not those of BIO."""
     n_types, rest = divmod(logits.shape[1] - 1, 2)
     if rest:

@@ -11,7 +11,8 @@ does not annotate all types, its ``O`` agrees with ``O`` and with the columns of
 (Greenberg, Bansal, Verga, McCallum 2018, "Marginal Likelihood Training of BiLSTM-CRF for Biomedical
 Named Entity Recognition from Disjoint Label Sets"). Gradients and marginals come from torch
 autograd. All of it runs on the CPU in double precision: many small steps
-one after another, which a GPU makes no faster, and sums that single precision would lose.
+one after another, which a GPU makes no faster, and sums that single precision would lose. A chain
+for each entity type instead of one for all is in `training.type_crf`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +23,8 @@ import torch
 from thinc.api import Optimizer, to_numpy
 
 from ..labels.bio import MISSING, OUTSIDE, column_types
-from ..util.arrays import Float32s1d, Float32s2d, FloatsXd, Ints1d, XpArray
+from ..labels.chains import by_position
+from ..util.arrays import FloatsXd, Ints1d, XpArray
 from ..util.checks import above_0, at_least_0, one_of
 from .losses import Reduction, TokenLoss, UpdateRule, agreeing, array_module, check_labels
 
@@ -30,42 +32,98 @@ IMPOSSIBLE = -1e30
 """Score of what is forbidden. Unlike ``-inf`` it has a gradient."""
 
 
-class CrfLoss(TokenLoss):
-    """Negative log-likelihood of label sequences, with transitions learned beside the model.
+class LearnsTransitions(TokenLoss):
+    """A loss with scores of transitions that are learned beside the model.
 
-    The transitions begin at 0 and follow the optimizer in `finish_update`; the optimizer's averages
-    are not applied to them.
+    They begin at 0 and follow the optimizer in `finish_update`; the optimizer's averages are not
+    applied to them.
 
     Attributes:
         rate_factor: Learning rate of the transitions, as a multiple of the optimizer's (and of the
             ``head_factor`` of AdamByLayer). A transition has to move by whole units of log-odds,
             which the rates that a pretrained encoder bears do not allow in some thousand updates.
-        reduction: What the sum over the documents is divided by: the number of labeled tokens
-            ("weights" and "mean": each token weighs 1), or nothing ("sum").
-        tau: Logit adjustment, see `TokenLoss`.
-        transitions: (n_labels, n_labels) score of a label (row) followed by another (column); None
-            before the first batch.
-        start: (n_labels,) score of the first label; None before the first batch.
+        transitions: Scores of a label followed by another; None before the first batch.
+        start: Scores of the first label; None before the first batch.
     """
 
-    honors_label_sets = True
     kept: ClassVar[Mapping[str, str]] = {
         **TokenLoss.kept,
         "transitions": "float32",
         "start": "float32",
     }
 
-    def __init__(
-        self, *, rate_factor: float = 20.0, reduction: Reduction = "weights", tau: float = 0.0
-    ) -> None:
+    def __init__(self, rate_factor: float) -> None:
         self.rate_factor = above_0("rate_factor", rate_factor)
-        self.reduction = one_of("reduction", reduction, get_args(Reduction))
-        self.tau = at_least_0("tau", tau)
-        self.transitions: Float32s2d | None = None
-        self.start: Float32s1d | None = None
+        self.transitions: FloatsXd | None = None
+        self.start: FloatsXd | None = None
         self._gradients: dict[str, XpArray] = {}
         # For the optimizer's memory of the parameters: a new one whenever these get another shape.
         self._owners: list[object] = [self]
+
+    def finish_update(self, sgd: UpdateRule) -> None:
+        """Update the transitions by the gradients gathered since the last time.
+
+        A function in place of an optimizer knows no factor of the learning rate: the step that it
+        takes is multiplied by ``rate_factor`` here.
+        """
+        for name, gradient in self._gradients.items():
+            key, weights = (id(self._owners[-1]), name), getattr(self, name)
+            if isinstance(sgd, Optimizer):
+                weights, _ = sgd(key, weights, gradient, lr_scale=self.rate_factor)
+            else:
+                before = weights.copy()
+                moved, _ = sgd(key, weights, gradient)
+                weights[...] = before + self.rate_factor * (moved - before)
+            setattr(self, name, weights)
+        self._gradients = {}
+
+    def set_state(self, state: Mapping[str, object]) -> None:
+        """Restore what `get_state` returned; gradients that wait for an update are dropped."""
+        super().set_state(state)
+        self._gradients = {}
+
+    def prepare(self, counts: Ints1d, names: Sequence[str]) -> None:
+        """Take class weights and prior from the training data, and begin anew, without transitions.
+
+        Raises:
+            ValueError: As `TokenLoss.prepare` does.
+        """
+        super().prepare(counts, names)
+        self.transitions, self.start, self._gradients = None, None, {}
+
+    def _gather(self, **gradients: FloatsXd) -> None:
+        """Add to the gradients of transitions and start, which wait for `finish_update`."""
+        for name, gradient in gradients.items():
+            gradient = np.ascontiguousarray(gradient, dtype=np.float32)
+            if getattr(self, name) is None:
+                setattr(self, name, np.zeros_like(gradient))
+            self._gradients[name] = self._gradients.get(name, 0.0) + gradient
+
+    def _reshape(self, transitions: FloatsXd | None, start: FloatsXd | None) -> None:
+        """Go on with scores of another shape, for which an optimizer remembers nothing yet."""
+        self.transitions, self.start, self._gradients = transitions, start, {}
+        self._owners.append(object())
+
+
+class CrfLoss(LearnsTransitions):
+    """Negative log-likelihood of label sequences.
+
+    Attributes:
+        reduction: What the sum over the documents is divided by: the number of labeled tokens
+            ("weights" and "mean": each token weighs 1), or nothing ("sum").
+        tau: Logit adjustment, see `TokenLoss`.
+        transitions: (n_labels, n_labels) score of a label (row) followed by another (column).
+        start: (n_labels,) score of the first label.
+    """
+
+    honors_label_sets = True
+
+    def __init__(
+        self, *, rate_factor: float = 20.0, reduction: Reduction = "weights", tau: float = 0.0
+    ) -> None:
+        super().__init__(rate_factor)
+        self.reduction = one_of("reduction", reduction, get_args(Reduction))
+        self.tau = at_least_0("tau", tau)
 
     def __call__(
         self,
@@ -94,9 +152,9 @@ class CrfLoss(TokenLoss):
         """
         self._refuse_weights()
         xp = array_module(guesses)
-        logits, labels = _on_cpu(guesses, "float64"), _on_cpu(truths, "int64")
+        logits, labels = on_cpu(guesses, "float64"), on_cpu(truths, "int64")
         check_labels(logits, labels)
-        types = None if annotated is None else _on_cpu(annotated, "bool")
+        types = None if annotated is None else on_cpu(annotated, "bool")
         mask = self._mask(logits, labels, types)
         n_labeled = np.count_nonzero(labels != MISSING)
         if not n_labeled:
@@ -117,41 +175,15 @@ class CrfLoss(TokenLoss):
             loss = scale * (log_z - log_z_gold)
             leaves = [x, transitions, start]
             d_x, *steps = torch.autograd.grad(loss, leaves, materialize_grads=True)
-        for name, step in zip(("transitions", "start"), steps, strict=True):
-            gradient = step.numpy().astype(np.float32)
-            if getattr(self, name) is None:
-                setattr(self, name, np.zeros_like(gradient))
-            self._gradients[name] = self._gradients.get(name, 0.0) + gradient
+        self._gather(transitions=steps[0].numpy(), start=steps[1].numpy())
         return xp.asarray(d_x.numpy(), dtype=guesses.dtype), loss.item()
 
     def probabilities(self, logits: XpArray, lengths: Sequence[int] | None = None) -> XpArray:
         """Return the marginal probabilities (n_tokens, n_labels): the gradient of ``log Z``."""
         with torch.inference_mode(False), torch.enable_grad():
-            x, transitions, start = self._leaves(_on_cpu(logits, "float64"))
+            x, transitions, start = self._leaves(on_cpu(logits, "float64"))
             (marginals,) = torch.autograd.grad(log_partition(x, transitions, start, lengths), [x])
         return array_module(logits).asarray(marginals.numpy(), dtype=logits.dtype)
-
-    def finish_update(self, sgd: UpdateRule) -> None:
-        """Update the transitions by the gradients gathered since the last time.
-
-        A function in place of an optimizer knows no factor of the learning rate: the step that it
-        takes is multiplied by ``rate_factor`` here.
-        """
-        for name, gradient in self._gradients.items():
-            key, weights = (id(self._owners[-1]), name), getattr(self, name)
-            if isinstance(sgd, Optimizer):
-                weights, _ = sgd(key, weights, gradient, lr_scale=self.rate_factor)
-            else:
-                before = weights.copy()
-                moved, _ = sgd(key, weights, gradient)
-                weights[...] = before + self.rate_factor * (moved - before)
-            setattr(self, name, weights)
-        self._gradients = {}
-
-    def set_state(self, state: Mapping[str, object]) -> None:
-        """Restore what `get_state` returned; gradients that wait for an update are dropped."""
-        super().set_state(state)
-        self._gradients = {}
 
     def prepare(self, counts: Ints1d, names: Sequence[str]) -> None:
         """Take the prior from the training data, and begin anew with transitions of 0.
@@ -160,18 +192,13 @@ class CrfLoss(TokenLoss):
             ValueError: If class weights are configured.
         """
         super().prepare(counts, names)
-        self.transitions, self.start, self._gradients = None, None, {}
         self._refuse_weights()
 
     def add_columns(self, n: int) -> None:
         """Make room for further columns, with transitions of 0."""
         super().add_columns(n)
-        if self.transitions is not None:
-            self.transitions = np.pad(self.transitions, (0, n))
-        if self.start is not None:
-            self.start = np.pad(self.start, (0, n))
-        self._gradients = {}
-        self._owners.append(object())
+        if self.transitions is not None and self.start is not None:
+            self._reshape(np.pad(self.transitions, (0, n)), np.pad(self.start, (0, n)))
 
     def take_columns(self, other: TokenLoss, columns: Ints1d) -> None:
         """Take over the transitions of another CRF; those from or to a new column are 0."""
@@ -203,7 +230,8 @@ class CrfLoss(TokenLoss):
         return x.requires_grad_(), t.requires_grad_(), s.requires_grad_()
 
 
-def _on_cpu(array: XpArray, dtype: str) -> XpArray:
+def on_cpu(array: XpArray, dtype: str) -> XpArray:
+    """Return an array of numpy or cupy as one of numpy."""
     return np.asarray(to_numpy(array), dtype=dtype)  # type: ignore[no-untyped-call]
 
 
@@ -228,19 +256,13 @@ def log_partition(
         ValueError: If the lengths do not add up to the number of tokens.
     """
     n_tokens, columns = logits.shape
-    sizes = np.asarray([n_tokens] if lengths is None else lengths, dtype=np.int64)
-    if sizes.sum() != n_tokens:
-        raise ValueError(f"{n_tokens} tokens, but documents of {sizes.sum()} in all")
+    rows, n_docs = by_position(n_tokens, lengths)
     if not n_tokens:
         return logits.sum()
     types, is_inside = column_types(columns), np.arange(columns) % 2 == 0
     is_inside[OUTSIDE] = False
     is_forbidden = torch.from_numpy(is_inside & (types[:, None] != types))
     factors = transitions.exp().masked_fill(is_forbidden, 0.0)
-    # The longest document first: at each position the first n documents are still there.
-    firsts = (np.cumsum(sizes) - sizes)[np.argsort(-sizes, kind="stable")]
-    n_docs = [int((sizes > t).sum()) for t in range(sizes.max())]
-    rows = np.concatenate([firsts[:n] + t for t, n in enumerate(n_docs)])
     first, *others = torch.split(logits[torch.from_numpy(rows)], n_docs)
     scores = first + start.masked_fill(torch.from_numpy(is_inside), IMPOSSIBLE)
     ended = []

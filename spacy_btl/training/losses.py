@@ -116,7 +116,7 @@ class TokenLoss(Loss[XpArray, XpArray, XpArray, float]):
         """
         raise NotImplementedError
 
-    def layer_probabilities(self, logits: XpArray) -> XpArray:
+    def layer_probabilities(self, logits: XpArray, lengths: Sequence[int] | None = None) -> XpArray:
         """Return the probabilities (n_tokens, n_types, 3) of ``O``, begin and inside by type.
 
         Raises:

@@ -144,6 +144,7 @@ LOSSES: dict[str, dict[str, Any]] = {
     "AllTokenLabels": {},
     "LogitAdjustment": {},
     "CrfLoss": {},
+    "TypeCrfLoss": {},
 }
 
 

@@ -15,6 +15,7 @@ from spacy_btl.training.class_weights import ClassWeights
 from spacy_btl.training.crf import CrfLoss
 from spacy_btl.training.losses import AllTokenLabels, LogitAdjustment, TokenLoss
 from spacy_btl.training.paper import PaperBinaryTokenLabels
+from spacy_btl.training.type_crf import TypeCrfLoss
 from tests.helpers.losses import (
     HAND_MADE,
     LOSSES,
@@ -180,6 +181,7 @@ def test_state_is_numbers():
         (PaperBinaryTokenLabels(), False),
         (PaperBinaryTokenLabels(softmax="pair"), False),
         (CrfLoss(), False),
+        (TypeCrfLoss(), True),
     ],
     ids=lambda value: type(value).__name__,
 )
