@@ -22,8 +22,8 @@ N_LABELS = 3
 IDLE = -2
 """In a layer of a document that has no label at all there: nothing is summed."""
 
-BLOCK = 2**18
-"""Labels (tokens times types) whose transition probabilities are in memory at a time."""
+BLOCK = 2**14
+"""Tokens times types whose transition probabilities are made at a time: they fit a CPU's cache."""
 
 
 def by_position(n_tokens: int, lengths: Sequence[int] | None) -> tuple[Ints1d, list[int]]:
@@ -98,11 +98,19 @@ class Chains:
         Args:
             emissions: (2, n_tokens, n_types), changed in place.
         """
-        to_outside, to_begin, to_inside = self.transitions[:, :, None]
+        factors = np.exp(self.transitions)[:, :, None]
+        scores = np.zeros((N_LABELS, self.n_first, emissions.shape[2]))
         for before, now in reversed(self.steps):
-            ahead = np.logaddexp(to_outside, to_begin + emissions[0, now])
-            np.logaddexp(ahead[1:], to_inside[1:] + emissions[1, now], out=ahead[1:])
-            emissions[:, before] += ahead[1:] - ahead[0]
+            of_now = scores[:, : now.stop - now.start]
+            of_now[1:] = emissions[:, now]
+            # No inside follows O, whose sum may be far below those of the others.
+            top = of_now[:INSIDE].max(axis=0)
+            of_outside = (np.exp(of_now[:INSIDE] - top) * factors[:INSIDE, OUTSIDE]).sum(axis=0)
+            top_of_all = np.maximum(top, of_now[INSIDE])
+            of_others = (np.exp(of_now - top_of_all)[:, None] * factors[:, 1:]).sum(axis=0)
+            top_of_all -= top
+            top_of_all -= np.log(of_outside)
+            emissions[:, before] += np.log(of_others) + top_of_all
 
     def log_first(self, ahead: Float64s3d) -> Float64s3d:
         """Return the log-probabilities of the first labels (3, n_docs, n_types)."""
@@ -116,9 +124,14 @@ class Chains:
         Args:
             ahead: (2, n_tokens, n_types) of tokens that are not first, after `look_ahead`.
         """
-        scores = np.repeat(self.transitions[:, :, None], ahead.shape[1], axis=2)
-        scores[1:] += ahead[:, None]
-        return _log_softmax(scores)
+        return _log_softmax(self._scores_of_next(ahead))
+
+    def _scores_of_next(self, ahead: Float64s3d) -> Float64sXd:
+        """Return the scores whose log-softmax `log_next` is."""
+        scores = np.empty((N_LABELS, N_LABELS, *ahead.shape[1:]))
+        scores[OUTSIDE] = self.transitions[OUTSIDE][:, None]
+        np.add(self.transitions[1:, :, None], ahead[:, None], out=scores[1:])
+        return scores
 
     def marginals(self, emissions: Float64s3d, dtype: str = "float64") -> Floats3d:
         """Return the probabilities of each label (3, n_tokens, n_types), of this element type.
@@ -131,7 +144,10 @@ class Chains:
         found[:, : self.n_first] = now_at
         for steps in self._blocks(emissions.shape[2]):
             first = steps[0][1].start
-            p = np.exp(self.log_next(emissions[:, first : steps[-1][1].stop]))
+            p = self._scores_of_next(emissions[:, first : steps[-1][1].stop])
+            p -= p.max(axis=0)
+            np.exp(p, out=p)
+            p /= p.sum(axis=0)
             for before, now in steps:
                 n = before.stop - before.start
                 now_at = (p[:, :, now.start - first : now.stop - first] * now_at[:, :n]).sum(axis=1)

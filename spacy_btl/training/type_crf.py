@@ -21,12 +21,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..labels.bio import MISSING, OUTSIDE
-from ..labels.chains import BLOCK, IDLE, N_LABELS, Chains, by_position
+from ..labels.chains import IDLE, N_LABELS, Chains, by_position
 from ..labels.layers import BEGIN, INSIDE
 from ..util.arrays import Bools2d, Float64s3d, FloatsXd, Ints1d, Ints2d, XpArray
 from .binary_token_labels import BinaryTokenLabels, number_of_types
 from .crf import LearnsTransitions, on_cpu
 from .losses import Reduction, TokenLoss, array_module, check_labels
+
+BLOCK = 2**18
+"""Tokens times types that are trained on at a time, so that long documents take little memory."""
 
 
 class TypeCrfLoss(LearnsTransitions, BinaryTokenLabels):
