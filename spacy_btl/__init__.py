@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .evaluation.cross_fitting import cross_predict
     from .evaluation.evaluate import evaluate, read_examples
     from .packaging.card import make_card
+    from .packaging.ensembles import make_ensemble
     from .packaging.saving import load_pipeline, save_pipeline
     from .pipeline.component import BtlKnnNer, component_of
     from .pipeline.workflow import drop_neighbors, explain_entities, fit_knn
@@ -40,6 +41,7 @@ __all__ = [
     "fit_knn",
     "load_pipeline",
     "make_card",
+    "make_ensemble",
     "read_brat",
     "read_docbin",
     "read_examples",
@@ -63,6 +65,7 @@ _PLACES = {
     "fit_knn": "pipeline.workflow:fit_knn",
     "load_pipeline": "packaging.saving:load_pipeline",
     "make_card": "packaging.card:make_card",
+    "make_ensemble": "packaging.ensembles:make_ensemble",
     "read_brat": "conversion.convert:read_brat",
     "read_docbin": "data.docbin:read_docbin",
     "read_examples": "evaluation.evaluate:read_examples",

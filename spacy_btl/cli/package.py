@@ -1,4 +1,4 @@
-"""Commands on a pipeline to be shipped: model card, smaller weights, no neighbors, seal."""
+"""Commands on a pipeline to be shipped: ensemble, card, smaller weights, no neighbors, seal."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,6 +9,41 @@ from wasabi import msg
 from .app import app, errors_as_text
 
 FIGURES = {"ents_f": "strict span F1, micro", "ents_macro_f": "strict span F1, macro"}
+
+
+@app.command("ensemble", short_help="Average trained pipelines.")
+@errors_as_text()
+def ensemble_command(
+    models: Annotated[list[Path], typer.Argument(help="Trained pipelines, two or more")],
+    out_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the new pipeline")],
+    soup: Annotated[
+        bool, typer.Option("--soup", help="Average the weights: one model, of one model's cost")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a pipeline that is in OUT already")
+    ] = False,
+) -> None:
+    """Make one pipeline of several, which averages their label probabilities.
+
+    They have the same labels, and any encoders. The new pipeline has no neighbors and no
+    calibration: run fit-knn --dev on it. With --soup their weights are averaged, which takes
+    trainings that began with the same encoder.
+    """
+    from ..packaging.ensembles import make_ensemble
+    from ..packaging.saving import check_target, load_pipeline, save_pipeline
+    from ..packaging.size import files_of, sizes
+
+    check_target(out_dir)
+    if out_dir.is_dir() and any(out_dir.iterdir()) and not force:
+        raise ValueError(
+            f"{out_dir} is a pipeline already. The last argument is the folder for the new one; "
+            "--force replaces what is there"
+        )
+    save_pipeline(make_ensemble([load_pipeline(model) for model in models], soup=soup), out_dir)
+    size = sum(sizes(files_of(out_dir)).values())
+    kind = "a soup" if soup else "an ensemble"
+    msg.good(f"{kind} of {len(models)} pipelines, {size:,} bytes, {out_dir}")
+    msg.info("no neighbors, and scores are not calibrated: fit-knn --dev adds both")
 
 
 @app.command("card", short_help="Write a pipeline with its model card.")

@@ -3,6 +3,7 @@
 Arrays only: probabilities in, spans and scores out.
 """
 
+from .averaging import average_logits
 from .bio import (
     MISSING,
     OUTSIDE,
@@ -32,6 +33,7 @@ __all__ = [
     "ROW_SEPARATOR",
     "LabelSpan",
     "ScoreCalibration",
+    "average_logits",
     "best_layer_paths",
     "best_paths",
     "column_names",

@@ -1,6 +1,10 @@
-"""The model of the component: any encoder, features beside it, then one linear layer to logits."""
+"""The model of the component: an encoder, features beside it, one linear layer; or several of them.
 
-from collections.abc import Sequence
+An ensemble (`build_ensemble`) has the same two parts: all encoders beside each other, whose vectors
+are put together, and a last layer that gives each its own share and averages the logits.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -10,6 +14,7 @@ from spacy.tokens import Doc
 from thinc.api import Dropout, Linear, Model, chain, concatenate, with_array
 from thinc.types import Floats2d
 
+from ..labels.averaging import AVERAGINGS, Averaging, average_logits
 from ..util.arrays import Float32s2d, Ints1d
 from ..util.checks import one_of, whole_number
 
@@ -27,6 +32,9 @@ PIECES = 3
 
 MARGIN = 6.0
 """Distance of a new column's logit below that of ``O``: a probability of about e^-6."""
+
+AVERAGED = "averaging"
+"""The attribute of an ensemble's last layer that says how logits are averaged."""
 
 
 def build_token_classifier(tok2vec: TokenModel, nO: int | None = None) -> TokenModel:
@@ -103,6 +111,131 @@ def build_tok2vec_with_features(
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("features", features)
     return model
+
+
+def build_ensemble(*members: TokenModel, averaging: Averaging) -> TokenModel:
+    """Return a model whose logits are read as the average of its members' label probabilities.
+
+    It is for prediction: its members are trained before they come together. ``spacy btl ensemble``
+    makes one of trained pipelines and chooses ``averaging`` by their loss.
+
+    Args:
+        members: Models from `build_token_classifier` or alike: "output_layer" gives the logits of
+            what "tok2vec" gives, and all have the same columns.
+        averaging: How their loss reads logits: "softmax" over all columns; "pairs" of one type with
+            ``O``, or "layers" where entities overlap; "scores" of label sequences (a CRF).
+
+    Returns:
+        A model whose "tok2vec" gives the vectors of all members beside each other.
+
+    Raises:
+        ValueError: If there is no member, or one lacks the two layers.
+    """
+    one_of("averaging", averaging, AVERAGINGS)
+    if not members:
+        raise ValueError("an ensemble has no member: name models in blocks [....model.*.MEMBER]")
+    for number, member in enumerate(members, 1):
+        check_parts(member, f"member {number}")
+    parts = {
+        ref: [member.get_ref(ref) for member in members] for ref in ("tok2vec", "output_layer")
+    }
+    vectors: TokenModel = Model(
+        "btl_members", _members_forward, layers=parts["tok2vec"], dims={"nO": None}
+    )
+    average: Model[Floats2d, Floats2d] = Model(
+        "btl_average",
+        _average_forward,
+        layers=parts["output_layer"],
+        dims={"nI": None, "nO": None},
+        attrs={AVERAGED: averaging},
+    )
+    head = cast(Model[Floats2d, Floats2d], chain(Dropout(), average))
+    model: TokenModel = chain(vectors, with_array(head))
+    model.set_ref("tok2vec", vectors)
+    model.set_ref("output_layer", average)
+    return model
+
+
+def fill_ensemble(model: TokenModel, sources: Sequence[tuple[TokenModel, Ints1d]]) -> None:
+    """Give the members of an ensemble the weights of trained models.
+
+    Args:
+        model: From `build_ensemble`.
+        sources: For each member, in order, a trained model of the same layers, and its column
+            (n_columns,) for each column of the ensemble.
+
+    Raises:
+        ValueError: If a member has other layers than its model.
+    """
+    vectors, average = (model.get_ref(ref) for ref in ("tok2vec", "output_layer"))
+    members = zip(vectors.layers, average.layers, sources, strict=True)
+    for encoder, head, (source, columns) in members:
+        encoder.from_bytes(source.get_ref("tok2vec").to_bytes())
+        set_head(head, *head_of(source, columns))
+    average.set_dim("nI", sum(head.get_dim("nI") for head in average.layers))
+    average.set_dim("nO", average.layers[0].get_dim("nO"))
+
+
+def check_parts(model: TokenModel, name: str) -> None:
+    """Raise ValueError if a model is not an encoder with one linear layer; ``name`` is its own."""
+    parts = ("tok2vec", "output_layer")
+    if not all(model.has_ref(part) for part in parts) or is_ensemble(model):
+        raise ValueError(
+            f"the model of {name} cannot be averaged with others: it is not one encoder with one "
+            "linear layer (spacy-btl.TokenClassifier.v1)"
+        )
+
+
+def is_ensemble(model: TokenModel) -> bool:
+    """Return whether a model averages several."""
+    return bool(model.has_ref("output_layer")) and AVERAGED in model.get_ref("output_layer").attrs
+
+
+def check_trainable(model: TokenModel, name: str) -> None:
+    """Raise ValueError if a model takes no update; ``name`` is its component."""
+    if is_ensemble(model):
+        raise ValueError(
+            f'"{name}" is an ensemble, which is not trained: train its members, each in a pipeline '
+            "of its own, and average them anew (python -m spacy btl ensemble)"
+        )
+
+
+def head_of(model: TokenModel, columns: Ints1d) -> tuple[Any, Any]:
+    """Return copies of the weights and the biases of the last layer, with columns in this order."""
+    head: Any = model.get_ref("output_layer")
+    return head.get_param("W")[columns], head.get_param("b")[columns]
+
+
+def set_head(head: Model[Any, Any], weights: Any, biases: Any) -> None:
+    """Set the weights (n_columns, width) and the biases (n_columns,) of a linear layer."""
+    for dim, size in zip(("nO", "nI"), weights.shape, strict=True):
+        head.set_dim(dim, size, force=True)
+    head.set_param("W", weights)
+    head.set_param("b", biases)
+
+
+def _members_forward(
+    model: TokenModel, docs: list[Doc], is_train: bool
+) -> tuple[TokenVectors, Callable[[TokenVectors], list[Doc]]]:
+    """Return the vectors of all members beside each other, (n_tokens, sum of widths) each."""
+    ops: Any = model.ops
+    found: list[Any] = [layer(docs, is_train)[0] for layer in model.layers]
+    return [ops.xp.concatenate(parts, axis=1) for parts in zip(*found, strict=True)], _no_backprop
+
+
+def _average_forward(
+    model: Model[Floats2d, Floats2d], vectors: Floats2d, is_train: bool
+) -> tuple[Floats2d, Callable[[Floats2d], Floats2d]]:
+    """Return the average of the members' logits (n_tokens, n_columns)."""
+    ops: Any = model.ops
+    ends = np.cumsum([head.get_dim("nI") for head in model.layers])[:-1].tolist()
+    parts = ops.xp.split(vectors, ends, axis=1)
+    logits = [head.predict(part) for head, part in zip(model.layers, parts, strict=True)]
+    return average_logits(ops.xp.stack(logits), model.attrs[AVERAGED]), _no_backprop
+
+
+def _no_backprop(gradient: Any) -> Any:
+    raise ValueError("an ensemble is not trained, but its members are, one by one")
 
 
 def add_columns(model: TokenModel, n: int) -> None:

@@ -4,7 +4,7 @@ spaCy's vocabulary keeps every string that it has met and saves them with the pi
 model trained on patient reports would contain all their words, names among them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import spacy
 from packaging.requirements import Requirement
 from spacy.language import Language
 from spacy.util import get_minor_version_range, load_model_from_config
+from thinc.api import Config
 
 from ..pipeline.workflow import current_config
 from ..util.files import replacing_folder, restore_folder
@@ -73,7 +74,20 @@ def without_training_texts(nlp: Language) -> Language:
     their own strings with them, as in any pipeline. A model card is left out: it was made for the
     pipeline as it was. The range of spaCy's versions is that of `with_spacy_range`.
     """
-    config = current_config(nlp)  # settings may have changed since the components were made
+    copy = made_anew(nlp, current_config(nlp))  # its settings may have changed
+    copy.meta.pop("model_card", None)
+    copy.meta.update(with_spacy_range(copy.meta))
+    return copy
+
+
+def made_anew(nlp: Language, config: Config, *, exclude: Sequence[str] = ()) -> Language:
+    """Return a pipeline of a configuration with the weights of another, without its strings.
+
+    Args:
+        nlp: The pipeline whose vectors, lookup tables, tokenizer and components are taken over.
+        config: A configuration with the same components.
+        exclude: Components that stay as the configuration makes them.
+    """
     copy = load_model_from_config(config, meta=nlp.meta, auto_fill=False, validate=False)
     for labels in nlp.pipe_labels.values():
         for label in labels:
@@ -85,9 +99,8 @@ def without_training_texts(nlp: Language) -> Language:
     # The lookups, whose norms are what a model may read; not the strings.
     kept = nlp.vocab.to_bytes(exclude=["strings", "vectors"])
     copy.vocab.from_bytes(kept, exclude=["strings", "vectors"])
-    copy.from_bytes(nlp.to_bytes(exclude=["vocab"]), exclude=["vocab"])
-    copy.meta.pop("model_card", None)
-    copy.meta.update(with_spacy_range(copy.meta))
+    left_out = ["vocab", *exclude]
+    copy.from_bytes(nlp.to_bytes(exclude=left_out), exclude=left_out)
     return copy
 
 

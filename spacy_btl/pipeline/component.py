@@ -28,12 +28,8 @@ from ..explain.evidence import EntityEvidence
 from ..joint.start import StartFrom, load_start
 from ..labels.bio import column_names, n_columns
 from ..labels.calibration import ScoreCalibration
-from ..ml.shared_encoder import (
-    PipelineReference,
-    check_read,
-    shared_encoders,
-)
-from ..ml.token_classifier import add_columns, check_hidden, token_vectors
+from ..ml.shared_encoder import PipelineReference, check_read, shared_encoders
+from ..ml.token_classifier import add_columns, check_hidden, check_trainable, token_vectors
 from ..ml.weights import read_model, weights_fingerprint
 from ..neighbors.classifier import NeighborSearch
 from ..neighbors.datastore import Datastore
@@ -305,8 +301,9 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         """Update the weights. Neighbors fitted on the previous weights are dropped.
 
         Raises:
-            ValueError: Before `initialize`.
+            ValueError: Before `initialize`, and for an ensemble.
         """
+        check_trainable(self.model, self.name)
         if self.model.get_ref("output_layer").maybe_get_dim("nO") is None:
             raise ValueError(
                 f'"{self.name}" is not initialized: nlp.initialize(get_examples) before nlp.update'
@@ -362,7 +359,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         parameters of the loss, have no part in it.
 
         Raises:
-            ValueError: If the model takes the token vectors of a shared encoder.
+            ValueError: If the model takes the token vectors of a shared encoder, or is an ensemble.
         """
         losses, docs = {} if losses is None else losses, [example.predicted for example in examples]
         if self._rehearsal_model is None or not any(len(doc) for doc in docs):
@@ -393,8 +390,10 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
             start_from: A trained pipeline whose encoder and head are taken over.
 
         Raises:
-            ValueError: If there is no label, the examples have others, or the start does not fit.
+            ValueError: If there is no label, the examples have others, the start does not fit, or
+                the model is an ensemble.
         """
+        check_trainable(self.model, self.name)
         validate_get_examples(get_examples, "BtlKnnNer.initialize")
         prepare_training(nlp)
         self.forget_neighbors()
@@ -432,6 +431,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
             raise ValueError(f"a label must be a non-empty string, not {label!r}")
         if label in self.state.labels:
             return 0
+        check_trainable(self.model, self.name)
         if self.model.get_ref("output_layer").has_param("W"):
             self._drop_neighbors()
             add_columns(self.model, n_columns(1) - n_columns(0))

@@ -20,6 +20,7 @@ from typing import get_args
 
 import numpy as np
 
+from ..labels.averaging import Averaging
 from ..labels.bio import MISSING, OUTSIDE
 from ..labels.layers import BEGIN, INSIDE
 from ..util.arrays import XpArray
@@ -117,6 +118,12 @@ class BinaryTokenLabels(TokenLoss):
         xp = array_module(logits)
         parts, total, log_total = _exp_pairs(logits)
         return xp.stack([xp.exp(-log_total), *(part / total for part in parts)], axis=2)
+
+    def averaging(self, *, layered: bool) -> Averaging | None:
+        """Return that of each type's softmax with ``O``, or with ``tau`` that of all columns."""
+        if layered:
+            return "layers"
+        return "softmax" if self.tau else "pairs"
 
     def _compute(
         self,

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from thinc.api import Optimizer, to_numpy
 
+from ..labels.averaging import Averaging
 from ..labels.bio import MISSING, OUTSIDE, column_types
 from ..labels.chains import by_position
 from ..util.arrays import FloatsXd, Ints1d, XpArray
@@ -59,6 +60,10 @@ class LearnsTransitions(TokenLoss):
         self._gradients: dict[str, XpArray] = {}
         # For the optimizer's memory of the parameters: a new one whenever these get another shape.
         self._owners: list[object] = [self]
+
+    def averaging(self, *, layered: bool) -> Averaging | None:
+        """Return that of scores: of the logits here, and of the transitions in the state."""
+        return "scores"
 
     def finish_update(self, sgd: UpdateRule) -> None:
         """Update the transitions by the gradients gathered since the last time.

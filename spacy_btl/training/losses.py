@@ -17,6 +17,7 @@ import numpy as np
 from thinc import util
 from thinc.loss import Loss
 
+from ..labels.averaging import Averaging
 from ..labels.bio import MISSING, OUTSIDE
 from ..util.arrays import Float32s1d, Float64s1d, Ints1d, XpArray
 from ..util.checks import at_least_0, one_of
@@ -117,15 +118,15 @@ class TokenLoss(Loss[XpArray, XpArray, XpArray, float]):
         raise NotImplementedError
 
     def layer_probabilities(self, logits: XpArray, lengths: Sequence[int] | None = None) -> XpArray:
-        """Return the probabilities (n_tokens, n_types, 3) of ``O``, begin and inside by type.
-
-        Raises:
-            TypeError: If the loss has no layers.
-        """
+        """Return the probabilities (n_tokens, n_types, 3) by type; TypeError without layers."""
         raise TypeError(
             f"{type(self).__name__} has one label for each token and no layer for each type: "
             "check has_layers first"
         )
+
+    def averaging(self, *, layered: bool) -> Averaging | None:
+        """Return how logits of several models are averaged; None if they cannot be."""
+        return None
 
     def prepare(self, counts: Ints1d, names: Sequence[str]) -> None:
         """Take class weights and prior from the training data, before the first batch.
@@ -282,6 +283,10 @@ class SoftmaxLoss(TokenLoss):
         """Return the softmax of the logits (n_tokens, n_labels)."""
         return softmax(logits)
 
+    def averaging(self, *, layered: bool) -> Averaging | None:
+        """Return that of a softmax over all columns."""
+        return "softmax"
+
     def _scale(self, labels: XpArray, weights: XpArray) -> XpArray:
         """Return the weight of each token in the loss (n_tokens,), divided by the divisor.
 
@@ -385,13 +390,7 @@ def agreeing(annotated: XpArray) -> XpArray:
 
 
 def divisor(reduction: Reduction, weights: XpArray, tokens: XpArray) -> XpArray:
-    """Return what a sum over tokens is divided by, 1 where that would be 0.
-
-    Args:
-        reduction: Which of them.
-        weights: Sum of the class weights of the tokens.
-        tokens: Number of the tokens.
-    """
+    """Return what a sum over tokens is divided by: their weights' sum, their number or 1."""
     chosen = {"weights": weights, "mean": tokens, "sum": 1}[reduction]
     return chosen + (chosen == 0)
 

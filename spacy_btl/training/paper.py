@@ -19,6 +19,7 @@ from spacy.training.batchers import configure_minibatch_by_words
 from thinc.api import to_numpy
 
 from ..data.label_sets import annotates
+from ..labels.averaging import Averaging
 from ..labels.bio import OUTSIDE, column_types
 from ..util.arrays import Float64s1d, Float64s2d, Ints1d, XpArray
 from ..util.checks import one_of
@@ -112,6 +113,12 @@ class PaperBinaryTokenLabels(TokenLoss):
         if self.copies_from == "batcher" and self.label_counts is not None:
             seen = seen_over_copies(seen, self.label_counts, self.other_classes == "mask")
         return without_prior(logits, seen)
+
+    def averaging(self, *, layered: bool) -> Averaging | None:
+        """Return that of a softmax; None for "all", whose reading is another in each training."""
+        if self.softmax == "all":
+            return None
+        return "pairs" if self.other_classes == "outside" else "softmax"
 
     def prepare(self, counts: Ints1d, names: Sequence[str]) -> None:
         """Take weights and counts from the training data, and forget what was `seen` before."""

@@ -11,6 +11,7 @@ from thinc.api import Model, set_dropout_rate
 from thinc.types import Floats2d
 
 from ..ml.shared_encoder import has_listener
+from ..ml.token_classifier import check_trainable
 from ..ml.weights import AnyModel
 from ..util.arrays import XpArray
 from .losses import UpdateRule
@@ -20,6 +21,7 @@ Input = TypeVar("Input")
 
 def check_rehearsable(model: AnyModel, name: str) -> None:
     """Raise ValueError if a model cannot be rehearsed; ``name`` is its component."""
+    check_trainable(model, name)
     if has_listener(model):
         raise ValueError(
             f'"{name}" cannot be rehearsed on the token vectors of a shared encoder: '

@@ -1,6 +1,7 @@
 """Commands on what is shipped: what they pass on, print, write and refuse."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import spacy
 from spacy_btl.packaging import card
 from spacy_btl.pipeline.component import component_of
 from tests.cli.conftest import Run
+from tests.helpers.files import tree
 
 
 class TestCard:
@@ -37,6 +39,33 @@ class TestCard:
 
     def test_refused(self, run: Run) -> None:
         assert "no-such.json" in run("card", "model", "out", "--metrics", "no-such.json", expect=1)
+
+
+class TestEnsemble:
+    @pytest.mark.parametrize(
+        ("options", "kind"), [([], "an ensemble of 2 pipelines"), (["--soup"], "a soup of 2")]
+    )
+    def test_one_pipeline_of_several(
+        self, run: Run, tmp_path: Path, options: list[str], kind: str
+    ) -> None:
+        output = run("ensemble", "model", "fitted", tmp_path / "out", *options)
+        assert kind in output
+        assert re.search(r"pipelines, [\d,]+ bytes, .*out", output)
+        assert "no neighbors, and scores are not calibrated" in output
+        assert len(spacy.load(tmp_path / "out")("She took warfarin").ents) == 1
+
+    def test_nothing_is_replaced_unasked(self, run: Run, stage: Path, tmp_path: Path) -> None:
+        """As where the folder for the new pipeline is forgotten."""
+        before = tree(stage)
+        assert "fitted is a pipeline already" in run("ensemble", "model", "fitted", expect=1)
+        assert tree(stage) == before
+        for _ in range(2):
+            run("ensemble", "model", "model", tmp_path / "out", "--force")
+
+    def test_refused(self, run: Run, tmp_path: Path) -> None:
+        output = run("ensemble", "model", tmp_path / "out", expect=1)
+        assert "two pipelines or more, not of 1" in output
+        assert not (tmp_path / "out").exists()
 
 
 class TestDropNeighbors:
