@@ -7,8 +7,9 @@ What the average of logits is depends on how a loss reads them as probabilities:
   mean probabilities have logits again, and ``O`` is 0 in all of them.
 - "pairs": as "layers", but a token has one label. ``O`` gets what the types leave, and where these
   have more than 1 together, all are divided by their sum.
-- "scores": the logits are scores of label sequences (a CRF, for all types or for each). Their mean, with the mean of the
-  transitions, gives each sequence the geometric mean of its probabilities, up to a factor.
+- "scores": the logits are scores of label sequences (a CRF, one or one for each type). Their mean,
+  with the mean of the transitions, gives each sequence the geometric mean of its probabilities, up
+  to a factor.
 
 Arrays of numpy or of cupy, whose functions numpy calls.
 """
