@@ -3,11 +3,11 @@
 Arrays only: probabilities in, spans and scores out.
 """
 
-from .averaging import average_logits
 from .bio import (
     MISSING,
     OUTSIDE,
     LabelSpan,
+    average_logits,
     column_names,
     column_types,
     labels_to_spans,

@@ -14,7 +14,7 @@ from spacy.tokens import Doc
 from thinc.api import Dropout, Linear, Model, chain, concatenate, with_array
 from thinc.types import Floats2d
 
-from ..labels.averaging import AVERAGINGS, Averaging, average_logits
+from ..labels.bio import AVERAGINGS, Averaging, average_logits
 from ..util.arrays import Float32s2d, Ints1d
 from ..util.checks import one_of, whole_number
 

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from spacy.language import Language
 
-from ..labels.averaging import Averaging
-from ..labels.bio import OUTSIDE, n_columns
+from ..labels.bio import OUTSIDE, Averaging, n_columns
 from ..ml.shared_encoder import has_listener
 from ..ml.token_classifier import check_parts, fill_ensemble, head_of, set_head
 from ..ml.weights import average_weights, similarity

@@ -20,8 +20,7 @@ from typing import get_args
 
 import numpy as np
 
-from ..labels.averaging import Averaging
-from ..labels.bio import MISSING, OUTSIDE
+from ..labels.bio import MISSING, OUTSIDE, Averaging
 from ..labels.layers import BEGIN, INSIDE
 from ..util.arrays import XpArray
 from ..util.checks import at_least_0, one_of

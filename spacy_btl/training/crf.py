@@ -22,8 +22,7 @@ import numpy as np
 import torch
 from thinc.api import Optimizer, to_numpy
 
-from ..labels.averaging import Averaging
-from ..labels.bio import MISSING, OUTSIDE, column_types
+from ..labels.bio import MISSING, OUTSIDE, Averaging, column_types
 from ..labels.chains import by_position
 from ..util.arrays import FloatsXd, Ints1d, XpArray
 from ..util.checks import above_0, at_least_0, one_of

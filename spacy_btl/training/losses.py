@@ -17,8 +17,7 @@ import numpy as np
 from thinc import util
 from thinc.loss import Loss
 
-from ..labels.averaging import Averaging
-from ..labels.bio import MISSING, OUTSIDE
+from ..labels.bio import MISSING, OUTSIDE, Averaging
 from ..util.arrays import Float32s1d, Float64s1d, Ints1d, XpArray
 from ..util.checks import at_least_0, one_of
 from .class_weights import ClassWeights

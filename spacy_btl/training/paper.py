@@ -19,8 +19,7 @@ from spacy.training.batchers import configure_minibatch_by_words
 from thinc.api import to_numpy
 
 from ..data.label_sets import annotates
-from ..labels.averaging import Averaging
-from ..labels.bio import OUTSIDE, column_types
+from ..labels.bio import OUTSIDE, Averaging, column_types
 from ..util.arrays import Float64s1d, Float64s2d, Ints1d, XpArray
 from ..util.checks import one_of
 from .binary_token_labels import pair_probabilities

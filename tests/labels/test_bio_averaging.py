@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from spacy_btl.labels.averaging import AVERAGINGS, average_logits
+from spacy_btl.labels.bio import AVERAGINGS, average_logits
 from spacy_btl.training.binary_token_labels import BinaryTokenLabels
 from spacy_btl.training.crf import CrfLoss
 from spacy_btl.training.losses import AllTokenLabels, LogitAdjustment, TokenLoss
