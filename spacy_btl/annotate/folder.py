@@ -2,6 +2,7 @@
 
     run.json                       the settings, so that no other run is resumed here
     annotations/shard-00000.jsonl  or .parquet, .spacy; for BRAT the documents by their ids
+    rows/shard-00000.jsonl         for OMOP instead, of which annotations/note_nlp.csv is made
     done/shard-00000.json          the counts of a shard and the records set aside, written last
     errors.jsonl                   all records set aside, at the end
     run.lock                       empty; locked while a run goes on
@@ -13,17 +14,18 @@ import errno
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypedDict
+from typing import BinaryIO, NamedTuple, TypedDict
 
 from filelock import FileLock, Timeout
 
 from .. import brat
+from ..omop.table import NoteRow
 from ..util.files import replacing_file, write_file
-from .outputs import SUFFIXES
+from .outputs import ROWS, SUFFIXES
 
 LOCK = "run.lock"
 
@@ -50,12 +52,26 @@ class Outcome:
         records: Number of its records, those set aside included.
         entities: Number of entities by label.
         errors: The records set aside.
+        unmapped: Number of entities without a concept by label (OMOP).
+        shortened: Number of entities whose text was cut (OMOP).
     """
 
     shard: int
     records: int
     entities: dict[str, int]
     errors: list[SetAside] = field(default_factory=list)
+    unmapped: dict[str, int] = field(default_factory=dict)
+    shortened: int = 0
+
+
+class Totals(NamedTuple):
+    """The sums of all shards, as in `Outcome`; of the records set aside, the numbers by reason."""
+
+    records: int
+    entities: Counter[str]
+    reasons: Counter[str]
+    unmapped: Counter[str]
+    shortened: int
 
 
 class RunFolder:
@@ -68,15 +84,21 @@ class RunFolder:
 
     def __init__(self, path: Path, to: str) -> None:
         self.path, self._to = path, to
-        self._annotations = path / "annotations"
+        self._shards = ROWS if to == "omop" else "annotations"
         self._partial = path / "partial"
 
     @contextmanager
-    def started(self, settings: Mapping[str, object]) -> Iterator[None]:
+    def started(
+        self, settings: Mapping[str, object], first: Collection[str] = ()
+    ) -> Iterator[Mapping[str, object]]:
         """Make the folder or resume the run in it, and keep other runs out meanwhile.
 
         Args:
             settings: All that the annotations depend on, as JSON values.
+            first: Names of settings whose value is that of the first of several runs.
+
+        Yields:
+            The settings as they are recorded.
 
         Raises:
             ValueError: If it contains anything but a run with the same settings, or if another run
@@ -89,11 +111,13 @@ class RunFolder:
             )
         self.path.mkdir(parents=True, exist_ok=True)
         with _locked(self.path):
-            if any(self.path.glob("done/*")) or any(self.path.glob("annotations/*")):
-                _check_settings(self.path, json.loads(file.read_bytes()), settings)
+            if any(any(self.path.glob(f"{name}/*")) for name in ("done", "annotations", ROWS)):
+                there = json.loads(file.read_bytes())
+                _check_settings(self.path, there, settings, first)
+                settings = {**settings, **{name: there[name] for name in first if name in there}}
             shutil.rmtree(self._partial, ignore_errors=True)  # what a killed run left
             self.write("run.json", json.dumps(settings, indent=2).encode())
-            yield
+            yield settings
 
     def _has_other_files(self) -> bool:
         """Return whether there is anything that no run of annotate has left."""
@@ -113,7 +137,7 @@ class RunFolder:
         name = shard_name(outcome.shard)
         for file, data in files:
             path = f"{name}{file}" if self._to in SUFFIXES else file
-            self.write(f"annotations/{path}", data)
+            self.write(f"{self._shards}/{path}", data)
         self.write(f"done/{name}.json", json.dumps(asdict(outcome)).encode())
 
     def is_done(self, shard: int) -> bool:
@@ -121,7 +145,7 @@ class RunFolder:
         name = shard_name(shard)
         suffix = SUFFIXES.get(self._to)
         return (self.path / "done" / f"{name}.json").is_file() and (
-            suffix is None or (self._annotations / f"{name}{suffix}").is_file()
+            suffix is None or (self.path / self._shards / f"{name}{suffix}").is_file()
         )
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -130,20 +154,33 @@ class RunFolder:
         for file in sorted(files, key=lambda file: int(file.stem.rpartition("-")[2])):
             yield Outcome(**json.loads(file.read_bytes()))
 
-    def finish(self) -> tuple[int, Counter[str], Counter[str]]:
-        """Gather the records set aside, and write what brat needs.
+    def rows(self) -> Iterator[NoteRow]:
+        """Yield the rows of a NOTE_NLP table, in the order of the shards."""
+        for outcome in self.outcomes():
+            with (self.path / ROWS / f"{shard_name(outcome.shard)}.jsonl").open("rb") as file:
+                for line in file:
+                    yield NoteRow(*json.loads(line))
 
-        Returns:
-            The number of records, the numbers of entities by label, the numbers of records set
-            aside by reason.
-        """
+    @contextmanager
+    def writing(self, name: str) -> Iterator[BinaryIO]:
+        """Open a file for writing that appears when it is whole."""
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+        self._partial.mkdir(parents=True, exist_ok=True)
+        with replacing_file(self.path / name, build_in=self._partial) as file:
+            yield file
+
+    def finish(self) -> Totals:
+        """Gather the records set aside, and write what brat needs."""
         records, labels, errors = 0, Counter[str](), Counter[str]()
+        unmapped, shortened = Counter[str](), 0
         self._partial.mkdir(parents=True, exist_ok=True)
         with replacing_file(self.path / "errors.jsonl", build_in=self._partial) as file:
             for outcome in self.outcomes():
                 records += outcome.records
                 labels.update(outcome.entities)
                 errors.update(row["error"] for row in outcome.errors)
+                unmapped.update(outcome.unmapped)
+                shortened += outcome.shortened
                 file.writelines(f"{json.dumps(row)}\n".encode() for row in outcome.errors)
         if self._to == "brat" and records:
             names = brat.without_spaces(labels).values()
@@ -151,7 +188,7 @@ class RunFolder:
             self.write("annotations/annotation.conf", brat.annotation_conf(every).encode("utf-8"))
             self.write("annotations/visual.conf", brat.visual_conf(every).encode("utf-8"))
         shutil.rmtree(self._partial, ignore_errors=True)
-        return records, labels, errors
+        return Totals(records, labels, errors, unmapped, shortened)
 
 
 def shard_name(number: int) -> str:
@@ -182,15 +219,18 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _check_settings(path: Path, there: object, now: Mapping[str, object]) -> None:
+def _check_settings(
+    path: Path, there: object, now: Mapping[str, object], first: Collection[str]
+) -> None:
     """Raise ValueError if the run that a folder contains has other settings."""
     before = there if isinstance(there, dict) else {}
-    differing = [name for name in now if before.get(name) != now[name]]
+    names = dict.fromkeys((*now, *before))
+    differing = [n for n in names if n not in first and before.get(n) != now.get(n)]
     if differing:
         what = ", ".join(
             name
-            if name in ("input", "model")
-            else f"{name} {before.get(name)!r}, now {now[name]!r}"
+            if name in ("input", "model", "concepts")
+            else f"{name} {before.get(name)!r}, now {now.get(name)!r}"
             for name in differing
         )
         raise ValueError(

@@ -2,7 +2,7 @@
 
 A record that cannot be used is yielded with its error, so that the others go on. Errors quote
 nothing of a file. Text is taken unchanged: both characters of a CRLF count; only a byte order mark
-is left out. Knows nothing of spaCy.
+is left out. A text with markup is no text, see `contents`. Knows nothing of spaCy.
 """
 
 import codecs
@@ -18,6 +18,8 @@ from itertools import accumulate
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple, TypeAlias, get_args
+
+from .contents import START, UTF8, decoded, file_error, markup_error, not_decoded, shown
 
 if TYPE_CHECKING:
     import pyarrow
@@ -35,12 +37,6 @@ DELIMITERS = (",", ";", "\t", "|")
 """What usually separates the columns of a CSV file."""
 
 _BATCH = 256  # rows of a Parquet file that are decoded at once
-
-_START = 4096  # bytes that tell what a file is
-
-_BOMS_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-_UTF16 = "UTF-16, where UTF-8 is read"
 
 _WHOLE = re.compile(r"^(-?[0-9]+)\.0+$")
 
@@ -84,10 +80,11 @@ class Record(NamedTuple):
     error: str = ""
 
 
-def to_record(at: int, number: int, name: object, text: object) -> Record:
+def to_record(at: int, number: int, name: object, text: object, encoding: str = UTF8) -> Record:
     """Return a record of these values, with an error unless they are an id and a text.
 
-    A whole number may be written with a fraction of 0, as pandas does in a column with gaps.
+    A whole number may be written with a fraction of 0, as pandas does in a column with gaps. Bytes
+    that are not in the encoding are lone surrogates in a text.
     """
     if isinstance(name, float | Decimal) and isfinite(name) and name % 1 == 0:
         name = int(name)
@@ -95,11 +92,14 @@ def to_record(at: int, number: int, name: object, text: object) -> Record:
     if isinstance(name, bool) or not isinstance(name, str | int) or name == "":
         return Record(at, number, "", "", "no id, or one that is neither text nor a whole number")
     if _has_surrogates(name := str(name)):
-        return Record(at, number, "", "", "the id is not UTF-8")
+        return Record(at, number, "", "", f"the id is not {shown(encoding)}")
     if not isinstance(text, str):
         return Record(at, number, name, "", "no text, or one that is none")
     if _has_surrogates(text):
-        return Record(at, number, name, "", "the text is not UTF-8")
+        data = text.encode(encoding, "surrogateescape") if _is_escaped(text) else b""
+        return Record(at, number, name, "", not_decoded("the text is ", data, encoding))
+    if why := markup_error(text):
+        return Record(at, number, name, "", why)
     return Record(at, number, name, text)
 
 
@@ -109,22 +109,19 @@ def read_errors() -> tuple[type[Exception], ...]:
     return (OSError, ValueError, *([arrow.ArrowException] if arrow is not None else []))
 
 
-def read_text(path: Path, name: str) -> Record:
+def read_text(path: Path, name: str, encoding: str = UTF8) -> Record:
     """Return the one record of a text file.
 
     Raises:
         OSError: If the file cannot be read.
     """
-    data = path.read_bytes()
-    if data.startswith(_BOMS_UTF16):
-        return Record(0, 0, name, "", _UTF16)
-    try:
-        return to_record(0, 0, name, data.removeprefix(codecs.BOM_UTF8).decode("utf-8"))
-    except UnicodeDecodeError as error:
-        return Record(0, 0, name, "", f"not UTF-8, the first time at byte {error.start}")
+    text, why = decoded(path.read_bytes(), encoding)
+    return Record(0, 0, name, "", why) if why else to_record(0, 0, name, text, encoding)
 
 
-def read_jsonl(path: Path, fields: Fields, at: int = 0, number: int = 1) -> Iterator[Record]:
+def read_jsonl(
+    path: Path, fields: Fields, at: int = 0, number: int = 1, encoding: str = UTF8
+) -> Iterator[Record]:
     """Yield the records of a JSON Lines file from byte ``at`` on, where line ``number`` begins.
 
     Blank lines are passed over.
@@ -134,16 +131,16 @@ def read_jsonl(path: Path, fields: Fields, at: int = 0, number: int = 1) -> Iter
         RecordError: If it is no JSON Lines at all.
     """
     with path.open("rb") as file:
-        _check_start(start := file.read(_START))
+        _check_start(start := file.read(START), encoding)
         if re.match(rb"(\xef\xbb\xbf)?\s*(\[\s*(\{|$|[\r\n])|\{\s*[\r\n])", start):
             raise RecordError("JSON over several lines, or in an array; write an object a line")
         for place, line_number, line in _lines(file, at, number):
             if not line.strip():
                 continue
             try:
-                value = json.loads(line.decode("utf-8"))
+                value = json.loads(line.decode(encoding))
             except UnicodeDecodeError:
-                yield Record(place, line_number, "", "", "not UTF-8")
+                yield Record(place, line_number, "", "", not_decoded("", line, encoding))
             except (ValueError, RecursionError):
                 yield Record(place, line_number, "", "", "not JSON")
             else:
@@ -158,7 +155,9 @@ def read_jsonl(path: Path, fields: Fields, at: int = 0, number: int = 1) -> Iter
                     yield Record(place, line_number, "", "", "JSON, but no object")
 
 
-def read_csv(path: Path, fields: Fields, at: int = 0, number: int = 1) -> Iterator[Record]:
+def read_csv(
+    path: Path, fields: Fields, at: int = 0, number: int = 1, encoding: str = UTF8
+) -> Iterator[Record]:
     """Yield the records of a CSV file with a header from byte ``at`` on, the line ``number``.
 
     Blank lines are passed over. A whole number with a fraction of 0, as pandas writes it in a
@@ -170,13 +169,13 @@ def read_csv(path: Path, fields: Fields, at: int = 0, number: int = 1) -> Iterat
     """
     csv.field_size_limit(MAX_CSV_FIELD)
     with path.open("rb") as file:
-        _check_start(file.read(_START))
+        _check_start(file.read(START), encoding)
         file.seek(0)
-        lines = _CsvLines(file)
+        lines = _CsvLines(file, encoding)
         rows = csv.reader(lines, delimiter=fields.delimiter, strict=True)
         if (header := _header(rows)) is None:
             return
-        _check_header(header, fields, path)
+        _check_header(header, fields, path, encoding)
         columns = header.index(fields.id), header.index(fields.text)
         if at:
             lines.go_to(at, number)
@@ -193,7 +192,7 @@ def read_csv(path: Path, fields: Fields, at: int = 0, number: int = 1) -> Iterat
                 return
             if len(row) == len(header):
                 name, text = (row[column] for column in columns)
-                yield to_record(at, number, _WHOLE.sub(r"\1", name), text)
+                yield to_record(at, number, _WHOLE.sub(r"\1", name), text, encoding)
             elif row:
                 fault = f"{len(row)} fields, the header has {len(header)}"
                 yield Record(at, number, "", "", fault)
@@ -247,7 +246,7 @@ class ParquetRecords:
             columns = [self._batch.column(name) for name in self._columns]
             for row in range(at, end):
                 name, *text = (_value(column, row - self._first) for column in columns)
-                yield to_record(row, row + 1, name, *text or [""])
+                yield to_record(row, row + 1, name, text[0] if text else "")
             at = max(at, end)
             self._first, self._batch = end, None
 
@@ -266,10 +265,11 @@ class InputReader:
         root: The input, a file or a folder.
         kind: The kind of its files.
         fields: The names of the fields of a record.
+        encoding: The encoding of the files, but for Parquet.
     """
 
-    def __init__(self, root: Path, kind: str, fields: Fields) -> None:
-        self._root, self._kind, self._fields = root, kind, fields
+    def __init__(self, root: Path, kind: str, fields: Fields, encoding: str = UTF8) -> None:
+        self._root, self._kind, self._fields, self._encoding = root, kind, fields, encoding
         self._open: tuple[tuple[str, bool], ParquetRecords] | None = None
 
     def records(
@@ -294,24 +294,26 @@ class InputReader:
             if name.lower().endswith(".txt"):
                 name = name[: -len(".txt")]
             record = to_record(0, 0, name, "")
-            return iter([record if ids_only or record.error else read_text(path, name)])
+            if ids_only or record.error:
+                return iter([record])
+            return iter([read_text(path, name, self._encoding)])
         if self._kind == "parquet":
             key = file, ids_only
             if self._open is None or self._open[0] != key:
                 self._open = key, ParquetRecords(path, self._fields, with_text=not ids_only)
             return self._open[1].records(at)
         readers: dict[str, Callable[..., Iterator[Record]]] = {"jsonl": read_jsonl, "csv": read_csv}
-        return readers[self._kind](path, self._fields, at, number)
+        return readers[self._kind](path, self._fields, at, number, self._encoding)
 
 
 class _CsvLines:
     """The lines of a binary file as the csv module takes them, with the place of the next one.
 
-    Bytes that are not UTF-8 become lone surrogates, so that only their own record is lost.
+    Bytes that are not in the encoding become lone surrogates; only their own record is lost then.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, file: BinaryIO, encoding: str) -> None:
+        self._file, self._encoding = file, encoding
         self.at, self.number = 0, 1
 
     def go_to(self, at: int, number: int) -> None:
@@ -329,7 +331,7 @@ class _CsvLines:
         bare = line.removeprefix(codecs.BOM_UTF8) if self.at == 0 else line
         self.at += len(line)
         self.number += 1
-        return bare.decode("utf-8", "surrogateescape")
+        return bare.decode(self._encoding, "surrogateescape")
 
 
 def _lines(file: BinaryIO, at: int, number: int) -> Iterable[tuple[int, int, bytes]]:
@@ -358,12 +360,12 @@ def _is_special(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def _check_start(start: bytes) -> None:
-    """Raise RecordError if a file that begins so is of another kind than text in UTF-8."""
-    if start.startswith(_BOMS_UTF16) or b"\0" in start[:2]:
-        raise RecordError(_UTF16)
-    if start.startswith((b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")):
-        raise RecordError("a compressed file or a workbook; unpack it, or save it as text")
+def _check_start(start: bytes, encoding: str) -> None:
+    """Raise RecordError if a file that begins so is of another kind than text in an encoding."""
+    if why := file_error(start, encoding):
+        raise RecordError(why)
+    if b"\0" in start[:2]:
+        raise RecordError(f"UTF-16, where {shown(encoding)} is read; write UTF-8")
     if start.startswith(b"PAR1"):
         raise RecordError("a Parquet file; see --from")
     head = start.rstrip(b"\r")
@@ -382,7 +384,7 @@ def _header(rows: Iterable[list[str]]) -> list[str] | None:
     return None
 
 
-def _check_header(header: Sequence[str], fields: Fields, path: Path) -> None:
+def _check_header(header: Sequence[str], fields: Fields, path: Path, encoding: str) -> None:
     """Raise RecordError if a field is not once in a header, with a hint and no other name of it.
 
     A file without a header begins with a row of data, which must not be quoted.
@@ -395,7 +397,7 @@ def _check_header(header: Sequence[str], fields: Fields, path: Path) -> None:
     error = f'{count or "no"} fields "{faults[0]}" in the header of {len(header)}'
     for delimiter in DELIMITERS:
         with path.open("rb") as file:
-            rows = csv.reader(_CsvLines(file), delimiter=delimiter, strict=True)
+            rows = csv.reader(_CsvLines(file, encoding), delimiter=delimiter, strict=True)
             if delimiter != fields.delimiter and set(wanted) <= set(_header(rows) or ()):
                 raise RecordError(f"{error}; --delimiter {delimiter!r} finds both")
     if close := [name for name in header if name.lower() in _USUAL_NAMES]:
@@ -412,6 +414,11 @@ def _listed(names: Iterable[object]) -> str:
 def _decoded(value: object) -> object:
     """Return bytes as text, with lone surrogates for what is not UTF-8; all else as it is."""
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
+
+
+def _is_escaped(text: str) -> bool:
+    """Return whether all lone surrogates of a text stand for bytes that were not decoded."""
+    return not any("\ud800" <= c <= "\udfff" and not "\udc80" <= c <= "\udcff" for c in text)
 
 
 def _has_surrogates(text: str) -> bool:

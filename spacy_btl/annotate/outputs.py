@@ -1,4 +1,4 @@
-"""Annotated documents as BRAT files, JSON Lines, Parquet or a DocBin.
+"""Annotated documents as BRAT files, JSON Lines, Parquet, a DocBin, or rows of OMOP's NOTE_NLP.
 
 A writer collects the documents of one shard, refuses those that its format cannot represent, and
 returns the files as bytes.
@@ -13,14 +13,27 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
 from spacy.tokens import Doc, DocBin, Span
 
 from .. import brat
-from ..conversion.export import name_error, relabeled, to_standoff
+from ..conversion.export import file_key, name_error, relabeled, to_standoff
+from ..omop.assertions import Assertions
+from ..omop.concepts import UNKNOWN, Concepts
+from ..omop.table import (
+    MAX_VARIANT,
+    NoteRow,
+    note_id_error,
+    note_id_key,
+    snippet,
+    stored,
+)
 from ..pipeline.entities import read_scores
 from .inputs import RecordError
 
-Format: TypeAlias = Literal["brat", "jsonl", "parquet", "docbin"]
+Format: TypeAlias = Literal["brat", "jsonl", "parquet", "docbin", "omop"]
 FORMATS: tuple[str, ...] = get_args(Format)
-SUFFIXES = {"jsonl": ".jsonl", "parquet": ".parquet", "docbin": ".spacy"}
+SUFFIXES = {"jsonl": ".jsonl", "parquet": ".parquet", "docbin": ".spacy", "omop": ".jsonl"}
 """Of the one file of a shard. BRAT has two files for each document instead."""
+
+ROWS = "rows"
+"""The folder of the shards of a NOTE_NLP table, which is numbered and written at the end."""
 
 _LINE_BREAKS = str.maketrans({code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)})
 """Characters that JSON does not escape, and that `str.splitlines` takes for the end of a line."""
@@ -230,8 +243,76 @@ class BratWriter:
         yield from self._files
 
 
+class NoteNlpWriter:
+    """A line for each entity: a row of NOTE_NLP that has no number yet.
+
+    Args:
+        assertions: What other components say of an entity.
+        key: Key of ``doc.spans`` to take instead of ``doc.ents``.
+        concepts: The concepts of labels and texts, if there are any.
+        size: Most characters of a snippet, 0 for none.
+        with_text: Whether words of a document are written; a label stands in their place otherwise,
+            as the column must not be empty.
+
+    Attributes:
+        unmapped: Number of entities without a concept by label, if there are concepts.
+        shortened: Number of entities whose text is longer than its column.
+    """
+
+    def __init__(
+        self,
+        assertions: Assertions,
+        key: str | None = None,
+        concepts: Concepts | None = None,
+        *,
+        size: int = 0,
+        with_text: bool = True,
+    ) -> None:
+        self._assertions, self._key, self._concepts = assertions, key, concepts
+        self._size, self._with_text = size, with_text
+        self._rows: list[NoteRow] = []
+        self.counts: Counter[str] = Counter()
+        self.unmapped: Counter[str] = Counter()
+        self.shortened = 0
+
+    def add(self, name: str, doc: Doc) -> None:
+        """Take a document with its id; RecordError if that can be no ``note_id``."""
+        if why := note_id_error(name):
+            raise RecordError(why)
+        spans = _spans(doc, self._key)
+        try:
+            terms = [self._assertions.terms(span) for span in spans]
+        except ValueError as error:  # it names an attribute, and nothing of the text
+            raise RecordError(str(error)) from error
+        for span, term in zip(spans, terms, strict=True):
+            label, start, end = span.label_, span.start_char, span.end_char
+            concept = self._concepts.find(label, span.text) if self._concepts else UNKNOWN
+            variant = stored(span.text) if self._with_text else label
+            around = snippet(doc.text, start, end, self._size) if self._size else None
+            cut = variant[:MAX_VARIANT]
+            self._rows.append(NoteRow(int(name), around, str(start), cut, *concept, *term))
+            self.counts[label] += 1
+            self.shortened += len(variant) > MAX_VARIANT
+            if self._concepts and not concept.concept_id:
+                self.unmapped[label] += 1
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the rows."""
+        yield SUFFIXES["omop"], "".join(f"{json.dumps(row)}\n" for row in self._rows).encode()
+
+
+def id_error(to: str, name: str) -> str:
+    """Return why a document with this id cannot be written in a format, "" if it can."""
+    return {"brat": name_error, "omop": note_id_error}.get(to, lambda _: "")(name)
+
+
+def id_key(to: str, name: str) -> str:
+    """Return a key that is the same for ids that a format takes for one."""
+    return {"brat": file_key, "omop": note_id_key}.get(to, str)(name)
+
+
 def make_writer(to: str, key: str | None, *, with_text: bool) -> ShardWriter:
-    """Return a writer for a shard in one of the `FORMATS`."""
+    """Return a writer for a shard in one of the `FORMATS`, but for "omop"."""
     if to == "jsonl":
         return JsonLinesWriter(key, with_text=with_text)
     if to == "parquet":

@@ -1,22 +1,29 @@
 """Annotate many documents with a trained pipeline, shard by shard; a killed run can be resumed."""
 
+import codecs
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from spacy.util import get_package_path, is_package
 from tqdm import tqdm
 
-from ..conversion.export import file_key
+from ..omop.concepts import Concepts, read_concepts
+from ..omop.settings import OmopSettings
+from ..omop.table import write_table
 from ..util.checks import one_of, whole_number
 from ..util.files import Content, sha256_of
 from ..util.messages import is_debug
+from .contents import UTF8, check_encoding
 from .engines import Engine, check_engine, run_shards
 from .folder import RunFolder
 from .inputs import INPUT_KINDS, Fields, InputKind, InputReader
-from .outputs import FORMATS, Format
+from .outputs import FORMATS, Format, id_key
 from .shards import Shard, files_digest, find_files, make_shards
 from .worker import Job
 
@@ -29,8 +36,10 @@ class AnnotationSettings:
         to: Format of the output.
         kind: Kind of the input; by default the only one that its files have.
         fields: Names of the fields of a record (JSONL, CSV, Parquet).
+        encoding: Encoding of the input (.txt, JSONL, CSV), by any name that Python knows.
         spans: Key of ``doc.spans`` to take instead of ``doc.ents``.
-        with_text: Whether JSON Lines and Parquet get the text.
+        with_text: Whether JSON Lines, Parquet and OMOP get the text.
+        omop: How the table is filled that ``to="omop"`` writes.
         shard_size: Number of records that are written together.
         engine: "local", or "ray" for the machines of a Ray cluster.
         n_process: Number of pipelines at a time, on all machines together.
@@ -43,8 +52,10 @@ class AnnotationSettings:
     to: Format = "jsonl"
     kind: InputKind | None = None
     fields: Fields = field(default_factory=Fields)
+    encoding: str = UTF8
     spans: str | None = None
     with_text: bool = True
+    omop: OmopSettings | None = None
     shard_size: int = 200
     engine: Engine = "local"
     n_process: int = 1
@@ -58,6 +69,11 @@ class AnnotationSettings:
             raise ValueError(f"delimiter is {self.fields.delimiter!r}, but must be one character")
         if not self.with_text and self.to in ("brat", "docbin"):
             raise ValueError(f"{self.to} cannot be written without the text; take jsonl or parquet")
+        if self.omop is not None and self.to != "omop":
+            raise ValueError(f"settings of OMOP are given, but the output is {self.to}; take omop")
+        if self.omop is not None and self.omop.snippet and not self.with_text:
+            raise ValueError("a snippet is text: it cannot be written without the text")
+        check_encoding(self.encoding)
         whole_number("shard_size", self.shard_size, 1)
         whole_number("n_process", self.n_process, 1)
         whole_number("gpu_id", self.gpu_id, -1)
@@ -74,6 +90,8 @@ class RunSummary:
         set_aside: Number of records set aside.
         resumed: Number of records that were done before.
         reasons: Numbers of records that were set aside, by reason.
+        unmapped: Numbers of entities without a concept, by label (OMOP with concepts).
+        shortened: Number of entities whose text was cut, as its column is short (OMOP).
     """
 
     records: int
@@ -81,6 +99,8 @@ class RunSummary:
     set_aside: int
     resumed: int
     reasons: Counter[str] = field(default_factory=Counter)
+    unmapped: Counter[str] = field(default_factory=Counter)
+    shortened: int = 0
 
 
 def annotate_files(
@@ -113,12 +133,18 @@ def annotate_files(
     if output == source or source in output.parents:
         raise ValueError(f"{output} is in the input {source}: choose a folder outside of it")
     kind, files = find_files(source, settings.kind)
-    if "parquet" in (kind, settings.to) and find_spec("pyarrow") is None:
+    check_encoding(settings.encoding, kind)
+    omop = settings.omop or OmopSettings()
+    table = f"note_nlp.{omop.table}" if settings.to == "omop" else ""
+    if "parquet" in (kind, settings.to, table.rpartition(".")[2]) and find_spec("pyarrow") is None:
         raise ValueError("for Parquet: pip install 'spacy-btl[parquet]'")
     run = RunFolder(output, settings.to)
-    job = _make_job(settings, folder, source, output, kind)
+    concepts = read_concepts(omop.concepts) if omop.concepts else None
+    job = _make_job(settings, folder, source, output, kind, concepts)
     bar = {"unit": " records", "disable": None if progress is None else not progress}
-    with run.started(_recorded(settings, folder, source, kind, files)):
+    now = _recorded(settings, folder, source, kind, files)
+    kept = ("nlp_datetime",) if table and omop.moment is None else ()
+    with run.started(now, kept) as recorded:
         shards, total, resumed = [], 0, 0
         with tqdm(desc="reading ids", **bar) as reading:
             for shard, is_done in _shards(settings, run, job, files):
@@ -131,12 +157,30 @@ def annotate_files(
         with tqdm(desc="annotate", total=total, initial=resumed, **bar) as done:
             for count in run_shards(settings.engine, job, shards, settings.n_process):
                 done.update(count)
-        records, entities, reasons = run.finish()
-    return RunSummary(records, entities, reasons.total(), resumed, reasons)
+        if table:
+            moment = datetime.fromisoformat(str(recorded["nlp_datetime"]))
+            with run.writing(f"annotations/{table}") as file:
+                rows, system = run.rows(), system_of(folder)
+                write_table(file, omop.table, rows, system, moment, omop.first_id)
+        sums = run.finish()
+    return RunSummary(
+        records=sums.records,
+        entities=sums.entities,
+        set_aside=sums.reasons.total(),
+        resumed=resumed,
+        reasons=sums.reasons,
+        unmapped=sums.unmapped,
+        shortened=sums.shortened,
+    )
 
 
 def _make_job(
-    settings: AnnotationSettings, folder: Path, source: Path, output: Path, kind: str
+    settings: AnnotationSettings,
+    folder: Path,
+    source: Path,
+    output: Path,
+    kind: str,
+    concepts: Concepts | None,
 ) -> Job:
     """Return what the workers need to know."""
     on_ray = settings.engine == "ray"
@@ -152,14 +196,20 @@ def _make_job(
         gpu_id=min(settings.gpu_id, 0) if on_ray else settings.gpu_id,  # an actor sees its own only
         threads=1 if settings.n_process > 1 and not on_ray else None,
         debug=is_debug(),
+        encoding=settings.encoding,
+        omop=(settings.omop or OmopSettings()) if settings.to == "omop" else None,
+        concepts=concepts,
     )
 
 
 def _recorded(
     settings: AnnotationSettings, folder: Path, source: Path, kind: str, files: list[str]
 ) -> dict[str, object]:
-    """Return all that the annotations depend on, as it is written to run.json."""
-    return {
+    """Return all that the annotations depend on, as it is written to run.json.
+
+    What came later has no line unless it is set, so that runs of before can be resumed.
+    """
+    recorded: dict[str, object] = {
         "input": files_digest(source, files),
         "model": folder_digest(folder),
         "from": kind,
@@ -171,14 +221,27 @@ def _recorded(
         "text": settings.with_text,
         "shard_size": settings.shard_size,
     }
+    if (encoding := codecs.lookup(settings.encoding).name) != UTF8:
+        recorded["encoding"] = encoding
+    if settings.to == "omop":
+        omop = settings.omop or OmopSettings()
+        recorded |= {
+            "table": omop.table,
+            "concepts": sha256_of(omop.concepts) if omop.concepts else None,
+            "snippet": omop.snippet,
+            "first_id": omop.first_id,
+            "assertions": dict(omop.assertions),
+            "nlp_datetime": str((omop.moment or datetime.now()).replace(microsecond=0)),
+        }
+    return recorded
 
 
 def _shards(
     settings: AnnotationSettings, run: RunFolder, job: Job, files: list[str]
 ) -> Iterator[tuple[Shard, bool]]:
     """Yield the shards of the input, each with whether it is done."""
-    reader = InputReader(Path(job.source), job.kind, job.fields)
-    key = file_key if settings.to == "brat" else str
+    reader = InputReader(Path(job.source), job.kind, job.fields, job.encoding)
+    key = partial(id_key, settings.to)
     for shard in make_shards(reader, files, settings.shard_size, key):
         yield shard, run.is_done(shard.number)
 
@@ -196,6 +259,13 @@ def find_model(model: str | Path) -> Path:
         for config in sorted(package.glob("*/config.cfg")):
             return config.parent.resolve()
     raise FileNotFoundError(f"no pipeline {model}: it is neither a folder nor an installed package")
+
+
+def system_of(folder: Path) -> str:
+    """Return name and version of the pipeline in a folder, as its ``meta.json`` has them."""
+    meta = json.loads((folder / "meta.json").read_bytes())
+    names = [str(meta[key]) for key in ("lang", "name") if meta.get(key)]
+    return f"{'_'.join(names) or 'pipeline'} {meta.get('version', '')}".rstrip()
 
 
 def folder_digest(folder: Path) -> str:

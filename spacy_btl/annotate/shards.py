@@ -19,6 +19,9 @@ from .inputs import INPUT_KINDS, InputReader, RecordError, read_errors
 MAX_SUFFIX = 8
 """Most characters of a suffix; what is longer is part of a name."""
 
+DOCUMENTS = frozenset(("rtf", "doc", "docx", "odt", "pdf", "html", "htm", "xml"))
+"""Suffixes of notes that are no plain text."""
+
 
 class Slice(NamedTuple):
     """Records that follow each other in a file; with an `error` the file cannot be read.
@@ -85,7 +88,8 @@ def find_files(source: Path, kind: str | None = None) -> tuple[str, list[str]]:
     if source.is_file():
         kind = kind or source.suffix.removeprefix(".").lower()
         if kind not in INPUT_KINDS:
-            raise ValueError(f"{source} is none of .{', .'.join(INPUT_KINDS)}; see --from")
+            advice = "convert it to text first" if kind in DOCUMENTS else "see --from"
+            raise ValueError(f"{source} is none of .{', .'.join(INPUT_KINDS)}; {advice}")
         return kind, [""]
     if not source.is_dir():
         raise ValueError(f"{source} is neither a file nor a folder, but a pipe or the like")
@@ -108,7 +112,8 @@ def _others(source: Path) -> str:
     suffixes = (name.rpartition(".")[2].lower() if "." in name[1:] else "" for name in names)
     counts = Counter(s if s.isalnum() and len(s) <= MAX_SUFFIX else "" for s in suffixes)
     words = [f"{n} {f'.{s}' if s else 'without suffix'}" for s, n in counts.most_common(5)]
-    return f"it has other files: {', '.join(words)}" if words else "it is empty"
+    more = "; convert documents to text first" if counts.keys() & DOCUMENTS else ""
+    return f"it has other files: {', '.join(words)}{more}" if words else "it is empty"
 
 
 def files_digest(source: Path, files: list[str]) -> str:

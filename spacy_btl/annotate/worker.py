@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import spacy
@@ -10,11 +10,14 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from .. import brat
+from ..omop.assertions import Assertions
+from ..omop.concepts import Concepts
+from ..omop.settings import OmopSettings
 from ..packaging.saving import load_pipeline
 from ..util.messages import LOGGER, describe, log_failure
 from .folder import Outcome, RunFolder, SetAside
 from .inputs import PLACES, Fields, InputReader, Record, RecordError, read_errors
-from .outputs import make_writer
+from .outputs import NoteNlpWriter, ShardWriter, id_error, make_writer
 from .shards import Shard, Slice, file_error
 
 PROBE = "She took 5 mg of warfarin daily for chest pain."
@@ -42,6 +45,9 @@ class Job:
         gpu_id: GPU, or -1 for the CPU.
         threads: Threads of torch; None leaves them as they are.
         debug: Whether worker processes are in debug mode, see `util.messages`.
+        encoding: Encoding of the input, but for Parquet.
+        omop: How a NOTE_NLP table is filled, if there is one.
+        concepts: Its concepts, if there are any.
     """
 
     model: str
@@ -55,6 +61,9 @@ class Job:
     gpu_id: int = -1
     threads: int | None = None
     debug: bool = False
+    encoding: str = "utf-8"
+    omop: OmopSettings | None = None
+    concepts: Concepts | None = None
 
 
 class ShardAnnotator:
@@ -62,7 +71,8 @@ class ShardAnnotator:
 
     Raises:
         ValueError: If a file of the pipeline has changed since it was sealed, if it writes no
-            spans of the key that the job names, or if two of its labels would be one in brat.
+            spans of the key that the job names, if no component has registered an attribute that
+            the job names, or if two of its labels would be one in brat.
         Exception: Whatever the pipeline raises for a plain sentence.
     """
 
@@ -75,7 +85,7 @@ class ShardAnnotator:
             spacy.require_gpu(job.gpu_id)  # type: ignore[attr-defined]
         self._job = job
         self._nlp = load_pipeline(Path(job.model))
-        self._reader = InputReader(Path(job.source), job.kind, job.fields)
+        self._reader = InputReader(Path(job.source), job.kind, job.fields, job.encoding)
         self._folder = RunFolder(Path(job.output), job.to)
         doc = self._nlp(PROBE)  # faults of the pipeline itself show before the work begins
         if job.spans is not None and job.spans not in doc.spans:
@@ -83,6 +93,9 @@ class ShardAnnotator:
             raise ValueError(f'the pipeline writes no doc.spans["{job.spans}"], only {written}')
         if job.to == "brat":  # two labels that would become one show before the work begins
             brat.without_spaces(e for labels in self._nlp.pipe_labels.values() for e in labels)
+        self._assertions: Assertions | None = None
+        if job.omop is not None:
+            self._assertions = Assertions(self._nlp, job.spans, job.omop.assertions)
 
     def __call__(self, shard: Shard) -> Outcome:
         """Annotate a shard and write it, over what may be there of it.
@@ -96,9 +109,11 @@ class ShardAnnotator:
         job = self._job
         records = self._records(shard)
         errors = {i: record.error for i, (_, record) in enumerate(records) if record.error}
+        wrong_ids = {i: id_error(job.to, record.id) for i, (_, record) in enumerate(records)}
+        errors = {i: why for i, why in wrong_ids.items() if why} | errors
         errors |= dict.fromkeys(shard.repeated, REPEATED)
         usable = [i for i in range(len(records)) if i not in errors]
-        writer = make_writer(job.to, job.spans, with_text=job.with_text)
+        writer = self._writer()
         # What a document brings into the vocabulary goes with it (spaCy 3.8 and later).
         with getattr(self._nlp, "memory_zone", nullcontext)():
             texts = [records[i][1].text for i in usable]
@@ -116,8 +131,21 @@ class ShardAnnotator:
         set_aside = [self._set_aside(*records[i], errors[i]) for i in sorted(errors)]
         counts = dict(sorted(writer.counts.items()))
         outcome = Outcome(shard.number, len(records), counts, set_aside)
+        if isinstance(writer, NoteNlpWriter):
+            unmapped = dict(sorted(writer.unmapped.items()))
+            outcome = replace(outcome, unmapped=unmapped, shortened=writer.shortened)
         self._folder.write_shard(files, outcome)
         return outcome
+
+    def _writer(self) -> ShardWriter:
+        """Return a writer for a shard."""
+        job = self._job
+        if job.omop is None or self._assertions is None:
+            return make_writer(job.to, job.spans, with_text=job.with_text)
+        size = job.omop.snippet
+        return NoteNlpWriter(
+            self._assertions, job.spans, job.concepts, size=size, with_text=job.with_text
+        )
 
     def _records(self, shard: Shard) -> list[tuple[str, Record]]:
         """Return the records of a shard, each with its file."""

@@ -1,7 +1,7 @@
 """The command that annotates many documents."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from wasabi import msg
@@ -21,7 +21,8 @@ def annotate_command(
     ],
     output: Annotated[Path, typer.Argument(help="New folder, or the folder of a run to resume")],
     to: Annotated[
-        Literal["jsonl", "brat", "parquet", "docbin"], typer.Option(help="Format of the output")
+        Literal["jsonl", "brat", "parquet", "docbin", "omop"],
+        typer.Option(help="Format of the output"),
     ] = "jsonl",
     kind: Annotated[
         Literal["txt", "jsonl", "csv", "parquet"] | None,
@@ -36,12 +37,31 @@ def annotate_command(
     delimiter: Annotated[
         str, typer.Option(help="Character between the columns of a CSV; '\\t' for a tab")
     ] = ",",
+    encoding: Annotated[
+        str, typer.Option(help="Encoding of the input (.txt, JSONL, CSV), such as windows-1252")
+    ] = "utf-8",
     spans: Annotated[
         str | None, typer.Option(help="Key of doc.spans to write instead of doc.ents")
     ] = None,
     no_text: Annotated[
-        bool, typer.Option("--no-text", help="Write JSON Lines or Parquet without the text")
+        bool, typer.Option("--no-text", help="Write JSON Lines, Parquet or OMOP without the text")
     ] = False,
+    table: Annotated[
+        Literal["csv", "parquet"] | None,
+        typer.Option(help="OMOP: kind of the table's file, by default csv"),
+    ] = None,
+    concepts: Annotated[
+        Path | None,
+        typer.Option(help="OMOP: table of label (and text) and concept_id, .csv or .tsv"),
+    ] = None,
+    snippet: Annotated[
+        int | None, typer.Option(help="OMOP: characters of text around an entity, 0 (none) to 250")
+    ] = None,
+    first_id: Annotated[int | None, typer.Option(help="OMOP: first note_nlp_id")] = None,
+    assertion: Annotated[
+        list[str] | None,
+        typer.Option(help="OMOP: what an attribute of spans means, as negated=my_negation"),
+    ] = None,
     shard_size: Annotated[int, typer.Option(help="Records that are written together")] = 200,
     n_process: Annotated[
         int, typer.Option("--n-process", "-n", help="Pipelines that run at the same time")
@@ -60,15 +80,27 @@ def annotate_command(
     from ..annotate.inputs import Fields
     from ..annotate.run import AnnotationSettings, annotate_files
     from ..brat import without_spaces
+    from ..omop.settings import OmopSettings, parse_assertions
 
     if delimiter == "\\t":  # as error messages write it; few shells can type a tab
         delimiter = "\t"
+    assertions = parse_assertions(assertion) if assertion else None
+    given: dict[str, Any] = {
+        "table": table,
+        "concepts": concepts,
+        "snippet": snippet,
+        "first_id": first_id,
+        "assertions": assertions,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
     settings = AnnotationSettings(
         to=to,
         kind=kind,
         fields=Fields(id_field, text_field, delimiter),
+        encoding=encoding,
         spans=spans,
         with_text=not no_text,
+        omop=OmopSettings(**given) if given else None,
         shard_size=shard_size,
         engine=engine,
         n_process=n_process,
@@ -91,6 +123,13 @@ def annotate_command(
         from .data import show_renamed
 
         show_renamed({e: w for e, w in without_spaces(summary.entities).items() if e != w})
+    if concepts is not None and (unmapped := summary.unmapped):
+        most = ", ".join(f"{label} ({n})" for label, n in unmapped.most_common(REASONS_SHOWN))
+        msg.warn(
+            f"{unmapped.total()} entities without a concept (0), of {len(unmapped)} labels", most
+        )
+    if summary.shortened:
+        msg.warn(f"{summary.shortened} texts of entities cut to the 250 characters of the column")
     if summary.set_aside:
         msg.warn(f"{summary.set_aside} records set aside: {output / 'errors.jsonl'}", why)
     if not summary.entities.total():

@@ -22,6 +22,7 @@ from spacy_btl.annotate.inputs import (
 from tests.helpers.annotating import write_table
 
 FIELDS = Fields()
+CP1252 = "; if it is Windows-1252, --encoding windows-1252 reads it"
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
 RECORDS = st.lists(st.tuples(TEXTS.filter(bool), TEXTS), max_size=30)
 FEW = settings(
@@ -71,7 +72,7 @@ def test_reads_what_was_written_from_any_place(
         (["a"], "x", "no id, or one that is neither text nor a whole number"),
         ("a", float("nan"), "no text, or one that is none"),
         ("a", {"b": "c"}, "no text, or one that is none"),
-        ("a", b"\xff", "the text is not UTF-8"),
+        ("a", b"\xff", f"the text is not UTF-8{CP1252}"),
         (b"\xff", "x", "the id is not UTF-8"),
         ("a", None, "no text, or one that is none"),
         ("a", 5, "no text, or one that is none"),
@@ -108,7 +109,10 @@ JSONL_ERRORS = [
     (b'\xef\xbb\xbf{"id": "a", "text": "x"}\r\n', [(1, "a", "x", "")]),
     (b'\n  \n{"id": 3, "text": "x"}\n', [(3, "3", "x", "")]),
     (b'{"id": "a", "text": "x"\n{"id": "b", "text": ""}\n', [(1, "", "", "not JSON")]),
-    (b'{"id": "a", "text": "\xe9"}\n{"id": "b", "text": ""}\n', [(1, "", "", "not UTF-8")]),
+    (
+        b'{"id": "a", "text": "\xe9"}\n{"id": "b", "text": ""}\n',
+        [(1, "", "", f"not UTF-8{CP1252}")],
+    ),
     (b'["a"]\n{"id": "b", "text": ""}\n', [(1, "", "", "JSON, but no object")]),
     (b'{"id": "a"}\n', [(1, "a", "", 'no field "text", only id')]),
     (b'{"note_id": 1, "John Doe": ""}\n', [(1, "", "", 'no field "id", only note_id')]),
@@ -137,7 +141,10 @@ def test_a_broken_line_leaves_the_others_alone(
         (b"id,text\na,x\n", [(2, "a", "x", "")]),
         (b'\xef\xbb\xbfid,text\r\na,"x\r\ny"\r\nb,', [(2, "a", "x\r\ny", ""), (4, "b", "", "")]),
         (b"id,text\n\na,x\n", [(3, "a", "x", "")]),
-        (b"id,text\na,\xe9\nb,x\n", [(2, "a", "", "the text is not UTF-8"), (3, "b", "x", "")]),
+        (
+            b"id,text\na,\xe9\nb,x\n",
+            [(2, "a", "", f"the text is not UTF-8{CP1252}"), (3, "b", "x", "")],
+        ),
         (b"id,text\na\nb,x\n", [(2, "", "", "1 fields, the header has 2"), (3, "b", "x", "")]),
         (b"id,text\n1.0,x\n2.50,x\n", [(2, "1", "x", ""), (3, "2.50", "x", "")]),
         (b"\r\n id , text\nv1.0,x\n,y\n", [(3, "v1.0", "x", ""), (4, "", "", NO_ID)]),
@@ -182,8 +189,8 @@ def test_a_long_csv_field(tmp_path: Path) -> None:
         ("id,text".encode("utf-16"), "UTF-16, where UTF-8 is read"),
         ("id,text".encode("utf-16-le"), "UTF-16, where UTF-8 is read"),
         ("id,text".encode("utf-16-be"), "UTF-16, where UTF-8 is read"),
-        (gzip.compress(b"id,text\n", mtime=0), "a compressed file or a workbook"),
-        (b"PK\x03\x04\x14", "a compressed file or a workbook"),
+        (gzip.compress(b"id,text\n", mtime=0), "a compressed file, where plain text is read"),
+        (b"PK\x03\x04\x14", "a .docx, a workbook or another ZIP archive, where plain text"),
         (b"PAR1\x15", "a Parquet file; see --from"),
     ],
 )
@@ -206,7 +213,7 @@ def test_a_csv_without_the_fields_quotes_no_data_of_it(
         (b'{"id": "a", "text": "x"}\r{"id": "b", "text": "x"}', "its lines end with a carriage"),
         ('{"id": "a"}'.encode("utf-16"), "UTF-16, where UTF-8 is read"),
         ('{"id": "a"}'.encode("utf-16-le"), "UTF-16, where UTF-8 is read"),
-        (gzip.compress(b"{}", mtime=0), "a compressed file or a workbook"),
+        (gzip.compress(b"{}", mtime=0), "a compressed file, where plain text is read"),
     ],
 )
 def test_what_is_no_json_lines_at_all(tmp_path: Path, data: bytes, error: str) -> None:
@@ -257,8 +264,8 @@ def test_fields_and_delimiter_have_names(tmp_path: Path) -> None:
         (b"a\r\nb", "a\r\nb", ""),
         (b"\xef\xbb\xbfa", "a", ""),
         (b"", "", ""),
-        (b"ab\xff", "", "not UTF-8, the first time at byte 2"),
-        ("ab".encode("utf-16"), "", "UTF-16, where UTF-8 is read"),
+        (b"ab\xff", "", f"not UTF-8, the first time at byte 2{CP1252}"),
+        ("ab".encode("utf-16"), "", "UTF-16, where UTF-8 is read; see --encoding"),
     ],
 )
 def test_text_files(tmp_path: Path, data: bytes, text: str, error: str) -> None:

@@ -11,7 +11,7 @@ from spacy.tokens import Doc, DocBin, Span
 
 from spacy_btl import brat
 from spacy_btl.annotate.inputs import RecordError
-from spacy_btl.annotate.outputs import EntityRow, entities_of, make_writer
+from spacy_btl.annotate.outputs import EntityRow, entities_of, id_error, id_key, make_writer
 from spacy_btl.conversion.export import file_key, name_error
 from spacy_btl.pipeline.entities import ScoredSpans, set_span_extensions, write_scores
 
@@ -153,3 +153,18 @@ def test_ids_as_names_of_files(name: str, error: str, doc: Doc) -> None:
 )
 def test_ids_whose_files_would_be_the_same(one: str, other: str, same: bool) -> None:
     assert (file_key(one) == file_key(other)) == same
+
+
+@pytest.mark.parametrize(
+    ("to", "name", "error", "key"),
+    [
+        ("jsonl", "../A", "", "../A"),
+        ("brat", "../A", "leaves the folder", "../a"),
+        ("omop", "0012", "", "12"),
+        ("omop", "A", "the id is no whole number", "A"),
+    ],
+)
+def test_ids_that_a_format_takes(to: str, name: str, error: str, key: str) -> None:
+    assert error in id_error(to, name)
+    assert bool(error) == bool(id_error(to, name))
+    assert id_key(to, name) == key

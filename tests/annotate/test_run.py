@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from spacy_btl.annotate.inputs import Fields
 from spacy_btl.annotate.outputs import FORMATS
 from spacy_btl.annotate.run import AnnotationSettings, find_model, folder_digest
 from spacy_btl.annotate.worker import PROBE
+from spacy_btl.omop.settings import OmopSettings
 from tests.helpers import commands
 from tests.helpers.annotating import (
     RECORDS,
@@ -29,6 +31,8 @@ from tests.helpers.annotating import (
     write,
 )
 from tests.helpers.files import tree
+
+OWN_FORMATS = [name for name in FORMATS if name != "omop"]  # see integration/test_omop.py
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +51,7 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["in.jsonl", "in.csv", "in.parquet", "in"])
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", OWN_FORMATS)
 def test_all_kinds_in_and_all_formats_out(rules: Path, tmp_path: Path, name: str, to: str) -> None:
     if to == "parquet":
         pytest.importorskip("pyarrow", reason="needs the extra parquet")
@@ -97,6 +101,7 @@ class TestSetAside:
         output = run(rules, folder, tmp_path / "out", "--shard-size", 2)
         errors = [json.loads(line) for line in tree(tmp_path / "out")["errors.jsonl"].splitlines()]
         where = "ValueError in helpers/annotating.py:"
+        not_utf8 = "not UTF-8; if it is Windows-1252, --encoding windows-1252 reads it"
         assert errors[1].pop("error").startswith(where)
         assert errors == [
             {"file": "a.jsonl", "line": 2, "id": "", "error": "not JSON"},
@@ -108,7 +113,7 @@ class TestSetAside:
                 "error": "its id came before in the input",
             },
             {"file": "a.jsonl", "line": 5, "id": "five", "error": 'no field "text", only id'},
-            {"file": "b.jsonl", "line": 1, "id": "", "error": "not UTF-8"},
+            {"file": "b.jsonl", "line": 1, "id": "", "error": not_utf8},
             {
                 "file": "c.jsonl",
                 "line": 1,
@@ -131,8 +136,13 @@ class TestSetAside:
             ("a.csv", b"id,text\n,fever\n,fever\n", "none of 2 records could be annotated: no id"),
             ("a.jsonl", b'[{"id": 1, "text": "fever"}]', "write an object a line (1)"),
             ("a.jsonl", b'{"note": "fever"}\n', 'no field "id", only note (1)'),
-            ("a.jsonl", "{}".encode("utf-16"), "UTF-16, where UTF-8 is read (1)"),
-            ("a.txt", b"\xff\xfef\0", "UTF-16, where UTF-8 is read (1)"),
+            ("a.jsonl", "{}".encode("utf-16"), "UTF-16, where UTF-8 is read; see --encoding (1)"),
+            ("a.txt", b"\xff\xfef\0", "UTF-16, where UTF-8 is read; see --encoding (1)"),
+            ("a.txt", b"{\\rtf1 No fever}", "RTF, where plain text is read: convert it to text"),
+            ("a.txt", b"<p>No fever</p>", "HTML, where plain text is read: take the text out"),
+            ("a.txt", b"<a><b>fever</b></a>", "where plain text is read: take the text out first"),
+            ("a.txt", b"PK\x03\x04\x14", "a .docx, a workbook or another ZIP archive, where"),
+            ("a.txt", b"f\xe9vrier", "not UTF-8, the first time at byte 1; if it is Windows-1252"),
             ("a.jsonl", b"", "a.jsonl has no records: its files are empty"),
             ("a.csv", b"id,text\n", "a.csv has no records: its files are empty"),
         ],
@@ -197,7 +207,7 @@ class TestSetAside:
 
 
 class TestResume:
-    @pytest.mark.parametrize("to", FORMATS)
+    @pytest.mark.parametrize("to", OWN_FORMATS)
     def test_after_a_crash_at_any_write(
         self, rules: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
     ) -> None:
@@ -250,8 +260,10 @@ SLOWLY = """
 import sys
 import time
 from pathlib import Path
+from datetime import datetime
 from spacy_btl.annotate import AnnotationSettings, annotate_files
 from spacy_btl.annotate.folder import RunFolder
+from spacy_btl.omop.settings import OmopSettings
 
 write = RunFolder.write
 
@@ -263,19 +275,25 @@ RunFolder.write = slowly
 
 if __name__ == "__main__":
     model, source, output, to, n_process = sys.argv[1:]
-    settings = AnnotationSettings(to=to, shard_size=1, n_process=int(n_process))
+    omop = OmopSettings(moment=datetime(2026, 3, 1)) if to == "omop" else None
+    settings = AnnotationSettings(to=to, shard_size=1, n_process=int(n_process), omop=omop)
     annotate_files(model, source, output, settings)
 """
 
 
 @pytest.mark.parametrize(
-    ("to", "n_process", "killed_after"), [("jsonl", 1, (2, 9)), ("brat", 2, (9,))]
+    ("to", "n_process", "killed_after"),
+    [("jsonl", 1, (2, 9)), ("brat", 2, (9,)), ("omop", 1, (9,))],
 )
 def test_after_kill_9(
     tmp_path: Path, to: str, n_process: int, killed_after: tuple[int, ...]
 ) -> None:
-    model, source = train(tmp_path / "model"), write(tmp_path / "in.jsonl")
+    records = [(str(i), text) for i, (_, text) in enumerate(RECORDS)]
+    source = write(tmp_path / "in.jsonl", records if to == "omop" else RECORDS)
+    model = train(tmp_path / "model")
     options: dict[str, Any] = {"to": to, "shard_size": 1}
+    if to == "omop":
+        options["omop"] = OmopSettings(moment=datetime(2026, 3, 1))
     annotate(model, source, tmp_path / "whole", **options)
     output, script = tmp_path / "out", tmp_path / "slowly.py"
     script.write_text(SLOWLY)
@@ -297,7 +315,8 @@ def test_after_kill_9(
     done = number_done(output)
     assert killed_after[-1] <= done < len(RECORDS)
     assert annotate(model, source, output, **options).resumed == done
-    assert found(output, to) == by_pipeline(model)
+    if to != "omop":
+        assert found(output, to) == by_pipeline(model)
     assert tree(output) == tree(tmp_path / "whole")
 
 
@@ -308,7 +327,9 @@ def number_done(output: Path) -> int:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"to": "xml"}, "to is 'xml', but must be one of brat, jsonl, parquet, docbin"),
+        ({"to": "xml"}, "to is 'xml', but must be one of brat, jsonl, parquet, docbin, omop"),
+        ({"encoding": "utf8000"}, "encoding is 'utf8000', but must be one that Python knows"),
+        ({"omop": OmopSettings()}, "settings of OMOP are given, but the output is jsonl"),
         ({"kind": "pdf"}, "kind is 'pdf', but must be one of txt, jsonl, csv, parquet"),
         ({"to": "brat", "with_text": False}, "brat cannot be written without the text"),
         ({"shard_size": 0}, "shard_size is 0, but must be a whole number, 1 or more"),
@@ -333,6 +354,25 @@ def test_an_engine_that_is_not_there(
     with pytest.raises(ValueError, match=r"engine is 'spark'|engine ray is not installed: pip"):
         annotate(rules, source, tmp_path / "out", engine=engine)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_encoding_by_name(rules: Path, tmp_path: Path) -> None:
+    """Offsets count characters of the decoded text, and a run goes on with the same encoding."""
+    folder = write(tmp_path / "in", [("b", "fever")])
+    (folder / "a.txt").write_bytes("naïve – fever".encode("cp1252"))
+    assert annotate(rules, folder, tmp_path / "utf8").set_aside == 1
+    summary = annotate(rules, folder, tmp_path / "out", encoding="windows-1252")
+    assert (summary.records, summary.set_aside) == (2, 0)
+    assert found(tmp_path / "out", "jsonl")[0] == ("a", [(8, 13, "Sign_symptom")])
+    assert annotate(rules, folder, tmp_path / "out", encoding="cp1252").resumed == 2
+    for encoding in ("latin-1", "utf-8"):
+        with pytest.raises(ValueError, match=r"other settings \(encoding 'cp1252', now "):
+            annotate(rules, folder, tmp_path / "out", encoding=encoding)
+    with pytest.raises(ValueError, match=r"now 'cp1252'"):
+        annotate(rules, folder, tmp_path / "utf8", encoding="cp1252")
+    source = write(tmp_path / "in.csv")
+    with pytest.raises(ValueError, match=r"\.csv is read line by line"):
+        annotate(rules, source, tmp_path / "csv", encoding="utf-16")
 
 
 def test_progress_knows_the_total(

@@ -33,6 +33,7 @@ class TestFiles:
                 "none; it has other files: 2 .md, 1 .gz, 1 without",
             ),
             ([".hidden", "Smith, John. 4 may"], None, "none; it has other files: 2 without suffix"),
+            (["a.rtf"], None, "none; it has other files: 1 .rtf; convert documents to text first"),
             ([], None, "none; it is empty"),
             (["a.md"], "csv", "no .csv file"),
             (["a.csv", "b.csv", "c.txt"], None, "2 .csv, 1 .txt; choose one by --from"),

@@ -9,7 +9,10 @@ import pytest
 from spacy_btl.annotate import run as annotate_run
 from spacy_btl.annotate.inputs import Fields
 from spacy_btl.annotate.run import AnnotationSettings, RunSummary
+from spacy_btl.omop.settings import OmopSettings
 from tests.cli.conftest import Run
+
+OMOP = ("--to", "omop", "--table", "parquet", "--concepts", "concepts.csv")
 
 
 @pytest.mark.parametrize(
@@ -23,6 +26,21 @@ from tests.cli.conftest import Run
         ),
         (["--delimiter", r"\t"], AnnotationSettings(fields=Fields(delimiter="\t"))),
         (["--spans", "sc", "--no-text"], AnnotationSettings(spans="sc", with_text=False)),
+        (["--encoding", "windows-1252"], AnnotationSettings(encoding="windows-1252")),
+        (["--to", "omop"], AnnotationSettings(to="omop")),
+        (
+            [*OMOP, "--snippet", "80", "--first-id", "9", "--assertion", "negated=denied"],
+            AnnotationSettings(
+                to="omop",
+                omop=OmopSettings(
+                    table="parquet",
+                    concepts=Path("concepts.csv"),
+                    snippet=80,
+                    first_id=9,
+                    assertions={"negated": "denied"},
+                ),
+            ),
+        ),
         (["-n", "2", "--shard-size", "9"], AnnotationSettings(n_process=2, shard_size=9)),
     ],
 )
@@ -57,6 +75,10 @@ def test_a_file(run: Run, tmp_path: Path) -> None:
         (["fitted", "report.txt", "out", "--delimiter", ";;"], "one character", 1),
         (["fitted", "report.txt", "out", "--shard-size", "0"], "shard_size is 0", 1),
         (["fitted", "report.txt", "out", "--to", "xml"], "xml", 2),
+        (["fitted", "report.txt", "out", "--encoding", "utf8000"], "encoding is 'utf8000'", 1),
+        (["fitted", "report.txt", "out", "--snippet", "80"], "settings of OMOP are given", 1),
+        (["fitted", "report.txt", "out", *OMOP], "no table of concepts concepts.csv", 1),
+        (["fitted", "report.txt", "out", "--to", "omop", "--assertion", "x"], "must be such as", 1),
     ],
 )
 def test_refused(run: Run, stage: Path, arguments: list[str], message: str, status: int) -> None:

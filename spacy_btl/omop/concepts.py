@@ -1,0 +1,118 @@
+"""A table of concepts: label, or label and text, to concept id.
+
+A text counts without its case, and with one space for any white space.
+"""
+
+import csv
+import io
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from .table import MAX_INTEGER
+
+NEEDED = ("label", "concept_id")
+COLUMNS = ("label", "text", "concept_id", "source_concept_id")
+"""The columns of a table of concepts; those that are not `NEEDED` may be missing."""
+
+
+class Concept(NamedTuple):
+    """The ids of a concept, 0 where it is unknown."""
+
+    concept_id: int = 0
+    source_concept_id: int = 0
+
+
+UNKNOWN = Concept()
+
+
+@dataclass(frozen=True, slots=True)
+class Concepts:
+    """Concepts by label and text; the text is "" for all texts that have no row of their own."""
+
+    by_text: Mapping[tuple[str, str], Concept]
+
+    def find(self, label: str, text: str) -> Concept:
+        """Return the concept of an entity, that of its label if its text has none."""
+        of_label = self.by_text.get((label, ""), UNKNOWN)
+        return self.by_text.get((label, normalized(text)), of_label)
+
+
+def normalized(text: str) -> str:
+    """Return a text as tables of concepts are searched for it."""
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
+def read_concepts(path: Path) -> Concepts:
+    """Return the concepts of a .csv (with commas or semicolons) or a .tsv file with a header.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no such file; if a column is unknown, missing or there twice; if an id
+            is no whole number; if an entry is there twice with other ids.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no table of concepts {path}")
+    found: dict[tuple[str, str], tuple[Concept, int]] = {}
+    rows = _rows(path)
+    _, header = next(rows, (1, []))
+    _check_header(path, header)
+    for line, cells in rows:
+        if len(cells) != len(header):
+            raise ValueError(
+                f"{path}, line {line}: {len(cells)} cells, the header has {len(header)}"
+            )
+        row = dict(zip(header, cells, strict=True))
+        if not row["label"]:
+            raise ValueError(f"{path}, line {line}: no label")
+        concept = Concept(*(_id(path, line, name, row.get(name)) for name in COLUMNS[2:]))
+        entry = row["label"], normalized(row.get("text", ""))
+        first, before = found.setdefault(entry, (concept, line))
+        if concept != first:
+            raise ValueError(f"{path}, line {line}: the entry of line {before}, with other ids")
+    return Concepts({entry: concept for entry, (concept, _) in found.items()})
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows that are not blank, each with the line that it ends in."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8, from byte {error.start}") from error
+    first = next((line for line in text.split("\n") if line.strip()), "")
+    is_tsv = path.suffix.lower() in (".tsv", ".tab")
+    delimiter = "\t" if is_tsv else next((each for each in ",;\t" if each in first), ",")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    """Raise ValueError if a column is unknown, missing or there twice."""
+    faults = [f'no column "{name}"' for name in NEEDED if name not in header]
+    faults += [f'the unknown column "{name}"' for name in header if name not in COLUMNS]
+    faults += [f'2 columns "{name}"' for name in COLUMNS if header.count(name) > 1]
+    if faults:
+        raise ValueError(
+            f"{path}, line 1: {faults[0]}; a table of concepts has {', '.join(NEEDED)} and, if "
+            f"wanted, {', '.join(name for name in COLUMNS if name not in NEEDED)}"
+        )
+
+
+def _id(path: Path, line: int, name: str, value: str | None) -> int:
+    """Return the id in a cell; only that of a source concept may be empty, and is 0 then."""
+    if not value and name not in NEEDED:
+        return 0
+    if not value or not (value.isascii() and value.isdigit()) or int(value) > MAX_INTEGER:
+        raise ValueError(
+            f"{path}, line {line}: {name} is {value!r}, but must be a whole number, at most "
+            f"{MAX_INTEGER}"
+        )
+    return int(value)
