@@ -3,7 +3,8 @@
 One machine or a Ray cluster; text, JSON Lines, CSV or Parquet in; BRAT, tables or DocBins out.
 """
 
+from ..omop.settings import OmopSettings
 from .inputs import Fields
 from .run import AnnotationSettings, RunSummary, annotate_files
 
-__all__ = ["AnnotationSettings", "Fields", "RunSummary", "annotate_files"]
+__all__ = ["AnnotationSettings", "Fields", "OmopSettings", "RunSummary", "annotate_files"]

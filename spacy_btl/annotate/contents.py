@@ -146,15 +146,17 @@ def not_decoded(what: str, data: bytes, encoding: str) -> str:
 
 def file_error(start: bytes, encoding: str = UTF8) -> str:
     """Return why a file that begins so cannot be read as text, "" if it may be."""
-    if start.startswith(_BOMS_UTF16) and not codecs.lookup(encoding).name.startswith(_WIDE):
-        return f"UTF-16, where {shown(encoding)} is read; see --encoding"
-    if start.startswith(codecs.BOM_UTF8) and not is_utf8(encoding):
-        return f"UTF-8 with a byte order mark, where {encoding} is read; see --encoding"
     bare = start.lstrip(_BEFORE)
     for kind, advice, marks in BINARY:
         if start.startswith(marks) or bare.startswith(marks):
             return f"{kind}, where plain text is read: {advice}"
-    return "a compressed file, where plain text is read: unpack it" if _BZIP2.match(start) else ""
+    if _BZIP2.match(start):
+        return "a compressed file, where plain text is read: unpack it"
+    if start.startswith(_BOMS_UTF16) and not codecs.lookup(encoding).name.startswith(_WIDE):
+        return f"UTF-16, where {shown(encoding)} is read; see --encoding"
+    if start.startswith(codecs.BOM_UTF8) and not is_utf8(encoding):
+        return f"UTF-8 with a byte order mark, where {encoding} is read; see --encoding"
+    return ""
 
 
 def markup_error(text: str) -> str:

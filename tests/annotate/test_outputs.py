@@ -159,7 +159,7 @@ def test_ids_whose_files_would_be_the_same(one: str, other: str, same: bool) -> 
     ("to", "name", "error", "key"),
     [
         ("jsonl", "../A", "", "../A"),
-        ("brat", "../A", "leaves the folder", "../a"),
+        ("brat", ".A", "hidden", ".a"),
         ("omop", "0012", "", "12"),
         ("omop", "A", "the id is no whole number", "A"),
     ],

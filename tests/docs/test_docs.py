@@ -74,10 +74,11 @@ def stage(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("notes", "reports"):
         (folder / name).mkdir()
         (folder / name / "case.txt").write_text(text, encoding="utf8")
+    (folder / "concepts.csv").write_text("label,concept_id\nMedication,4\n", encoding="utf8")
     if HAS_PARQUET:
         import pyarrow.parquet
 
-        table = pyarrow.table({"note_id": ["case"], "note_text": [text]})
+        table = pyarrow.table({"note_id": [4711], "note_text": [text]})
         pyarrow.parquet.write_table(table, folder / "notes.parquet")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -1,5 +1,6 @@
 """Tools that others built: medspaCy's ConText, displaCy, spaCy's commands, DocBins, loggers."""
 
+import csv
 import io
 import json
 import re
@@ -91,6 +92,23 @@ class TestConText:
         shown = capsys.readouterr().out
         assert "('chest pain', 'Sign_symptom', True, " in shown
         assert "('warfarin', 'Medication', False, " in shown
+
+    def test_what_it_says_goes_into_an_omop_table(self, clinical: Language, tmp_path: Path) -> None:
+        """Unmarked entities were looked at too: "not negated" is not "nothing said"."""
+        clinical.to_disk(tmp_path / "model")
+        text = "She had no chest pain. History of fever. She took warfarin"
+        (tmp_path / "in.jsonl").write_text(json.dumps({"id": 1, "text": text}) + "\n")
+        settings = AnnotationSettings(to="omop")
+        output = tmp_path / "out"
+        annotate_files(tmp_path / "model", tmp_path / "in.jsonl", output, settings)
+        with (output / "annotations" / "note_nlp.csv").open(newline="") as file:
+            rows = {row["lexical_variant"]: row for row in csv.DictReader(file)}
+        said = {t: (row["term_exists"], row["term_temporal"]) for t, row in rows.items()}
+        assert said == {
+            "chest pain": ("N", "present"),
+            "fever": ("Y", "past"),
+            "warfarin": ("Y", "present"),
+        }
 
     def test_saved_and_loaded(self, clinical: Language, tmp_path: Path) -> None:
         clinical.to_disk(tmp_path)
