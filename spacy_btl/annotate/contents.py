@@ -123,7 +123,7 @@ def decoded(data: bytes, encoding: str = UTF8) -> tuple[str, str]:
     if why := file_error(data[:START], encoding):
         return "", why
     name = codecs.lookup(encoding).name
-    if name in _WIDE and not data.startswith((*_BOMS_UTF16, codecs.BOM_UTF32_BE)):
+    if name in _WIDE and data and not data.startswith((*_BOMS_UTF16, codecs.BOM_UTF32_BE)):
         return "", f"no byte order mark of {name}: say {name}-le or {name}-be"
     if is_utf8(name):
         data = data.removeprefix(codecs.BOM_UTF8)
@@ -185,7 +185,9 @@ def markup_error(text: str) -> str:
     name = tag[1].lower()
     if name in _HTML_NAMES or (name in _AMBIGUOUS and _HTML_TAG.search(start, tag.end())):
         return HTML
-    is_root = text[-START:].rstrip().endswith(f"</{tag[1]}>")
+    end = f"</{tag[1]}>"
+    # Tags around names, as de-identified notes may have them, end more than once.
+    is_root = text[-START:].rstrip().endswith(end) and text.count(end) == 1
     return XML if is_root or "xmlns" in tag[2] else ""
 
 

@@ -96,7 +96,7 @@ def to_record(at: int, number: int, name: object, text: object, encoding: str = 
     if not isinstance(text, str):
         return Record(at, number, name, "", "no text, or one that is none")
     if _has_surrogates(text):
-        data = text.encode(encoding, "surrogateescape") if _is_escaped(text) else b""
+        data = text.encode(UTF8, "surrogateescape") if _is_escaped(text) else b""
         return Record(at, number, name, "", not_decoded("the text is ", data, encoding))
     if why := markup_error(text):
         return Record(at, number, name, "", why)

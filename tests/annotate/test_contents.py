@@ -25,6 +25,7 @@ CDA = '<ClinicalDocument xmlns="urn:hl7-org:v3"><text>No fever.</text></Clinical
         "<3 cm> in the left lobe",
         "< 1 week of cough",
         "<NAME> is a 45-year-old man",
+        "<NAME>Smith</NAME> was seen by <NAME>Jones</NAME>",
         "[**Name**] <DATE>: no fever </DATE>",
         "<P> 0.05 was taken as significant",
         "<HEADER>\nNo fever",
@@ -118,6 +119,7 @@ CP1252 = "if it is Windows-1252, --encoding windows-1252 reads it"
         (b"\xff\xfe" + "naïve".encode("utf-16-le"), "utf-16-le", "naïve"),
         ("naïve".encode("utf-32"), "UTF-32", "naïve"),
         (b"no fever", "windows-1252", "no fever"),
+        (b"", "utf-16", ""),
     ],
 )
 def test_text_in_an_encoding(data: bytes, encoding: str, expected: str) -> None:
