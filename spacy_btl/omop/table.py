@@ -4,12 +4,10 @@ Names, types and lengths are those of the CDM's definition: the repository OHDSI
 inst/csv/OMOP_CDMv5.4_Field_Level.csv and inst/ddl/5.4.
 """
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import BinaryIO, NamedTuple
 
 MAX_INTEGER = 2**31 - 1
@@ -27,6 +25,8 @@ COLUMNS = (
 _NOT_NULL = ("note_nlp_id", "note_id", "lexical_variant", "nlp_date")
 
 _ROWS = 10_000  # of a Parquet file that are encoded at once
+
+_SPECIAL = re.compile('[",\r\n]')
 
 _WHOLE = re.compile(r"-?[0-9]+")
 
@@ -112,11 +112,20 @@ def _complete(
 
 def _write_csv(file: BinaryIO, values: Iterable[tuple[object, ...]]) -> None:
     """Write a CSV file with a header, in which an empty cell is NULL."""
-    text = io.TextIOWrapper(file, "utf-8", newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(values)
-    text.detach()
+    for row in chain([COLUMNS], values):
+        file.write(f"{','.join(map(_cell, row))}\n".encode())
+
+
+def _cell(value: object) -> str:
+    """Return a cell of a CSV file.
+
+    The csv module leaves a lone carriage return without quotes before Python 3.13.
+    """
+    text = "" if value is None else str(value)
+    if not _SPECIAL.search(text):
+        return text
+    doubled = text.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _write_parquet(file: BinaryIO, values: Iterator[tuple[object, ...]]) -> None:

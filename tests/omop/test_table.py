@@ -77,12 +77,14 @@ def test_the_types_of_parquet(tmp_path: Path) -> None:
 
 
 def test_a_csv_as_it_stands(tmp_path: Path) -> None:
-    rows = [ROW, ROW._replace(lexical_variant='high,\n"very" high', snippet=" x ")]
-    text = write(tmp_path / "note_nlp.csv", rows).read_text(encoding="utf-8")
+    high = ROW._replace(lexical_variant='high,\n"very" high', snippet=" x ")
+    rows = [ROW, high, ROW._replace(lexical_variant="a\rb")]
+    text = write(tmp_path / "note_nlp.csv", rows).read_bytes().decode()
     when = "en_x 1.0,2026-03-01,2026-03-01 23:59:58,Y,,"
     assert text == (
         ",".join(COLUMNS) + f"\n1,12,,,7,fever,437663,0,{when}\n"
         f'2,12,, x ,7,"high,\n""very"" high",437663,0,{when}\n'
+        f'3,12,,,7,"a\rb",437663,0,{when}\n'
     )
 
 
