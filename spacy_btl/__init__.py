@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .evaluation.evaluate import evaluate, read_examples
     from .packaging.card import make_card
     from .packaging.ensembles import make_ensemble
+    from .packaging.final_training import train_final
     from .packaging.saving import load_pipeline, save_pipeline
     from .pipeline.component import BtlKnnNer, component_of
     from .pipeline.workflow import drop_neighbors, explain_entities, fit_knn
@@ -47,6 +48,7 @@ __all__ = [
     "read_examples",
     "save_pipeline",
     "set_up_logging",
+    "train_final",
 ]
 
 _PLACES = {
@@ -71,6 +73,7 @@ _PLACES = {
     "read_examples": "evaluation.evaluate:read_examples",
     "save_pipeline": "packaging.saving:save_pipeline",
     "set_up_logging": "util.messages:set_up_logging",
+    "train_final": "packaging.final_training:train_final",
 }
 
 

@@ -1,4 +1,4 @@
-"""Commands on the neighbors of a trained pipeline: fit, explain, edit, list."""
+"""Commands on the neighbors of a trained pipeline: fit, train once more, explain, edit, list."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -77,6 +77,32 @@ def fit_knn_command(
             write_choice(fitted.choice, report)
     save_pipeline(nlp, out_dir)
     msg.good(f"{fitted.n_tokens} tokens, {out_dir}")
+
+
+@app.command("train-final", short_help="Train on train and dev, as dev has chosen.")
+@errors_as_text()
+def train_final_command(
+    model: Annotated[Path, typer.Argument(help="Pipeline of fit-knn --dev")],
+    train: Annotated[Path, typer.Argument(help="DocBin that it was trained on")],
+    dev: Annotated[Path, typer.Argument(help="DocBin that has chosen its settings")],
+    out_dir: Annotated[Path, typer.Argument(help="Folder for the new pipeline")],
+    gpu_id: GpuOption = -1,
+) -> None:
+    """Train a fitted pipeline once more, on train and dev together, with what dev has chosen.
+
+    It takes as many updates as dev's best checkpoint, on the same schedule, the settings of the
+    neighbors that dev has chosen, and the calibration of MODEL. No score on dev is held out then.
+    """
+    from ..packaging.final_training import train_final
+    from ..packaging.saving import check_target, load_pipeline, save_pipeline
+
+    use_gpu(gpu_id)
+    check_target(out_dir)
+    if out_dir.resolve() == model.resolve():
+        raise ValueError(f"{out_dir} is MODEL itself; name another folder for the new pipeline")
+    nlp = load_pipeline(model)
+    save_pipeline(train_final(nlp, _read(train, nlp), _read(dev, nlp)), out_dir)
+    msg.good(f"trained on train and dev, {out_dir}")
 
 
 @app.command("explain", short_help="Show the neighbors behind each entity.")

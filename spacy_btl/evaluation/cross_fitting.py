@@ -115,6 +115,7 @@ def train_anew(
     steps: int,
     labels: Sequence[str],
     seed: int = 0,
+    keep_schedule: bool = False,
     title: str = "train",
     progress: bool | None = None,
 ) -> Language:
@@ -130,12 +131,15 @@ def train_anew(
         steps: ``training.max_steps``; the last weights are taken.
         labels: Entity types of the component. A rare type may be missing from the examples.
         seed: For the training.
+        keep_schedule: Whether a schedule of the learning rate keeps its length, so that a training
+            with fewer steps ends before it does.
         title: Of the progress bar.
         progress: Whether to show a progress bar; None to show it in a terminal only.
     """
     config = nlp.config.copy()
-    set_max_steps(config, steps)
-    config["training"].update(max_epochs=0, patience=0, eval_frequency=steps)
+    if not keep_schedule:
+        set_max_steps(config, steps)
+    config["training"].update(max_steps=steps, max_epochs=0, patience=0, eval_frequency=steps)
     own = config["initialize"]["components"].setdefault(component_of(nlp).name, {})
     own["labels"] = list(labels)
     with fixed_random_state(seed):

@@ -36,6 +36,9 @@ from ..scoring.summary import (
 )
 from .documents import MatchedDocument
 
+TRAINED_ON_DEV = "trained_on_dev"
+"""The key of a pipeline's meta for the number of dev documents that it was trained on."""
+
 PACKAGES = ("spacy-btl", "spacy", "spacy-transformers", "torch", "transformers", "scikit-learn")
 """Packages whose versions may change a score."""
 
@@ -77,10 +80,23 @@ class LabelSetFacts(TypedDict):
     passed_over: int
 
 
+class TrainedOnFacts(TypedDict):
+    """What a pipeline was trained on that others are judged by.
+
+    Attributes:
+        dev_documents: Documents of dev that it was trained on.
+        seen: Evaluated documents whose tokens are among its neighbors.
+    """
+
+    dev_documents: int
+    seen: int
+
+
 class OptionalFacts(TypedDict, total=False):
-    """What is there only where a document has a label set."""
+    """What is there only where a document has a label set, or was trained on."""
 
     label_sets: LabelSetFacts
+    trained_on: TrainedOnFacts
 
 
 class Metrics(Scored, TrainingFacts, OptionalFacts):
@@ -239,6 +255,9 @@ def evaluate(
     }
     if n_partly:
         found["label_sets"] = {"documents": n_partly, "passed_over": n_passed_over}
+    n_dev, n_seen = int(nlp.meta.get(TRAINED_ON_DEV, 0)), _n_seen(nlp, examples)
+    if n_dev or n_seen:
+        found["trained_on"] = {"dev_documents": n_dev, "seen": n_seen}
     return found
 
 
@@ -252,6 +271,13 @@ def matched_documents(nlp: Language, examples: Sequence[Example]) -> list[Matche
         )
         for eg, each in zip(examples, entities, strict=True)
     ]
+
+
+def _n_seen(nlp: Language, examples: Sequence[Example]) -> int:
+    """Return how many documents have neighbors of their name."""
+    stores = [pipe.neighbors.datastore for _, pipe in nlp.pipeline if isinstance(pipe, BtlKnnNer)]
+    known = {name for store in stores if store is not None for name in store.documents}
+    return sum(document_name(example.reference) in known for example in examples)
 
 
 def _spans_key(nlp: Language) -> str | None:

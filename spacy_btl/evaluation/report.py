@@ -83,6 +83,7 @@ def render_report(metrics: Metrics, comparison: SystemComparison | None = None) 
     return template.render(
         metrics=metrics,
         label_set_note=rows.label_set_note(metrics["documents"], metrics.get("label_sets")),
+        trained_on_note=rows.trained_on_note(metrics["documents"], metrics.get("trained_on")),
         macro_note=_macro_note(metrics),
         overall_rows=rows.overall_rows(metrics),
         type_header=rows.type_header(metrics),
@@ -121,6 +122,7 @@ def render_html(
         kinds=list(KINDS),
         pictures=drawn,
         label_set_note=rows.label_set_note(evaluation["documents"], evaluation.get("label_sets")),
+        trained_on_note=rows.trained_on_note(evaluation["documents"], evaluation.get("trained_on")),
         macro_note=_macro_note(evaluation),
         overall_rows=rows.overall_rows(evaluation),
         comparison=comparison and _compared(comparison),

@@ -19,6 +19,7 @@ from .evaluate import (
     Metrics,
     Scored,
     SystemComparison,
+    TrainedOnFacts,
 )
 
 FIGURE_NAMES = {
@@ -103,6 +104,30 @@ def label_set_note(documents: int, facts: LabelSetFacts | None) -> str:
         f"types only. {facts['passed_over']:,} predicted entities of other types count there "
         "neither as right nor as wrong."
     )
+
+
+def trained_on_note(documents: int, facts: TrainedOnFacts | None) -> str:
+    """Return what a report says of a pipeline that has seen more than the train part, or "".
+
+    Args:
+        documents: Number of the evaluated documents.
+        facts: What it was trained on; None for nothing to say.
+    """
+    if facts is None:
+        return ""
+    notes = []
+    if facts["dev_documents"]:
+        notes.append(
+            f"The pipeline was trained on dev too ({facts['dev_documents']:,} documents), once dev "
+            "had chosen its settings with a training on the train part alone: no score on dev is "
+            "held out. Counts of entities in training are those of the train part."
+        )
+    if facts["seen"]:
+        notes.append(
+            f"{facts['seen']:,} of the {documents:,} evaluated documents are among its neighbors: "
+            "it was fitted on them, and these figures are too high."
+        )
+    return " ".join(notes)
 
 
 def spread(interval: Sequence[float] | None) -> str:

@@ -6,6 +6,7 @@ The commands ``card``, ``ensemble`` and ``seal`` call it, and every command that
 from .card import make_card, render_card
 from .card_facts import CardFacts
 from .ensembles import make_ensemble
+from .final_training import train_final
 from .saving import check_target, load_pipeline, save_pipeline, without_training_texts
 from .size import files_of, sizes
 
@@ -19,5 +20,6 @@ __all__ = [
     "render_card",
     "save_pipeline",
     "sizes",
+    "train_final",
     "without_training_texts",
 ]

@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 from spacy.language import Language
 
-from ..evaluation.evaluate import LabelSetFacts, Machine, Metrics
+from ..evaluation.evaluate import TRAINED_ON_DEV, LabelSetFacts, Machine, Metrics
 from ..pipeline.component import component_of
 from ..pipeline.tuning import current_setting
 from ..scoring.scores import Scores
@@ -71,7 +71,13 @@ class DevFacts(TypedDict, total=False):
     alone_macro_f: float
 
 
-class PipelineFacts(TypedDict):
+class OptionalPipelineFacts(TypedDict, total=False):
+    """Number of documents of dev that the pipeline was trained on, where it was."""
+
+    dev_documents: int
+
+
+class PipelineFacts(OptionalPipelineFacts):
     """Facts on the pipeline itself.
 
     Attributes:
@@ -214,7 +220,7 @@ def pipeline_facts(nlp: Language) -> PipelineFacts:
     config = nlp.config.interpolate()
     store = pipe.neighbors.datastore
     own = {k: v for k, v in config["components"][pipe.name].items() if k != "thresholds"}
-    return {
+    facts: PipelineFacts = {
         "settings": dict(sorted(_flat(own).items())),
         "vote": current_setting(pipe)._asdict(),
         "decision": pipe.decision,
@@ -227,6 +233,9 @@ def pipeline_facts(nlp: Language) -> PipelineFacts:
             set(nlp.vocab.strings) - set(without_training_texts(nlp).vocab.strings)
         ),
     }
+    if n_dev := int(nlp.meta.get(TRAINED_ON_DEV, 0)):
+        facts["dev_documents"] = n_dev
+    return facts
 
 
 def _data_facts(

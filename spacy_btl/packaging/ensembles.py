@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from spacy.language import Language
 
+from ..evaluation.evaluate import TRAINED_ON_DEV
 from ..labels.bio import OUTSIDE, Averaging, n_columns
 from ..ml.shared_encoder import has_listener
 from ..ml.token_classifier import check_parts, fill_ensemble, head_of, set_head
@@ -73,6 +74,8 @@ def make_ensemble(pipelines: Sequence[Language], *, soup: bool = False) -> Langu
     made.meta["description"] = f"The averaged {averaged} of {len(pipes)} trained pipelines."
     made.meta["performance"] = {}  # the scores of the first
     made.meta.pop("model_card", None)
+    if n_dev := max(nlp.meta.get(TRAINED_ON_DEV, 0) for nlp in pipelines):
+        made.meta[TRAINED_ON_DEV] = n_dev
     return made
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import spacy
 
+from spacy_btl.packaging import final_training
 from spacy_btl.pipeline import workflow
 from spacy_btl.pipeline.component import BtlKnnNer, component_of
 from spacy_btl.pipeline.workflow import FittedNeighbors
@@ -79,6 +80,35 @@ class TestFitKnn:
         self, run: Run, stage: Path, arguments: list[str], message: str, status: int
     ) -> None:
         assert message in run("fit-knn", *arguments, expect=status)
+        assert not (stage / "out").exists()
+
+
+class TestTrainFinal:
+    def test_a_new_pipeline(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        passed: list[int] = []
+
+        def train_final(nlp: Any, train: Any, dev: Any) -> Any:
+            passed.extend([len(train), len(dev)])
+            return nlp
+
+        monkeypatch.setattr(final_training, "train_final", train_final)
+        output = run("train-final", "fitted", "gold.spacy", "gold.spacy", tmp_path / "out")
+        assert passed == [4, 4]
+        assert "trained on train and dev" in output
+        assert saved(tmp_path / "out").has_neighbors
+
+    @pytest.mark.parametrize(
+        ("out", "dev", "message"),
+        [
+            ("fitted", "gold.spacy", "fitted is MODEL itself; name another folder"),
+            ("out", "empty.spacy", "there is no document in empty.spacy"),
+            ("out", "gold.spacy", "dev has not chosen yet"),
+        ],
+    )
+    def test_refused(self, run: Run, stage: Path, out: str, dev: str, message: str) -> None:
+        assert message in run("train-final", "fitted", "gold.spacy", dev, out, expect=1)
         assert not (stage / "out").exists()
 
 
