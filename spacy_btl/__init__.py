@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .conversion.convert import convert_folder, read_brat
     from .conversion.export import export_docs
     from .conversion.reading import Reading
+    from .curation.agreement import compare_annotators
     from .data.docbin import read_docbin
     from .evaluation.compare import compare_evaluations
     from .evaluation.cross_fitting import cross_predict
@@ -31,6 +32,7 @@ __all__ = [
     "BtlKnnNer",
     "Reading",
     "annotate_files",
+    "compare_annotators",
     "compare_evaluations",
     "component_of",
     "convert_folder",
@@ -56,6 +58,7 @@ _PLACES = {
     "BtlKnnNer": "pipeline.component:BtlKnnNer",
     "Reading": "conversion.reading:Reading",
     "annotate_files": "annotate.run:annotate_files",
+    "compare_annotators": "curation.agreement:compare_annotators",
     "compare_evaluations": "evaluation.compare:compare_evaluations",
     "component_of": "pipeline.component:component_of",
     "convert_folder": "conversion.convert:convert_folder",

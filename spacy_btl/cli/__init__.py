@@ -7,6 +7,7 @@ from spacy.cli._util import app as spacy_app
 
 from . import (  # noqa: F401  # they add their commands
     annotate,
+    curation,
     data,
     evaluate,
     neighbors,

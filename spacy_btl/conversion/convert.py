@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import get_args
 
 import spacy
-import srsly
 from spacy.language import Language
 from spacy.tokens import Doc, Span, SpanGroup
 from tqdm import tqdm
@@ -23,11 +22,11 @@ from ..data.docbin import write_parts
 from ..data.duplicates import Duplicates, DuplicatesJson, duplicates_of, joining
 from ..data.gold import (
     GOLD_KEY,
-    INFO_NAME,
     EntityJson,
     GoldJson,
     document_name,
     entity_to_json,
+    heading_in,
     record_to_json,
 )
 from ..data.groups import (
@@ -230,11 +229,8 @@ def _convert(
     """Return the documents of a source that is in a folder, and what became of their entities."""
     nlp = blank(lang)
     nlp.tokenizer = clinical_tokenizer(nlp)
-    path = folder / INFO_NAME
-    info = srsly.read_json(path) if path.is_file() else None
-    heading = info.get("heading", "") if isinstance(info, dict) else ""
     docs, account = make_docs(
-        source.documents, nlp, policies, heading=str(heading), names=source.names
+        source.documents, nlp, policies, heading=heading_in(folder), names=source.names
     )
     for doc in docs:
         source.mark(doc)

@@ -128,8 +128,7 @@ def export_docs(
             folder or is there twice, two labels would become one, or a label cannot be written.
         OSError: If the files cannot be written.
     """
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise ValueError(f"{out_dir} is not empty: nothing in it is overwritten")
+    check_empty(out_dir)
     if key is not None and not any(key in doc.spans for doc in docs):
         keys = sorted({found for doc in docs for found in doc.spans})
         raise ValueError(f'no document has doc.spans["{key}"], only {", ".join(keys) or "none"}')
@@ -141,12 +140,6 @@ def export_docs(
     labels = {entity.label for each in exported for entity in each.standoff.entities}
     written = brat.without_spaces(labels) if label_spaces == "underscore" else {}
     standoffs = [relabeled(each.standoff, written) for each in exported]
-    annotations: list[str] = []
-    for name, standoff in zip(names, standoffs, strict=True):
-        try:
-            annotations.append(brat.dumps(standoff))
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}; is its label one that brat can read?") from error
     report = _report(names, exported)
     report["renamed"] = {
         own: name
@@ -160,19 +153,55 @@ def export_docs(
         for name, doc in zip(names, docs, strict=True)
         if (types := label_set_of(doc)) is not None
     }
-    with replacing_folder(out_dir, flush=False) as new:
-        for name, doc, annotation in zip(names, docs, annotations, strict=True):
-            # Not with_suffix: names have dots. Bytes: a line ending must stay as it is.
-            path = new / f"{name}.txt"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(doc.text.encode("utf-8"))
-            (new / f"{name}.ann").write_bytes(annotation.encode("utf-8"))
-        (new / "annotation.conf").write_text(brat.annotation_conf(standoffs), encoding="utf-8")
-        (new / "visual.conf").write_text(brat.visual_conf(standoffs), encoding="utf-8")
-        if heading := heading_of(docs):  # what reports must carry outlasts the way through brat
-            srsly.write_json(new / INFO_NAME, {"heading": heading})
-        srsly.write_json(new / REPORT_NAME, report)
+    info: dict[str, object] = {REPORT_NAME: report}
+    if heading := heading_of(docs):  # what reports must carry outlasts the way through brat
+        info[INFO_NAME] = {"heading": heading}
+    texts = [doc.text for doc in docs]
+    write_folder(out_dir, zip(names, texts, standoffs, strict=True), info)
     return report
+
+
+def check_empty(out_dir: Path) -> None:
+    """Raise ValueError where a folder to be written has something in it already."""
+    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        raise ValueError(f"{out_dir} is not empty: nothing in it is overwritten")
+
+
+def write_folder(
+    out_dir: Path,
+    documents: Iterable[tuple[str, str, brat.Standoff]],
+    info: Mapping[str, object],
+) -> None:
+    """Write documents as .txt and .ann, with annotation.conf and visual.conf.
+
+    Args:
+        out_dir: The folder; if anything fails, it stays as it is.
+        documents: Name, text and records of each document.
+        info: The values of JSON files beside them, by name.
+
+    Raises:
+        ValueError: If a record would not be read back.
+        OSError: If the files cannot be written.
+    """
+    contents: dict[str, str] = {}
+    standoffs = []
+    for name, text, standoff in documents:
+        try:
+            annotation = brat.dumps(standoff)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}; is its label one that brat can read?") from error
+        # Not with_suffix: names have dots.
+        contents |= {f"{name}.txt": text, f"{name}.ann": annotation}
+        standoffs.append(standoff)
+    contents["annotation.conf"] = brat.annotation_conf(standoffs)
+    contents["visual.conf"] = brat.visual_conf(standoffs)
+    with replacing_folder(out_dir, flush=False) as new:
+        for name, content in contents.items():
+            path = new / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode("utf-8"))  # bytes: a line ending must stay as it is
+        for name, value in info.items():
+            srsly.write_json(new / name, value)
 
 
 def relabeled(standoff: brat.Standoff, labels: Mapping[str, str]) -> brat.Standoff:
@@ -289,14 +318,21 @@ def _match(values: Sequence[EntityJson], spans: Iterable[Span]) -> tuple[set[int
 
 def _entity(span: Span, text: str, name: str) -> brat.Entity:
     """Return a span as a record, in one fragment a line: brat shows no line break in a fragment."""
-    lines = [
-        trim(text, span.start_char + m.start(), span.start_char + m.end())
-        for m in _LINE.finditer(text[span.start_char : span.end_char])
-    ]
-    fragments = tuple((start, end) for start, end in lines if start < end)
-    if not fragments:
-        fragments = ((span.start_char, span.end_char),)
+    fragments = fragments_by_line(((span.start_char, span.end_char),), text)
     return brat.Entity(name, span.label_, fragments, brat.surface_text(fragments, text))
+
+
+def fragments_by_line(fragments: brat.Fragments, text: str) -> brat.Fragments:
+    """Return fragments of which none goes over a line break, without white space at their ends.
+
+    Fragments that are white space only stay as they are.
+    """
+    lines = [
+        trim(text, start + found.start(), start + found.end())
+        for start, end in fragments
+        for found in _LINE.finditer(text[start:end])
+    ]
+    return tuple((start, end) for start, end in lines if start < end) or fragments
 
 
 def _with_ids(entities: Sequence[brat.Entity], taken: Iterable[str]) -> list[brat.Entity]:

@@ -9,8 +9,10 @@ A DocBin gives the lists back as tuples. Offsets count characters of ``doc.text`
 """
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias, TypedDict, cast
 
+import srsly
 from spacy.tokens import Doc
 
 from .. import brat
@@ -183,6 +185,13 @@ def heading_of(docs: Iterable[Doc]) -> str:
     """Return what a report on these documents must carry, "" for nothing."""
     headings = {gold.get("heading", "") for doc in docs if (gold := gold_of(doc))} - {""}
     return "; ".join(sorted(headings))
+
+
+def heading_in(folder: Path) -> str:
+    """Return what a report on the documents of a folder must carry, "" for nothing."""
+    path = folder / INFO_NAME
+    info = srsly.read_json(path) if path.is_file() else None
+    return str(info.get("heading", "")) if isinstance(info, dict) else ""
 
 
 def entity_to_json(

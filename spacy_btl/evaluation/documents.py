@@ -3,7 +3,7 @@
 This is the part of a report that contains text of the corpus.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -114,22 +114,35 @@ def _column(
     for i, row in enumerate(rows):
         last = i + 1 == len(rows)
         n = len([entity for entity, _ in waiting if last or entity[1][0][0] < rows[i + 1][0]])
-        cells.append(_cell(text, row, waiting[:n]))
+        cells.append(marked_cell(text, row, waiting[:n]))
         waiting = waiting[n:]
     return cells
 
 
-def _cell(text: str, row: Bounds, entities: Iterable[tuple[LabeledFragments, Kind]]) -> Cell:
+def marked_cell(
+    text: str,
+    row: Bounds,
+    entities: Iterable[tuple[LabeledFragments, Kind]],
+    notes: Mapping[Kind, str] = NOTES,
+) -> Cell:
+    """Return a piece of a text with its entities marked, as far as they do not overlap.
+
+    Args:
+        text: The text.
+        row: The characters of the piece.
+        entities: Entities and the kinds of their pairs; earlier ones are marked first.
+        notes: What follows the label of an entity, by its kind.
+    """
     taken: list[tuple[int, int, Piece]] = []
     also = []
     for (label, fragments), kind in entities:
         inside = all(row[0] <= start < end <= row[1] for start, end in fragments)
         free = all(end <= a or b <= start for start, end in fragments for a, b, _ in taken)
         surfaces = [text[start:end] for start, end in fragments]
-        note = f"{label}{NOTES[kind]}"
+        note = f"{label}{notes.get(kind, '')}"
         if inside and free:
-            notes = [*["…"] * (len(surfaces) - 1), note]  # the last fragment has the full note
-            for (start, end), surface, own in zip(fragments, surfaces, notes, strict=True):
+            shown = [*["…"] * (len(surfaces) - 1), note]  # the last fragment has the full note
+            for (start, end), surface, own in zip(fragments, surfaces, shown, strict=True):
                 taken.append((start, end, Piece(surface, kind, own)))
         else:
             also.append(Piece(" … ".join(surfaces), kind, note))

@@ -63,7 +63,9 @@ def document_counts(
     """
     theirs, ours = set(gold), set(predicted)
     starts, ends = [start for start, _ in tokens], [end for _, end in tokens]
-    on_gold, on_predicted = _on_tokens(theirs, starts, ends), _on_tokens(ours, starts, ends)
+    on_gold, on_predicted = (
+        labels_on_tokens(entities, starts, ends) for entities in (theirs, ours)
+    )
     in_gold, in_predicted = {i for i, _ in on_gold}, {i for i, _ in on_predicted}
     n_without = [len(tokens) - len(i) for i in (in_gold, in_predicted, in_gold | in_predicted)]
     pairs = count_matches(theirs, ours)
@@ -132,10 +134,16 @@ def _gold(document: DocumentCounts) -> dict[str, int]:
     return {label: gold for label, (gold, _, _) in document["spans"].items() if gold}
 
 
-def _on_tokens(
+def labels_on_tokens(
     entities: Iterable[LabeledFragments], starts: Sequence[int], ends: Sequence[int]
 ) -> set[tuple[int, str]]:
-    """Return token index and label of every token that shares a character with an entity."""
+    """Return token index and label of every token that shares a character with an entity.
+
+    Args:
+        entities: The entities.
+        starts: The characters at which the tokens start, ascending.
+        ends: Those at which they end, exclusive.
+    """
     found: set[tuple[int, str]] = set()
     for label, fragments in entities:
         for start, end in fragments:
