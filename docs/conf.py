@@ -32,7 +32,13 @@ TABLES = ROOT / "experiments" / "results"
 
 CONTENTS = {
     "Start": ["docs/quickstart", "docs/brat"],
-    "Use": ["docs/annotate", "docs/companions", "docs/deploying", "docs/troubleshooting"],
+    "Use": [
+        "docs/annotate",
+        "docs/curation",
+        "docs/companions",
+        "docs/deploying",
+        "docs/troubleshooting",
+    ],
     "Understand": [
         "docs/predictions",
         "docs/neighbors",

@@ -371,6 +371,8 @@ def _figures(counts: Float64sXd, kappa: float | None) -> Figures:
     if not n_a and not n_b:
         return Figures(0, 0, 0, None, None, None, None, kappa)
     strict, partial, overlap, token = _measures(counts).tolist()
+    if not counts[_TOKENS_A] and not counts[_TOKENS_B]:
+        token = None
     return Figures(n_a, n_b, agreed, strict, partial, overlap, token, kappa)
 
 

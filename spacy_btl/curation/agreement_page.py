@@ -30,9 +30,9 @@ MEASURE_NOTES = (
 )
 
 KAPPA_NOTES = (
-    "Kappa of all tokens is high because most tokens are in no entity; kappa of the tokens that at "
-    "least one annotator has marked is too low (Brandsen et al. 2020). Entities are not tokens: F1 "
-    "is the measure to report (Hripcsak and Rothschild 2005)."
+    "Kappa of all tokens also counts the tokens in no entity, on which it is easy to agree: the "
+    "more of them there are, the higher it is. Kappa of the marked tokens tends to be too low "
+    "(Brandsen et al. 2020). F1 is the measure to report (Hripcsak and Rothschild 2005)."
 )
 
 

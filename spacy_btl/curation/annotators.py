@@ -8,6 +8,7 @@ does not count, and neither does a line break between two of its fragments.
 Nothing is left out without a word: see `Annotations`.
 """
 
+import os
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -172,12 +173,17 @@ def read_annotators(
 
 def _names(a: Path, b: Path, names: Sequence[str]) -> tuple[str, str]:
     if not names:
-        own = a.resolve().stem, b.resolve().stem
-        return own if own[0] != own[1] and all(own) else ("A", "B")
+        own = [path.stem if path.is_file() else path.name for path in map(_absolute, (a, b))]
+        return (own[0], own[1]) if own[0] != own[1] and all(own) else ("A", "B")
     one, other = names if len(names) == 2 else ("", "")
     if not one.strip() or not other.strip() or one == other:
         raise ValueError(f"names is {list(names)!r}, but must be two different names")
     return one, other
+
+
+def _absolute(path: Path) -> Path:
+    """Return a path without "..", links not followed: their names are those of the annotators."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def _types(source: Source, name: str) -> frozenset[str] | None:

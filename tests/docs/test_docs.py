@@ -29,7 +29,7 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 FOLDERS = ("experiments", "benchmarks")
 PAGES = [ROOT / "README.md", *DOCS, *(ROOT / name / "README.md" for name in FOLDERS)]
 # Their commands run; those of the others, which need more than a test has, are looked up.
-PAGES_RUN = ("README.md", "annotate.md", "brat.md", "companions.md", "deploying.md")
+PAGES_RUN = ("README.md", "annotate.md", "brat.md", "companions.md", "curation.md", "deploying.md")
 PAGES_RUN += ("evaluation.md", "neighbors.md", "privacy.md", "security.md")
 SPACY_RUN = ("btl", "train", "evaluate", "benchmark", "find-threshold")
 HAS_PARQUET = importlib.util.find_spec("pyarrow") is not None
@@ -66,7 +66,7 @@ def stage(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("assets", "configs"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "path" / "to").mkdir(parents=True)
-    for name in ("my_brat", "path/to/folder"):
+    for name in ("my_brat", "path/to/folder", "anna", "ben"):
         (folder / name).symlink_to(ROOT / "assets" / "sample")
     (folder / "encoder").symlink_to(tiny_bert)
     text = "She took 5 mg of warfarin daily."

@@ -2,12 +2,18 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from spacy_btl.brat import Entity
+from spacy_btl.curation.agreement import Agreement, agreement_of
+from spacy_btl.curation.agreement_page import render_page as render_agreement
+from spacy_btl.curation.agreement_page import render_text as render_agreement_text
+from spacy_btl.curation.annotators import Annotations, Pair, Version
 from spacy_btl.evaluation.compare import compare_evaluations
 from spacy_btl.evaluation.corpus_stats import pipeline_stats_to_markdown, stats_to_markdown
 from spacy_btl.evaluation.report import render_choice, render_html, render_report
@@ -181,7 +187,34 @@ def transfer_text(word: str) -> str:
     return transfer.render_report(transfer_matrix(word), Schedule(), word)
 
 
-HTML: list[Callable[[str], str]] = [report_page, evidence_page, transfer_page]
+def agreement(word: str) -> Agreement:
+    """All kinds of pairs, of a text and labels from outside, with all warnings."""
+    places = [(i, i + 1) for i in range(0, 14, 2)]
+    text = f"abcdefghijklmnop {word}"
+    at = (17, len(text))
+    a = [Entity("T1", word, (at,), ""), Entity("T2", word, (places[0],), "")]
+    a += [Entity("T3", word, ((4, 7),), ""), Entity("T4", word, (places[6],), "")]
+    b = [Entity("T1", "B", (at,), ""), Entity("T2", word, (places[0],), "")]
+    b += [Entity("T3", word, ((5, 8),), ""), Entity("T4", f"other {word}", (places[5],), "")]
+    read = Annotations(
+        (word, f"other {word}"), [], ([word], [word]), {word: word}, ([word], [word]), word
+    )
+    plain = text.replace(word, "x" * len(word))  # spaCy would not take lone surrogates
+    pairs = [Pair(word, plain, Version(tuple(a)), Version(tuple(b)), True)]
+    found = agreement_of(replace(read, pairs=pairs))
+    pairs = [pairs[0]._replace(text=text)]
+    return replace(found, annotations=replace(read, pairs=pairs))
+
+
+def agreement_page(word: str) -> str:
+    return render_agreement(agreement(word))
+
+
+def agreement_text(word: str) -> str:
+    return render_agreement_text(agreement(word))
+
+
+HTML: list[Callable[[str], str]] = [report_page, evidence_page, transfer_page, agreement_page]
 MARKDOWN: list[Callable[[str], str]] = [
     report_text,
     card,
@@ -189,6 +222,7 @@ MARKDOWN: list[Callable[[str], str]] = [
     corpus_stats,
     pipeline_stats,
     transfer_text,
+    agreement_text,
 ]
 CONTROLS = re.compile("[\0-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -223,7 +257,7 @@ def test_nothing_becomes_markup_of_markdown(render: Callable[[str], str], word: 
     text.encode("utf8")
 
 
-@pytest.mark.parametrize("room", ["evaluation", "explain", "packaging"])
+@pytest.mark.parametrize("room", ["curation", "evaluation", "explain", "packaging"])
 def test_no_template_is_left_out(room: str) -> None:
     """Those above have loaded all templates of the room."""
     for render in (*HTML, *MARKDOWN):
@@ -240,4 +274,4 @@ def test_no_template_is_left_out(room: str) -> None:
 
 def test_every_room_with_templates_is_tested() -> None:
     rooms = {path.parent.name for path in PACKAGE.glob("*/templates")}
-    assert rooms == {"evaluation", "explain", "packaging", "transfer", "util"}
+    assert rooms == {"curation", "evaluation", "explain", "packaging", "transfer", "util"}

@@ -1,0 +1,56 @@
+"""The command on two annotators: what it prints and writes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.annotators import ANNA, TEXT, two_folders
+from tests.helpers.commands import invoke, run
+from tests.helpers.files import tree
+
+
+def test_agreement_prints_figures_and_writes_what_is_asked_for(tmp_path: Path) -> None:
+    anna, ben = two_folders(tmp_path)
+    before = tree(tmp_path)
+    printed = run("agreement", anna, ben)
+    assert tree(tmp_path) == before  # text of documents goes only where the user says
+    assert "# Agreement of anna and ben" in printed
+    assert "WARNING: one document is compared" in printed
+    assert not [word for word in TEXT.split() if len(word) > 6 and word in printed]
+    page, figures, out = tmp_path / "page.html", tmp_path / "figures.json", tmp_path / "out"
+    printed = run("agreement", anna, ben, "--page", page, "--json", figures, "--adjudicate", out,
+                  "--names", "A. Smith, B. Jones")  # fmt: skip
+    assert json.loads(figures.read_text())["overall"]["strict"] == pytest.approx(0.4)
+    assert "salbutamol" in page.read_text()
+    assert "only A. Smith" in (out / "case.ann").read_text()
+    assert "3 entities agreed, 9 candidates with a note" in " ".join(printed.split())
+
+
+def test_types_that_one_was_asked_for(tmp_path: Path) -> None:
+    folders = two_folders(tmp_path, None, {"case": (TEXT, "")})
+    status, printed = invoke("agreement", *folders, "--labels-b", "Problem")
+    assert status == 0
+    assert "not compared, as only anna was asked for them: Dose 1, Drug 1, History 1" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("anna", "missing"), "no folder or file missing"),
+        (("anna", "ben", "--names", "one"), "must be two different names"),
+        (("anna", "ben", "--adjudicate", "anna"), "is not empty: nothing in it is overwritten"),
+        (("anna", "ben", "--labels-a", "Age"), "Problem"),
+        (("anna", "other"), "no document of the same name"),
+        (("anna", "ben", "--lang", "xq"), 'spaCy has no language "xq"'),
+    ],
+)
+def test_bad_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
+    two_folders(tmp_path)
+    two_folders(tmp_path / "x", {"other": (TEXT, ANNA)})[0].rename(tmp_path / "other")
+    monkeypatch.chdir(tmp_path)
+    status, printed = invoke("agreement", *arguments)
+    assert status == 1
+    assert message in printed
