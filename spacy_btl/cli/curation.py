@@ -73,8 +73,11 @@ def agreement_command(
     from ..util.files import write_file
     from ..util.text import printable
 
-    if adjudicate is not None:
-        check_empty(adjudicate)  # before the work
+    if adjudicate is not None:  # before the work, should that fail
+        check_empty(adjudicate)
+    for path in (page, json_file):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
     reading_a, reading_b = (
         Reading(
             format=format_name,

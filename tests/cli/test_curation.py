@@ -18,7 +18,7 @@ def test_agreement_prints_figures_and_writes_what_is_asked_for(tmp_path: Path) -
     assert "# Agreement of anna and ben" in printed
     assert "WARNING: one document is compared" in printed
     assert not [word for word in TEXT.split() if len(word) > 6 and word in printed]
-    page, figures, out = tmp_path / "page.html", tmp_path / "figures.json", tmp_path / "out"
+    page, figures, out = (tmp_path / name for name in ("new/page.html", "figures.json", "out"))
     printed = run("agreement", anna, ben, "--page", page, "--json", figures, "--adjudicate", out,
                   "--names", "A. Smith, B. Jones")  # fmt: skip
     assert json.loads(figures.read_text())["overall"]["strict"] == pytest.approx(0.4)
