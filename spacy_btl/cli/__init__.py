@@ -13,7 +13,6 @@ from . import (  # noqa: F401  # they add their commands
     neighbors,
     package,
     sources,
-    transfer,
 )
 from .app import app
 
