@@ -33,8 +33,8 @@ TABLES = ROOT / "experiments" / "results"
 CONTENTS = {
     "Start": ["docs/quickstart", "docs/brat"],
     "Use": [
+        "docs/training",
         "docs/annotate",
-        "docs/curation",
         "docs/companions",
         "docs/deploying",
         "docs/troubleshooting",

@@ -103,7 +103,8 @@ def test_block(
         monkeypatch.chdir(tmp_path)
         for folder in ("training", "corpus"):
             Path(folder).mkdir()
-        for model in ("model-best", "model-knn"):
+        for model in ("model-best", "model-knn", "demo/model"):
+            Path("training", model).parent.mkdir(exist_ok=True)
             nlp.to_disk(f"training/{model}")
         gold = DocBin(docs=[example.reference for example in make_examples(nlp)])
         for part in PARTS:
@@ -187,12 +188,28 @@ def check_command(words: list[str]) -> None:
         assert words[0] in ("make", "pip", "python", "cd", "cat")
 
 
-def test_the_example_of_the_readme_finds_what_it_shows(capsys: pytest.CaptureFixture[str]) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", PAGES[0].read_text(encoding="utf8"), re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
-        assert "('warfarin', 'Medication')" in capsys.readouterr().out
+def test_the_training_without_a_download_finds_what_it_learned(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    exec(compile(block, "training.md", "exec"), {})
+    assert "('warfarin', 'Medication')" in capsys.readouterr().out
+
+
+def test_the_example_of_the_readme_prints_entities_and_a_reason(
+    nlp: Language, tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of another model than the one whose output the page shows: the form is the same."""
+    page = PAGES[0].read_text(encoding="utf8")
+    block, shown = re.findall(r"```(?:python)?\n(import.*?|\w+ .*?)```", page, re.DOTALL)[:2]
+    monkeypatch.chdir(tmp_path)
+    nlp.to_disk(tmp_path / "training" / "demo" / "model")
+    exec(compile(block, "README.md", "exec"), {})
+    forms = [r"^\w[\w ]+ +\w+ +0\.\d\d$", r"^\w+.* \| \w+ \| score 0\.\d+", r"vote.*: \w+ .*%"]
+    for output in (capsys.readouterr().out, shown):
+        for form in forms:
+            assert re.search(form, output, re.MULTILINE), (form, output)
 
 
 def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
