@@ -8,7 +8,7 @@ from typing import Any
 
 import srsly
 
-STAGES = ("first_updates", "with_target", "reader", "second")
+STAGES = ("first_updates", "with_target", "shared_first", "reader", "second")
 """What an arm may say of the stages of its training, see `systems.stages`."""
 
 Reading = tuple[str, str]
@@ -96,6 +96,8 @@ def read_plan(path: Path) -> Plan:
     others = [tuple(readings(pair)) for pair in values.get("others", [])]
     sources = values.get("sources", {})
     for name, arm in tables["arms"].items():
+        if arm.get("shared_first") and arm.get("with_target", True):
+            raise ValueError(f"{path}: arm {name}: a shared first stage cannot read the target")
         if unknown := set(arm.get("sources", [])) - set(sources):
             raise ValueError(f"{path}: arm {name} names sources that are not there: {unknown}")
     return Plan(

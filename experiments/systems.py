@@ -48,7 +48,7 @@ def train(
     else:
         commands = []
         for config, folder in stages(arm, settings, corpus, seed, work, sources or {}):
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             config.to_disk(folder / "config.cfg")
             command = ["-m", "spacy", "train", str(folder / "config.cfg"), "--output", str(folder)]
             commands.append([*command, "--code", str(HERE / "levers.py")])
@@ -75,7 +75,9 @@ def stages(
 
     An arm with "sources" trains on them first, in ``work / "first"``, for "first_updates" of all
     its updates, and then on the target; "with_target" reads the target in the first stage too, and
-    without "first_updates" that is the only stage. "label_sets" is the reader's setting.
+    without "first_updates" that is the only stage. "shared_first" makes one first stage for all
+    seeds and corpora, which counts for none of their updates: with the seed 0, in ``first`` above
+    all runs; it cannot read the target. "label_sets" is the reader's setting.
     """
     config = pipeline_config(arm, settings, corpus, seed, work)
     if not sources:
@@ -88,12 +90,14 @@ def stages(
     if n_first is None:
         config["corpora"]["train"] = reader
         return [(config, work)]
-    folder = work / "first"
-    first = pipeline_config(arm, settings, corpus, seed, folder)
+    shared = arm.get("shared_first", False)
+    folder = work.parents[3] / "first" / work.parents[0].name if shared else work / "first"
+    first = pipeline_config(arm, settings, corpus, 0 if shared else seed, folder)
     first["corpora"]["train"] = reader
     # The rate falls to 0, so that the last checkpoint is taken, and dev is not asked.
     first["training"].update(max_steps=n_first, eval_frequency=n_first)
-    config["training"]["max_steps"] -= n_first
+    if not shared:
+        config["training"]["max_steps"] -= n_first
     config["initialize"]["components"]["btl_knn_ner"] = {
         "start_from": {
             "@misc": "spacy-btl.StartFrom.v1",
@@ -103,6 +107,8 @@ def stages(
     }
     for name, value in arm.get("second", {}).items():
         put(config, name, value)
+    if shared and (folder / "model-last" / "config.cfg").is_file():
+        return [(config, work)]
     return [(first, folder), (config, work)]
 
 
