@@ -1,4 +1,4 @@
-"""What ``spacy btl annotate`` takes by the number of documents, and what types cost.
+"""Time and memory of ``spacy btl annotate`` by number of documents and of types.
 
     python benchmarks/growth.py training/model-knn
     python benchmarks/growth.py training/model-knn --documents 100 1000 10000 100000
@@ -8,7 +8,7 @@ Each row is the command in a process of its own, on made-up documents of --words
 of JSON Lines; a tenth of the words has not been seen before (`soak.py`). Wall time, CPU seconds and
 peak memory are those of that process as the operating system counts them. The exponents are the
 slopes of a straight line through the logarithms (least squares): 1 is linear, 0 is constant. They
-are given for the whole and for what is beside loading, which the fewest documents stand for.
+are given for the whole and for what is beside loading, for which the fewest documents are taken.
 
 --types trains and runs a pipeline of spaCy's small convolution with so many types: one update on
 64 documents, ``nlp.pipe`` over them, the peak of the process. The encoder is small on purpose, so
@@ -39,7 +39,7 @@ UPDATES = 4
 
 
 class Cost(NamedTuple):
-    """What a process took."""
+    """Time and memory of a process."""
 
     wall: float
     cpu: float

@@ -1,4 +1,4 @@
-"""What Binary Token Labels cost beside the usual training, by number of entity types.
+"""The cost of Binary Token Labels beside standard training, by number of entity types.
 
     python benchmarks/loss_scaling.py [--encoder NAME] [--types 5 41 200 1000] [--runs 5]
 
@@ -71,7 +71,7 @@ def copies(labels: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def losses_of_copies(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
-    """What `BinaryTokenLabels` gives, from copies that are made one by one."""
+    """The result of `BinaryTokenLabels`, from copies that are made one by one."""
     gradient, total, one = np.zeros_like(logits), 0.0, AllTokenLabels()
     for columns, targets in copies(labels):
         d_copy, loss = one(np.ascontiguousarray(logits[:, columns]), targets)
@@ -99,7 +99,7 @@ class Step:
         self.head.zero_grad()
 
     def for_each_copy(self) -> None:
-        """A step for each type, in which it stands alone beside O."""
+        """A step for each type, in which it is alone beside O."""
         loss = BinaryTokenLabels()
         for columns, targets in copies(self.labels):
             self(loss, columns[targets])

@@ -1,4 +1,4 @@
-"""What ten annotated examples of a type that the model has never seen bring, without training.
+"""The gain from ten annotated examples of a type that the model has never seen, without training.
 
 python benchmarks/new_type.py MODEL train.spacy dev.spacy --types Age Sex --examples 10
 

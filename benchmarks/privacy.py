@@ -1,4 +1,4 @@
-"""What an attacker reads off the stored vectors of a pipeline, for each kind of keys.
+"""Words that an attacker can read off the stored vectors of a pipeline, by kind of keys.
 
     python benchmarks/privacy.py training/model-best corpus/train.spacy corpus/test.spacy
 

@@ -1,4 +1,4 @@
-"""What the default is chosen by: dev of all corpora."""
+"""The choice of the default, on dev of all corpora."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def render_choice(plan: Plan, runs: Sequence[Run], store: Store) -> str:
     ]
     return "\n".join(
         [
-            "# What the default is chosen by",
+            "# The choice of the default",
             "",
             f"`python -m experiments.tables`; on dev: {', '.join(SHOWN.values())}.",
             "",

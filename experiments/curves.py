@@ -51,7 +51,7 @@ class Curve(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What its files are called."""
+        """The name of its files."""
         return f"{self.corpus}-{self.encoder}-{NAMES[self.varied][0]}"
 
 
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     records = {run: store.summary(run) for run in plan.runs if is_done(plan, run, store)}
     for run in [run for run in records if "training" not in records[run]]:
         del records[run]
-        print(f"left out: {run.key} does not tell the size of its training part", file=sys.stderr)
+        print(f"left out: {run.key} does not give the size of its training part", file=sys.stderr)
     options.output.mkdir(parents=True, exist_ok=True)
     for curve, lines in curves(plan, records).items():
         page = render(plan, curve, lines)

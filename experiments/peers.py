@@ -1,4 +1,4 @@
-"""What the scripts that train a peer share: options, batches, scores on dev, the checkpoint."""
+"""Shared by the scripts that train a peer: options, batches, scores on dev, the checkpoint."""
 
 import argparse
 import copy

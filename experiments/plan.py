@@ -9,7 +9,7 @@ from typing import Any
 import srsly
 
 STAGES = ("first_updates", "with_target", "shared_first", "reader", "second")
-"""What an arm may say of the stages of its training, see `systems.stages`."""
+"""Settings of an arm for the stages of its training; see `systems.stages`."""
 
 Reading = tuple[str, str]
 """An arm and a way of reading it."""
@@ -32,7 +32,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a plan file says; see ``plan.yml``."""
+    """The content of a plan file; see ``plan.yml``."""
 
     corpora: dict[str, dict[str, Any]]
     encoders: dict[str, dict[str, Any]]
@@ -42,11 +42,11 @@ class Plan:
     default: Reading
     """The arm that is shipped, as it is read."""
     against: list[Reading]
-    """What the default is compared with, beside the peers."""
+    """The default is compared with these, beside the peers."""
     steps: list[Reading]
-    """What lies on the way from the usual training to the default."""
+    """The steps from standard fine-tuning to the default."""
     others: list[tuple[Reading, Reading]] = field(default_factory=list)
-    """More pairs to compare, the first less the second."""
+    """More pairs to compare, the first minus the second."""
     sources: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Other corpora that arms train on."""
 
@@ -65,7 +65,7 @@ class Plan:
         return {**{names[key]: value for key, value in values.items()}, **arm.get("set", {})}
 
     def stages(self, run: Run) -> dict[str, Any]:
-        """What an arm that trains on other corpora says of them; nothing for other arms."""
+        """The stages of an arm that trains on other corpora; empty for other arms."""
         arm = self.arms[run.arm]
         found = {name: arm[name] for name in STAGES if name in arm}
         return {**found, "sources": self.sources_of(run)} if "sources" in arm else {}

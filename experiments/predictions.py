@@ -70,7 +70,7 @@ def predict(nlp: Language, corpus: Path) -> Predictions:
 
 
 def seconds_per_1000_words(nlp: Language, examples: list[Example]) -> float:
-    """What the pipeline takes for the words of these, tokenization aside: median of three."""
+    """Seconds of the pipeline for 1,000 words of these, tokenization aside: median of three."""
     words, spent = sum(len(example.predicted) for example in examples), []
     for _ in range(4):
         docs = [nlp.make_doc(example.text) for example in examples]

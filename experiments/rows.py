@@ -1,4 +1,4 @@
-"""What the tables compare: counts of documents by arm, way of reading and seed.
+"""The data of the tables: counts of documents by arm, way of reading and seed.
 
 A seed is a fold, so that each document is in the test part of one seed and, where there are several
 seeds, in the dev part of another.
@@ -89,7 +89,7 @@ def figures_together(seeds: Mapping[int, Mapping[str, Any]]) -> np.ndarray:
 
 
 def score_on_dev(seeds: Mapping[int, Mapping[str, Any]]) -> float:
-    """What a setting is chosen by: the mean of micro and macro F1 on dev, over the seeds."""
+    """The criterion of a choice: the mean of micro and macro F1 on dev, over the seeds."""
     return float(np.mean([figures(each)[:2].mean() for each in seeds.values()]))
 
 

@@ -34,7 +34,7 @@ NUMBER = np.dtype("<u4")
 
 @dataclass
 class Corpus:
-    """What the file of a corpus contains, by the rest of the run's key (encoder/arm/seed)."""
+    """The content of the file of a corpus, by the rest of the run's key (encoder/arm/seed)."""
 
     summaries: dict[str, dict[str, Any]] = field(default_factory=dict)
     counts: dict[str, Parts] = field(default_factory=dict)

@@ -7,7 +7,7 @@ are unions of those of a greater one, and get more even as they get more.
 
 Mentions that end alike stay together, as in a finer scheme of a real annotation; which endings go
 together has no meaning and must be learnt by heart. An ending that is not in the training documents
-can be told to be of the original type, but not of which part of it. A cut at random by mention
+can be recognized as of the original type, but not of which part of it. A cut at random by mention
 could not be learnt at all, one by the whole mention only where the very same one was trained on.
 """
 

@@ -184,7 +184,7 @@ def _gains(plan: Plan, dev: Rows, test: Rows) -> list[str]:
     lines = [
         "## Gains",
         "",
-        "The first less the second, on the test documents of the seeds of both (95 %); in "
+        "The first minus the second, on the test documents of the seeds of both (95 %); in "
         "brackets: at how many of the seeds the first is better; after a semicolon, where there "
         "are three seeds or more: mean and 95 % (t) of the differences of the seeds, whose "
         "trainings share documents. As dev chooses: the best on dev of model alone, 17 neighbours "

@@ -44,7 +44,7 @@ def rows_of(text: str) -> dict[str, list[str]]:
 
 
 def gains(page: str, other: tuple[str, str]) -> list[str]:
-    """Seeds and differences of the default less another reading, as a page has them first."""
+    """Seeds and differences of the default minus another reading, as a page has them first."""
     start = [title_of(PLAN, PLAN.default), title_of(PLAN, other)]
     text = (TABLES / f"{page}.md").read_text(encoding="utf8").split("## Gains")[1]
     lines = [re.split(r"\s*\|\s*", line.strip("| \n")) for line in text.splitlines()]

@@ -28,15 +28,21 @@ InputKind: TypeAlias = Literal["txt", "jsonl", "csv", "parquet"]
 INPUT_KINDS: tuple[str, ...] = get_args(InputKind)
 
 PLACES = {"jsonl": "line", "csv": "line", "parquet": "row"}
-"""What `Record.number` counts in a file of each kind."""
+"""The unit that `Record.number` counts, by the kind of the file."""
 
 MAX_CSV_FIELD = 2**25
 """Most characters of a CSV field. One that is never closed would swallow the rest of its file."""
 
 DELIMITERS = (",", ";", "\t", "|")
-"""What usually separates the columns of a CSV file."""
+"""The usual separators of the columns of a CSV file."""
 
 _BATCH = 256  # rows of a Parquet file that are decoded at once
+
+_START = 4096  # bytes that show the kind of a file
+
+_BOMS_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+_UTF16 = "UTF-16, where UTF-8 is read"
 
 _WHOLE = re.compile(r"^(-?[0-9]+)\.0+$")
 

@@ -263,7 +263,7 @@ def _read_document(root: Path, name: str, files: Files, hints: Mapping[str, str]
 
 
 class Decoded(NamedTuple):
-    """What a file contains.
+    """The content of a file.
 
     Attributes:
         text: Its text, the line endings kept; None if it cannot be read.

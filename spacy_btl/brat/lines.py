@@ -52,7 +52,7 @@ _is_number = re.compile(r"[0-9.,;:+-]+").fullmatch
 
 
 class EntityFields(NamedTuple):
-    """What a T line says, as in `records.Entity`."""
+    """The content of a T line, as in `records.Entity`."""
 
     id: str
     label: str
@@ -172,7 +172,7 @@ def _readings(record_id: str, rest: str, *, tabbed: bool) -> list[EntityFields]:
 
 
 def _label(text: str) -> str:
-    """Return the label that stands before the offsets, with single spaces; "" if it is none."""
+    """Return the label before the offsets, with single spaces; "" if it is none."""
     text = text.strip(SEPARATORS)
     words = _words(text)
     label = " ".join(words)

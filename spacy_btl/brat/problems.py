@@ -52,7 +52,7 @@ def is_plain_id(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a record, or with a file as a whole.
+    """A fault of a record, or of a file as a whole.
 
     Attributes:
         record_id: The id of the record, or "".
@@ -83,7 +83,7 @@ def find_fault(entity: Entity, text: str | None) -> tuple[Fault, str] | None:
             return "empty", f"from {start} to {end}"
         if text is not None and end > len(text):
             return "outside", f"from {start} to {end}, in a text of {len(text)} characters"
-    if text is not None and entity.text.strip():  # without a surface text, the offsets stand alone
+    if text is not None and entity.text.strip():  # without a surface text, only the offsets count
         alike, same = surface_agreement(entity, text)
         if not same and not _same_but_for_spaces(entity, text):
             places = ";".join(f"{start}-{end}" for start, end in entity.fragments)

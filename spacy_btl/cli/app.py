@@ -1,4 +1,4 @@
-"""What the commands share: the Typer app, debug mode, errors as text, the GPU.
+"""Shared by all commands: the Typer app, debug mode, errors as text, the GPU.
 
 spaCy loads the commands at every start of its command line. Each therefore imports what it needs
 when it runs.

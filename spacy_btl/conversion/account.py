@@ -13,7 +13,7 @@ from ..formats import Mapped
 from ..util.text import cell, markdown_table
 
 Status: TypeAlias = Literal["kept", "moved", "flattened", "dropped"]
-"""What became of an entity.
+"""The outcome of an entity.
 
 "kept": in ``doc.ents`` as it was. "moved": in ``doc.ents`` with other bounds. "flattened": in
 ``doc.spans`` only, as another entity took its tokens. "dropped": in neither, as a line that starts
@@ -61,7 +61,7 @@ MISALIGNED_SHARE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of one entity.
+    """The outcome of one entity.
 
     Attributes:
         file: The file of its record, relative to the folder.
@@ -133,7 +133,7 @@ class ProblemJson(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What became of the entities of a folder.
+    """The outcome of every entity of a folder.
 
     Attributes:
         rows: One for each entity, in the order of the files.
@@ -215,7 +215,7 @@ class Account:
         if undecoded:
             found.append(
                 f"{len(undecoded)} files are not UTF-8, {undecoded[0]['file']} the first: U+FFFD "
-                "stands for what cannot be read; save them as UTF-8"
+                "replaces bytes that cannot be read; save them as UTF-8"
             )
         if unsure := sum(p["detail"] == UNSURE_OFFSETS for p in self.problems):
             found.append(f"documents in which {UNSURE_OFFSETS}: {unsure}")

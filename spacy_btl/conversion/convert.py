@@ -52,7 +52,7 @@ DEFAULT_POLICIES = Policies()
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What `convert_folder` has done.
+    """The result of `convert_folder`.
 
     Attributes:
         account: What became of the entities.

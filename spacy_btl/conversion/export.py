@@ -37,7 +37,7 @@ from .placement import trim
 
 REPORT_NAME = "export.json"
 LabelSpaces: TypeAlias = Literal["underscore", "keep"]
-"""What is written for white space in a label: "_", as brat reads none, or the white space."""
+"""How white space in a label is written: as "_", since brat reads none, or as it is."""
 
 MAX_NAME = 250
 """Bytes of a file name, with room for its suffix."""
@@ -55,7 +55,7 @@ class Exported:
 
 
 class ExportReport(TypedDict):
-    """What `export_docs` has written.
+    """The result of `export_docs`.
 
     Attributes:
         totals: Numbers of documents, entities, other records, and of those that lost a reference.
@@ -267,7 +267,7 @@ def file_key(name: str) -> str:
 def _names(docs: Sequence[Doc]) -> list[str]:
     """Return a name for the files of each document: its own, or one from its number.
 
-    Of names that differ only in case or Unicode form, which some file systems do not tell apart,
+    Of names that differ only in case or Unicode form, which some file systems treat as equal,
     the later ones get a number.
     """
     names = [document_name(doc) or f"document-{i:05d}" for i, doc in enumerate(docs, 1)]

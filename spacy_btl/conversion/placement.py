@@ -20,10 +20,10 @@ Overlap: TypeAlias = Literal["rarest", "longest", "shortest", "first"]
 """Which of two overlapping entities goes into ``doc.ents``, see `choose_flat`."""
 
 Discontinuous: TypeAlias = Literal["envelope", "longest-fragment", "split", "drop"]
-"""What becomes of an entity of several fragments, see `resolve_fragments`."""
+"""The treatment of an entity of several fragments; see `resolve_fragments`."""
 
 Alignment: TypeAlias = Literal["expand", "contract", "strict"]
-"""What becomes of an entity that starts or ends inside of a token, see `align_to_tokens`."""
+"""The treatment of an entity that starts or ends inside a token; see `align_to_tokens`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Tokens(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What becomes of one entity.
+    """The placement of one entity.
 
     Attributes:
         status: As in the account.

@@ -49,7 +49,7 @@ ALIASES = {
     "gr": "el", "in": "hi", "jp": "ja", "kr": "ko", "mx": "es", "no": "nb", "se": "sv", "sp": "es",
     "ua": "uk", "us": "en", "vn": "vi",
 }  # fmt: skip
-"""What is taken for the code of a language, and that code."""
+"""Aliases of language codes, and the code of each."""
 
 EXAMINED = 200
 """Training documents whose tokens are compared with those of the pipeline."""
@@ -122,7 +122,7 @@ INFIXES = (
     rf"[{_MARK}\u200b\ufeff]+",
 )
 
-# Between a name and its value, where no character stands between them.
+# Between a name and its value, where no character separates them.
 BOUNDARIES = (
     r"(?<=\b(?i:BP|HR|RR|EF|PA|TA|FC|FR))(?=[0-9]{2})",
     r"(?<=\b(?i:SBP|DBP|GCS|BMI|IMC))(?=[0-9]{2})",

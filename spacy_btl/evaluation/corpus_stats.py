@@ -105,7 +105,7 @@ def corpus_stats(docs: Sequence[Doc], stock: Language) -> CorpusStats:
         "discontinuous": sum(len(places) > 1 for entities in gold for _, places in entities),
         "imbalance": {
             "most / least frequent type": round(counts[0] / counts[-1], 1) if counts else None,
-            "types with less than 10 entities": sum(count < 10 for count in counts),
+            "types with fewer than 10 entities": sum(count < 10 for count in counts),
             "tokens in an entity": _share_inside(docs),
         },
         "overlaps": {kind: overlaps[kind] for kind in OVERLAP_KINDS},

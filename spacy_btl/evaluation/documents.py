@@ -19,7 +19,7 @@ NOTES: dict[Kind, str] = {
     "missed": " · missed",
     "spurious": " · spurious",
 }
-"""What follows the label of an entity, by its kind."""
+"""The text after the label of an entity, by its kind."""
 
 
 class MatchedDocument(NamedTuple):

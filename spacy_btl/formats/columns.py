@@ -172,7 +172,7 @@ def _parse(lines: Iterable[str], columns: Columns) -> tuple[list[_Sentences], bo
             continue
         row = _Row(number, token, *_parse_tags(tuple(written)))
         if not sentence:
-            # A comment stands between sentences; a token "#" has a tag or nothing after it.
+            # A comment is between sentences; a token "#" has a tag or nothing after it.
             if line.startswith("#") and len(line.strip()) > 1 and None in row.tags:
                 continue
             documents[-1].append(sentence)

@@ -53,7 +53,7 @@ class DataFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What has been read.
+    """The result of reading files.
 
     Attributes:
         documents: The documents.

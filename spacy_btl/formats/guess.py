@@ -21,7 +21,7 @@ TITLES: Mapping[Format, str] = {
     "bioc": "BioC XML",
     "docbin": "DocBin",
 }
-"""What messages call the formats."""
+"""The names of the formats in messages."""
 
 _JSON = (".json", ".jsonl", ".ndjson")
 _TEXTS = ("", ".txt", ".tsv", ".csv", ".conll", ".iob", ".iob2", ".bio", ".tag", ".tags", ".dat")

@@ -52,7 +52,7 @@ class _Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What a document says: its text, its spans (None without annotation), and its own name."""
+    """The content of a document: its text, its spans (None without annotation), and its name."""
 
     text: str | None
     spans: Sequence[Json] | None

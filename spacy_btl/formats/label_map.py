@@ -18,7 +18,7 @@ _YAML = (".yaml", ".yml")
 
 
 class Mapped(NamedTuple):
-    """What a map has done with a type: its label in the files, the new one, and its entities.
+    """The effect of a map on a type: its label in the files, the new one, and its entities.
 
     The new label is "" for a type that is left out.
     """

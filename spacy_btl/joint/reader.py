@@ -31,7 +31,7 @@ class JointCorpus:
 
     Args:
         paths: The DocBin of each corpus, by the name of the corpus. A folder, in the table or
-            instead of it, stands for all corpora in it: each a folder with ``PART.spacy``, as
+            instead of it, means all corpora in it: each a folder with ``PART.spacy``, as
             ``convert`` writes it.
         part: Name of the DocBins in folders.
         smoothing: The share of a corpus is proportional to its number of words to this power: 1

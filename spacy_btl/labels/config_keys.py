@@ -17,7 +17,7 @@ _ESCAPED = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 
 
 def to_config_key(label: str) -> str:
-    """Return the key that stands for a label in a configuration."""
+    """Return the key of a label in a configuration."""
     return _UNSAFE.sub(lambda match: quote(match[0], safe=""), label)
 
 
@@ -35,7 +35,7 @@ def from_config_keys(values: Mapping[str, Value]) -> dict[str, Value]:
     """Return a table of a configuration by label.
 
     Raises:
-        ValueError: If two keys stand for one label.
+        ValueError: If two keys mean the same label.
     """
     labels = {from_config_key(key): value for key, value in values.items()}
     if len(labels) < len(values):

@@ -361,7 +361,7 @@ def autocast_dtype(precision: Precision, device: str) -> torch.dtype | None:
     if precision == "auto":
         if device == "cpu":
             native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
-            # torch can be told to compute as on an older CPU (ATEN_CPU_CAPABILITY).
+            # torch can compute as on an older CPU (ATEN_CPU_CAPABILITY).
             native = native and torch.backends.cpu.get_cpu_capability() == "AVX512"
         else:
             native = device == "cuda" and torch.cuda.is_bf16_supported()

@@ -241,7 +241,7 @@ def _no_backprop(gradient: Any) -> Any:
 def add_columns(model: TokenModel, n: int) -> None:
     """Append columns to the logits of an initialized model; those that are there stay as they are.
 
-    A new column begins as that of ``O`` (the first) less `MARGIN`, so that no document is read in
+    A new column begins as that of ``O`` (the first) minus `MARGIN`, so that no document is read in
     another way before the next update. The linear layer is a new one: what an optimizer remembers
     of the old one does not fit it.
 

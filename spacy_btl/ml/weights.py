@@ -231,7 +231,7 @@ def load_weights(
             )
         )
     taken = {name: weights[name].to(own[name].dtype) for name in own.keys() & weights.keys()}
-    # The tensors themselves, without a copy, where no two names stand for one of the module's.
+    # The tensors themselves, without a copy, where no two names share one of the module's.
     unshared = len({tensor.data_ptr() for tensor in own.values()}) == len(own)
     module.load_state_dict(taken, strict=False, assign=unshared)
 

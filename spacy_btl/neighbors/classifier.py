@@ -93,7 +93,7 @@ def make_search(kind: SearchKind, keys: Floats2d, labels: Ints1d, n_labels: int)
 
 @runtime_checkable  # spaCy 3.7 looks at the types of a factory's arguments
 class NeighborSearch(Protocol):
-    """What the component needs of a neighbor search."""
+    """The interface of a neighbor search, as far as the component needs it."""
 
     datastore: Datastore | None
 

@@ -11,7 +11,7 @@ from ..brat import Fragments, Offsets
 _BLANK = re.compile(r"(?:[\s\"\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2060\ufeff]|\\[nrt])+")
 _ALIKE = str.maketrans("‘’‚‛´`“”„‟«»‐‑‒–—―−", "''''''" + '""""""' + "-" * 7)
 _UNKNOWN = "?\ufffd"
-"""What stands for a character that an encoding does not have."""
+"""The replacement of a character that an encoding does not have."""
 
 # Scripts without spaces between words have no borders to respect.
 _LETTER = re.compile(r"[^\W\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]").match
@@ -126,7 +126,7 @@ def occurrences(words: str, text: str, limit: int) -> list[Offsets]:
 
 
 def words_of(surface: str, place: Fragments) -> list[str]:
-    """Return the surface text of each fragment, "" where it cannot be told."""
+    """Return the surface text of each fragment, "" where it is unknown."""
     if len(place) == 1:
         return [surface]
     starts = list(accumulate((1 + end - start for start, end in place), initial=0))

@@ -26,7 +26,7 @@ from ..util.arrays import Bools1d, Floats1d
 from ..util.messages import warn
 
 ATTRIBUTES = ("scores", "calibrated")
-"""What a group of scored spans has for each of them."""
+"""The attributes of a group of scored spans, one value for each span."""
 
 PLACE = struct.Struct(">QQQllll")
 """A span in the bytes of a `SpanGroup`: id, kb_id, label, start, end, start_char, end_char."""

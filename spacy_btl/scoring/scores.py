@@ -38,7 +38,7 @@ NO_LABEL = ""
 """Instead of a label: of a token in no entity, and of the missing side of a pair."""
 
 GOLD, PREDICTED, CORRECT = range(3)
-"""What is counted of each label."""
+"""The counts of each label."""
 
 LEVELS = ("exact", "partial", "type")
 """The looser ways to match; their pairs are counted over all labels together."""

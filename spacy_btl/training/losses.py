@@ -376,7 +376,7 @@ def check_mask(logits: XpArray, labels: XpArray, annotated: XpArray) -> None:
 
 
 def agreeing(annotated: XpArray) -> XpArray:
-    """Return which columns (n_tokens, n_labels) an ``O`` may stand for.
+    """Return which columns (n_tokens, n_labels) an ``O`` may represent.
 
     Those are ``O`` itself, and both columns of each type that is not annotated.
 

@@ -1,4 +1,4 @@
-"""What a block of code sets for the whole process: its seeds, its threads.
+"""Settings of the whole process for a block of code: seeds and threads.
 
 Training and dropout draw from the global generators of Python, numpy, torch and CuPy. A library
 that seeds them for its own work would decide every later draw of the program that calls it.

@@ -119,7 +119,7 @@ def test_figures(folder):
         "discontinuous": 1,
         "imbalance": {
             "most / least frequent type": 3.0,
-            "types with less than 10 entities": 3,
+            "types with fewer than 10 entities": 3,
             "tokens in an entity": 0.917,
         },
         "overlaps": {"nested": 2, "same span": 0, "crossing": 0},
