@@ -131,8 +131,8 @@ def test_sums_by_type_and_by_reason_add_up_to_the_input(rows):
             ROWS[:3],
             [{**PROBLEMS[0], "detail": "2 bytes are not UTF-8, the first at byte 3"}] * 2,
             [
-                "2 files are not UTF-8, a.ann the first: U+FFFD stands for what cannot be read; "
-                "save them as UTF-8"
+                "2 files are not UTF-8, a.ann the first: U+FFFD replaces bytes that cannot be "
+                "read; save them as UTF-8"
             ],
         ),
         (

@@ -171,10 +171,10 @@ def test_long_documents_and_sure_logits_stay_exact() -> None:
 @pytest.mark.parametrize(
     ("labels", "lengths", "match"),
     [
-        ([0, 2], None, "I- stands alone"),
-        ([1, 4], None, "I- stands alone"),
-        ([2, 0], None, "I- stands alone"),
-        ([1, 2], [1, 1], "I- stands alone"),  # the entity would go on into the next document
+        ([0, 2], None, "an I- without its B-"),
+        ([1, 4], None, "an I- without its B-"),
+        ([2, 0], None, "an I- without its B-"),
+        ([1, 2], [1, 1], "an I- without its B-"),  # the entity would go on into the next document
         ([0, 5], None, "between -1 and 4"),
         ([0], None, "do not fit"),
         ([0, 0], [1, 2], "2 tokens, but documents of 3"),
