@@ -35,6 +35,7 @@ CONTENTS = {
     "Use": [
         "docs/training",
         "docs/annotate",
+        "docs/curation",
         "docs/companions",
         "docs/deploying",
         "docs/troubleshooting",
