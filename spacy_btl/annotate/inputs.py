@@ -38,12 +38,6 @@ DELIMITERS = (",", ";", "\t", "|")
 
 _BATCH = 256  # rows of a Parquet file that are decoded at once
 
-_START = 4096  # bytes that show the kind of a file
-
-_BOMS_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-_UTF16 = "UTF-16, where UTF-8 is read"
-
 _WHOLE = re.compile(r"^(-?[0-9]+)\.0+$")
 
 _NAME = re.compile(r"[A-Za-z_][\w.-]{0,39}")

@@ -93,7 +93,7 @@ class TrainedOnFacts(TypedDict):
 
 
 class OptionalFacts(TypedDict, total=False):
-    """Figures that exist only where a document has a label set."""
+    """What is there only where a document has a label set, or was trained on."""
 
     label_sets: LabelSetFacts
     trained_on: TrainedOnFacts
