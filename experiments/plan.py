@@ -65,8 +65,10 @@ class Plan:
         return {**{names[key]: value for key, value in values.items()}, **arm.get("set", {})}
 
     def stages(self, run: Run) -> dict[str, Any]:
-        """The stages of an arm that trains on other corpora; empty for other arms."""
+        """The stages of an arm on other corpora, or the members of an ensemble; else nothing."""
         arm = self.arms[run.arm]
+        if "members" in arm:
+            return {name: arm[name] for name in ("members", "soup") if name in arm}
         found = {name: arm[name] for name in STAGES if name in arm}
         return {**found, "sources": self.sources_of(run)} if "sources" in arm else {}
 
@@ -98,6 +100,8 @@ def read_plan(path: Path) -> Plan:
     for name, arm in tables["arms"].items():
         if arm.get("shared_first") and arm.get("with_target", True):
             raise ValueError(f"{path}: arm {name}: a shared first stage cannot read the target")
+        if unknown := set(arm.get("members", [])) - set(tables["arms"]):
+            raise ValueError(f"{path}: arm {name} names members that are no arms: {unknown}")
         if unknown := set(arm.get("sources", [])) - set(sources):
             raise ValueError(f"{path}: arm {name} names sources that are not there: {unknown}")
     return Plan(

@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import spacy
+import srsly
 from spacy import util
 from spacy.language import Language
 
 from experiments import levers  # noqa: F401 (registers what the models of arms are made of)
+from spacy_btl.evaluation.evaluate import read_examples
 from spacy_btl.ml.pretrained import find_encoder
+from spacy_btl.packaging.ensembles import make_ensemble
+from spacy_btl.packaging.saving import load_pipeline, save_pipeline
 
 HERE = Path(__file__).parent
 
@@ -39,6 +43,9 @@ def train(
     python: the interpreter, see `environment`.
     sources: the DocBins of other corpora that the arm trains on, by name (`stages`).
     """
+    if "members" in arm:
+        average(arm, work)
+        return
     if "script" in arm:
         options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
         module = f"experiments.{Path(arm['script']).stem}"
@@ -61,6 +68,30 @@ def train(
                 check=True,
                 env=with_this_project(),
             )
+
+
+def average(arm: dict[str, Any], work: Path) -> None:
+    """Make an ensemble of "members", arms that are trained already with the same seed, or a "soup".
+
+    The log has one row: the updates and seconds of all members together.
+    """
+    folders = [work.parents[1] / member / work.name for member in arm["members"]]
+    for folder in folders:
+        if not (folder / "model-best").is_dir():
+            raise ValueError(
+                f"{folder} has no trained pipeline: run that arm first, on this machine"
+            )
+    members = [load_pipeline(folder / "model-best") for folder in folders]
+    nlp = make_ensemble(members, soup=arm.get("soup", False))
+    save_pipeline(nlp, work / "model-best")
+    nlp.config.to_disk(work / "config.cfg")
+    ends = [list(srsly.read_jsonl(folder / "log.jsonl"))[-1] for folder in folders]
+    row = {name: sum(end[name] for end in ends) for name in ("updates", "seconds")}
+    dev = spacy.load(work / "model-best").evaluate(
+        read_examples(Path(nlp.config.interpolate()["paths"]["dev"]), nlp)
+    )
+    scores = {name: dev[name] for name in ("ents_f", "ents_macro_f")}
+    srsly.write_jsonl(work / "log.jsonl", [{**row, **scores}])
 
 
 def stages(
