@@ -174,7 +174,7 @@ class CrfLoss(LearnsTransitions):
             log_z_gold = log_partition(gold, transitions, start, lengths)
             if log_z_gold < IMPOSSIBLE / 2:
                 raise ValueError(
-                    "no well-formed sequence agrees with the labels: an I- follows no B- or I- of its type"
+                    "no well-formed sequence agrees with the labels: an I- without its B-"
                 )
             loss = scale * (log_z - log_z_gold)
             leaves = [x, transitions, start]
