@@ -119,7 +119,7 @@ def summary_of(folder: Path, run: Run) -> dict:
     return summary
 
 
-@pytest.mark.parametrize("name", ["plan.yml", "joint.yml"])
+@pytest.mark.parametrize("name", ["plan.yml", "joint.yml", "quality.yml"])
 def test_the_plans_of_the_project_can_be_read(name: str) -> None:
     plan = read_plan(SCRIPTS / name)
     assert len({run.key for run in plan.runs}) == len(plan.runs) > 0

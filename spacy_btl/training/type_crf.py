@@ -28,7 +28,7 @@ from .binary_token_labels import BinaryTokenLabels, number_of_types
 from .crf import LearnsTransitions, on_cpu
 from .losses import Reduction, TokenLoss, array_module, check_labels
 
-BLOCK = 2**18
+BLOCK = 2**19
 """Tokens times types that are trained on at a time, so that long documents take little memory."""
 
 
