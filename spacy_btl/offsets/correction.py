@@ -156,19 +156,23 @@ class _Document:
     def explain(self) -> Correction | None:
         """Return the correction by a way of counting that explains all surface texts, or None.
 
-        Where several do, an entity must be at the same place in all of them.
+        Where several do, an entity must be at the same place in all of them. What speaks for one
+        are the surface texts that it puts at their words to the letter and that are not there as
+        written: those that are elsewhere, and those with some white space too much or too little,
+        as an offset was counted wrongly by one.
         """
         wrong = self.misfits(self.written)
+        inexact = set(range(len(self.written))) - self._exact(self.written)
         known, displaced = known_countings(self.text), list(displaced_countings(self.text))
         groups: list[Iterable[Counting]] = [known, displaced, self._shifted(wrong)]
-        telling = wrong
+        telling = inexact
         spoken = {self.folded[i] for i in wrong}
         if len(spoken) < 2 or _evidence(spoken) < _MUCH:
             # Any of them may fit by chance, the more so where the words are elsewhere as well.
             groups = [known + displaced]
             telling = {
                 i
-                for i in wrong
+                for i in inexact
                 if len(self.written[i]) > 1
                 or len(occurrences(self.entities[i].text, self.text, 2)) == 1
             }
@@ -192,11 +196,16 @@ class _Document:
         return None
 
     def _exact(self, places: Sequence[Fragments]) -> set[int]:
-        """Return the indices of the entities whose surface texts are there to the letter."""
+        """Return the indices of the entities whose surface texts are there to the letter.
+
+        No surface text has a carriage return: one at an end of a place is a character too many.
+        """
         return {
             i
             for i, (entity, place) in enumerate(zip(self.entities, places, strict=True))
-            if self.folded[i] and flat_text(entity.text) == surface_text(place, self.text)
+            if self.folded[i]
+            and flat_text(entity.text) == surface_text(place, self.text)
+            and all((piece := self.text[start:end]) == piece.strip("\r") for start, end in place)
         }
 
     def _trim(self, place: Fragments) -> Fragments:
@@ -261,10 +270,11 @@ class _Document:
     def _best_base(self) -> Counting:
         """Return the way of counting that explains clearly more than that as written."""
         wrong = self.misfits(self.written)
+        as_written = self._exact(self.written)
         best, most = AS_WRITTEN, sum(map(bool, self.folded)) - (len(wrong) + 1) // 2
         for counting in (*known_countings(self.text), *displaced_countings(self.text)):
             exact = self._exact(self.places(counting))
-            new = wrong & exact
+            new = exact - as_written
             if len(exact) > most and _evidence(self.folded[i] for i in new) >= _MUCH:
                 best, most = counting, len(exact)
         return best

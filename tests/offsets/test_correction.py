@@ -4,7 +4,7 @@ import random
 from unicodedata import normalize
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spacy_btl.brat import Entity, surface_text
@@ -199,6 +199,11 @@ def bare(text, place):
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(SYSTEMATIC))
+@example(216, "nfd+crlf-as-one")  # only an emoji is elsewhere; a space is too many in the other
+@example(725, "bytes")
+@example(2721, "nfd")
+@example(1283, "utf16")  # the other ends with a carriage return that is too many
+@example(966, "utf16+crlf-as-one")
 def test_every_entity_is_put_at_its_words(seed, name):
     """Each word is in the text once, and none is a letter or two of others."""
     words = [word for word in VOCABULARY if len(word) > 2 or not word.isascii()]
