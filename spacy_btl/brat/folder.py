@@ -4,7 +4,8 @@ import codecs
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -276,10 +277,14 @@ class Decoded(NamedTuple):
     line: int = 0
 
 
-def decode_file(path: Path) -> Decoded:
-    """Return the text of a file in UTF-8 or UTF-16.
+def decode_file(path: Path, declared: Callable[[bytes], str] = lambda _: "") -> Decoded:
+    """Return the text of a file in UTF-8 or UTF-16, or in the encoding that it declares.
 
     Each byte that is not UTF-8 becomes one U+FFFD, so that the offsets of an 8-bit encoding hold.
+
+    Args:
+        path: The file.
+        declared: Returns the encoding that the content of the file declares, "" for none.
     """
     try:
         data = path.read_bytes()
@@ -287,6 +292,9 @@ def decode_file(path: Path) -> Decoded:
         return Decoded(None, f"it cannot be read: {error.strerror or type(error).__name__}")
     if wide := _utf16(data):
         return Decoded(data.decode(wide, "replace"), "UTF-16, read as such")
+    if encoding := declared(data):
+        with suppress(LookupError, UnicodeError):  # it is unknown, or not that of the file
+            return Decoded(data.decode(encoding))
     try:
         return Decoded(data.decode("utf-8"))
     except UnicodeDecodeError as error:

@@ -120,7 +120,7 @@ def annotate_command(
         )
     msg.good(f"{annotated} records, {summary.entities.total()} entities: {output / 'annotations'}")
     if to == "brat":
-        from .data import show_renamed
+        from .showing import show_renamed
 
         show_renamed({e: w for e, w in without_spaces(summary.entities).items() if e != w})
     if concepts is not None and (unmapped := summary.unmapped):

@@ -1,8 +1,7 @@
 """Commands on annotated documents: find, convert, export and count them."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from wasabi import msg
@@ -12,19 +11,9 @@ from ..conversion.placement import Alignment, Discontinuous, Overlap
 from ..conversion.reading import FormatName
 from ..data.duplicates import Duplicates
 from ..data.maccrobat import Sample
-from ..util.text import printable
+from ..util.text import counted, printable
 from .app import app, errors_as_text
-
-if TYPE_CHECKING:
-    from ..conversion.account import Account
-    from ..conversion.convert import Conversion
-    from ..conversion.reading import Reading
-
-SHOWN = 20
-"""Problems in the files that the command line lists; account.json has all."""
-
-SAME_SHOWN = 5
-"""Groups of documents with the same text that the command line lists; split.json has all."""
+from .showing import show_account, show_conversion, show_renamed, show_warnings
 
 LangOption = Annotated[str, typer.Option(help="Language of the tokenizer")]
 OverlapOption = Annotated[
@@ -54,6 +43,13 @@ ColumnsOption = Annotated[
     typer.Option(
         help="CoNLL: the columns, as token,_,_,tag; without it the token is in the first, and its "
         "tag in the last"
+    ),
+]
+TextKeyOption = Annotated[
+    str,
+    typer.Option(
+        help="JSON: name of the text in a document, or in the data of a Label Studio task, where "
+        "several strings could be it"
     ),
 ]
 SpansKeyOption = Annotated[
@@ -114,9 +110,10 @@ def corpus_command(
     from ..data.maccrobat import prepare_corpus
 
     info = prepare_corpus(source, out_dir, assets_dir=assets, sample=sample, sha256=sha256)
-    msg.good(f"{info.documents} documents from {info.title or source} in {out_dir}")
+    msg.good(f"{counted(info.documents, 'document')} from {info.title or source} in {out_dir}")
     if info.unpaired:
-        msg.warn(f"{info.unpaired} texts without annotation were left out")
+        what = counted(info.unpaired, "text")
+        msg.warn(f"left out: {what} without annotation")
     if info.heading:
         msg.warn(info.heading)
 
@@ -166,6 +163,7 @@ def convert_command(
             help="CoNLL without -DOCSTART-: sentences that make a document; 0: all of a file",
         ),
     ] = 10,
+    text_key: TextKeyOption = "",
     spans_key: SpansKeyOption = "",
     labels: LabelsOption = "",
     label_map: MapOption = None,
@@ -190,17 +188,19 @@ def convert_command(
     """
     from ..conversion.convert import SHARES, LossError, convert_folder
     from ..conversion.placement import Policies
-    from ..conversion.reading import LEFT_OUT
+    from ..conversion.reading import Reading
     from ..data.groups import is_division
     from ..data.split import parse_shares
+    from ..formats import parse_labels, read_label_map
 
-    reading = _reading(
-        format_name,
-        columns,
-        spans_key,
-        labels,
-        label_map,
+    reading = Reading(
+        format=format_name,
+        columns=columns,
         sentences=sentences,
+        text_key=text_key,
+        spans_key=spans_key,
+        labels=parse_labels(labels) if labels else (),
+        label_map=read_label_map(label_map) if label_map else {},
         corpus=corpus_name,
         apart_from=apart_from or (),
     )
@@ -221,17 +221,9 @@ def convert_command(
             reading=reading,
         )
     except LossError as error:
-        _show_conversion(error.conversion, source, out_dir)
+        show_account(error.conversion, source, out_dir)
         raise ValueError(f"--strict: {error}") from error
-    _show_conversion(conversion, source, out_dir)
-    _show_duplicates(conversion)
-    if n := conversion.account.settings.get(LEFT_OUT):
-        msg.warn(f"{n} {LEFT_OUT}")
-    for note in conversion.notes:
-        msg.info(note)
-    parts = conversion.parts.items()
-    msg.good(", ".join(f"{part} {len(names)} documents" for part, names in parts))
-    _show_warnings(conversion.account)  # last, so that nobody overlooks them
+    show_conversion(conversion, source, out_dir)
 
 
 @app.command("export", short_help="Write documents as BRAT files.")
@@ -270,10 +262,12 @@ def export_command(
         msg.warn(f"records that needed an entity that is gone: {out_dir / REPORT_NAME}")
     if n := len(report["renamed"]):
         also = "as others have their names but for case or Unicode form"
-        msg.warn(f"{n} documents have files of another name, {also}: {out_dir / REPORT_NAME}")
+        said = counted(n, "document has a file", "documents have files")
+        msg.warn(f"{said} of another name, {also}: {out_dir / REPORT_NAME}")
     if n := len(report["label_sets"]):
         also = "BRAT cannot say which (convert --labels can)"
-        msg.warn(f"{n} documents annotate some types only, {also}: {out_dir / REPORT_NAME}")
+        said = counted(n, "document annotates", "documents annotate")
+        msg.warn(f"{said} some types only, {also}: {out_dir / REPORT_NAME}")
     show_renamed(report["labels"])
     spaced = [label for label in report["unlisted"] if len(label.split()) > 1]
     if spaced:
@@ -299,6 +293,7 @@ def stats_command(
     lang: LangOption = "en",
     format_name: FormatOption = "auto",
     columns: ColumnsOption = "",
+    text_key: TextKeyOption = "",
     labels: LabelsOption = "",
     label_map: MapOption = None,
 ) -> None:
@@ -312,7 +307,7 @@ def stats_command(
 
     from ..conversion.convert import read_brat
     from ..conversion.placement import Policies
-    from ..conversion.reading import DEFAULT_READING
+    from ..conversion.reading import DEFAULT_READING, Reading
     from ..data.docbin import read_docbin
     from ..data.tokenizer import blank
     from ..evaluation.corpus_stats import (
@@ -321,6 +316,7 @@ def stats_command(
         pipeline_stats_to_markdown,
         stats_to_markdown,
     )
+    from ..formats import parse_labels, read_label_map
     from ..packaging.saving import load_pipeline
 
     if (path / "config.cfg").is_file():
@@ -328,7 +324,13 @@ def stats_command(
         text = json.dumps(values, indent=2) if as_json else pipeline_stats_to_markdown(values)
         typer.echo(text, nl=False)
         return
-    reading = _reading(format_name, columns, "", labels, label_map)
+    reading = Reading(
+        format=format_name,
+        columns=columns,
+        text_key=text_key,
+        labels=parse_labels(labels) if labels else (),
+        label_map=read_label_map(label_map) if label_map else {},
+    )
     if path.is_dir() or path.suffix.lower() != ".spacy" or reading != DEFAULT_READING:
         policies = Policies(overlap, discontinuous, alignment, offsets)
         docs, account = read_brat(path, policies=policies, lang=lang, reading=reading)
@@ -337,110 +339,4 @@ def stats_command(
     stats = corpus_stats(docs, blank(lang))
     typer.echo(json.dumps(stats, indent=2) if as_json else stats_to_markdown(stats), nl=False)
     if account:
-        _show_warnings(account)
-
-
-def show_renamed(renamed: dict[str, str]) -> None:
-    """Print which labels have been written without their white space."""
-    if renamed:
-        pairs = ", ".join(f'"{label}" as {new}' for label, new in renamed.items())
-        msg.warn(f"brat reads no white space in labels, written are: {printable(pairs)}")
-
-
-def _reading(
-    format_name: FormatName,
-    columns: str,
-    spans_key: str,
-    labels: str,
-    label_map: Path | None,
-    *,
-    sentences: int = 10,
-    corpus: str = "",
-    apart_from: Sequence[Path] = (),
-) -> "Reading":
-    """Return how documents are read, from the options of a command."""
-    from ..conversion.reading import Reading
-    from ..formats import parse_labels, read_label_map
-
-    return Reading(
-        format=format_name,
-        columns=columns,
-        sentences=sentences,
-        spans_key=spans_key,
-        labels=parse_labels(labels) if labels else (),
-        label_map=read_label_map(label_map) if label_map else {},
-        corpus=corpus,
-        apart_from=apart_from,
-    )
-
-
-def _show_conversion(conversion: "Conversion", source: Path, out_dir: Path) -> None:
-    """Print the problems in the files, the sums of the account, and the place of the rest."""
-    from ..brat.folder import relative_name
-
-    if others := conversion.passed_over:
-        names = ", ".join(relative_name(path, source) for path in others[:3])
-        more = ", ..." if len(others) > 3 else ""
-        typer.echo(f"{len(others)} other files in {source} are passed over: {names}{more}")
-    _show_format(conversion.account)
-    _show_problems(conversion.account)
-    totals = conversion.account.totals()
-    typer.echo(", ".join(f"{number} {what}" for what, number in totals.items()))
-    if conversion.account.mapped:
-        counts = conversion.account.by_map()
-        typer.echo(
-            "by the map: " + ", ".join(f"{number} {what}" for what, number in counts.items())
-        )
-    typer.echo(f"why: {out_dir / 'account.md'}, row by row: {out_dir / 'account.json'}")
-
-
-def _show_format(account: "Account") -> None:
-    """Print the format that was read, and what else is to be said of the reading."""
-    known = [*account.settings][: [*account.settings].index("overlap")]
-    values = [f"{key} {account.settings[key]}" for key in known if key != "format"]
-    more = f" ({'; '.join(values)})" if values else ""
-    typer.echo(f"read as {account.settings['format']}{more}")
-
-
-def _show_warnings(account: "Account") -> None:
-    """Print what is lost in capitals on stderr, apart from any figures."""
-    for warning in account.warnings():
-        typer.secho(f"WARNING: {warning}", fg="yellow", bold=True, err=True)
-
-
-def _show_duplicates(conversion: "Conversion") -> None:
-    """Print how many texts occur more than once, which documents, and whether a part has them."""
-    from ..data.duplicates import count_duplicates
-    from ..data.groups import describe_names, in_several_parts
-
-    groups = conversion.duplicates
-    if not groups:
-        return
-    counts = count_duplicates(groups)
-    texts, documents = counts.pop("texts"), counts.pop("documents")
-    more = "".join(f", {number} of them {what}" for what, number in counts.items() if number)
-    part_of = {name: part for part, names in conversion.parts.items() for name in names}
-    torn = in_several_parts((group["documents"] for group in groups), part_of)
-    where = (
-        f"{len(torn)} of them are in more than one part, which makes scores too good"
-        if torn
-        else "each is in one part"
-    )
-    msg.warn(f"texts that occur more than once: {texts}, in {documents} documents{more}; {where}")
-    for names in (torn or [group["documents"] for group in groups])[:SAME_SHOWN]:
-        typer.echo(f"same text: {describe_names(names)}")
-    if texts > SAME_SHOWN:
-        typer.echo("all are in split.json")
-
-
-def _show_problems(account: "Account") -> None:
-    """Print the first problems by file and line, and the number of all."""
-    if not account.problems:
-        return
-    msg.warn(f"problems in the files: {len(account.problems)}, errors: {len(account.errors())}")
-    for problem in account.problems[:SHOWN]:
-        place = f"{problem['file']}:{problem['line']}" if problem["line"] else problem["file"]
-        words = (place, problem["level"], problem["record"], f"{problem['reason']},")
-        typer.echo(" ".join([*filter(None, words), problem["detail"]]))  # msg would break the line
-    if len(account.problems) > SHOWN:
-        typer.echo(f"and {len(account.problems) - SHOWN} more, in account.json")
+        show_warnings(account)

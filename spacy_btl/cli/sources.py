@@ -1,4 +1,4 @@
-"""Commands on several corpora: convert them, measure which of them helps which."""
+"""Commands on several corpora: convert them together, and measure which helps which."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 from wasabi import msg
 
+from ..util.text import counted
 from .app import GpuOption, app, errors_as_text
 from .data import ApartOption, LangOption
+from .showing import show_left_out
 
 
 @app.command("convert-sources", short_help="Convert several corpora, to train on them together.")
@@ -31,7 +33,6 @@ def convert_sources_command(
     Each becomes a folder of OUT_DIR, with what convert writes. For options that corpora do not
     share, convert them one by one: convert SOURCE OUT_DIR/NAME.
     """
-    from ..conversion.reading import LEFT_OUT
     from ..conversion.sources import convert_sources, parse_sources
     from ..data.split import parse_shares
 
@@ -41,10 +42,10 @@ def convert_sources_command(
         found, out_dir, shares=shares, seed=seed, lang=lang, apart_from=apart_from or ()
     )
     for name, done in converted:
-        parts = ", ".join(f"{part} {len(names)}" for part, names in done.parts.items())
-        msg.good(f"{name}: {parts} documents; {out_dir / name}")
-        if n := done.account.settings.get(LEFT_OUT):
-            msg.warn(f"{name}: {n} {LEFT_OUT}")
+        parts = done.parts.items()
+        said = ", ".join(f"{part} {counted(len(names), 'document')}" for part, names in parts)
+        msg.good(f"{name}: {said}; {out_dir / name}")
+        show_left_out(done.account, name)
         for warning in done.account.warnings():
             msg.warn(f"{name}: {warning}")
 
@@ -77,10 +78,11 @@ def transfer_command(
 
     Each target is also trained alone, with as many updates. Writes matrix.json, report.md and
     report.html with a heat map of the gains, those of each type, and how well the likeness of
-    corpora predicts them. What is in the folder already is not trained again.
+    corpora predicts them; with --joint, joint-matrix.json and so on. What is in the folder already
+    is not trained again.
     """
     from ..transfer.matrix import Schedule, transfer_matrix
-    from ..transfer.page import write_page
+    from ..transfer.page import page_files, write_page
     from ..transfer.training import Corpus, read_config
 
     def corpus(text: str) -> Corpus:
@@ -98,4 +100,4 @@ def transfer_command(
         report=typer.echo,
     )
     typer.echo(write_page(matrix, schedule, output))
-    msg.good(f"matrix.json, report.md and report.html in {output}")
+    msg.good(f"{', '.join(page_files(schedule))} in {output}")

@@ -231,6 +231,7 @@ class Account:
                 f"documents with wrong offsets: {len(self.offsets)} ({counted}); "
                 f"entities put at their words: {sum(each['corrected'] for each in self.offsets)}, "
                 f"of them in edited texts: {sum(each['realigned'] for each in self.offsets)}"
+                f"{self._advice_on_offsets()}"
             )
         misaligned = int(self.settings.get("misaligned entities, this tokenizer") or 0)
         if misaligned >= MISALIGNED_LEAST and misaligned >= MISALIGNED_SHARE * len(self.rows):
@@ -240,6 +241,16 @@ class Account:
                 "the annotation marks parts of words"
             )
         return found
+
+    def _advice_on_offsets(self) -> str:
+        """Return the option for offsets that were found to be counted in one way, or ""."""
+        ways = {each["offsets"] for each in self.offsets}
+        if self.settings.get("offsets") != "auto" or len(ways) != 1 or "characters" in ways:
+            return ""
+        return (
+            f"; if all offsets of these files are counted so, convert with --offsets {ways.pop()}, "
+            "which also holds where no surface text shows it"
+        )
 
     def to_json(self) -> str:
         """Return everything as JSON, one line a row."""

@@ -1,7 +1,7 @@
 """Read annotated documents of any format, with the label sets and the map of their types."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
@@ -23,7 +23,11 @@ FormatName: TypeAlias = Literal["auto", "brat", "pubtator", "conll", "json", "bi
 LEFT_OUT = "documents left out, as their text is in another corpus"
 """The setting of an account that counts what `Reading.apart_from` leaves out."""
 
-_ITS_FORMAT: Mapping[str, formats.Format] = {"columns": "conll", "spans_key": "docbin"}
+_ITS_FORMAT: Mapping[str, formats.Format] = {
+    "columns": "conll",
+    "text_key": "json",
+    "spans_key": "docbin",
+}
 """The format of a setting that is not for all."""
 
 
@@ -37,6 +41,8 @@ class Reading:
             and its tag in the last.
         sentences: Of CoNLL without -DOCSTART-, how many sentences make a document; 0: all of a
             file.
+        text_key: Of JSON, the name of the text in a document, or in the data of a task of Label
+            Studio; "" to find it out.
         spans_key: Of a DocBin, the key of ``doc.spans`` with the entities; "" for the annotation
             that a conversion has kept, or else ``doc.ents``.
         labels: The types that the documents annotate, as the files have them; none for all types.
@@ -52,6 +58,7 @@ class Reading:
     format: FormatName = "auto"
     columns: str = ""
     sentences: int = formats.SENTENCES
+    text_key: str = ""
     spans_key: str = ""
     labels: Sequence[str] = ()
     label_map: Mapping[str, str] = field(default_factory=dict)
@@ -115,59 +122,79 @@ def read_source(path: Path | str, reading: Reading = DEFAULT_READING) -> Source:
             given label set, or the map names a label that there is not.
         OSError: If the file or folder cannot be read.
     """
-    path, columns = Path(path), formats.Columns.parse(reading.columns)
-    wanted = None if reading.format == "auto" else reading.format
-    guess = formats.guess_format(path, wanted, columns)
-    for setting, its_format in _ITS_FORMAT.items():
-        if getattr(reading, setting) and guess.format != its_format:
-            title = formats.TITLES[guess.format]
-            raise ValueError(f"{path} is read as {title}, which has no setting {setting}")
-    passed_over = guess.others
+    path = Path(path)
+    guess = _guess(path, reading)
     marks: dict[str, Doc] = {}
-    if guess.format == "brat":
-        read = formats.Read(list(brat.read_folder(path)))
-        passed_over = brat.other_files(path)
-    elif guess.format == "docbin":
-        read = _read_docbins(guess.files, reading.spans_key, marks)
-    elif guess.format == "conll":
-        read = formats.read_columns(guess.files, columns, reading.sentences)
-    else:
-        readers: dict[formats.Format, Callable[[Sequence[formats.DataFile]], formats.Read]] = {
-            "pubtator": formats.read_pubtator,
-            "json": formats.read_json,
-            "bioc": formats.read_bioc,
-        }
-        read = readers[guess.format](guess.files)
+    read = _read(path, guess, reading, marks)
     settings = {"format": formats.TITLES[guess.format], **read.settings}
+    documents = read.documents
     if reading.apart_from:
-        kept = _apart_from(read.documents, reading.apart_from)
-        settings[LEFT_OUT] = len(read.documents) - len(kept)
-        read = replace(read, documents=kept)
+        documents = _apart_from(documents, reading.apart_from)
+        settings[LEFT_OUT] = len(read.documents) - len(documents)
     if guess.format != "brat":
         settings["files"] = len(guess.files)
-    label_sets = {name: sorted(own) for name, doc in marks.items() if (own := label_set_of(doc))}
-    corpora = {name: corpus for name, doc in marks.items() if (corpus := corpus_of(doc))}
-    if reading.labels:
-        formats.check_labels(read.documents, set(reading.labels))
-        label_sets = {document.name: sorted(set(reading.labels)) for document in read.documents}
-    if reading.corpus:
-        corpora = {document.name: reading.corpus for document in read.documents}
-    old = {e.label for document in read.documents for e in document.standoff.entities}
+    label_sets = _label_sets(documents, reading, marks)
+    old = {e.label for document in documents for e in document.standoff.entities}
     old |= {label for own in label_sets.values() for label in own}
-    documents, mapped = formats.apply_map(read.documents, reading.label_map, old)
+    documents, mapped = formats.apply_map(documents, reading.label_map, old)
     names = {label: reading.label_map.get(label, label) for label in old}
     label_sets = {
-        n: sorted({names[label] for label in own} - {""}) for n, own in label_sets.items()
+        name: sorted({names[label] for label in own} - {""}) for name, own in label_sets.items()
     }
     if reading.label_map and not all(label_sets.values()):
         raise ValueError("the map leaves out all types of the label set")
     if label_sets:
         every = {label for own in label_sets.values() for label in own}
         settings["label set"] = ", ".join(sorted(every))
+    corpora = {name: corpus for name, doc in marks.items() if (corpus := corpus_of(doc))}
     if reading.corpus:
+        corpora = {document.name: reading.corpus for document in documents}
         settings["corpus"] = reading.corpus
-    others = [other for other in passed_over if other.name != INFO_NAME]
+    others = brat.other_files(path) if guess.format == "brat" else guess.others
+    others = [other for other in others if other.name != INFO_NAME]
     return Source(documents, settings, others, names, mapped, label_sets, corpora)
+
+
+def _guess(path: Path, reading: Reading) -> formats.Guess:
+    """Return the format of a corpus; ValueError if a setting is for another one."""
+    wanted = None if reading.format == "auto" else reading.format
+    guess = formats.guess_format(path, wanted, formats.Columns.parse(reading.columns))
+    for setting, its_format in _ITS_FORMAT.items():
+        if getattr(reading, setting) and guess.format != its_format:
+            title = formats.TITLES[guess.format]
+            raise ValueError(f"{path} is read as {title}, which has no setting {setting}")
+    return guess
+
+
+def _read(
+    path: Path, guess: formats.Guess, reading: Reading, marks: dict[str, Doc]
+) -> formats.Read:
+    """Return the documents of a corpus; ``marks`` gets those of DocBins by name."""
+    files = guess.files
+    match guess.format:
+        case "brat":
+            return formats.Read(list(brat.read_folder(path)))
+        case "docbin":
+            return _read_docbins(files, reading.spans_key, marks)
+        case "conll":
+            columns = formats.Columns.parse(reading.columns)
+            return formats.read_columns(files, columns, reading.sentences)
+        case "json":
+            return formats.read_json(files, reading.text_key)
+        case "pubtator":
+            return formats.read_pubtator(files)
+        case "bioc":
+            return formats.read_bioc(files)
+
+
+def _label_sets(
+    documents: Sequence[brat.Document], reading: Reading, marks: Mapping[str, Doc]
+) -> dict[str, list[str]]:
+    """Return the types that documents annotate, by name: those of a setting, or their own."""
+    if reading.labels:
+        formats.check_labels(documents, set(reading.labels))
+        return {document.name: sorted(set(reading.labels)) for document in documents}
+    return {name: sorted(own) for name, doc in marks.items() if (own := label_set_of(doc))}
 
 
 def _apart_from(documents: Sequence[brat.Document], paths: Sequence[Path]) -> list[brat.Document]:

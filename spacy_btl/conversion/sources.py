@@ -28,7 +28,10 @@ def parse_sources(text: str) -> dict[str, Path]:
         path = Path((rest if sign else entry).strip())
         name = given.strip() if sign else (path.name if path.is_dir() else path.stem)
         if not path.exists():
-            raise ValueError(f"the corpus {name} is not there: {path}")
+            raise ValueError(
+                f"the corpus {name} is not there: no folder or file {path}; correct the path, or "
+                "leave it out of the list"
+            )
         if not name or name.startswith(".") or any(sign in name for sign in "/\\:"):
             raise ValueError(
                 f'"{name}" cannot name a corpus, which becomes a folder: write NAME={path}'

@@ -34,6 +34,8 @@ from ..scoring.summary import (
     score_documents,
     score_intervals,
 )
+from ..util.messages import warn
+from ..util.text import printable
 from .documents import MatchedDocument
 
 TRAINED_ON_DEV = "trained_on_dev"
@@ -41,6 +43,9 @@ TRAINED_ON_DEV = "trained_on_dev"
 
 PACKAGES = ("spacy-btl", "spacy", "spacy-transformers", "torch", "transformers", "scikit-learn")
 """Packages whose versions may change a score."""
+
+SHOWN = 8
+"""Types that a warning lists."""
 
 Confusion: TypeAlias = Mapping[str, Mapping[str, int]]
 """Number of entities by gold type and predicted type (`scoring.matching.confusion`)."""
@@ -221,6 +226,7 @@ def evaluate(
     seconds = time.monotonic() - start
     key = _spans_key(nlp)
     entities = [example_entities(example, key) for example in examples]
+    _warn_of_types(nlp, entities)
     counts = [each.counts() for each in entities]
     matched = [match_entities(each.gold, each.judged) for each in entities]
     matches = [match for document in matched for match in document]
@@ -284,6 +290,29 @@ def _spans_key(nlp: Language) -> str | None:
     """Return the group of spans with overlapping entities; None where all are in ``doc.ents``."""
     keys = [pipe.spans_key for _, pipe in nlp.pipeline if isinstance(pipe, BtlKnnNer)]
     return next((key for key in keys if key is not None), None)
+
+
+def _warn_of_types(nlp: Language, entities: Sequence[ExampleEntities]) -> None:
+    """Warn where no entity has a type that the pipeline knows, so that all scores are 0."""
+    known = {
+        label for _, pipe in nlp.pipeline if isinstance(pipe, BtlKnnNer) for label in pipe.labels
+    }
+    gold = {label for each in entities for label, _ in each.gold}
+    if not known or not gold or known & gold:
+        return
+    theirs, ours = (printable(", ".join(sorted(each)[:SHOWN])) for each in (gold, known))
+    message = (
+        f"no entity has a type that the pipeline knows, so that all scores are 0: there are "
+        f"{theirs}, and it knows {ours}"
+    )
+    if any(label.partition(":")[2] in gold for label in known):
+        message += (
+            '. It was trained with rows = "corpus", where the type Age of a corpus trials is '
+            "trials:Age: read the documents with spacy-btl.JointCorpus.v1 and this setting, rename "
+            "their types (convert --map), or train on for one corpus (corpus of "
+            "spacy-btl.StartFrom.v1)"
+        )
+    warn(message)
 
 
 def _reliability(

@@ -1,8 +1,8 @@
 """Read BioC XML: documents of passages, with entities in them or in their sentences.
 
 Offsets count the characters of the document, that of each passage given; the passages are joined by
-line feeds here, whatever was between them. Each document is parsed for itself, so that one that is
-no XML costs no other.
+line feeds here, whatever was between them. A file is read in the encoding that it declares. Each
+document is parsed for itself, so that one that is no XML costs no other.
 """
 
 # The package `bioc` gives no line numbers, and loses the file at the first offset that is no
@@ -17,6 +17,9 @@ from ..brat import Document
 from .files import DataFile, Draft, Names, Read, no_document, read_lines
 
 _documents = re.compile(r"<document\b.*?(?:</document\s*>|(?=<document\b)|\Z)", re.DOTALL).finditer
+_encoding = re.compile(
+    rb"""\s*<\?xml\s[^>]{0,200}?encoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]{0,40})["']"""
+).match
 _is_number = re.compile(r"[0-9]{1,18}").fullmatch
 
 
@@ -30,7 +33,7 @@ def read_bioc(files: Sequence[DataFile]) -> Read:
     names = Names()
     documents: list[Document] = []
     for file in files:
-        text, problems = read_lines(file)
+        text, problems = read_lines(file, _declared)
         found = list(_documents(text or ""))
         if not found:
             documents.append(no_document(file, names, problems))
@@ -44,6 +47,12 @@ def read_bioc(files: Sequence[DataFile]) -> Read:
                     first.name, first.path, first.text, first.parts, (*problems, *first.problems)
                 )
     return Read(documents)
+
+
+def _declared(data: bytes) -> str:
+    """Return the encoding that XML declares, "" for none."""
+    found = _encoding(data)
+    return found[1].decode("ascii") if found else ""
 
 
 class _Piece(NamedTuple):

@@ -6,7 +6,7 @@ and have no line of their own: brat would write its own form of a T record for t
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
@@ -206,9 +206,14 @@ class Lines(NamedTuple):
     problems: list[Problem]
 
 
-def read_lines(file: DataFile) -> Lines:
-    """Return the text of a file; what is wrong with its bytes is reported with its line."""
-    text, detail, line = decode_file(file.path)
+def read_lines(file: DataFile, declared: Callable[[bytes], str] = lambda _: "") -> Lines:
+    """Return the text of a file; what is wrong with its bytes is reported with its line.
+
+    Args:
+        file: The file.
+        declared: Returns the encoding that its content declares, "" for none.
+    """
+    text, detail, line = decode_file(file.path, declared)
     if text is None:
         return Lines(None, [Problem("", 0, "", "no-text", detail, file.name)])
     problems = [Problem("", line, "", "encoding", detail, file.name)] if detail else []

@@ -8,6 +8,9 @@
     {"data": {"text": "..."}, "annotations": [{"result": [{"value": {"start": 0, "end": 5,
      "labels": ["Age"]}}]}]}                                                            Label Studio
 
+A task of Label Studio may have several strings, one of which was annotated: that which its results
+name (``to_name``), or else the one that has the words of all results.
+
 The documents follow each other, or are the items of a list. A document that is no JSON costs no
 other: reading goes on at the next line that starts as a document.
 """
@@ -21,6 +24,7 @@ from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
 from ..brat import Document
+from ..util.text import printable
 from .files import DataFile, Draft, Names, Read, no_document, read_lines
 
 Json: TypeAlias = Any
@@ -32,11 +36,20 @@ SPAN_KEYS = ("spans", "entities", "ents", "label", "labels")
 _TEXT_KEYS = ("text", "data", "content")
 _STARTS = ("start", "start_offset")
 _ENDS = ("end", "end_offset")
-_LABELS = ("label", "labels", "type")
+_LABELS = ("label", "labels", "hypertextlabels", "type")
+SHOWN = 8
+"""Names that a message lists."""
+
 FIRST_DOCUMENTS = 20
 """Documents that are looked at to find out whether a file is of this format."""
 
+_UNANNOTATED = "documents that nobody has annotated, left out"
 _LEFT_OUT = {"reject": "rejected documents, left out", "ignore": "ignored documents, left out"}
+
+_XPATH = (
+    "its place is an XPath without globalOffsets, from which no offset in the text follows: export "
+    "it with a newer Label Studio, or annotate the text as plain text"
+)
 
 _decoder = json.JSONDecoder()
 _between = re.compile(r"[\s,]*").match
@@ -52,11 +65,19 @@ class _Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """The content of a document: its text, its spans (None without annotation), and its name."""
+    """The content of a document.
+
+    Attributes:
+        text: Its text; None if it has none, or several strings could be it.
+        spans: Its spans; None without annotation.
+        name: Its own name.
+        keys: The strings that could be its text, if that is not plain.
+    """
 
     text: str | None
     spans: Sequence[Json] | None
     name: str = ""
+    keys: Sequence[str] = ()
 
 
 def looks_like_json(text: str) -> bool:
@@ -66,15 +87,20 @@ def looks_like_json(text: str) -> bool:
     """
     for item in islice((item for item in _items(text) if not item.error), FIRST_DOCUMENTS):
         parts = _parts_of(item.value, Counter())
-        if parts is None or (parts.text is not None and parts.spans is not None):
+        if parts is None or parts.keys or (parts.text is not None and parts.spans is not None):
             return True
     return False
 
 
-def read_json(files: Sequence[DataFile]) -> Read:
+def read_json(files: Sequence[DataFile], text_key: str = "") -> Read:
     """Return the documents of JSON and JSON Lines files.
 
-    What a tool says was rejected or ignored is left out, and counted.
+    What a tool says was rejected or ignored is left out, and counted; so are tasks that nobody has
+    annotated.
+
+    Args:
+        files: The files.
+        text_key: The name of the text in a document; "" finds it out.
     """
     names = Names()
     counts: Counter[str] = Counter()
@@ -83,7 +109,7 @@ def read_json(files: Sequence[DataFile]) -> Read:
         text, problems = read_lines(file)
         before = len(documents) + counts.total()
         for number, item in enumerate(_items(text or ""), 1):
-            parts = None if item.error else _parts_of(item.value, counts)
+            parts = None if item.error else _parts_of(item.value, counts, text_key)
             if parts is None and not item.error:
                 continue
             own = (parts and parts.name) or f"{number:05}"
@@ -101,12 +127,20 @@ def _document(draft: Draft, item: _Item, parts: _Parts | None) -> Document:
         draft.note(item.line, "no-text", item.error)
         return draft.finish(None)
     if parts.text is None:
-        draft.note(item.line, "no-text", "no text, or several fields that could be it")
+        draft.note(item.line, "no-text", _without_text(parts.keys))
     if parts.spans is None:
         draft.note(item.line, "no-annotation", f"none of {', '.join(SPAN_KEYS)}")
     for span in parts.spans or ():
         _add_entities(draft, span, item.line)
     return draft.finish(parts.text)
+
+
+def _without_text(keys: Sequence[str]) -> str:
+    """Return why a document has no text."""
+    if not keys:
+        return "no text"
+    names = printable(", ".join(keys[:SHOWN])) + (", ..." if len(keys) > SHOWN else "")
+    return f"several strings could be the text ({names}): name one with --text-key"
 
 
 def _items(text: str) -> Iterator[_Item]:
@@ -187,8 +221,8 @@ def _is_pair(value: Json) -> bool:
     )
 
 
-def _parts_of(value: Json, counts: Counter[str]) -> _Parts | None:
-    """Return what a document says; None for one that its tool has left out, which is counted."""
+def _parts_of(value: Json, counts: Counter[str], text_key: str = "") -> _Parts | None:
+    """Return what a document says; None for one that is left out, which is counted."""
     if _is_pair(value):
         value = {"text": value[0], **value[1]}
     if not isinstance(value, dict):
@@ -199,32 +233,71 @@ def _parts_of(value: Json, counts: Counter[str]) -> _Parts | None:
         return None
     name = next((str(value[k]) for k in ("name", "id") if isinstance(value.get(k), str | int)), "")
     if isinstance(value.get("data"), dict):
-        return _of_label_studio(value, name, counts)
-    text = next((value[k] for k in _TEXT_KEYS if isinstance(value.get(k), str)), None)
+        return _of_label_studio(value, name, counts, text_key)
+    keys = (text_key,) if text_key else _TEXT_KEYS
+    text = next((value[k] for k in keys if isinstance(value.get(k), str)), None)
     spans = next((value[k] for k in SPAN_KEYS if isinstance(value.get(k), list)), None)
     if spans is None and "answer" in value:  # Prodigy leaves the key out where there is no span
         spans = []
     return _Parts(text, spans, name)
 
 
-def _of_label_studio(task: Mapping[str, Json], name: str, counts: Counter[str]) -> _Parts:
+def _of_label_studio(
+    task: Mapping[str, Json], name: str, counts: Counter[str], text_key: str
+) -> _Parts | None:
     """Return what a task of Label Studio says; of several annotations the first counts."""
-    fields = {key: each for key, each in task["data"].items() if isinstance(each, str)}
-    text = fields.get("text", next(iter(fields.values())) if len(fields) == 1 else None)
     every = task.get("annotations", task.get("completions"))
     every = every if isinstance(every, list) else []
     done = [each for each in every if isinstance(each, dict) and not each.get("was_cancelled")]
     if not done:
-        return _Parts(text, None, name)
+        counts[_UNANNOTATED] += 1
+        return None
     if len(done) > 1:
         counts["documents with several annotations, the first taken"] += 1
     result = done[0].get("result")
-    spans = [
-        each.get("value", each)
+    results = [
+        each
         for each in (result if isinstance(result, list) else [])
         if not isinstance(each, dict) or "labels" in str(each.get("type", "labels"))
     ]
-    return _Parts(text, spans, name)
+    fields = {key: each for key, each in task["data"].items() if isinstance(each, str)}
+    key = text_key or _annotated_field(fields, results)
+    own = [each for each in results if _field_of(each, fields) in (None, key)]
+    if key and len(own) < len(results):
+        counts["entities in other texts of a document, left out"] += len(results) - len(own)
+    spans = [_span_of(each) for each in own]
+    return _Parts(fields.get(key), spans, name, () if key in fields else tuple(fields))
+
+
+def _annotated_field(fields: Mapping[str, str], results: Sequence[Json]) -> str:
+    """Return the name of the string that was annotated, "" if that is not plain.
+
+    That is the one that all results name, or the only one, or that of the name "text", or the only
+    one with the words of all results.
+    """
+    named = {own for each in results if (own := _field_of(each, fields))}
+    if len(named) == 1:
+        return named.pop()
+    if len(fields) == 1 or "text" in fields:
+        return "text" if "text" in fields else next(iter(fields))
+    spans = [span for each in results if isinstance(span := _span_of(each), dict)]
+    words = [span["text"] for span in spans if isinstance(span.get("text"), str)]
+    found = [key for key, text in fields.items() if words and all(w in text for w in words)]
+    return found[0] if len(found) == 1 else ""
+
+
+def _field_of(result: Json, fields: Mapping[str, str]) -> str | None:
+    """Return the name of the string that a result is of, None if it does not say."""
+    name = result.get("to_name") if isinstance(result, dict) else None
+    return name if isinstance(name, str) and name in fields else None
+
+
+def _span_of(result: Json) -> Json:
+    """Return the span of a result; in hypertext, its offsets in the whole text if it has them."""
+    value = result.get("value", result) if isinstance(result, dict) else result
+    if isinstance(value, dict) and isinstance(value.get("globalOffsets"), dict):
+        return {**value, **value["globalOffsets"]}
+    return value
 
 
 def _add_entities(draft: Draft, span: Json, line: int) -> None:
@@ -243,7 +316,10 @@ def _add_entities(draft: Draft, span: Json, line: int) -> None:
             draft.add(label.strip(), ((places[0] or 0, places[1] or 0),), surface, line)
         else:
             named = isinstance(label, str) and bool(label.strip())
-            reason = "an offset is no number, or below 0" if named else "no label"
+            is_path = isinstance(start, str) and start.startswith("/")
+            reason = "no label"
+            if named:
+                reason = _XPATH if is_path else "an offset is no number, or below 0"
             known = label if isinstance(label, str) else ""
             draft.add_broken(line, reason, json.dumps(span, ensure_ascii=False), known)
 

@@ -1,6 +1,7 @@
 """Rename types, make several one, keep them apart, or leave them out; and check label sets."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ SHOWN = 3
 """Entities that a message lists."""
 
 _YAML = (".yaml", ".yml")
+_is_path = re.compile(r"[^,]*[/\\][^,]*|[^,]*\.[a-z]{2,5}").fullmatch
 
 
 class Mapped(NamedTuple):
@@ -97,9 +99,14 @@ def parse_labels(value: str) -> tuple[str, ...]:
     """Return the labels of a list such as "Age,Sex", or of a file with a label a line.
 
     Raises:
-        ValueError: If there is none.
+        FileNotFoundError: If it looks like the path of a file, and there is none.
+        ValueError: If there is no label.
     """
     path = Path(value)
+    if _is_path(value) and not path.is_file():
+        raise FileNotFoundError(
+            f'there is no file {value} with types; if it is the name of a type, write "{value},"'
+        )
     text = path.read_text(encoding="utf-8-sig") if path.is_file() else value.replace(",", "\n")
     labels = tuple(sorted({line.strip() for line in text.split("\n")} - {""}))
     if not labels:

@@ -6,15 +6,17 @@ later needs no start, and names none.
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import spacy
 from spacy.language import Language
+from spacy.training import Example
 from spacy.util import is_package
 
+from ..data.label_sets import corpus_of
 from ..labels.bio import n_columns
 from ..ml.shared_encoder import encoder_of, features_of
 from ..ml.token_classifier import take_columns
@@ -29,6 +31,10 @@ Unseen = Literal["keep", "drop"]
 
 SETTING = "start_from"
 """The name of the setting in ``[initialize.components.NAME]``."""
+
+STAGES = "trained_on"
+"""The key in the meta of a pipeline for the corpora of each stage of its training: their names,
+with the number of documents of each. A stage whose documents name no corpus is left out."""
 
 _VARIABLE = re.compile(r"\$\{([\w.:-]+)\}")
 
@@ -140,6 +146,24 @@ class Start:
         source: Component | None = None,
     ) -> None:
         self.setting, self.nlp, self.source = setting, nlp, source
+        self._documents: dict[str, set[int]] = {}
+
+    def noting(self, examples: Iterable[Example]) -> Iterator[Example]:
+        """Yield examples, and note which corpora they are of, for `STAGES`."""
+        references = []  # kept, so that no other document gets the id of one
+        for example in examples:
+            if name := corpus_of(example.reference):
+                references.append(example.reference)
+                self._documents.setdefault(name, set()).add(id(example.reference))
+            yield example
+
+    def _name_corpora(self, nlp: Language | None) -> None:
+        """Write the corpora of the trained pipeline, and those noted, into the meta of another."""
+        stages = list(self.nlp.meta.get(STAGES, [])) if self.nlp is not None else []
+        if self._documents:
+            stages.append({name: len(own) for name, own in self._documents.items()})
+        if nlp is not None and stages:
+            nlp.meta[STAGES] = stages
 
     def labels(self, own: Sequence[str]) -> Sequence[str]:
         """Return the types of a head; see `StartFrom.labels`."""
@@ -165,6 +189,7 @@ class Start:
             ValueError: If the encoders or heads have other shapes, or if the target's encoder
                 belongs to a component that is not trained here, with other weights.
         """
+        self._name_corpora(nlp)
         setting, source = self.setting, self.source
         if setting is None or source is None:
             initialize()

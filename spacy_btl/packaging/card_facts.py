@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 from spacy.language import Language
 
 from ..evaluation.evaluate import TRAINED_ON_DEV, LabelSetFacts, Machine, Metrics
+from ..joint.start import STAGES
 from ..pipeline.component import component_of
 from ..pipeline.tuning import current_setting
 from ..scoring.scores import Scores
@@ -113,6 +114,7 @@ class CardFacts(TypedDict):
         license: The license of the pipeline.
         heading: The heading that a report on the data must carry.
         data: The annotated documents.
+        stages: Of a training on named corpora, the number of documents of each, stage by stage.
         labels: Entities in training and in the test part, by label.
         test: The size of the test part.
         level: An explanation of the scores.
@@ -132,6 +134,7 @@ class CardFacts(TypedDict):
     license: str
     heading: str
     data: DataFacts
+    stages: list[dict[str, int]]
     labels: dict[str, LabelFacts]
     test: EvaluatedFacts
     level: str
@@ -182,6 +185,7 @@ def card_facts(
         "license": meta["license"],
         "heading": metrics["heading"],
         "data": _data_facts(source, account, split),
+        "stages": meta.get(STAGES, []),
         "labels": {
             label: {
                 "train": trained_on.get(label, 0) if trained_on else None,

@@ -398,8 +398,8 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         prepare_training(nlp)
         self.forget_neighbors()
         warn_of_other_tokens(get_examples(), self.vocab.lang, self.name)
-        seen = {label for eg in get_examples() for label in self.reading.entity_labels(eg)}
         start = load_start(start_from, component_of)
+        seen = {k for eg in start.noting(get_examples()) for k in self.reading.entity_labels(eg)}
         self._kept = start.kept(seen)
         given = labels if labels is not None else start.labels(self.labels or sorted(seen))
         for label in checked_labels(given, seen, self.name):

@@ -38,6 +38,9 @@ CURVE = (0.1, 0.2, 0.3, 0.5, 0.7)
 VECTOR_DOCUMENTS = 50
 """Documents of a corpus whose token vectors are averaged, at most."""
 
+JOINT = ("with", "from-both")
+"""What the folders of both stages of a cell that begins with source and target are called after."""
+
 Pair = tuple[str, str]
 """Names of a source and of a target."""
 
@@ -226,13 +229,14 @@ def transfer_matrix(
         for pair in pairs:
             source, target = (corpora[name] for name in pair)
             if schedule.joint:
-                first = f"{seed}/{target.name}/with-{source.name}"
+                first, last = (f"{seed}/{target.name}/{how}-{source.name}" for how in JOINT)
                 read, dev = [target, source], target
             else:
                 first, read, dev = f"{seed}/first/{source.name}", [source], source
+                last = f"{seed}/{target.name}/from-{source.name}"
             run(first, read, dev, schedule.first, seed=seed, score=False, keep=True)
             cell = run(
-                f"{seed}/{target.name}/from-{source.name}",
+                last,
                 [target],
                 target,
                 schedule.second,

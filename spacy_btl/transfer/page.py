@@ -1,4 +1,4 @@
-"""The matrix as files: matrix.json, a report in Markdown, and a page with heat maps.
+"""The matrix as files: figures as JSON, a report in Markdown, and a page with heat maps.
 
 The markup is in ``templates``. The files contain names, labels and figures, and no text.
 """
@@ -52,7 +52,7 @@ def write_page(
     *,
     title: str = "Which corpus helps which",
 ) -> str:
-    """Write matrix.json, report.md and report.html into a folder, and return the report.
+    """Write `page_files` into a folder, and return the report.
 
     Args:
         matrix: All figures.
@@ -61,13 +61,23 @@ def write_page(
         title: Of the page.
     """
     text = render_report(matrix, schedule, title)
-    files = {
-        "matrix.json": json.dumps(matrix.to_json(), indent=1),
-        "report.md": text,
-        "report.html": render_html(matrix, schedule, title),
-    }
-    write_files(folder, {name: content.encode("utf8") for name, content in files.items()})
+    figures = json.dumps(matrix.to_json(), indent=1)
+    contents = (figures, text, render_html(matrix, schedule, title))
+    names = page_files(schedule)
+    write_files(
+        folder,
+        {name: content.encode("utf8") for name, content in zip(names, contents, strict=True)},
+    )
     return text
+
+
+def page_files(schedule: Schedule) -> list[str]:
+    """Return the names of the figures, the report and the page.
+
+    Those of joint first stages have names of their own: a folder may have both.
+    """
+    prefix = "joint-" if schedule.joint else ""
+    return [f"{prefix}{name}" for name in ("matrix.json", "report.md", "report.html")]
 
 
 def render_report(matrix: Matrix, schedule: Schedule, title: str) -> str:

@@ -21,6 +21,17 @@ def printable(text: str) -> str:
     return _CONTROLS.sub("\ufffd", _SPACES.sub(" ", text))
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return a number with its noun: "1 document", "1,200 documents".
+
+    Args:
+        number: How many there are.
+        one: The noun for one, and what else depends on the number: "document has".
+        several: The same for any other number; by default the noun with an "s".
+    """
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
 def cell(value: object) -> str:
     """Return a value as Markdown for a table cell or a line.
 

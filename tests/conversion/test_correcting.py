@@ -5,6 +5,7 @@ import json
 import pytest
 
 from spacy_btl.brat import read_folder
+from spacy_btl.conversion.account import Account, CorrectionJson, Row
 from spacy_btl.conversion.convert import LossError, convert_folder, read_brat
 from spacy_btl.conversion.export import export_docs, to_standoff
 from spacy_btl.conversion.placement import Policies
@@ -178,6 +179,29 @@ def test_the_commands_say_so(convert, tmp_path, command):
     code, said = invoke(command, root, *places)
     assert code == 0
     assert "documents with wrong offsets: 1 (counted as crlf-as-one 1)" in " ".join(said.split())
+    assert "convert with --offsets crlf-as-one" in " ".join(said.split())
     code, said = invoke(command, root, *places, "--offsets", "latin1")
     assert code == 1
     assert 'offsets is "latin1", and must be auto, unchecked, or some of' in " ".join(said.split())
+
+
+@pytest.mark.parametrize(
+    ("ways", "setting", "advice"),
+    [
+        (["utf16"], "auto", "convert with --offsets utf16"),
+        (["utf16", "utf16"], "auto", "convert with --offsets utf16"),
+        (["utf16", "bytes"], "auto", ""),
+        (["characters"], "auto", ""),  # an edited text
+        (["utf16"], "utf16", ""),  # as the user has said
+    ],
+)
+def test_a_warning_names_the_option_for_offsets_of_one_kind(ways, setting, advice):
+    corrections = [
+        CorrectionJson(document="d", offsets=way, corrected=1, realigned=0, dropped=0)
+        for way in ways
+    ]
+    row = Row("d.ann", 1, "T1", "X", "kept")
+    account = Account([row], [], {"offsets": setting}, offsets=corrections)
+    (warning,) = account.warnings()
+    assert advice in warning
+    assert ("--offsets" in warning) == bool(advice)

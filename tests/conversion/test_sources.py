@@ -43,7 +43,7 @@ def test_a_list_of_sources(
 ) -> None:
     text = text.format(*folders)
     if expected is None:
-        with pytest.raises(ValueError, match="the corpus a is not there: b"):
+        with pytest.raises(ValueError, match="the corpus a is not there: no folder or file b"):
             parse_sources(text)
         return
     places = {
@@ -62,7 +62,7 @@ def test_a_list_of_sources(
         ("../x={0}", "cannot name a corpus"),
         ("a:b={0}", "cannot name a corpus"),
         ("={0}", "cannot name a corpus"),
-        ("nowhere", "the corpus nowhere is not there"),
+        ("nowhere", "no folder or file nowhere; correct the path, or leave it out"),
     ],
 )
 def test_a_list_that_is_none(folders: list[Path], text: str, message: str) -> None:
@@ -121,3 +121,19 @@ def test_documents_of_the_target_are_left_out(folders: list[Path], tmp_path: Pat
     assert done["long"].parts == {"all": ["1"]}  # without what is nearly the target's
     assert [each.account.settings[LEFT_OUT] for each in done.values()] == [1, 1]
     assert [len(each.account.rows) for each in done.values()] == [2, 1]
+
+
+@pytest.mark.parametrize("command", ["convert", "convert-sources"])
+def test_the_commands_say_how_many_are_left_out(
+    folders: list[Path], tmp_path: Path, command: str
+) -> None:
+    target = corpus(tmp_path / "target", "FEVER  today")
+    convert_folder(target, tmp_path / "target-docs", shares=None)
+    apart = ["--apart-from", str(tmp_path / "target-docs" / "all.spacy")]
+    split = ["--no-split"] if command == "convert" else []
+    for source, number in ((folders[0], 1), (corpus(tmp_path / "other", "Nausea"), 0)):
+        arguments = ["btl", command, str(source), str(tmp_path / source.name), *split, *apart]
+        done = CliRunner().invoke(spacy_app, arguments)
+        assert done.exit_code == 0, done.output
+        said = " ".join(done.output.split())
+        assert (f"{LEFT_OUT}: {number}" in said.replace("⚠ ", "")) == bool(number)

@@ -68,3 +68,27 @@ def test_entities_of_xml_are_not_expanded(tmp_path):
     )
     source = read(tmp_path, content)
     assert [reason for *_, reason in problems(source)] == ["no-text"]
+
+
+ENCODINGS = {
+    # the encoding that is declared and that of the bytes; the words that are read, and the problems
+    "as declared": ("windows-1252", "cp1252", "h\u00e9mat\u00e9m\u00e8se \u2013", []),
+    "another one": ("iso-8859-2", "iso8859-2", "\u017ee\u0142", []),
+    "utf-8": ("utf-8", "utf-8", "h\u00e9 \u017e", []),
+    "none declared": ("", "utf-8", "h\u00e9 \u017e", []),
+    "not declared": ("", "cp1252", "h\ufffd", ["encoding"]),
+    "unknown": ("x-none", "utf-8", "h\u00e9", []),
+    "no text at all": ("base64", "utf-8", "h\u00e9", []),
+}
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_a_file_is_read_in_the_encoding_that_it_declares(tmp_path, name):
+    declared, encoding, words, expected = ENCODINGS[name]
+    head = f'<?xml version="1.0" encoding="{declared}"?>' if declared else '<?xml version="1.0"?>'
+    written = words.replace("\ufffd", "\u00e9")
+    content = collection(document(annotation(text=written, places=((0, len(words)),))))
+    content = content.replace('<?xml version="1.0"?>', head).replace("Fever &amp; rash.", written)
+    source = read(tmp_path, content.encode(encoding))
+    assert source.documents[0].text == f"{words}\nNo rash."
+    assert [reason for _, _, reason in problems(source) if reason != "surface"] == expected

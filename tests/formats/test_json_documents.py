@@ -103,32 +103,98 @@ def test_what_is_no_json_costs_no_other(tmp_path, name):
     assert [line for line, *_ in problems(source)] == reported
 
 
-def task(**values):
-    result = [{"value": {"start": 0, "end": 3, "labels": ["Sex"]}, "type": "labels"}]
-    return {"id": 1, "data": {"text": "Man, 28"}, "annotations": [{"result": result}], **values}
+def result(kind="labels", **values):
+    span = {"start": 0, "end": 3, "text": "Man", kind: ["Sex"]}
+    return {"value": span, "type": kind, **values}
 
 
+def task(*results, **values):
+    annotations = [{"result": list(results or [result()])}]
+    return {"id": 1, "data": {"text": "Man, 28"}, "annotations": annotations, **values}
+
+
+TWO = {"title": "A man", "body": "Man, 28"}
+ALIKE = {"title": "Man", "body": "Man, 28"}
+THREE = {**TWO, "text": "Boy"}
+PLACE = {"start": "/p[1]/text()[1]", "end": "/p[1]/text()[1]", "startOffset": 0, "endOffset": 3}
+GLOBAL = {"globalOffsets": {"start": 5, "end": 7}}
+HYPERTEXT = {"type": "hypertextlabels"}
+AGE = {**PLACE, "text": "28", "hypertextlabels": ["Age"]}
 TASKS = {
-    # a task of Label Studio: its entities, or the reason of a problem
-    "plain": (task(), 1),
-    "the only text": (task(data={"x": "Man, 28", "n": 3}), 1),
-    "several texts": (task(data={"x": "Man, 28", "y": "Boy"}), "no-text"),
-    "not done": (task(annotations=[]), "no-annotation"),
-    "canceled": (task(annotations=[{"was_cancelled": True, "result": []}]), "no-annotation"),
-    "nothing found": (task(annotations=[{"result": []}]), 0),
-    "a choice": (task(annotations=[{"result": [{"type": "choices", "value": {}}]}]), 0),
+    # a task of Label Studio: the text and its entities, or the reason of a problem
+    "plain": (task(), "Man, 28", ["Sex"]),
+    "the only string": (task(data={"x": "Man, 28", "n": 3}), "Man, 28", ["Sex"]),
+    "a key named by the results": (task(result(to_name="body"), data=THREE), "Man, 28", ["Sex"]),
+    "a key named, as both have the words": (
+        task(result(to_name="body"), data=ALIKE),
+        "Man, 28",
+        ["Sex"],
+    ),
+    "the name of a control": (task(result(to_name="txt")), "Man, 28", ["Sex"]),
+    "the only string with the words": (task(data=TWO), "Man, 28", ["Sex"]),
+    "several strings with the words": (task(data=ALIKE), "no-text", []),
+    "several strings, nothing found": (
+        {"data": TWO, "annotations": [{"result": []}]},
+        "no-text",
+        [],
+    ),
+    "results on two strings": (
+        task(result(to_name="body"), result(to_name="text"), data={**TWO, "text": "Man"}),
+        "Man",
+        ["Sex"],
+    ),
+    "nothing found": (task(annotations=[{"result": []}]), "Man, 28", []),
+    "a choice": (task({"type": "choices", "value": {}}), "Man, 28", []),
+    "hypertext": (task(result(), {"value": AGE | GLOBAL, **HYPERTEXT}), "Man, 28", ["Sex", "Age"]),
+    "hypertext by XPath only": (task({"value": AGE, **HYPERTEXT}), "unreadable", []),
 }
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_tasks_of_label_studio(tmp_path, name):
-    values, wanted = TASKS[name]
+    values, wanted, labels = TASKS[name]
     source = read(tmp_path, json.dumps([values]), "c.json")
-    if isinstance(wanted, str):
+    if wanted in ("no-text", "unreadable"):
         assert problems(source) == [(1, "error", wanted)]
     else:
-        assert len(entities(source)) == wanted
+        assert [label for _, _, label, *_ in entities(source)] == labels
+        assert source.documents[0].text == wanted
         assert problems(source) == []
+
+
+def test_the_problem_names_the_strings_and_an_option_chooses_one(tmp_path):
+    content = json.dumps([task(data=ALIKE)])
+    (problem,) = read(tmp_path, content, "c.json").documents[0].problems
+    assert "(title, body): name one with --text-key" in problem.detail
+    (document,) = read_tree(tmp_path, {"c.json": content}, text_key="body").documents
+    assert (document.text, document.problems) == ("Man, 28", ())
+    lines = json.dumps({"text": "x", "note": "Man, 28", "label": [[0, 3, "Sex"]]})
+    (document,) = read_tree(tmp_path, {"c.json": lines}, text_key="note").documents
+    assert document.text == "Man, 28"
+
+
+def test_entities_in_other_texts_are_left_out_and_counted(tmp_path):
+    data = {"text": "Man", "body": "Man, 28"}
+    values = task(result(to_name="body"), result(to_name="text"), data=data)
+    source = read(tmp_path, json.dumps([values]), "c.json")
+    assert source.settings["entities in other texts of a document, left out"] == 1
+
+
+def test_offsets_by_xpath_only_are_accounted_for(tmp_path):
+    values = task({"value": AGE, **HYPERTEXT})
+    (problem,) = read(tmp_path, json.dumps([values]), "c.json").documents[0].problems
+    assert "XPath without globalOffsets" in problem.detail
+
+
+UNANNOTATED = [task(annotations=[]), task(annotations=[{"was_cancelled": True, "result": []}])]
+
+
+@pytest.mark.parametrize("tasks", [[task(), *UNANNOTATED], UNANNOTATED], ids=["some", "all"])
+def test_tasks_that_nobody_has_annotated_are_set_aside(tmp_path, tasks):
+    source = read(tmp_path, json.dumps(tasks), "c.json")
+    assert len(source.documents) == len(tasks) - 2
+    assert problems(source) == []
+    assert source.settings["documents that nobody has annotated, left out"] == 2
 
 
 def test_of_several_annotations_the_first_is_taken(tmp_path):

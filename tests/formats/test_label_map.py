@@ -102,3 +102,23 @@ def test_an_entity_outside_of_the_label_set_is_an_error(document):
     check_labels([document], {"Age", "Sex"})
     with pytest.raises(ValueError, match=r'^1 entities are of types .*: d.ann:2 "Sex"; add'):
         check_labels([document], {"Age"})
+
+
+@pytest.mark.parametrize("value", ["no.txt", "sub/no", "sub\\no.tsv", "a.b.csv", "/Age"])
+def test_a_file_of_labels_that_is_not_there_is_no_type(value):
+    with pytest.raises(FileNotFoundError, match=r"there is no file .* with types"):
+        parse_labels(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "labels"),
+    [
+        ("Sign/Symptom,", ("Sign/Symptom",)),
+        ("Age,Sign/Symptom", ("Age", "Sign/Symptom")),
+        ("U.S", ("U.S",)),
+        ("T047", ("T047",)),
+        ("Grade.1", ("Grade.1",)),
+    ],
+)
+def test_types_with_signs_of_a_path(value, labels):
+    assert parse_labels(value) == labels

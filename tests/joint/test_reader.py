@@ -17,7 +17,9 @@ from spacy.util import load_model_from_config, registry
 from thinc.api import Config
 
 from spacy_btl.data.label_sets import corpus_of, label_set_of, set_label_set
+from spacy_btl.evaluation.evaluate import evaluate
 from spacy_btl.joint.reader import JointCorpus
+from spacy_btl.joint.start import StartFrom
 from spacy_btl.pipeline.component import component_of
 from tests.helpers.sentences import SENTENCES
 
@@ -288,6 +290,47 @@ def test_spacy_train(paths: dict[str, str], tmp_path: Path, max_epochs: int, res
     train(nlp, tmp_path / "output")
     trained = spacy.load(tmp_path / "output" / "model-last")
     assert component_of(trained).labels == ("Dosage", "Effect", "Medication", "Sign_symptom")
+
+
+BY_CORPUS = """
+[corpora.dev]
+@readers = "spacy-btl.JointCorpus.v1"
+rows = "corpus"
+
+[corpora.dev.paths]
+notes = "{notes}"
+
+"""
+
+
+def test_rows_by_corpus_from_training_to_scores(paths: dict[str, str], tmp_path: Path) -> None:
+    text = CONFIG.replace("smoothing = 0.5", 'smoothing = 0.5\nrows = "corpus"')
+    start, end = text.index("[corpora.dev]"), text.index("[training]")
+    text = (text[:start] + BY_CORPUS + text[end:]).replace("max_steps = 6", "max_steps = 24")
+    nlp = init_nlp(filled(text.format(**paths, max_epochs=0, rest="")))
+    train(nlp, tmp_path)
+    trained = spacy.load(tmp_path / "model-best")
+    labels = component_of(trained).labels
+    assert labels == tuple(sorted(f"{name}:{each}" for name in OWN for each in OWN[name]))
+    # A user sees the corpus in the label, and scores are taken by the same reader ...
+    found = {ent.label_ for doc in trained.pipe(text for text, _ in SENTENCES) for ent in doc.ents}
+    assert found
+    assert found <= set(labels)
+    read = list(JointCorpus({"notes": paths["notes"]}, rows="corpus")(trained))
+    scores = evaluate(trained, read, progress=False)["scores"]
+    assert set(scores["ents_per_type"]) >= {f"notes:{each}" for each in OWN["notes"]}
+    assert scores["ents_f"] > 0.5
+    # ... and without it, they say why they are 0.
+    with pytest.warns(UserWarning, match='rows = "corpus"'):
+        plain = evaluate(trained, list(Corpus(paths["notes"])(trained)), progress=False)["scores"]
+    assert plain["ents_f"] == 0
+    # A second stage has the types of one corpus, without its name.
+    again = load_model_from_config(trained.config)
+    setting = StartFrom(str(tmp_path / "model-best"), corpus="notes", unseen="drop")
+    own = list(Corpus(paths["notes"])(again))
+    component_of(again).initialize(lambda: own, nlp=again, start_from=setting)
+    assert set(component_of(again).labels) == OWN["notes"]
+    assert evaluate(again, own, progress=False)["scores"]["ents_f"] > 0.5
 
 
 def test_debug_data(

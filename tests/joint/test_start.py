@@ -518,3 +518,43 @@ class TestSharedEncoder:
             else:
                 with pytest.raises(ValueError, match='"tok2vec", whose token vectors it takes'):
                     begin(nlp, path)
+
+
+class TestCorpora:
+    """The meta of a pipeline names the corpora of each stage of its training."""
+
+    @pytest.mark.parametrize(
+        ("first", "second", "expected"),
+        [
+            ([], [], None),
+            (["a", "b", "b"], [], [{"a": 1, "b": 2}]),
+            ([], ["c"], [{"c": 1}]),
+            (["a", "b"], ["a"], [{"a": 1, "b": 1}, {"a": 1}]),
+        ],
+    )
+    def test_of_both_stages(
+        self, tmp_path: Path, first: list[str], second: list[str], expected: Any
+    ) -> None:
+        start = made()
+        start.initialize(lambda: of_corpora(start, first))
+        start.to_disk(tmp_path / "start")
+        nlp = made()
+        setting = StartFrom(str(tmp_path / "start"))
+        component_of(nlp).initialize(lambda: of_corpora(nlp, second), nlp=nlp, start_from=setting)
+        nlp.to_disk(tmp_path / "end")
+        assert spacy.load(tmp_path / "end").meta.get("trained_on") == expected
+
+    def test_a_document_that_is_read_twice_counts_once(self) -> None:
+        nlp = made()
+        examples = of_corpora(nlp, ["a", "b"])
+        again = [Example(eg.predicted.copy(), eg.reference) for eg in examples]
+        nlp.initialize(lambda: [*examples, *again])
+        assert nlp.meta["trained_on"] == [{"a": 1, "b": 1}]
+
+
+def of_corpora(nlp: Language, names: list[str]) -> list[Example]:
+    """Examples of corpora, the first of all sentences; the others name none."""
+    examples = make_examples(nlp)
+    for example, name in zip(examples, names, strict=False):
+        example.reference.user_data["corpus"] = name
+    return examples

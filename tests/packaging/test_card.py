@@ -130,6 +130,11 @@ def test_known_facts_are_stated(stated: str) -> None:
     ("changes", "stated"),
     [
         ({"source": {}}, "Data: not stated"),
+        (
+            {"meta": {**INPUT["meta"], "trained_on": [{"phee": 1200, "mine": 1}, {"mine": 1}]}},
+            "Corpora of training stage 1: phee (1,200 documents), mine (1 document) - Corpora of "
+            "training stage 2: mine (1 document) - Annotated",
+        ),
         ({"source": {}}, "License of the data: not stated"),
         ({"meta": {**INPUT["meta"], "license": ""}}, "License of this pipeline: not stated"),
         ({"split": {}}, "Split: not stated"),

@@ -86,7 +86,9 @@ def test_a_matrix_of_small_corpora(small_config, corpora, tmp_path, joint):
     assert matrix.predictors["known mentions"]["b", "c"] == 1
     # dev is all four sentences, twice.
     assert matrix.shared == {("a", "b"): 8, ("a", "c"): 8, ("b", "c"): 6}
-    assert len([line for line in lines if "/from-" in line]) == 3
+    how = "from-both-" if joint else "from-"
+    cells = [line.partition(":")[0] for line in lines if "/from-" in line]
+    assert cells == [f"0/{target}/{how}{source}" for source, target in matrix.cells]
     assert len([line for line in lines if line.endswith(": 3 updates")]) == 2
     n_lines = len(lines)
     assert make().to_json() == matrix.to_json()

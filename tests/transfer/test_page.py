@@ -63,3 +63,14 @@ def test_the_page_says_how_it_was_made(matrix, tmp_path, schedule, words):
     matrix.alone = {"x": matrix.alone["x"][:1]}
     matrix.cells = {pair: cells[:1] for pair, cells in matrix.cells.items()}
     assert words in write_page(matrix, schedule, tmp_path)
+
+
+def test_a_folder_keeps_the_pages_of_both_kinds_of_a_first_stage(matrix, tmp_path):
+    texts = {joint: write_page(matrix, Schedule(8, 4, joint=joint), tmp_path) for joint in (0, 1)}
+    assert (tmp_path / "report.md").read_text() == texts[0]
+    assert (tmp_path / "joint-report.md").read_text() == texts[1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{kind}{name}"
+        for kind in ("joint-", "")
+        for name in ("matrix.json", "report.html", "report.md")
+    ]
