@@ -17,7 +17,7 @@ from .showing import show_left_out
 def convert_sources_command(
     sources: Annotated[
         str,
-        typer.Argument(help="Folders with a comma between them, each PATH or NAME=PATH"),
+        typer.Argument(help="Paths separated by commas, each PATH or NAME=PATH"),
     ],
     out_dir: Annotated[Path, typer.Argument(help="Folder for their folders; replaced if ours")],
     split: Annotated[
@@ -56,16 +56,16 @@ def transfer_command(
     config: Annotated[Path, typer.Argument(help="Training configuration, such as configs/btl.cfg")],
     sources: Annotated[
         list[str],
-        typer.Argument(help="Corpora to begin with: NAME=FOLDER or FOLDER, as convert writes it"),
+        typer.Argument(help="Source corpora: FOLDER or NAME=FOLDER, as written by convert"),
     ],
     target: Annotated[
-        list[str], typer.Option(help="Corpus to be good at, NAME=FOLDER or FOLDER; may be repeated")
+        list[str], typer.Option(help="Target corpus, FOLDER or NAME=FOLDER; may be repeated")
     ],
     output: Annotated[Path, typer.Option(help="Folder for the trainings and the report")],
     first: Annotated[int, typer.Option(help="Updates on a source")] = 800,
     second: Annotated[int, typer.Option(help="Updates on the target after it")] = 400,
     joint: Annotated[
-        bool, typer.Option("--joint", help="Begin with source and target together")
+        bool, typer.Option("--joint", help="Train on source and target together first")
     ] = False,
     seeds: Annotated[int, typer.Option(help="Seeds of each training; scores are means")] = 1,
     curve: Annotated[
