@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from ..util.text import printable
+from ..util.text import counted, printable
 from .problems import Fault, Problem, check_parts, find_fault
 from .records import Entity, Record, Standoff
 from .standoff import BYTE_ORDER_MARK, loads, without_swallowed
@@ -68,7 +68,7 @@ def read_folder(path: str | os.PathLike[str]) -> Iterator[Document]:
         names = ", ".join(other.relative_to(root).as_posix() for other in others[:3])
         raise ValueError(
             f"no .txt, .ann, .a1 or .a2 file in {root} or its sub-folders; "
-            f"{len(others)} other files{': ' if others else ''}{names}"
+            f"{counted(len(others), 'other file')}{': ' if others else ''}{names}"
         )
     return (_read_document(root, name, documents[name], hints) for name in sorted(documents))
 
@@ -300,7 +300,8 @@ def decode_file(path: Path, declared: Callable[[bytes], str] = lambda _: "") -> 
     except UnicodeDecodeError as error:
         # Not the lone surrogates themselves: no UTF-8 can be made of them later.
         text, count = re.subn("[\udc80-\udcff]", "\ufffd", data.decode("utf-8", "surrogateescape"))
-        detail = f"{count} bytes are not UTF-8, the first at byte {error.start}"
+        said = counted(count, "byte is", "bytes are")
+        detail = f"{said} not UTF-8, the first at byte {error.start}"
         return Decoded(text, detail, data.count(b"\n", 0, error.start) + 1)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 from wasabi import msg
 
+from ..util.text import counted
 from .app import GpuOption, app, errors_as_text
 
 REASONS_SHOWN = 3
@@ -118,7 +119,8 @@ def annotate_command(
             f"none of {summary.records} records could be annotated: {why}; record by record: "
             f"{output / 'errors.jsonl'}"
         )
-    msg.good(f"{annotated} records, {summary.entities.total()} entities: {output / 'annotations'}")
+    entities = counted(summary.entities.total(), "entity", "entities")
+    msg.good(f"{counted(annotated, 'record')}, {entities}: {output / 'annotations'}")
     if to == "brat":
         from .showing import show_renamed
 
@@ -126,11 +128,15 @@ def annotate_command(
     if concepts is not None and (unmapped := summary.unmapped):
         most = ", ".join(f"{label} ({n})" for label, n in unmapped.most_common(REASONS_SHOWN))
         msg.warn(
-            f"{unmapped.total()} entities without a concept (0), of {len(unmapped)} labels", most
+            f"{counted(unmapped.total(), 'entity', 'entities')} without a concept (0), of "
+            f"{counted(len(unmapped), 'label')}",
+            most,
         )
     if summary.shortened:
-        msg.warn(f"{summary.shortened} texts of entities cut to the 250 characters of the column")
+        said = counted(summary.shortened, "text of an entity", "texts of entities")
+        msg.warn(f"{said} cut to the 250 characters of the column")
     if summary.set_aside:
-        msg.warn(f"{summary.set_aside} records set aside: {output / 'errors.jsonl'}", why)
+        said = counted(summary.set_aside, "record")
+        msg.warn(f"{said} set aside: {output / 'errors.jsonl'}", why)
     if not summary.entities.total():
         msg.warn("No entity in any of them: empty texts, or another language or --spans?")

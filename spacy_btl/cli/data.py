@@ -28,21 +28,20 @@ AlignmentOption = Annotated[
 OffsetsOption = Annotated[
     str,
     typer.Option(
-        help="What the offsets count: found out by the surface texts (auto), or characters, "
-        "utf16, bytes, crlf-as-one, ... (docs/brat.md); unchecked: as written in any case"
+        help="How offsets are counted: auto works it out from the surface texts; or "
+        "characters, utf16, bytes, crlf-as-one, ... (docs/brat.md); unchecked takes "
+        "them as written"
     ),
 ]
 FormatOption = Annotated[
     FormatName,
-    typer.Option(
-        "--format", help="Format of the documents; auto finds it out, and says what it took"
-    ),
+    typer.Option("--format", help="Format of the documents; auto detects it and says which it is"),
 ]
 ColumnsOption = Annotated[
     str,
     typer.Option(
-        help="CoNLL: the columns, as token,_,_,tag; without it the token is in the first, and its "
-        "tag in the last"
+        help="CoNLL: the columns, such as token,_,_,tag; by default the token is in the "
+        "first column and its tag in the last"
     ),
 ]
 TextKeyOption = Annotated[
@@ -55,23 +54,23 @@ TextKeyOption = Annotated[
 SpansKeyOption = Annotated[
     str,
     typer.Option(
-        help="DocBin: key of the doc.spans that are the entities, instead of what convert has kept "
-        "of the annotation, or else doc.ents"
+        help="DocBin: key of doc.spans with the entities; by default the annotation that "
+        "convert has kept, or else doc.ents"
     ),
 ]
 LabelsOption = Annotated[
     str,
     typer.Option(
-        help="Types that the documents annotate, as Age,Sex or a file with one a line; without it, "
-        "all types"
+        help="Types that are annotated in the documents: a list such as Age,Sex, or a file "
+        "with one type per line; by default all types"
     ),
 ]
 MapOption = Annotated[
     Path | None,
     typer.Option(
         "--map",
-        help="File of old and new types, to rename or join them (.tsv, .csv, .yaml); those without "
-        "a new one are left out",
+        help="File of old and new types (.tsv, .csv, .yaml), to rename or merge types; a "
+        "type without a new name is left out",
     ),
 ]
 
@@ -79,8 +78,8 @@ ApartOption = Annotated[
     list[Path] | None,
     typer.Option(
         "--apart-from",
-        help="DocBin, such as the dev or test of another corpus: leave out documents of the same "
-        "text as one of its documents, or nearly the same; may be repeated",
+        help="DocBin, such as dev or test of another corpus: leave out documents with the "
+        "same or nearly the same text as one of its documents; may be repeated",
     ),
 ]
 
@@ -257,7 +256,8 @@ def export_command(
 
     docs = read_docbin(docbin, blank(lang).vocab)
     report = export_docs(docs, out_dir, spans, label_spaces=label_spaces)
-    msg.good(f"{out_dir}: " + ", ".join(f"{n} {what}" for what, n in report["totals"].items()))
+    totals = ", ".join(f"{what} {n}" for what, n in report["totals"].items())
+    msg.good(f"{out_dir}: {totals}")
     if report["rows"]:
         msg.warn(f"records that needed an entity that is gone: {out_dir / REPORT_NAME}")
     if n := len(report["renamed"]):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from wasabi import msg
 
+from ..util.text import counted
 from .app import GpuOption, app, errors_as_text, use_gpu
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def fit_knn_command(
         if report is not None:
             write_choice(fitted.choice, report)
     save_pipeline(nlp, out_dir)
-    msg.good(f"{fitted.n_tokens} tokens, {out_dir}")
+    msg.good(f"{counted(fitted.n_tokens, 'token')}, {out_dir}")
 
 
 @app.command("train-final", short_help="Train on train and dev, as dev has chosen.")
@@ -176,7 +177,9 @@ def add_examples_command(
     further = examples_for(nlp, pipe, _read(examples, nlp))
     edit = pipe.add_examples(further, only_entities=only_entities, weight=weight)
     save_pipeline(nlp, out_dir)
-    msg.good(f"{edit.added} tokens added, new types: {', '.join(edit.new_labels) or 'none'}")
+    msg.good(
+        f"{counted(edit.added, 'token')} added, new types: {', '.join(edit.new_labels) or 'none'}"
+    )
     msg.good(str(out_dir))
 
 
@@ -200,7 +203,8 @@ def remove_documents_command(
     nlp = load_pipeline(model)
     removed = component_of(nlp).remove_documents(documents)
     save_pipeline(nlp, out_dir)
-    msg.good(f"{removed} tokens of {len(set(documents))} documents removed, {out_dir}")
+    of = counted(len(set(documents)), "document")
+    msg.good(f"{counted(removed, 'token')} of {of} removed, {out_dir}")
 
 
 @app.command("documents", short_help="List the documents of the neighbors.")

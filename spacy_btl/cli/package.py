@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 from wasabi import msg
 
+from ..util.text import counted
 from .app import app, errors_as_text
 
 FIGURES = {"ents_f": "strict span F1, micro", "ents_macro_f": "strict span F1, macro"}
@@ -190,7 +191,7 @@ def seal_command(
         raise ValueError(f"{model} is not the folder of a pipeline: it has no {CONFIG}")
     if not check:
         count = write_seal(model)
-        msg.good(f"{model / SEAL}: {count} files")
+        msg.good(f"{model / SEAL}: {counted(count, 'file')}")
     elif check_seal(model):
         unsealed = ", ".join(LEFT_OUT)
         msg.good(f"{model}: all sealed files are as they were ({unsealed} are not sealed)")

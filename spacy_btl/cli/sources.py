@@ -19,7 +19,9 @@ def convert_sources_command(
         str,
         typer.Argument(help="Paths separated by commas, each PATH or NAME=PATH"),
     ],
-    out_dir: Annotated[Path, typer.Argument(help="Folder for their folders; replaced if ours")],
+    out_dir: Annotated[
+        Path, typer.Argument(help="Folder for the converted corpora; an earlier one is replaced")
+    ],
     split: Annotated[
         str,
         typer.Option(help="Shares of train, dev and test documents; without it, one all.spacy"),
@@ -63,14 +65,17 @@ def transfer_command(
     ],
     output: Annotated[Path, typer.Option(help="Folder for the trainings and the report")],
     first: Annotated[int, typer.Option(help="Updates on a source")] = 800,
-    second: Annotated[int, typer.Option(help="Updates on the target after it")] = 400,
+    second: Annotated[int, typer.Option(help="Updates on the target afterwards")] = 400,
     joint: Annotated[
         bool, typer.Option("--joint", help="Train on source and target together first")
     ] = False,
     seeds: Annotated[int, typer.Option(help="Seeds of each training; scores are means")] = 1,
     curve: Annotated[
         bool,
-        typer.Option("--curve", help="Also train on parts of the targets, for their curves' slope"),
+        typer.Option(
+            "--curve",
+            help="Also train on parts of each target, for the slope of its learning curve",
+        ),
     ] = False,
     gpu_id: GpuOption = -1,
 ) -> None:

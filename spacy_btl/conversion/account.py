@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias, TypedDict, get_args
 
 from ..brat import Fault, Fragments, Level, Problem
 from ..formats import Mapped
-from ..util.text import cell, markdown_table
+from ..util.text import cell, counted, markdown_table
 
 Status: TypeAlias = Literal["kept", "moved", "flattened", "dropped"]
 """The outcome of an entity.
@@ -199,23 +199,27 @@ class Account:
         if dropped := [row for row in self.rows if row.status == "dropped"]:
             reasons = Counter(row.reason for row in dropped).most_common()
             why = ", ".join(f"{reason} ({number})" for reason, number in reasons)
-            found.append(f"{len(dropped)} of {len(self.rows)} entities are lost: {why}")
+            of = counted(len(self.rows), "entity", "entities")
+            found.append(f"{len(dropped)} of {of} lost: {why}")
         lines = {(row.file, row.line) for row in self.rows}
         if others := sum(
             problem["reason"] == "unreadable" and (problem["file"], problem["line"]) not in lines
             for problem in self.problems
         ):
             kept = "; they are kept" if self.settings.get("format", "BRAT") == "BRAT" else ""
-            found.append(f"{others} lines that are no entities cannot be read{kept}")
+            lines_of = counted(others, "line that is no entity", "lines that are no entities")
+            found.append(f"{lines_of} cannot be read{kept}")
         if lost := self.lost_documents():
             found.append(
-                f"{lost} documents or files cannot be read, and what they annotate is lost"
+                f"{counted(lost, 'document or file', 'documents or files')} cannot be read, and "
+                "what is annotated there is lost"
             )
         undecoded = [p for p in self.problems if "not UTF-8" in p["detail"]]
         if undecoded:
             found.append(
-                f"{len(undecoded)} files are not UTF-8, {undecoded[0]['file']} the first: U+FFFD "
-                "replaces bytes that cannot be read; save them as UTF-8"
+                f"{counted(len(undecoded), 'file is', 'files are')} not UTF-8, "
+                f"{undecoded[0]['file']} the first: U+FFFD replaces bytes that cannot be read; "
+                "save as UTF-8"
             )
         if unsure := sum(p["detail"] == UNSURE_OFFSETS for p in self.problems):
             found.append(f"documents in which {UNSURE_OFFSETS}: {unsure}")
@@ -226,9 +230,9 @@ class Account:
                 else f"counted as {each['offsets']}"
                 for each in self.offsets
             ).most_common()
-            counted = ", ".join(f"{name} {number}" for name, number in kinds)
+            ways = ", ".join(f"{name} {number}" for name, number in kinds)
             found.append(
-                f"documents with wrong offsets: {len(self.offsets)} ({counted}); "
+                f"documents with wrong offsets: {len(self.offsets)} ({ways}); "
                 f"entities put at their words: {sum(each['corrected'] for each in self.offsets)}, "
                 f"of them in edited texts: {sum(each['realigned'] for each in self.offsets)}"
                 f"{self._advice_on_offsets()}"

@@ -41,6 +41,7 @@ from ..data.split import PARTS
 from ..data.tokenizer import blank, clinical_tokenizer
 from ..util.checks import one_of
 from ..util.files import write_files
+from ..util.text import counted
 from .account import Account, CorrectionJson, Reason, Row, mapped_to_json, problem_to_json
 from .correcting import Corrected, correct_document
 from .placement import Policies, Tokens, is_aligned, place_entities
@@ -79,8 +80,8 @@ class LossError(ValueError):
         self.conversion = conversion
         account = conversion.account
         super().__init__(
-            f"{account.totals()['dropped']} entities dropped, {len(account.errors())} errors in "
-            "the files; no DocBin was written"
+            f"{counted(account.totals()['dropped'], 'entity', 'entities')} dropped, "
+            f"{counted(len(account.errors()), 'error')} in the files; no DocBin was written"
         )
 
 
@@ -152,9 +153,9 @@ def convert_folder(
         groups.setdefault(key, []).append(name)
     given = given_parts(division, names) if division is not None and shares is not None else None
     if given and (torn := in_several_parts(groups.values(), given)):
+        said = counted(len(torn), f"group of {group} is", f"groups of {group} are")
         raise ValueError(
-            f"{len(torn)} groups of {group} are in more than one part of {division}; the first is "
-            f"that of {torn[0][0]}"
+            f"{said} in more than one part of {division}; the first is that of {torn[0][0]}"
         )
     same = joining(alike, grouped=bool(groups)) if duplicates == "together" else []
     about = {"group": group, "division": division and str(division), "duplicates": alike}
@@ -180,14 +181,16 @@ def _notes(
     """Return what is to be said of the parts: their groups, and folders named after parts."""
     notes = []
     if groups:
-        notes.append(f"{len(groups)} groups of documents, each in one part")
+        notes.append(f"{counted(len(groups), 'group')} of documents, each in one part")
         grouped = {name for members in groups.values() for name in members}
         if others := [name for name in names if name not in grouped]:
             found = describe_names(others)
-            notes.append(f"{len(others)} documents have no group and are dealt out singly: {found}")
+            said = counted(len(others), "document has", "documents have")
+            notes.append(f"{said} no group, dealt out singly: {found}")
     if given:
         if "dev" not in given.values():
-            notes.append(f"no dev is given: {len(parts['dev'])} documents of train are dealt out")
+            said = counted(len(parts["dev"]), "document")
+            notes.append(f"no dev is given: {said} of train dealt out")
     elif "all" not in parts:
         counts = Counter(folder_parts(names).values())
         if "train" in counts and len(counts) > 1 and counts.total() == len(names):

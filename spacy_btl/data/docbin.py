@@ -10,6 +10,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
 from ..util.files import write_files
+from ..util.text import counted
 from .gold import document_name
 from .split import PARTS, join_sets, keep_parts, split_documents
 
@@ -56,7 +57,8 @@ def write_parts(
         if given is not None:
             found = keep_parts(types, given, shares, seed, sets)
         elif len(docs) < len(PARTS):
-            raise ValueError(f"{len(docs)} documents cannot be split into {', '.join(PARTS)}")
+            documents = counted(len(docs), "document")
+            raise ValueError(f"{documents} cannot be split into {', '.join(PARTS)}")
         elif (n := len(join_sets(list(types), sets))) < len(PARTS):
             raise ValueError(
                 f"{len(docs)} documents cannot be split into {', '.join(PARTS)}, as those of one "

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import srsly
 
 from ..brat import Document, Entity, Record, Standoff, without_references
+from ..util.text import counted
 
 SHOWN = 3
 """Entities that a message lists."""
@@ -130,7 +131,7 @@ def check_labels(documents: Iterable[Document], labels: Collection[str]) -> None
     if found:
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         raise ValueError(
-            f"{len(found)} entities are of types outside of the label set: "
+            f"{counted(len(found), 'entity is', 'entities are')} outside of the label set: "
             f"{', '.join(found[:SHOWN])}{more}; add the types to --labels, which are those of the "
             "files, before --map"
         )

@@ -20,6 +20,7 @@ from ..data.duplicates import find_duplicates
 from ..offsets.surfaces import fold
 from ..util.arrays import Floats1d
 from ..util.checks import whole_number
+from ..util.text import counted
 from .correlation import Correlation, correlate
 from .predictors import (
     cosine,
@@ -217,7 +218,7 @@ def transfer_matrix(
             score=score,
             keep=keep,
             use_gpu=use_gpu,
-            report=lambda: report(f"{folder}: {updates} updates"),
+            report=lambda: report(f"{folder}: {counted(updates, 'update')}"),
         )
 
     for seed in schedule.seeds:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ..util.files import write_files
 from ..util.templates import html_templates, markdown_templates
+from ..util.text import counted
 from .correlation import Correlation
 from .matrix import Matrix, Schedule
 
@@ -134,8 +135,8 @@ def _spread(matrix: Matrix, seeds: int) -> str:
 def _shared(matrix: Matrix) -> list[str]:
     """Return which cells are too good, as the source has documents of the target's dev."""
     return [
-        f"{source} has {n} documents of the dev of {target}, or nearly the same ones, which makes "
-        f"this cell too good: convert {source} with --apart-from."
+        f"{source} has {counted(n, 'document')} of the dev of {target}, or of nearly the same "
+        f"text, which makes this cell too good: convert {source} with --apart-from."
         for (source, target), n in matrix.shared.items()
     ]
 

@@ -167,7 +167,7 @@ def test_folder_is_read_one_document_at_a_time(folder):
         ("absent", FileNotFoundError, "looked there for .txt and .ann files"),
         ("a.zip", NotADirectoryError, "looked there for .txt and .ann files"),
         ("empty", ValueError, r"no \.txt, .* 0 other files$"),
-        ("zipped", ValueError, r"1 other files: b\.zip"),
+        ("zipped", ValueError, r"1 other file: b\.zip"),
     ],
 )
 @pytest.mark.parametrize("function", [brat.read_folder, brat.other_files])

@@ -58,12 +58,12 @@ def test_options_are_passed_on(
     assert passed == ["fitted", Path("report.txt"), Path("out"), expected]
     assert "2 of 5 records were done before" in output
     assert "4 records, 3 entities" in output
-    assert "1 records set aside" in output
+    assert "1 record set aside" in output
 
 
 def test_a_file(run: Run, tmp_path: Path) -> None:
     output = run("annotate", "fitted", "report.txt", tmp_path / "out")
-    assert "1 records, 1 entities" in output
+    assert "1 record, 1 entity" in output
     assert "set aside" not in output
 
 

@@ -106,25 +106,25 @@ def test_sums_by_type_and_by_reason_add_up_to_the_input(rows):
     [
         ([], [], ["there is no entity at all in these files: nothing can be trained on them"]),
         (ROWS[:3], PROBLEMS, []),
-        (ROWS, PROBLEMS, ["1 of 4 entities are lost: white space only (1)"]),
+        (ROWS, PROBLEMS, ["1 of 4 entities lost: white space only (1)"]),
         (
             [*ROWS, Row("b.ann", 2, "T2", "", "dropped", "its line cannot be read")] * 2,
             [{**PROBLEMS[0], "file": "b.ann", "line": 2, "reason": "unreadable"}],
             [
-                "4 of 10 entities are lost: white space only (2), its line cannot be read (2)",
+                "4 of 10 entities lost: white space only (2), its line cannot be read (2)",
             ],
         ),
         (
             ROWS[:3],
             [{**PROBLEMS[0], "line": 9, "reason": "unreadable"}],
-            ["1 lines that are no entities cannot be read; they are kept"],
+            ["1 line that is no entity cannot be read; they are kept"],
         ),
         (
             [],
             [{**PROBLEMS[0], "line": 9, "reason": "unreadable"}],
             [
                 "there is no entity at all in these files: nothing can be trained on them",
-                "1 lines that are no entities cannot be read; they are kept",
+                "1 line that is no entity cannot be read; they are kept",
             ],
         ),
         (
@@ -132,7 +132,7 @@ def test_sums_by_type_and_by_reason_add_up_to_the_input(rows):
             [{**PROBLEMS[0], "detail": "2 bytes are not UTF-8, the first at byte 3"}] * 2,
             [
                 "2 files are not UTF-8, a.ann the first: U+FFFD replaces bytes that cannot be "
-                "read; save them as UTF-8"
+                "read; save as UTF-8"
             ],
         ),
         (

@@ -193,7 +193,7 @@ def test_a_folder_is_converted_without_the_command(folder):
 def test_a_strict_conversion_writes_the_account_only(folder):
     root = folder({"a.txt": "a", "a.ann": "T1\tX 0 9\ta\n"})
     out = root.parent / "out"
-    with pytest.raises(LossError, match="1 entities dropped, 1 errors in the files") as caught:
+    with pytest.raises(LossError, match="1 entity dropped, 1 error in the files") as caught:
         convert_folder(root, out, shares=None, strict=True)
     assert caught.value.conversion.account.totals()["dropped"] == 1
     assert {path.name for path in out.iterdir()} == {"account.json", "account.md"}
@@ -246,7 +246,7 @@ BAD_INPUT = {
     "invalid UTF-8": (
         {"d.txt": b"\xe9 a", "d.ann": "T1\tX 2 3\ta\n"},
         2, (2, 0, 0, 0),
-        "d.txt warning encoding, 1 bytes are not UTF-8, the first at byte 0", False,
+        "d.txt warning encoding, 1 byte is not UTF-8, the first at byte 0", False,
     ),
     "UTF-16": (
         {"d.txt": "a".encode("utf-16"), "d.ann": T1},
@@ -326,7 +326,7 @@ NO_CORPUS = {
         "no file in brat is in a format that is plain, such as b.zip",
     ),
     "no whole document": ({"d.txt": "a"}, ["brat"], "no document has both a text and annotation"),
-    "too few to split": (GOOD, ["brat"], "1 documents cannot be split into train, dev, test"),
+    "too few to split": (GOOD, ["brat"], "1 document cannot be split into train, dev, test"),
     "odd shares": (GOOD, ["brat", "--split", "8:1:1"], "three shares such as 0.8,0.1,0.1"),
     "shares over 1": (
         {f"{i}.{s}": "" for i in range(3) for s in ("txt", "ann")},
@@ -419,7 +419,7 @@ def test_documents_of_one_group_stay_in_one_part(folder, tmp_path, kind):
     code, said = invoke("convert", root, tmp_path / "out", "--group", group)
     assert code == 0
     assert f"{8 if kind == 'expression' else 9} groups of documents" in said
-    assert ("1 documents have no group" in said) == (kind == "expression")
+    assert ("1 document has no group" in said) == (kind == "expression")
     split = json.loads((tmp_path / "out" / "split.json").read_text())
     assert split["group"] == group
     where = [{n[:2] for n in names} for names in split["parts"].values()]
@@ -450,7 +450,7 @@ def test_a_given_division_is_kept(folder, tmp_path, by):
     (tmp_path / "parts.csv").write_text(rows)
     division = by if by == "folders" else str(tmp_path / by)
     code, said = invoke("convert", root, tmp_path / "out", "--split", division)
-    assert (code, "train 3 documents, dev 1 documents, test 2 documents" in said) == (0, True)
+    assert (code, "train 3 documents, dev 1 document, test 2 documents" in said) == (0, True)
     split = json.loads((tmp_path / "out" / "split.json").read_text())
     assert (split["parts"], split["division"]) == (expected, division)
     # What was written can be kept in the next conversion.
@@ -467,7 +467,7 @@ def test_folders_of_parts_are_said_and_a_missing_dev_is_dealt_out(folder, tmp_pa
     kept = convert_folder(root, tmp_path / "two", division="folders")
     assert [len(names) for names in kept.parts.values()] == [16, 2, 2]
     assert kept.parts["test"] == ["test/a", "test/b"]
-    assert kept.notes == ["no dev is given: 2 documents of train are dealt out"]
+    assert kept.notes == ["no dev is given: 2 documents of train dealt out"]
 
 
 @pytest.mark.parametrize(
@@ -478,7 +478,7 @@ def test_folders_of_parts_are_said_and_a_missing_dev_is_dealt_out(folder, tmp_pa
         (
             ["train/p1_a", "dev/p1_b", "test/c"],
             {"division": "folders", "group": "p[0-9]"},
-            "1 groups of p.0-9. are in more than one part of folders; the first is that of",
+            "1 group of p.0-9. is in more than one part of folders; the first is that of",
         ),
         (list("abc"), {"duplicates": "apart"}, "duplicates is 'apart', but must be one of"),
         (list("abc"), {"group": "["}, "is no regular expression"),
@@ -664,8 +664,8 @@ def test_totals_are_the_lines_that_could_be_entities(data):
     ("ann", "said"),
     [
         ("", "WARNING: there is no entity at all in these files"),
-        ("T1\tX 0\n", "WARNING: 1 of 1 entities are lost: its line cannot be read (1)"),
-        ("T1\tX 0 9\ta\nwhat\n", "WARNING: 1 lines that are no entities cannot be read"),
+        ("T1\tX 0\n", "WARNING: 1 of 1 entity lost: its line cannot be read (1)"),
+        ("T1\tX 0 9\ta\nwhat\n", "WARNING: 1 line that is no entity cannot be read"),
         (T1, ""),
     ],
 )

@@ -54,7 +54,7 @@ def test_every_entity_is_in_one_row(tmp_path, name):
 
 def test_strict_fails_for_a_broken_line_and_writes_the_account(tmp_path):
     root = write_tree(tmp_path / "s", {"c.tsv": CONLL})
-    with pytest.raises(LossError, match="1 entities dropped, 1 errors"):
+    with pytest.raises(LossError, match="1 entity dropped, 1 error"):
         convert_folder(root, tmp_path / "out", strict=True)
     rows = json.loads((tmp_path / "out" / "account.json").read_text())["rows"]
     assert (rows[-1]["line"], rows[-1]["reason"]) == (5, "its line cannot be read")
@@ -64,7 +64,7 @@ def test_a_document_that_cannot_be_read_is_said_to_be_lost(tmp_path):
     root = write_tree(tmp_path / "s", {"c.jsonl": f"{JSONL}\n{JSONL[:-9]}\n"})
     docs, account = read_brat(root)
     assert len(docs) == 1
-    assert account.warnings()[-1].startswith("1 documents or files cannot be read")
+    assert account.warnings()[-1].startswith("1 document or file cannot be read")
 
 
 def test_what_was_read_is_said(tmp_path):
@@ -86,7 +86,7 @@ def test_what_was_read_is_said(tmp_path):
         (["--columns", "token"], 'one "token" and at least one "tag"'),
         (["--columns", "token,tag"], "read as PubTator, which has no setting columns"),
         (["--format", "json", "--spans-key", "x"], "for the format docbin, not for json"),
-        (["--labels", "Sign"], "1 entities are of types outside of the label set: c.PubTator:4"),
+        (["--labels", "Sign"], "1 entity is outside of the label set: c.PubTator:4"),
         (["--labels", "Sign,Sex", "--map", "m.tsv"], "leaves out all types of the label set"),
         (["--map", "other.tsv"], "no entity has: Colour; the labels are Sex, Sign"),
     ],

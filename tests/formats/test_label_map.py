@@ -100,7 +100,7 @@ def test_labels(tmp_path):
 
 def test_an_entity_outside_of_the_label_set_is_an_error(document):
     check_labels([document], {"Age", "Sex"})
-    with pytest.raises(ValueError, match=r'^1 entities are of types .*: d.ann:2 "Sex"; add'):
+    with pytest.raises(ValueError, match=r'^1 entity is outside .*: d.ann:2 "Sex"; add'):
         check_labels([document], {"Age"})
 
 

@@ -29,7 +29,7 @@ def word_pieces(tokenizer: Any, folder: Path, special: list[str]) -> Any:
     """A tokenizer over words and letters; the special tokens have the first ids."""
     pieces = [*special, *WORDS, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
     (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(pieces)), encoding="utf8")
-    return tokenizer(str(folder / "vocab.txt"))
+    return tokenizer(str(folder / "vocab.txt"), model_max_length=SIZES["max_position_embeddings"])
 
 
 def unigrams(special: list[str], template: str) -> tokenizers.Tokenizer:

@@ -6,7 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_btl.util.text import cell, markdown_table, printable
+from spacy_btl.util.text import cell, counted, markdown_table, printable
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "expected"),
+    [
+        (1, ("document",), "1 document"),
+        (0, ("document",), "0 documents"),
+        (1200, ("document",), "1,200 documents"),
+        (1, ("entity", "entities"), "1 entity"),
+        (2, ("entity", "entities"), "2 entities"),
+        (1, ("file is", "files are"), "1 file is"),
+    ],
+)
+def test_a_number_with_its_noun(number: int, words: tuple[str, ...], expected: str) -> None:
+    assert counted(number, *words) == expected
 
 
 @pytest.mark.parametrize(
