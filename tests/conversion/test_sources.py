@@ -132,7 +132,7 @@ def test_the_commands_say_how_many_are_left_out(
     apart = ["--apart-from", str(tmp_path / "target-docs" / "all.spacy")]
     split = ["--no-split"] if command == "convert" else []
     for source, number in ((folders[0], 1), (corpus(tmp_path / "other", "Nausea"), 0)):
-        arguments = ["btl", command, str(source), str(tmp_path / source.name), *split, *apart]
+        arguments = ["btl", command, str(source), str(tmp_path / "out" / command), *split, *apart]
         done = CliRunner().invoke(spacy_app, arguments)
         assert done.exit_code == 0, done.output
         said = " ".join(done.output.split())
