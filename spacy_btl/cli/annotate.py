@@ -122,7 +122,7 @@ def annotate_command(
     entities = counted(summary.entities.total(), "entity", "entities")
     msg.good(f"{counted(annotated, 'record')}, {entities}: {output / 'annotations'}")
     if to == "brat":
-        from .showing import show_renamed
+        from .data import show_renamed
 
         show_renamed({e: w for e, w in without_spaces(summary.entities).items() if e != w})
     if concepts is not None and (unmapped := summary.unmapped):

@@ -1,4 +1,4 @@
-"""Commands on the work of annotators: how far two of them agree."""
+"""Commands on the work of annotators: documents for them, and how far two of them agree."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 from wasabi import msg
 
+from ..conversion.export import LabelSpaces
 from ..conversion.reading import FormatName
+from ..util.text import counted, printable
 from .app import app, errors_as_text
-from .data import ColumnsOption, LangOption, SpansKeyOption
+from .data import ColumnsOption, LangOption, SpansKeyOption, show_renamed
 
 
 @app.command("agreement", short_help="Show how far two annotators agree.")
@@ -112,3 +114,56 @@ def agreement_command(
             msg.warn(f"{n} other records could not be kept: {adjudicate / 'adjudication.json'}")
     for warning in agreement.warnings():  # last, so that nobody overlooks them
         typer.secho(f"WARNING: {printable(warning)}", fg="yellow", err=True)
+
+
+@app.command("export", short_help="Write documents as BRAT files.")
+@errors_as_text()
+def export_command(
+    docbin: Annotated[Path, typer.Argument(help="DocBin of predicted or of converted documents")],
+    out_dir: Annotated[Path, typer.Argument(help="New or empty folder for the BRAT files")],
+    spans: Annotated[
+        str | None,
+        typer.Option(
+            help='Key of doc.spans to write instead of doc.ents; "brat": all as converted'
+        ),
+    ] = None,
+    label_spaces: Annotated[
+        LabelSpaces | None,
+        typer.Option(
+            help='White space in labels: "_" for it, as brat reads none, or as it is '
+            "(the default with --spans brat)"
+        ),
+    ] = None,
+    lang: LangOption = "en",
+) -> None:
+    """Write documents as BRAT files, with the annotation.conf and visual.conf that brat wants.
+
+    Correct them in brat, then convert the folder and train again. Entities that came from BRAT
+    keep their ids and fragments. Other records stay unless an entity that they need is gone.
+    """
+    from ..conversion.export import REPORT_NAME, export_docs
+    from ..data.docbin import read_docbin
+    from ..data.tokenizer import blank
+
+    docs = read_docbin(docbin, blank(lang).vocab)
+    report = export_docs(docs, out_dir, spans, label_spaces=label_spaces)
+    totals = ", ".join(f"{what} {n}" for what, n in report["totals"].items())
+    msg.good(f"{out_dir}: {totals}")
+    if report["rows"]:
+        msg.warn(f"records that needed an entity that is gone: {out_dir / REPORT_NAME}")
+    if n := len(report["renamed"]):
+        also = "as others have their names but for case or Unicode form"
+        said = counted(n, "document has a file", "documents have files")
+        msg.warn(f"{said} of another name, {also}: {out_dir / REPORT_NAME}")
+    if n := len(report["label_sets"]):
+        also = "BRAT cannot say which (convert --labels can)"
+        said = counted(n, "document annotates", "documents annotate")
+        msg.warn(f"{said} some types only, {also}: {out_dir / REPORT_NAME}")
+    show_renamed(report["labels"])
+    spaced = [label for label in report["unlisted"] if len(label.split()) > 1]
+    if spaced:
+        names = printable(", ".join(spaced))
+        msg.warn(f"brat cannot read labels with white space: {names}; --label-spaces underscore")
+    if unlisted := [label for label in report["unlisted"] if label not in spaced]:
+        names = printable(", ".join(unlisted))
+        msg.warn(f"types that brat shows but cannot offer, for their characters: {names}")

@@ -1,19 +1,27 @@
-"""Commands on annotated documents: find, convert, export and count them."""
+"""Commands on annotated documents: find, convert and count them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from wasabi import msg
 
-from ..conversion.export import LabelSpaces
 from ..conversion.placement import Alignment, Discontinuous, Overlap
 from ..conversion.reading import FormatName
 from ..data.duplicates import Duplicates
 from ..data.maccrobat import Sample
 from ..util.text import counted, printable
 from .app import app, errors_as_text
-from .showing import show_account, show_conversion, show_renamed, show_warnings
+
+if TYPE_CHECKING:
+    from ..conversion.account import Account
+    from ..conversion.convert import Conversion
+
+SHOWN = 20
+"""Problems in the files that the command line lists; account.json has all."""
+
+SAME_SHOWN = 5
+"""Groups of documents with the same text that the command line lists; split.json has all."""
 
 LangOption = Annotated[str, typer.Option(help="Language of the tokenizer")]
 OverlapOption = Annotated[
@@ -225,59 +233,6 @@ def convert_command(
     show_conversion(conversion, source, out_dir)
 
 
-@app.command("export", short_help="Write documents as BRAT files.")
-@errors_as_text()
-def export_command(
-    docbin: Annotated[Path, typer.Argument(help="DocBin of predicted or of converted documents")],
-    out_dir: Annotated[Path, typer.Argument(help="New or empty folder for the BRAT files")],
-    spans: Annotated[
-        str | None,
-        typer.Option(
-            help='Key of doc.spans to write instead of doc.ents; "brat": all as converted'
-        ),
-    ] = None,
-    label_spaces: Annotated[
-        LabelSpaces | None,
-        typer.Option(
-            help='White space in labels: "_" for it, as brat reads none, or as it is '
-            "(the default with --spans brat)"
-        ),
-    ] = None,
-    lang: LangOption = "en",
-) -> None:
-    """Write documents as BRAT files, with the annotation.conf and visual.conf that brat wants.
-
-    Correct them in brat, then convert the folder and train again. Entities that came from BRAT
-    keep their ids and fragments. Other records stay unless an entity that they need is gone.
-    """
-    from ..conversion.export import REPORT_NAME, export_docs
-    from ..data.docbin import read_docbin
-    from ..data.tokenizer import blank
-
-    docs = read_docbin(docbin, blank(lang).vocab)
-    report = export_docs(docs, out_dir, spans, label_spaces=label_spaces)
-    totals = ", ".join(f"{what} {n}" for what, n in report["totals"].items())
-    msg.good(f"{out_dir}: {totals}")
-    if report["rows"]:
-        msg.warn(f"records that needed an entity that is gone: {out_dir / REPORT_NAME}")
-    if n := len(report["renamed"]):
-        also = "as others have their names but for case or Unicode form"
-        said = counted(n, "document has a file", "documents have files")
-        msg.warn(f"{said} of another name, {also}: {out_dir / REPORT_NAME}")
-    if n := len(report["label_sets"]):
-        also = "BRAT cannot say which (convert --labels can)"
-        said = counted(n, "document annotates", "documents annotate")
-        msg.warn(f"{said} some types only, {also}: {out_dir / REPORT_NAME}")
-    show_renamed(report["labels"])
-    spaced = [label for label in report["unlisted"] if len(label.split()) > 1]
-    if spaced:
-        names = printable(", ".join(spaced))
-        msg.warn(f"brat cannot read labels with white space: {names}; --label-spaces underscore")
-    if unlisted := [label for label in report["unlisted"] if label not in spaced]:
-        names = printable(", ".join(unlisted))
-        msg.warn(f"types that brat shows but cannot offer, for their characters: {names}")
-
-
 @app.command("stats", short_help="Count what a corpus contains.")
 @errors_as_text()
 def stats_command(
@@ -340,3 +295,104 @@ def stats_command(
     typer.echo(json.dumps(stats, indent=2) if as_json else stats_to_markdown(stats), nl=False)
     if account:
         show_warnings(account)
+
+
+def show_renamed(renamed: dict[str, str]) -> None:
+    """Print which labels have been written without their white space."""
+    if renamed:
+        pairs = ", ".join(f'"{label}" as {new}' for label, new in renamed.items())
+        msg.warn(f"brat reads no white space in labels, written are: {printable(pairs)}")
+
+
+def show_conversion(conversion: "Conversion", source: Path, out_dir: Path) -> None:
+    """Print what became of the entities, of the documents, and what is lost."""
+    show_account(conversion, source, out_dir)
+    _show_duplicates(conversion)
+    show_left_out(conversion.account)
+    for note in conversion.notes:
+        msg.info(note)
+    parts = conversion.parts.items()
+    msg.good(", ".join(f"{part} {counted(len(names), 'document')}" for part, names in parts))
+    show_warnings(conversion.account)  # last, so that nobody overlooks them
+
+
+def show_left_out(account: "Account", corpus: str = "") -> None:
+    """Print how many documents are left out, as another corpus has their text."""
+    from ..conversion.reading import LEFT_OUT
+
+    if n := account.settings.get(LEFT_OUT):
+        msg.warn(f"{corpus}{': ' if corpus else ''}{LEFT_OUT}: {n}")
+
+
+def show_account(conversion: "Conversion", source: Path, out_dir: Path) -> None:
+    """Print the problems in the files, the sums of the account, and the place of the rest."""
+    from ..brat.folder import relative_name
+
+    if others := conversion.passed_over:
+        names = ", ".join(relative_name(path, source) for path in others[:3])
+        more = ", ..." if len(others) > 3 else ""
+        said = counted(len(others), "other file")
+        typer.echo(f"passed over in {source}: {said}: {names}{more}")
+    _show_format(conversion.account)
+    _show_problems(conversion.account)
+    totals = conversion.account.totals()
+    typer.echo(", ".join(f"{number} {what}" for what, number in totals.items()))
+    if conversion.account.mapped:
+        counts = conversion.account.by_map()
+        typer.echo(
+            "by the map: " + ", ".join(f"{number} {what}" for what, number in counts.items())
+        )
+    typer.echo(f"why: {out_dir / 'account.md'}, row by row: {out_dir / 'account.json'}")
+
+
+def _show_format(account: "Account") -> None:
+    """Print the format that was read, and what else is to be said of the reading."""
+    known = [*account.settings][: [*account.settings].index("overlap")]
+    values = [f"{key} {account.settings[key]}" for key in known if key != "format"]
+    more = f" ({'; '.join(values)})" if values else ""
+    typer.echo(f"read as {account.settings['format']}{more}")
+
+
+def show_warnings(account: "Account") -> None:
+    """Print what is lost in capitals on stderr, apart from any figures."""
+    for warning in account.warnings():
+        typer.secho(f"WARNING: {warning}", fg="yellow", bold=True, err=True)
+
+
+def _show_duplicates(conversion: "Conversion") -> None:
+    """Print how many texts occur more than once, which documents, and whether a part has them."""
+    from ..data.duplicates import count_duplicates
+    from ..data.groups import describe_names, in_several_parts
+
+    groups = conversion.duplicates
+    if not groups:
+        return
+    counts = count_duplicates(groups)
+    texts, documents = counts.pop("texts"), counts.pop("documents")
+    more = "".join(f", {number} of them {what}" for what, number in counts.items() if number)
+    part_of = {name: part for part, names in conversion.parts.items() for name in names}
+    torn = in_several_parts((group["documents"] for group in groups), part_of)
+    where = (
+        f"{len(torn)} of them are in more than one part, which makes scores too good"
+        if torn
+        else "each is in one part"
+    )
+    found = f"{texts}, in {counted(documents, 'document')}{more}"
+    msg.warn(f"texts that occur more than once: {found}; {where}")
+    for names in (torn or [group["documents"] for group in groups])[:SAME_SHOWN]:
+        typer.echo(f"same text: {describe_names(names)}")
+    if texts > SAME_SHOWN:
+        typer.echo("all are in split.json")
+
+
+def _show_problems(account: "Account") -> None:
+    """Print the first problems by file and line, and the number of all."""
+    if not account.problems:
+        return
+    msg.warn(f"problems in the files: {len(account.problems)}, errors: {len(account.errors())}")
+    for problem in account.problems[:SHOWN]:
+        place = f"{problem['file']}:{problem['line']}" if problem["line"] else problem["file"]
+        words = (place, problem["level"], problem["record"], f"{problem['reason']},")
+        typer.echo(" ".join([*filter(None, words), problem["detail"]]))  # msg would break the line
+    if len(account.problems) > SHOWN:
+        typer.echo(f"and {len(account.problems) - SHOWN} more, in account.json")

@@ -8,8 +8,7 @@ from wasabi import msg
 
 from ..util.text import counted
 from .app import GpuOption, app, errors_as_text
-from .data import ApartOption, LangOption
-from .showing import show_left_out
+from .data import ApartOption, LangOption, show_left_out
 
 
 @app.command("convert-sources", short_help="Convert several corpora, to train on them together.")
