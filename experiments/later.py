@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if arm not in found.setdefault(str(seed), {}):
                 print(f"seed {seed}: {arm}", flush=True)
                 nlp = pipeline(arm, data, options.work / str(seed), seed, options.steps)
-                found[str(seed)][arm] = scores(nlp, data)
+                found[str(seed)][arm] = scores(nlp, data, arm)
                 write_file(path, srsly.json_dumps(found, indent=1))
     write_file(options.results / "later.md", render(found))
     return 0
@@ -197,9 +197,10 @@ def _spacy_train(config: util.Config, folder: Path) -> None:
         )
 
 
-def scores(nlp: Language, data: Path) -> dict[str, dict[str, dict[str, float]]]:
+def scores(nlp: Language, data: Path, arm: str) -> dict[str, dict[str, dict[str, float]]]:
     """Strict micro and macro F1 on test by way of reading, for the old types and the new ones."""
-    found = predictions.predict(nlp, data)["test"]
+    known = "old.spacy" if arm == "first" else "train.spacy"
+    found = predictions.predict(nlp, data, known)["test"]
     docs, types = read_docs(data / "test.spacy"), srsly.read_json(data / "types.json")
     return {
         way: {group: _scores_on(docs, entities, labels) for group, labels in types.items()}

@@ -28,14 +28,14 @@ SEVENTEEN = Setting(17, "uniform", 1.0, 1.0)
 ALONE = SEVENTEEN._replace(neighbor_weight=0.0)
 
 
-def predict(nlp: Language, corpus: Path) -> Predictions:
+def predict(nlp: Language, corpus: Path, train: str = "train.spacy") -> Predictions:
     """Entities on dev and test: of a component of ours in four ways, else as they are.
 
     argmax: the most probable label of each word by the model alone, read as BIO the lenient way (an
     I after another type begins an entity). All others take the most probable of the
     well-formed label sequences, as the component does: model: by the model alone. neighbors: by 17
     neighbours, a vote each. mixed: by both, with the votes and the share of the neighbours that do
-    best on dev.
+    best on dev. The neighbors are the tokens of ``train``.
     """
     examples = {part: read_examples(corpus / f"{part}.spacy", nlp) for part in ("dev", "test")}
     if not any(isinstance(pipe, BtlKnnNer) for _, pipe in nlp.pipeline):
@@ -46,7 +46,7 @@ def predict(nlp: Language, corpus: Path) -> Predictions:
         }
     pipe = component_of(nlp)
     seconds = {"model": seconds_per_1000_words(nlp, examples["test"])}
-    pipe.fit_neighbors(read_examples(corpus / "train.spacy", nlp))
+    pipe.fit_neighbors(read_examples(corpus / train, nlp))
     seconds["neighbors"] = seconds_per_1000_words(nlp, examples["test"])
     settings = grid(SEVENTEEN)
     most = max(setting.n_neighbors for setting in settings)
