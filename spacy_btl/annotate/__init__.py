@@ -1,6 +1,7 @@
 """Annotate many files with a pipeline, shard by shard, in a run that can be resumed.
 
-One machine or a Ray cluster; text, JSON Lines, CSV or Parquet in; BRAT, tables or DocBins out.
+One machine or a Ray cluster; text, JSON Lines, CSV or Parquet in; BRAT, tables, DocBins or tasks of
+annotation tools out.
 """
 
 from ..omop.settings import OmopSettings

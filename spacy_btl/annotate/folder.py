@@ -1,7 +1,7 @@
 """The folder of an annotation run: its files say what is done.
 
     run.json                       the settings, so that no other run is resumed here
-    annotations/shard-00000.jsonl  or .parquet, .spacy; for BRAT the documents by their ids
+    annotations/shard-00000.jsonl  or .json, .parquet, .spacy; for BRAT the documents by their ids
     rows/shard-00000.jsonl         for OMOP instead, of which annotations/note_nlp.csv is made
     done/shard-00000.json          the counts of a shard and the records set aside, written last
     errors.jsonl                   all records set aside, at the end
@@ -23,6 +23,7 @@ from typing import BinaryIO, NamedTuple, TypedDict
 from filelock import FileLock, Timeout
 
 from .. import brat
+from ..conversion.tasks import TOOLS
 from ..omop.table import NoteRow
 from ..util.files import replacing_file, write_file
 from .outputs import ROWS, SUFFIXES
@@ -54,6 +55,7 @@ class Outcome:
         errors: The records set aside.
         unmapped: Number of entities without a concept by label (OMOP).
         shortened: Number of entities whose text was cut (OMOP).
+        labels: The labels that the pipeline may give (tasks of annotation tools).
     """
 
     shard: int
@@ -62,6 +64,7 @@ class Outcome:
     errors: list[SetAside] = field(default_factory=list)
     unmapped: dict[str, int] = field(default_factory=dict)
     shortened: int = 0
+    labels: list[str] = field(default_factory=list)
 
 
 class Totals(NamedTuple):
@@ -170,14 +173,16 @@ class RunFolder:
             yield file
 
     def finish(self) -> Totals:
-        """Gather the records set aside, and write what brat needs."""
+        """Gather the records set aside, and write the labels that brat or another tool needs."""
         records, labels, errors = 0, Counter[str](), Counter[str]()
+        known = set[str]()
         unmapped, shortened = Counter[str](), 0
         self._partial.mkdir(parents=True, exist_ok=True)
         with replacing_file(self.path / "errors.jsonl", build_in=self._partial) as file:
             for outcome in self.outcomes():
                 records += outcome.records
                 labels.update(outcome.entities)
+                known.update(outcome.labels)
                 errors.update(row["error"] for row in outcome.errors)
                 unmapped.update(outcome.unmapped)
                 shortened += outcome.shortened
@@ -187,6 +192,10 @@ class RunFolder:
             every = [brat.Standoff(tuple(brat.Entity("", name, (), "") for name in names))]
             self.write("annotations/annotation.conf", brat.annotation_conf(every).encode("utf-8"))
             self.write("annotations/visual.conf", brat.visual_conf(every).encode("utf-8"))
+        if self._to in TOOLS and records:
+            file_name, content = TOOLS[self._to]
+            config = content(sorted(known | labels.keys()))
+            self.write(f"annotations/{file_name}", config.encode("utf-8"))
         shutil.rmtree(self._partial, ignore_errors=True)
         return Totals(records, labels, errors, unmapped, shortened)
 

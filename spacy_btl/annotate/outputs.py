@@ -1,4 +1,4 @@
-"""Annotated documents as BRAT files, JSON Lines, Parquet, a DocBin, or rows of OMOP's NOTE_NLP.
+"""Annotated documents as BRAT files, JSON Lines, Parquet, a DocBin, rows of NOTE_NLP, or tasks.
 
 A writer collects the documents of one shard, refuses those that its format cannot represent, and
 returns the files as bytes.
@@ -8,12 +8,13 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple, Protocol, TypeAlias, get_args
+from typing import Literal, Protocol, TypeAlias, get_args
 
 from spacy.tokens import Doc, DocBin, Span
 
 from .. import brat
 from ..conversion.export import file_key, name_error, relabeled, to_standoff
+from ..conversion.tasks import TOOLS, EntityRow, Task, doccano_task, label_studio_task, prodigy_task
 from ..omop.assertions import Assertions
 from ..omop.concepts import UNKNOWN, Concepts
 from ..omop.table import (
@@ -27,9 +28,19 @@ from ..omop.table import (
 from ..pipeline.entities import read_scores
 from .inputs import RecordError
 
-Format: TypeAlias = Literal["brat", "jsonl", "parquet", "docbin", "omop"]
+Format: TypeAlias = Literal[
+    "brat", "jsonl", "parquet", "docbin", "omop", "label-studio", "doccano", "prodigy"
+]
 FORMATS: tuple[str, ...] = get_args(Format)
-SUFFIXES = {"jsonl": ".jsonl", "parquet": ".parquet", "docbin": ".spacy", "omop": ".jsonl"}
+SUFFIXES = {
+    "jsonl": ".jsonl",
+    "parquet": ".parquet",
+    "docbin": ".spacy",
+    "omop": ".jsonl",
+    "label-studio": ".json",
+    "doccano": ".jsonl",
+    "prodigy": ".jsonl",
+}
 """Of the one file of a shard. BRAT has two files for each document instead."""
 
 ROWS = "rows"
@@ -37,26 +48,6 @@ ROWS = "rows"
 
 _LINE_BREAKS = str.maketrans({code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)})
 """Characters that JSON does not escape, and that `str.splitlines` takes for the end of a line."""
-
-
-class EntityRow(NamedTuple):
-    """An entity of a document.
-
-    Attributes:
-        start: Its first character, from 0.
-        end: The character after its last one.
-        label: Its type.
-        text: Its text.
-        score: Its score, None if it has none.
-        calibrated: Whether the score is a calibrated probability, None without a score.
-    """
-
-    start: int
-    end: int
-    label: str
-    text: str
-    score: float | None
-    calibrated: bool | None
 
 
 def entities_of(doc: Doc, key: str | None = None) -> list[EntityRow]:
@@ -243,6 +234,43 @@ class BratWriter:
         yield from self._files
 
 
+class TaskWriter:
+    """One task for each document: Label Studio takes them as a list, the other tools as lines.
+
+    Args:
+        to: The tool, one of `TOOLS`.
+        key: Key of ``doc.spans`` to take instead of ``doc.ents``.
+        model: Name and version of the pipeline, which Label Studio shows.
+    """
+
+    def __init__(self, to: str, key: str | None = None, model: str = "") -> None:
+        self._to, self._key, self._model = to, key, model
+        self._tasks: list[str] = []
+        self.counts: Counter[str] = Counter()
+
+    def add(self, name: str, doc: Doc) -> None:
+        """Take a document with its id."""
+        entities = entities_of(doc, self._key)
+        # ASCII: doccano guesses the encoding of a file.
+        self._tasks.append(json.dumps(self._task(name, doc, entities)))
+        self.counts.update(e.label for e in entities)
+
+    def _task(self, name: str, doc: Doc, entities: Sequence[EntityRow]) -> Task:
+        if self._to == "label-studio":
+            return label_studio_task(name, doc.text, entities, self._model)
+        if self._to == "doccano":
+            return doccano_task(name, doc.text, entities)
+        return prodigy_task(name, doc, entities)
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the tasks."""
+        if self._to == "label-studio":
+            content = "[\n" + ",\n".join(self._tasks) + "\n]\n"
+        else:
+            content = "".join(f"{task}\n" for task in self._tasks)
+        yield SUFFIXES[self._to], content.encode("ascii")
+
+
 class NoteNlpWriter:
     """A line for each entity: a row of NOTE_NLP that has no number yet.
 
@@ -311,8 +339,10 @@ def id_key(to: str, name: str) -> str:
     return {"brat": file_key, "omop": note_id_key}.get(to, str)(name)
 
 
-def make_writer(to: str, key: str | None, *, with_text: bool) -> ShardWriter:
+def make_writer(to: str, key: str | None, *, with_text: bool, model: str = "") -> ShardWriter:
     """Return a writer for a shard in one of the `FORMATS`, but for "omop"."""
+    if to in TOOLS:
+        return TaskWriter(to, key, model)
     if to == "jsonl":
         return JsonLinesWriter(key, with_text=with_text)
     if to == "parquet":

@@ -13,6 +13,7 @@ from pathlib import Path
 from spacy.util import get_package_path, is_package
 from tqdm import tqdm
 
+from ..conversion.tasks import TOOLS
 from ..omop.concepts import Concepts, read_concepts
 from ..omop.settings import OmopSettings
 from ..omop.table import write_table
@@ -25,7 +26,7 @@ from .folder import RunFolder
 from .inputs import INPUT_KINDS, Fields, InputKind, InputReader
 from .outputs import FORMATS, Format, id_key
 from .shards import Shard, files_digest, find_files, make_shards
-from .worker import Job
+from .worker import Job, system_name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +68,7 @@ class AnnotationSettings:
             one_of("kind", self.kind, INPUT_KINDS)
         if len(self.fields.delimiter) != 1:
             raise ValueError(f"delimiter is {self.fields.delimiter!r}, but must be one character")
-        if not self.with_text and self.to in ("brat", "docbin"):
+        if not self.with_text and self.to in ("brat", "docbin", *TOOLS):
             raise ValueError(f"{self.to} cannot be written without the text; take jsonl or parquet")
         if self.omop is not None and self.to != "omop":
             raise ValueError(f"settings of OMOP are given, but the output is {self.to}; take omop")
@@ -263,9 +264,7 @@ def find_model(model: str | Path) -> Path:
 
 def system_of(folder: Path) -> str:
     """Return name and version of the pipeline in a folder, as its ``meta.json`` has them."""
-    meta = json.loads((folder / "meta.json").read_bytes())
-    names = [str(meta[key]) for key in ("lang", "name") if meta.get(key)]
-    return f"{'_'.join(names) or 'pipeline'} {meta.get('version', '')}".rstrip()
+    return system_name(json.loads((folder / "meta.json").read_bytes()))
 
 
 def folder_digest(folder: Path) -> str:

@@ -1,6 +1,6 @@
 """The work on a shard, the same on every engine of `annotate.engines`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from .. import brat
+from ..conversion.tasks import TOOLS
 from ..omop.assertions import Assertions
 from ..omop.concepts import Concepts
 from ..omop.settings import OmopSettings
@@ -93,6 +94,7 @@ class ShardAnnotator:
             raise ValueError(f'the pipeline writes no doc.spans["{job.spans}"], only {written}')
         if job.to == "brat":  # two labels that would become one show before the work begins
             brat.without_spaces(e for labels in self._nlp.pipe_labels.values() for e in labels)
+        self._labels = entity_labels(self._nlp) if job.to in TOOLS else []
         self._assertions: Assertions | None = None
         if job.omop is not None:
             self._assertions = Assertions(self._nlp, job.spans, job.omop.assertions)
@@ -130,7 +132,7 @@ class ShardAnnotator:
             files = list(writer.files())
         set_aside = [self._set_aside(*records[i], errors[i]) for i in sorted(errors)]
         counts = dict(sorted(writer.counts.items()))
-        outcome = Outcome(shard.number, len(records), counts, set_aside)
+        outcome = Outcome(shard.number, len(records), counts, set_aside, labels=self._labels)
         if isinstance(writer, NoteNlpWriter):
             unmapped = dict(sorted(writer.unmapped.items()))
             outcome = replace(outcome, unmapped=unmapped, shortened=writer.shortened)
@@ -141,7 +143,8 @@ class ShardAnnotator:
         """Return a writer for a shard."""
         job = self._job
         if job.omop is None or self._assertions is None:
-            return make_writer(job.to, job.spans, with_text=job.with_text)
+            model = system_name(self._nlp.meta)
+            return make_writer(job.to, job.spans, with_text=job.with_text, model=model)
         size = job.omop.snippet
         return NoteNlpWriter(
             self._assertions, job.spans, job.concepts, size=size, with_text=job.with_text
@@ -186,6 +189,21 @@ class ShardAnnotator:
         """Return where a record is, in words."""
         name, place = file or Path(self._job.source).name, PLACES.get(self._job.kind)
         return f"{name}, {place} {record.number}" if place else name
+
+
+def entity_labels(nlp: Language) -> list[str]:
+    """Return the labels of all components that write entities or groups of spans, sorted."""
+    labels = set[str]()
+    for name, own in nlp.pipe_labels.items():
+        if not {"doc.ents", "doc.spans"}.isdisjoint(nlp.get_pipe_meta(name).assigns):
+            labels.update(own)
+    return sorted(labels)
+
+
+def system_name(meta: Mapping[str, object]) -> str:
+    """Return name and version of a pipeline, as its meta data have them."""
+    names = [str(meta[key]) for key in ("lang", "name") if meta.get(key)]
+    return f"{'_'.join(names) or 'pipeline'} {meta.get('version', '')}".rstrip()
 
 
 def annotate_texts(nlp: Language, texts: Sequence[str]) -> list[Doc | Exception]:

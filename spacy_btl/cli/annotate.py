@@ -22,7 +22,7 @@ def annotate_command(
     ],
     output: Annotated[Path, typer.Argument(help="New folder, or the folder of a run to resume")],
     to: Annotated[
-        Literal["jsonl", "brat", "parquet", "docbin", "omop"],
+        Literal["jsonl", "brat", "parquet", "docbin", "omop", "label-studio", "doccano", "prodigy"],
         typer.Option(help="Format of the output"),
     ] = "jsonl",
     kind: Annotated[
@@ -81,6 +81,7 @@ def annotate_command(
     from ..annotate.inputs import Fields
     from ..annotate.run import AnnotationSettings, annotate_files
     from ..brat import without_spaces
+    from ..conversion.tasks import TOOLS
     from ..omop.settings import OmopSettings, parse_assertions
 
     if delimiter == "\\t":  # as error messages write it; few shells can type a tab
@@ -121,6 +122,8 @@ def annotate_command(
         )
     entities = counted(summary.entities.total(), "entity", "entities")
     msg.good(f"{counted(annotated, 'record')}, {entities}: {output / 'annotations'}")
+    if to in TOOLS:
+        msg.info(f"Give the project the labels in {output / 'annotations' / TOOLS[to][0]}")
     if to == "brat":
         from .data import show_renamed
 

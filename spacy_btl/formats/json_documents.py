@@ -12,18 +12,20 @@ A task of Label Studio may have several strings, one of which was annotated: tha
 name (``to_name``), or else the one that has the words of all results.
 
 The documents follow each other, or are the items of a list. A document that is no JSON costs no
-other: reading goes on at the next line that starts as a document.
+other: reading goes on at the next line that starts as a document. What `annotate` gave to a tool is
+known again: the id of a document, and that its offsets count UTF-16 code units.
 """
 
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 
 from ..brat import Document
+from ..offsets.counting import AS_WRITTEN, Counting
 from ..util.text import printable
 from .files import DataFile, Draft, Names, Read, no_document, read_lines
 
@@ -33,6 +35,12 @@ Json: TypeAlias = Any
 SPAN_KEYS = ("spans", "entities", "ents", "label", "labels")
 """Names under which a document may have its spans; the first that holds a list counts."""
 
+OFFSETS_KEY = "offsets"
+"""Field of a document that says how its offsets count, where that is `UTF16`."""
+
+UTF16 = Counting("utf16")
+
+_NAME_KEYS = ("name", "id")
 _TEXT_KEYS = ("text", "data", "content")
 _STARTS = ("start", "start_offset")
 _ENDS = ("end", "end_offset")
@@ -42,6 +50,9 @@ SHOWN = 8
 
 FIRST_DOCUMENTS = 20
 """Documents that are looked at to find out whether a file is of this format."""
+
+_ANNOTATED = frozenset(("answer", "annotation_id"))
+"""Fields that only a document has that somebody has annotated."""
 
 _UNANNOTATED = "documents that nobody has annotated, left out"
 _LEFT_OUT = {"reject": "rejected documents, left out", "ignore": "ignored documents, left out"}
@@ -72,12 +83,14 @@ class _Parts:
         spans: Its spans; None without annotation.
         name: Its own name.
         keys: The strings that could be its text, if that is not plain.
+        counting: What its offsets count.
     """
 
     text: str | None
     spans: Sequence[Json] | None
     name: str = ""
     keys: Sequence[str] = ()
+    counting: Counting = AS_WRITTEN
 
 
 def looks_like_json(text: str) -> bool:
@@ -130,8 +143,9 @@ def _document(draft: Draft, item: _Item, parts: _Parts | None) -> Document:
         draft.note(item.line, "no-text", _without_text(parts.keys))
     if parts.spans is None:
         draft.note(item.line, "no-annotation", f"none of {', '.join(SPAN_KEYS)}")
+    place = _placer(parts)
     for span in parts.spans or ():
-        _add_entities(draft, span, item.line)
+        _add_entities(draft, span, item.line, place)
     return draft.finish(parts.text)
 
 
@@ -231,21 +245,41 @@ def _parts_of(value: Json, counts: Counter[str], text_key: str = "") -> _Parts |
     if isinstance(answer, str) and answer in _LEFT_OUT:
         counts[_LEFT_OUT[answer]] += 1
         return None
-    name = next((str(value[k]) for k in ("name", "id") if isinstance(value.get(k), str | int)), "")
+    name = _name_of(value) or _name_of(value.get("meta"))  # Prodigy shows what is in "meta"
     if isinstance(value.get("data"), dict):
         return _of_label_studio(value, name, counts, text_key)
     keys = (text_key,) if text_key else _TEXT_KEYS
     text = next((value[k] for k in keys if isinstance(value.get(k), str)), None)
     spans = next((value[k] for k in SPAN_KEYS if isinstance(value.get(k), list)), None)
-    if spans is None and "answer" in value:  # Prodigy leaves the key out where there is no span
+    # Prodigy and Label Studio's JSON-MIN leave the key out where there is no span.
+    if spans is None and not _ANNOTATED.isdisjoint(value):
         spans = []
-    return _Parts(text, spans, name)
+    counting = UTF16 if value.get(OFFSETS_KEY) == str(UTF16) else AS_WRITTEN
+    return _Parts(text, spans, name, counting=counting)
+
+
+def _name_of(value: Json) -> str:
+    """Return the name that an object has, "" for none."""
+    fields = value if isinstance(value, dict) else {}
+    return next((str(fields[k]) for k in _NAME_KEYS if isinstance(fields.get(k), str | int)), "")
+
+
+def _placer(parts: _Parts) -> Callable[[int, int], tuple[int, int]]:
+    """Return a function from start and end, as a document has them, to those in characters."""
+    if parts.text is None or parts.counting == AS_WRITTEN:
+        return lambda start, end: (start, end)
+    positions = parts.counting.positions(parts.text)
+    return lambda start, end: parts.counting.correct(((start, end),), positions)[0]
 
 
 def _of_label_studio(
     task: Mapping[str, Json], name: str, counts: Counter[str], text_key: str
 ) -> _Parts | None:
-    """Return what a task of Label Studio says; of several annotations the first counts."""
+    """Return what a task of Label Studio says; of several annotations the first counts.
+
+    Its own number is no name where its data have one.
+    """
+    name = _name_of(task["data"]) or name
     every = task.get("annotations", task.get("completions"))
     every = every if isinstance(every, list) else []
     done = [each for each in every if isinstance(each, dict) and not each.get("was_cancelled")]
@@ -300,20 +334,24 @@ def _span_of(result: Json) -> Json:
     return value
 
 
-def _add_entities(draft: Draft, span: Json, line: int) -> None:
+def _add_entities(
+    draft: Draft, span: Json, line: int, place: Callable[[int, int], tuple[int, int]]
+) -> None:
     """Add the entities of a span: one for each of its labels."""
     surface = ""
     start = end = labels = None
     if isinstance(span, dict):
         start, end, labels = (_first(span, keys) for keys in (_STARTS, _ENDS, _LABELS))
         surface = span["text"] if isinstance(span.get("text"), str) else ""
+        if "\\n" in surface:  # Label Studio's page writes so for each character of a line break
+            surface = ""
     elif isinstance(span, list) and len(span) >= 3:
         start, end, labels = span[:3]
     every = labels if isinstance(labels, list) else [labels]
     places = _offset(start), _offset(end)
     for label in every or [None]:
         if isinstance(label, str) and label.strip() and None not in places:
-            draft.add(label.strip(), ((places[0] or 0, places[1] or 0),), surface, line)
+            draft.add(label.strip(), (place(places[0] or 0, places[1] or 0),), surface, line)
         else:
             named = isinstance(label, str) and bool(label.strip())
             is_path = isinstance(start, str) and start.startswith("/")

@@ -68,6 +68,21 @@ def test_parquet_has_a_row_an_entity(doc: Doc, with_text: bool) -> None:
     assert pq.read_schema(io.BytesIO(empty)) == pq.read_schema(io.BytesIO(data))
 
 
+def test_tasks_are_a_list_for_label_studio_and_lines_for_others(doc: Doc) -> None:
+    (data,) = files("label-studio", doc, "found", model="en_model 1.0").values()
+    (task,) = json.loads(data)
+    assert task["data"] == {"text": TEXT, "name": "a/b"}
+    (prediction,) = task["predictions"]
+    assert (prediction["model_version"], prediction["score"]) == ("en_model 1.0", 0.75)
+    assert json.loads(files("label-studio", None)[".json"]) == []
+    for to in ("doccano", "prodigy"):
+        (data,) = files(to, doc).values()
+        assert data.isascii()
+        assert data.count(b"\n") == 1
+        assert json.loads(data)["text"] == TEXT
+        assert files(to, None)[".jsonl"] == b""
+
+
 def test_docbin_keeps_ids_and_scores(doc: Doc) -> None:
     (data,) = files("docbin", doc).values()
     (read,) = DocBin().from_bytes(data).get_docs(spacy.blank("en").vocab)

@@ -19,6 +19,7 @@ from spacy_btl.annotate.inputs import Fields
 from spacy_btl.annotate.outputs import FORMATS
 from spacy_btl.annotate.run import AnnotationSettings, find_model, folder_digest
 from spacy_btl.annotate.worker import PROBE
+from spacy_btl.conversion.tasks import TOOLS
 from spacy_btl.omop.settings import OmopSettings
 from tests.helpers import commands
 from tests.helpers.annotating import (
@@ -80,6 +81,17 @@ def test_scores_are_those_of_the_pipeline(model: Path, source: Path, tmp_path: P
             for ent in nlp(text).ents
         ]
         assert json.loads(line) == {"id": name, "entities": entities}
+
+
+@pytest.mark.parametrize("to", TOOLS)
+def test_a_project_gets_all_labels_of_the_pipeline(rules: Path, tmp_path: Path, to: str) -> None:
+    """Those that were not found too."""
+    source = write(tmp_path / "in.jsonl", [("a", "No fever")])
+    summary = annotate(rules, source, tmp_path / "out", to=to)
+    assert set(summary.entities) == {"Sign_symptom"}
+    name, content = TOOLS[to]
+    written = (tmp_path / "out" / "annotations" / name).read_text(encoding="utf-8")
+    assert written == content(["Medication", "Sign_symptom"])
 
 
 class TestSetAside:
@@ -217,8 +229,8 @@ class TestResume:
         options: dict[str, Any] = {"to": to, "shard_size": 12}
         annotate(rules, source, tmp_path / "whole", **options)
         expected = tree(tmp_path / "whole")
-        # But for run.lock and, at the end, errors.jsonl and brat's own.
-        n_files = len(expected) - 1 - (to == "brat") * 2
+        # But for run.lock and, at the end, errors.jsonl and what brat or another tool needs.
+        n_files = len(expected) - 1 - (to == "brat") * 2 - (to in TOOLS)
         real = os.fsync
         for fatal in range(0, n_files, 9 if to == "brat" else 1):
             left = [fatal]
@@ -283,7 +295,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize(
     ("to", "n_process", "killed_after"),
-    [("jsonl", 1, (2, 9)), ("brat", 2, (9,)), ("omop", 1, (9,))],
+    [("jsonl", 1, (2, 9)), ("brat", 2, (9,)), ("omop", 1, (9,)), ("label-studio", 1, (9,))],
 )
 def test_after_kill_9(
     tmp_path: Path, to: str, n_process: int, killed_after: tuple[int, ...]
@@ -332,6 +344,7 @@ def number_done(output: Path) -> int:
         ({"omop": OmopSettings()}, "settings of OMOP are given, but the output is jsonl"),
         ({"kind": "pdf"}, "kind is 'pdf', but must be one of txt, jsonl, csv, parquet"),
         ({"to": "brat", "with_text": False}, "brat cannot be written without the text"),
+        ({"to": "doccano", "with_text": False}, "doccano cannot be written without the text"),
         ({"shard_size": 0}, "shard_size is 0, but must be a whole number, 1 or more"),
         ({"n_process": 1.5}, "n_process is 1.5, but must be a whole number"),
         ({"gpu_id": -2}, "gpu_id is -2, but must be a whole number, -1 or more"),

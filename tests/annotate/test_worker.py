@@ -13,7 +13,7 @@ from spacy.tokens import Doc
 from spacy_btl.annotate.inputs import Fields, RecordError
 from spacy_btl.annotate.outputs import JsonLinesWriter
 from spacy_btl.annotate.shards import Shard, Slice
-from spacy_btl.annotate.worker import Job, ShardAnnotator, annotate_texts, failure
+from spacy_btl.annotate.worker import Job, ShardAnnotator, annotate_texts, entity_labels, failure
 from tests.helpers.annotating import fails_on_secrets, make_rules, write
 
 SECRET = "Mrs Secretperson has fever"
@@ -132,6 +132,16 @@ def test_a_file_that_has_become_shorter(annotator: ShardAnnotator) -> None:
     assert outcome.records == 5
     errors = [row["error"] for row in outcome.errors[1:]]
     assert errors == ["the file ends before it"] * 2
+
+
+def test_labels_are_those_of_components_that_write_entities() -> None:
+    nlp = spacy.blank("en")
+    assert entity_labels(nlp) == []
+    nlp.add_pipe("tagger").add_label("Letter")  # type: ignore[attr-defined]
+    nlp.add_pipe("sentencizer")
+    nlp.add_pipe("span_ruler").add_patterns([{"label": "B c", "pattern": [{"LOWER": "b"}]}])  # type: ignore[attr-defined]
+    nlp.add_pipe("ner").add_label("A")  # type: ignore[attr-defined]
+    assert entity_labels(nlp) == ["A", "B c"]
 
 
 def test_spans_that_the_pipeline_does_not_write(tmp_path: Path) -> None:

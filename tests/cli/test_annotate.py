@@ -28,6 +28,7 @@ OMOP = ("--to", "omop", "--table", "parquet", "--concepts", "concepts.csv")
         (["--spans", "sc", "--no-text"], AnnotationSettings(spans="sc", with_text=False)),
         (["--encoding", "windows-1252"], AnnotationSettings(encoding="windows-1252")),
         (["--to", "omop"], AnnotationSettings(to="omop")),
+        (["--to", "label-studio"], AnnotationSettings(to="label-studio")),
         (
             [*OMOP, "--snippet", "80", "--first-id", "9", "--assertion", "negated=denied"],
             AnnotationSettings(
@@ -59,6 +60,7 @@ def test_options_are_passed_on(
     assert "2 of 5 records were done before" in output
     assert "4 records, 3 entities" in output
     assert "1 record set aside" in output
+    assert ("label_config.xml" in output) == ("label-studio" in options)
 
 
 def test_a_file(run: Run, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,11 @@ from spacy.util import fix_random_seed
 
 from spacy_btl import brat
 from spacy_btl.annotate import AnnotationSettings, RunSummary, annotate_files
+from spacy_btl.conversion.reading import Reading, read_source
+from spacy_btl.conversion.tasks import TOOLS
 from spacy_btl.pipeline.component import component_of
 from tests.helpers.sentences import make_examples
+from tests.helpers.tasks import EXPORTS, given_name, tasks_of
 
 SENTENCES = ["She took warfarin", "No fever", "He had chest pain and fever", "5 mg of aspirin"]
 RECORDS = [(f"d{i}", " . ".join(SENTENCES[i % 4 : i % 4 + i % 3])) for i in range(23)]
@@ -111,6 +115,8 @@ def found(output: Path, to: str) -> list[tuple[str, list[tuple[int, int, str]]]]
             value = json.loads(line)
             entities = [(e["start"], e["end"], e["label"]) for e in value["entities"]]
             result.append((value["id"], entities))
+    elif to in TOOLS:
+        result += exported(output, to)
     elif to == "docbin":
         for path in files:
             for doc in DocBin().from_disk(path).get_docs(spacy.blank("en").vocab):
@@ -130,6 +136,23 @@ def found(output: Path, to: str) -> list[tuple[str, list[tuple[int, int, str]]]]
             name = path.relative_to(output / "annotations").with_suffix("").as_posix()
             result.append((name, entities))
     return sorted(result)
+
+
+def exported(output: Path, to: str) -> list[tuple[str, list[tuple[int, int, str]]]]:
+    """The entities that `convert` finds where annotators have accepted all tasks of a tool."""
+    result = []
+    for path in sorted((output / "annotations").glob("shard-*")):
+        content = path.read_text("ascii")
+        names = [given_name(task) for task in tasks_of(content)]
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, f"export{path.suffix}")
+            file.write_text(EXPORTS[to](content), encoding="utf-8")
+            documents = read_source(file, Reading()).documents
+        for name, document in zip(names, documents, strict=True):
+            assert document.problems == ()
+            spans = [(*e.fragments[0], e.label) for e in document.standoff.entities]
+            result.append((name, spans))
+    return result
 
 
 def by_pipeline(model: Path, to: str = "") -> list[tuple[str, list[tuple[int, int, str]]]]:

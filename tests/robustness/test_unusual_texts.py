@@ -140,7 +140,7 @@ def test_a_lone_surrogate_is_no_text_to_spacy(nlp: Language) -> None:
             pipeline(SURROGATE)
 
 
-@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("to", [name for name in FORMATS if name != "omop"])
 def test_annotated_and_read_back(nlp: Language, model: Path, tmp_path: Path, to: str) -> None:
     if to == "parquet":
         pytest.importorskip("pyarrow", reason="needs the extra parquet")
@@ -149,8 +149,10 @@ def test_annotated_and_read_back(nlp: Language, model: Path, tmp_path: Path, to:
     (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)))
     output = tmp_path / "out"
     summary = annotate(model, tmp_path / "in.jsonl", output, to=to)
-    (error,) = map(json.loads, (output / "errors.jsonl").read_text().splitlines())
-    assert (summary.set_aside, error["id"], error["error"]) == (1, "bad", "the text is not UTF-8")
+    errors = [json.loads(line) for line in (output / "errors.jsonl").read_text().splitlines()]
+    reasons = {error["id"]: error["error"].partition(",")[0] for error in errors}
+    assert (summary.set_aside, reasons) == (2, {"markup": "HTML", "bad": "the text is not UTF-8"})
+    del texts["markup"]
     expected = {name: bounds(nlp(text)) for name, text in texts.items()}
     assert dict(found(output, to)) == {k: v for k, v in expected.items() if v or to != "parquet"}
     if to == "jsonl":

@@ -1,0 +1,155 @@
+"""Documents as tasks of annotation tools, which show the predictions for correction.
+
+The formats are those that the tools say they import:
+
+- Label Studio, a JSON list of tasks: https://labelstud.io/guide/predictions
+- doccano, a JSON object a line: https://doccano.github.io/doccano/tutorial/
+- Prodigy, a JSON object a line: https://prodi.gy/docs/api-interfaces#ner_manual
+
+`formats.read_json` reads what the tools export. It finds the id of a document where a task has it,
+and knows offsets that are not those of Python by `OFFSETS_KEY`.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+from xml.sax.saxutils import quoteattr
+
+from spacy.tokens import Doc
+
+from ..formats.json_documents import OFFSETS_KEY, UTF16
+
+Task: TypeAlias = dict[str, object]
+"""A JSON object that a tool takes as one document."""
+
+
+class EntityRow(NamedTuple):
+    """An entity of a document.
+
+    Attributes:
+        start: Its first character, from 0.
+        end: The character after its last one.
+        label: Its type.
+        text: Its text.
+        score: Its score, None if it has none.
+        calibrated: Whether the score is a calibrated probability, None without a score.
+    """
+
+    start: int
+    end: int
+    label: str
+    text: str
+    score: float | None
+    calibrated: bool | None
+
+
+def label_studio_task(name: str, text: str, entities: Sequence[EntityRow], model: str) -> Task:
+    """Return a task of Label Studio, with a prediction.
+
+    Its score, by which the tool can sort tasks, is the mean of those of the entities. Offsets count
+    code points, as the tests of Label Studio have it for texts with emoji. The id goes by "name",
+    as an export in JSON-MIN puts Label Studio's own number over a field "id".
+    """
+    result = [
+        {
+            "id": f"e{number}",
+            "from_name": "label",
+            "to_name": "text",
+            "type": "labels",
+            "value": {"start": e.start, "end": e.end, "text": e.text, "labels": [e.label]},
+            **_scored(e),
+        }
+        for number, e in enumerate(entities, 1)
+    ]
+    prediction: Task = {"model_version": model, "result": result}
+    if scores := [e.score for e in entities if e.score is not None]:
+        prediction["score"] = sum(scores) / len(scores)
+    return {"data": {"text": text, "name": name}, "predictions": [prediction]}
+
+
+def doccano_task(name: str, text: str, entities: Sequence[EntityRow]) -> Task:
+    """Return an example of doccano, whose labels have no scores: those are metadata.
+
+    Offsets count UTF-16 code units, as the pages of doccano do (its issue 2290), unless a project
+    counts graphemes. All fields but text and label are metadata, which an export has again.
+    """
+    places = UTF16.positions(text)
+    spans = [(places[e.start], places[e.end], e.label) for e in entities]
+    return {
+        "id": name,
+        "text": text,
+        "label": spans,
+        "scores": [
+            (*span, e.score) for span, e in zip(spans, entities, strict=True) if e.score is not None
+        ],
+        OFFSETS_KEY: str(UTF16),
+    }
+
+
+def prodigy_task(name: str, doc: Doc, entities: Sequence[EntityRow]) -> Task:
+    """Return a task of Prodigy for ``ner.manual`` or ``spans.manual``, with the document's tokens.
+
+    Hashes are left to Prodigy, and the answer to the annotator.
+    """
+    first = {token.idx: token.i for token in doc}
+    last = {token.idx + len(token): token.i for token in doc}
+    return {
+        "text": doc.text,
+        "meta": {"id": name},
+        "tokens": [
+            {
+                "text": token.text,
+                "start": token.idx,
+                "end": token.idx + len(token),
+                "id": token.i,
+                "ws": bool(token.whitespace_),
+            }
+            for token in doc
+        ],
+        "spans": [
+            {
+                "start": e.start,
+                "end": e.end,
+                "token_start": first[e.start],
+                "token_end": last[e.end],
+                "label": e.label,
+                **_scored(e),
+            }
+            for e in entities
+        ],
+    }
+
+
+def _scored(entity: EntityRow) -> Mapping[str, float]:
+    """Return the score as an item, nothing without one."""
+    return {} if entity.score is None else {"score": entity.score}
+
+
+def label_studio_labels(labels: Iterable[str]) -> str:
+    """Return the labeling interface of a project of Label Studio; it keeps white space as it is."""
+    lines = "".join(f"    <Label value={quoteattr(label)}/>\n" for label in labels)
+    return (
+        "<View>\n"
+        "  <Style>.htx-text{ white-space: pre-wrap; }</Style>\n"
+        f'  <Labels name="label" toName="text">\n{lines}  </Labels>\n'
+        '  <Text name="text" value="$text"/>\n'
+        "</View>\n"
+    )
+
+
+def doccano_labels(labels: Iterable[str]) -> str:
+    """Return the labels for the import on doccano's page of labels."""
+    return json.dumps([{"text": label} for label in labels], indent=2) + "\n"
+
+
+def prodigy_labels(labels: Iterable[str]) -> str:
+    """Return the labels for ``--label`` of Prodigy's recipes, one a line."""
+    return "".join(f"{label}\n" for label in labels)
+
+
+TOOLS: Mapping[str, tuple[str, Callable[[Iterable[str]], str]]] = {
+    "label-studio": ("label_config.xml", label_studio_labels),
+    "doccano": ("label_config.json", doccano_labels),
+    "prodigy": ("labels.txt", prodigy_labels),
+}
+"""For each tool the file of the labels that a project needs, and what makes its content."""
