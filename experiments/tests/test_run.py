@@ -124,6 +124,8 @@ def test_the_plans_of_the_project_can_be_read(name: str) -> None:
     plan = read_plan(SCRIPTS / name)
     assert len({run.key for run in plan.runs}) == len(plan.runs) > 0
     for arm in plan.arms.values():
+        if "members" in arm:
+            continue
         place = SCRIPTS / arm["script"] if "script" in arm else ROOT / arm["config"]
         assert place.is_file()
 

@@ -85,6 +85,7 @@ def render_page(agreement: Agreement) -> str:
         _values(agreement),
         sections=sections,
         matrix=named,
+        between=f"{a}, {b}",
         kinds=[*KINDS],
         kind_names=[*agreement.kind_names.values()],
     )

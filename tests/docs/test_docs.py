@@ -193,7 +193,7 @@ def test_the_training_without_a_download_finds_what_it_learned(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     page = (ROOT / "docs" / "training.md").read_text(encoding="utf8")
-    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    *_, block = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     exec(compile(block, "training.md", "exec"), {})
     assert "('warfarin', 'Medication')" in capsys.readouterr().out
 

@@ -255,6 +255,6 @@ def test_the_command(rules: Path, source: Path, tmp_path: Path) -> None:
     rows = table(tmp_path / "out")
     medication = sum(row["note_nlp_concept_id"] == 0 for row in rows)
     shown = " ".join(shown.split())
-    assert f"{medication} entities without a concept (0), of 1 labels" in shown
+    assert f"{medication} entities without a concept (0), of 1 label" in shown
     assert f"Medication ({medication})" in shown
     assert rows[0]["note_nlp_id"] == 100

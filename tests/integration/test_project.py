@@ -19,7 +19,7 @@ VALUES = ("my data", "it's", "a & b; c", "(x)", "`x`", "für", "x=y", "*", "~", 
 ESCAPED = {'a "b"': r"a \\\"b\\\"", r"a\b": r"a\\\\b", "end\\": r"end\\\\"}
 
 
-OTHER_WORKFLOWS = ("convert-sources", "train-joint", "train-target", "train-final")
+OTHER_WORKFLOWS = ("convert-sources", "train-joint", "train-target", "train-final", "train-demo")
 
 
 def test_project_names_commands_that_exist() -> None:
