@@ -15,6 +15,7 @@ extensions = ["myst_parser"]
 root_doc = "README"
 include_patterns = ["README.md", "CHANGELOG.md", "docs/**.md", "benchmarks/README.md"]
 include_patterns += ["experiments/README.md", "experiments/results/*.md"]
+include_patterns += ["experiments/results/joint/*.md"]
 exclude_patterns = [".*"]
 highlight_language = "none"
 myst_enable_extensions = ["colon_fence"]
@@ -55,6 +56,7 @@ CONTENTS = {
         "benchmarks/README",
         "experiments/README",
         *sorted(f"experiments/results/{page.stem}" for page in TABLES.glob("*.md")),
+        *sorted(f"experiments/results/joint/{page.stem}" for page in TABLES.glob("joint/*.md")),
     ],
     "The code": ["docs/layout", "CHANGELOG"],
 }

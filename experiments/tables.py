@@ -49,17 +49,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--plan", type=Path, default=HERE / "plan.yml")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "runs")
     parser.add_argument("--output", type=Path, default=HERE / "results")
+    parser.add_argument(
+        "--varied", action="store_true", help="also corpora of which a part is taken, see curves.py"
+    )
     options = parser.parse_args(arguments)
     plan = read_plan(options.plan)
     store = Store(options.results)
     there = [run for run in plan.runs if is_done(plan, run, store)]
     by_setting: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in there:
-        if any(key in plan.corpora[run.corpus] for key in VARIED):
+        if not options.varied and any(key in plan.corpora[run.corpus] for key in VARIED):
             continue  # see curves.py
         by_setting[run.corpus, run.encoder].append(run)
     for (corpus, encoder), runs in by_setting.items():
-        text = render(plan, runs, store, f"{corpus}, {plan.encoders[encoder]['title']}")
+        title = f"{corpus}, {plan.encoders[encoder]['title']}"
+        text = render(plan, runs, store, title, options.plan.name)
         path = options.output / f"{corpus}-{encoder}.md"
         path.write_text(text, encoding="utf8")
         print(text)
@@ -72,8 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def render(plan: Plan, runs: list[Run], store: Store, title: str) -> str:
-    """The page of one corpus with one encoder."""
+def render(plan: Plan, runs: list[Run], store: Store, title: str, source: str = "plan.yml") -> str:
+    """The page of one corpus with one encoder; ``source`` is the name of the plan's file."""
     runs = sorted(runs, key=lambda run: (list(plan.arms).index(run.arm), run.seed))
     summaries = {run: store.summary(run) for run in runs}
     dev, test = read_rows(runs, store)
@@ -81,7 +85,7 @@ def render(plan: Plan, runs: list[Run], store: Store, title: str) -> str:
         [
             f"# {title}",
             "",
-            "`python -m experiments.tables`; the runs are those of `experiments/plan.yml`.",
+            f"`python -m experiments.tables`; the runs are those of `experiments/{source}`.",
             "",
             _best_on_dev(plan, dev),
             "",
