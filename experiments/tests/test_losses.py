@@ -9,6 +9,7 @@ import spacy
 import torch
 from hypothesis import given, settings
 from scipy.optimize import minimize
+from spacy.util import fix_random_seed
 
 from experiments.losses import DiceLoss, FocalLoss, MajorityOrMinority
 from spacy_btl.labels.bio import MISSING
@@ -280,6 +281,7 @@ def test_settings_out_of_range(kind, options, message):
 )
 def test_trains_in_the_component(name):
     config = {"loss": {"@losses": name}, "class_weights": None}
+    fix_random_seed(0)
     nlp = spacy.blank("en")
     pipe = nlp.add_pipe("btl_knn_ner", config=config)
     examples = make_examples(nlp)
