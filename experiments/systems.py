@@ -55,6 +55,8 @@ def train(
     else:
         commands = []
         for config, folder in stages(arm, settings, corpus, seed, work, sources or {}):
+            if folder != work and _is_trained(folder, config):
+                continue  # another seed has made it
             folder.mkdir(parents=True, exist_ok=True)
             config.to_disk(folder / "config.cfg")
             command = ["-m", "spacy", "train", str(folder / "config.cfg"), "--output", str(folder)]
@@ -138,9 +140,25 @@ def stages(
     }
     for name, value in arm.get("second", {}).items():
         put(config, name, value)
-    if shared and (folder / "model-last" / "config.cfg").is_file():
-        return [(config, work)]
     return [(first, folder), (config, work)]
+
+
+def _is_trained(folder: Path, config: util.Config) -> bool:
+    """Whether a folder has a training of this configuration that came to its end.
+
+    Data of a fold play no part: a first stage of all seeds does not read them, but for dev's
+    scores, which choose nothing.
+    """
+    config_path, log = folder / "config.cfg", folder / "log.jsonl"
+    if not (config_path.is_file() and log.is_file()):
+        return False
+    known, own = util.load_config(config_path, interpolate=False), config.copy()
+    for each in (known, own):
+        each["paths"].update(train=None, dev=None)
+    if known.to_str(interpolate=False) != own.to_str(interpolate=False):
+        return False
+    updates = [row["updates"] for row in srsly.read_jsonl(log)]
+    return max(updates, default=0) >= config["training"]["max_steps"]
 
 
 def with_this_project() -> dict[str, str]:

@@ -24,6 +24,7 @@ import torch
 from filelock import FileLock, Timeout
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spacy import util
 from spacy.tokens import Doc, DocBin
 from transformers import AutoModel, AutoTokenizer
 
@@ -33,9 +34,10 @@ from experiments.huggingface_ner import first_pieces, to_entities
 from experiments.plan import Plan, Run, chosen, read_plan
 from experiments.store import Store
 from experiments.subtypes import endings, make_types
+from spacy_btl.packaging.saving import save_pipeline
 from spacy_btl.pipeline.component import component_of
 from spacy_btl.scoring.scorer import gold_entities
-from tests.helpers.sentences import make_examples
+from tests.helpers.sentences import entities, make_examples
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "experiments"
@@ -170,6 +172,90 @@ def test_the_stages_of_an_arm_have_all_its_updates_together(
     for begun, (_, folder) in zip(starts[1:], found[:-1], strict=True):
         start = begun["btl_knn_ner"]["start_from"]
         assert start["path"] == str(folder / "model-last")
+
+
+SHARED = {
+    "config": "configs/btl.cfg",
+    "sources": ["a"],
+    "with_target": False,
+    "shared_first": True,
+    "first_updates": 6,
+}
+
+
+@pytest.mark.parametrize(
+    ("log", "first_updates", "is_trained"),
+    [
+        (None, 6, False),
+        ([], 6, False),
+        ([1], 6, False),  # spaCy saves a pipeline before the first update as well
+        ([1, 7], 6, True),
+        ([1, 7], 8, False),  # another plan
+    ],
+)
+def test_a_first_stage_of_all_seeds_is_trained_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    log: list[int] | None,
+    first_updates: int,
+    is_trained: bool,
+) -> None:
+    ran: list[str] = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: ran.append(command[4]))
+    settings = {"training.max_steps": 10, "training.eval_frequency": 5}
+
+    def train(seed: int, arm: dict[str, Any]) -> Path:
+        work = tmp_path / "corpus" / "encoder" / "arm" / str(seed)
+        work.mkdir(parents=True)
+        corpus = tmp_path / f"corpus-{seed}"
+        systems.train(arm, settings, corpus, seed, work, "python", {"a": tmp_path / "a"})
+        return work / "config.cfg"
+
+    second = train(0, SHARED)
+    first = tmp_path / "first" / "arm" / "config.cfg"
+    assert ran == [str(first), str(second)]
+    assert util.load_config(first)["system"]["seed"] == 0
+    assert util.load_config(second)["training"]["max_steps"] == 10
+    if log is not None:
+        srsly.write_jsonl(first.with_name("log.jsonl"), [{"updates": n} for n in log])
+    second = train(1, {**SHARED, "first_updates": first_updates})
+    assert ran[2:] == ([] if is_trained else [str(first)]) + [str(second)]
+
+
+@pytest.mark.parametrize("soup", [False, True])
+def test_an_ensemble_is_of_the_members_with_its_seed(tmp_path: Path, soup: bool) -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("btl_knn_ner")
+    examples = make_examples(nlp)
+    optimizer = nlp.initialize(lambda: examples)
+    for _ in range(20):
+        nlp.update(examples, sgd=optimizer)
+    dev = tmp_path / "dev.spacy"
+    DocBin(docs=[each.reference for each in examples], store_user_data=True).to_disk(dev)
+    nlp.config["paths"]["dev"] = str(dev)
+    for member in ("one", "two"):
+        save_pipeline(nlp, tmp_path / member / "3" / "model-best")
+        rows = [{"updates": 1, "seconds": 0.5}, {"updates": 21, "seconds": 2.0}]
+        srsly.write_jsonl(tmp_path / member / "3" / "log.jsonl", rows)
+    work = tmp_path / "both" / "3"
+    work.mkdir(parents=True)
+    systems.train({"members": ["one", "two"], "soup": soup}, {}, tmp_path, 3, work)
+    (row,) = srsly.read_jsonl(work / "log.jsonl")
+    assert (row["updates"], row["seconds"]) == (42, 4.0)
+    both = systems.load(work)
+    texts = [each.text for each in examples]
+    assert [entities(both(text)) for text in texts] == [entities(nlp(text)) for text in texts]
+    assert util.load_config(work / "config.cfg")["nlp"]["pipeline"] == ["btl_knn_ner"]
+    with pytest.raises(ValueError, match=r"three.* has no trained pipeline"):
+        systems.train({"members": ["one", "three"]}, {}, tmp_path, 3, work)
+
+
+def test_a_shared_first_stage_that_reads_the_target_is_refused(tmp_path: Path) -> None:
+    arms = {"both": {**PLAN["arms"]["btl"], "shared_first": True}}
+    wrong = {**PLAN, "arms": arms, "runs": [{**PLAN["runs"][0], "arms": ["both"]}]}
+    srsly.write_yaml(tmp_path / "plan.yml", wrong)
+    with pytest.raises(ValueError, match="a shared first stage cannot read the target"):
+        read_plan(tmp_path / "plan.yml")
 
 
 @pytest.mark.parametrize(
