@@ -1,4 +1,4 @@
-"""What the bytes of a file are: text in some encoding, or something that only looks like a note.
+"""The kind of a file by its bytes: text in some encoding, or only in the guise of a note.
 
 A page of HTML or an RTF file is text as well, and would be annotated with its markup as if a
 physician had written it. Only the start of a file is looked at, and for XML its end. Messages quote
@@ -11,7 +11,7 @@ import re
 UTF8 = "utf-8"
 
 START = 4096
-"""Bytes that tell what a file is."""
+"""Bytes at the start of a file, by which its kind is recognized."""
 
 BINARY = (
     ("a PDF", "take its text out first, as pdftotext does", (b"%PDF-",)),
@@ -42,7 +42,7 @@ BINARY = (
 HTML = "HTML, where plain text is read: take the text out first, as BeautifulSoup's get_text does"
 XML = "XML, where plain text is read: take the text out first, as ElementTree's itertext does"
 
-_WIDE = ("utf-16", "utf-32")  # the order of their bytes is told by a mark
+_WIDE = ("utf-16", "utf-32")  # a mark gives the order of their bytes
 
 _BOMS_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 

@@ -139,8 +139,10 @@ def read_annotators(
             raise ValueError(f"there is no document in {path}")
     common, only = _common(*documents)
     if not common:
-        some = " and ".join(f"{len(own)} (such as {min(own)}) in {path}"
-                            for path, own in zip((a, b), documents, strict=True))  # fmt: skip
+        some = " and ".join(
+            f"{len(own)} (such as {min(own)}) in {path}"
+            for path, own in zip((a, b), documents, strict=True)
+        )
         raise ValueError(
             f"no document of the same name: {some}. Documents are paired by their path in the "
             "folder, without suffix, or by their id in the file"

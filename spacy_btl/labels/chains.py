@@ -36,7 +36,7 @@ def by_position(n_tokens: int, lengths: Sequence[int] | None) -> tuple[Ints1d, l
         lengths: Number of tokens of each document; None for one document.
 
     Returns:
-        The index of each token (n_tokens,) where documents stand one after another, and the number
+        The index of each token (n_tokens,) where documents follow one another, and the number
         of documents at each position.
 
     Raises:
@@ -93,7 +93,7 @@ class Chains:
     def look_ahead(self, emissions: Float64s3d) -> None:
         """Add to the emissions of each token what the rest of its document can make of them.
 
-        That is the log of the sum over all that may follow begin or inside, less that of ``O``.
+        That is the log of the sum over all that may follow begin or inside, minus that of ``O``.
 
         Args:
             emissions: (2, n_tokens, n_types), changed in place.
@@ -202,7 +202,7 @@ class Chains:
         )
         of_label[missing] = 0.0
         if np.isneginf(of_label).any():
-            raise ValueError("no well-formed sequence agrees with the labels: an I- stands alone")
+            raise ValueError("no well-formed sequence agrees with the labels: an I- without its B-")
         known, next_p = np.exp(log_known), np.exp(log_next)
         later, source = np.empty_like(known), np.empty_like(known)
         later[:, :n] = weights[:n] * np.exp(log_first)

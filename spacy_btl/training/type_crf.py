@@ -7,7 +7,7 @@ losses are read alike. A document with layer labels ``y`` has the loss
 
     L = sum_k sum_t  -w_k[y_t] * log p(y_t | y_1 ... y_t-1, logits of the whole document).
 
-With weights of 1 the sum over ``t`` is that of a CRF, ``log Z`` less the score of ``y`` (Lafferty,
+With weights of 1 the sum over ``t`` is that of a CRF, ``log Z`` minus the score of ``y`` (Lafferty,
 McCallum, Pereira 2001). Class weights, and the divisor of each copy, are the ``w_k`` of Binary
 Token Labels, so that this loss is the same but for the transitions. Where a label is `MISSING`, the
 sum is over all labels that it may be; a chain without any label has no gradient.
@@ -39,7 +39,7 @@ class TypeCrfLoss(LearnsTransitions, BinaryTokenLabels):
         rate_factor: Learning rate of the transitions, see `LearnsTransitions`.
         reduction: As in `BinaryTokenLabels`, like the class weights.
         tau: Logit adjustment of each layer: ``tau`` times the log of the label's share of the
-            training tokens, less that of all tokens outside of this type. See `TokenLoss`.
+            training tokens, minus that of all tokens outside of this type. See `TokenLoss`.
         transitions: (n_types, 3, 3) score of a label (row) followed by another (column); None
             before the first batch.
         start: (n_types, 3) score of the first label; None before the first batch.
@@ -114,7 +114,7 @@ class TypeCrfLoss(LearnsTransitions, BinaryTokenLabels):
 
         The columns of a type keep the marginal probabilities of its chain, and ``O`` gets the rest;
         with ``tau``, the odds of all types compete. What that means, and what class weights do, is
-        told in `BinaryTokenLabels.probabilities`.
+        described in `BinaryTokenLabels.probabilities`.
         """
         layers = self.layer_probabilities(on_cpu(logits, str(logits.dtype)), lengths)
         flat = np.empty((len(layers), logits.shape[1]), dtype=layers.dtype)

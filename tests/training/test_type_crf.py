@@ -295,11 +295,11 @@ def test_a_head_of_outside_alone() -> None:
 @pytest.mark.parametrize(
     ("labels", "lengths", "match"),
     [
-        ([0, 2], None, "I- stands alone"),
-        ([1, 4], None, "I- stands alone"),
-        ([2, 0], None, "I- stands alone"),
-        ([1, 2], [1, 1], "I- stands alone"),
-        ([[0, 2], [0, 0]], None, "I- stands alone"),
+        ([0, 2], None, "an I- without its B-"),
+        ([1, 4], None, "an I- without its B-"),
+        ([2, 0], None, "an I- without its B-"),
+        ([1, 2], [1, 1], "an I- without its B-"),
+        ([[0, 2], [0, 0]], None, "an I- without its B-"),
         ([0, 5], None, "between -1 and 4"),
         ([[0, 3], [0, 0]], None, "between -1 and 2"),
         ([0], None, "do not fit"),
