@@ -20,6 +20,7 @@ test: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/codespell
 	$(BIN)/pytest -n auto --dist worksteal
 
 docs: $(VENV)/.installed

@@ -107,12 +107,12 @@ def bare_batches(nlp: Language, docs: list[Any], window: int, budget: int) -> li
 
 
 def whole_pipelines(path: Path, texts: list[str]) -> dict[str, Callable[[], None]]:
-    by_neighbours, by_model = spacy.load(path), spacy.load(path)
+    by_neighbors, by_model = spacy.load(path), spacy.load(path)
     by_model.get_pipe("btl_knn_ner").neighbor_weight = 0.0
-    by_neighbours.get_pipe("btl_knn_ner").neighbor_weight = 1.0
+    by_neighbors.get_pipe("btl_knn_ner").neighbor_weight = 1.0
     return {
         "nlp.pipe, decoded by the model": lambda: list(by_model.pipe(texts)).clear(),
-        "nlp.pipe, decoded by the neighbours": lambda: list(by_neighbours.pipe(texts)).clear(),
+        "nlp.pipe, decoded by the neighbors": lambda: list(by_neighbors.pipe(texts)).clear(),
     }
 
 

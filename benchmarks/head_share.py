@@ -1,8 +1,8 @@
-"""Share of the neighbour head in the time of ``nlp.pipe``: search and votes, decoding, spans.
+"""Share of the neighbor head in the time of ``nlp.pipe``: search and votes, decoding, spans.
 
 python benchmarks/head_share.py training/model-knn corpus/test.spacy
 
-The neighbours have the whole vote here (``neighbor_weight = 1``), whatever dev has chosen.
+The neighbors have the whole vote here (``neighbor_weight = 1``), whatever dev has chosen.
 """
 
 import argparse

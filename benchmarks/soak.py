@@ -131,7 +131,7 @@ def main() -> None:
     parser.add_argument("--documents", type=int, default=10_000)
     parser.add_argument("--words", type=int, default=60, help="of a document, in the mean")
     parser.add_argument("--zone", type=int, default=500, help="documents a memory zone; 0: none")
-    parser.add_argument("--weight", type=float, help="of the neighbours, for that of the pipeline")
+    parser.add_argument("--weight", type=float, help="of the neighbors, for that of the pipeline")
     parser.add_argument("--bound", type=float, default=16.0, help="MiB of growth, second half")
     parser.add_argument("--long", action="store_true", help="long documents instead of many")
     options = parser.parse_args()

@@ -58,7 +58,7 @@ CONTENTS = {
         *sorted(f"experiments/results/{page.stem}" for page in TABLES.glob("*.md")),
         *sorted(f"experiments/results/joint/{page.stem}" for page in TABLES.glob("joint/*.md")),
     ],
-    "The code": ["docs/layout", "CHANGELOG"],
+    "The code": ["docs/layout", "docs/style", "CHANGELOG"],
 }
 TITLES = {  # of pages that commands have written, and that have none
     RUN[0]: "Scores of the test part",

@@ -171,7 +171,7 @@ def render(plan: Plan, curve: Curve, lines: Mapping[tuple[str, str], list[Point]
 def draw(
     plan: Plan, curve: Curve, lines: Mapping[tuple[str, str], list[Point]], path: Path
 ) -> None:
-    """A panel for each figure and each cost; a colour an arm, a line style a way of reading."""
+    """A panel for each figure and each cost; a color an arm, a line style a way of reading."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

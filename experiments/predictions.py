@@ -34,7 +34,7 @@ def predict(nlp: Language, corpus: Path, train: str = "train.spacy") -> Predicti
     argmax: the most probable label of each word by the model alone, read as BIO the lenient way (an
     I after another type begins an entity). All others take the most probable of the
     well-formed label sequences, as the component does: model: by the model alone. neighbors: by 17
-    neighbours, a vote each. mixed: by both, with the votes and the share of the neighbours that do
+    neighbors, a vote each. mixed: by both, with the votes and the share of the neighbors that do
     best on dev. The neighbors are the tokens of ``train``.
     """
     examples = {part: read_examples(corpus / f"{part}.spacy", nlp) for part in ("dev", "test")}

@@ -6,7 +6,7 @@ The question of arXiv 2409.03238: tokens of real text get random labels, ``M`` a
 ``O``. There is nothing to learn but the rate, so a model that keeps empirical probabilities says
 ``M`` with that probability on text it has not seen. Every document is cut in two: the first half
 is trained on, the other is unseen. After each epoch both are read: the mean probability of ``M``,
-the share of tokens on which it wins, and the mean share of its votes among 17 neighbours.
+the share of tokens on which it wins, and the mean share of its votes among 17 neighbors.
 
 With one type, BTL makes one copy, which holds that type beside O: it is ATL. With several types
 (``--types``) the rate is that of all of them together, and BTL has as many copies.
@@ -109,7 +109,7 @@ def study(arm: str, rate: float, options: argparse.Namespace) -> list[dict[str, 
     fix_random_seed(options.seed)
     nlp = load_model_from_config(config)
     pipe = component_of(nlp)
-    parts = labelled_halves(nlp, types, rate, options)
+    parts = labeled_halves(nlp, types, rate, options)
     optimizer = registry.resolve({"optimizer": config["training"]["optimizer"]})["optimizer"]
     nlp.initialize(lambda: examples_of(nlp, parts["trained"]), sgd=optimizer)
     rng = random.Random(options.seed)
@@ -148,7 +148,7 @@ def make_config(arm: str, options: argparse.Namespace) -> Any:
     return config.interpolate()
 
 
-def labelled_halves(
+def labeled_halves(
     nlp: Language, types: list[str], rate: float, options: argparse.Namespace
 ) -> dict[str, list[Doc]]:
     """Halves of the documents; every token alone is of a random type at this rate, else ``O``."""

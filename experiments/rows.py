@@ -26,7 +26,7 @@ COLUMNS = [FIGURES.index(key) for key in SHOWN]
 WAYS = {
     "argmax": "argmax of the model",
     "model": "model alone",
-    "neighbors": "17 neighbours",
+    "neighbors": "17 neighbors",
     "mixed": "mixed on dev",
     "chosen": "as dev chooses",
 }
@@ -52,7 +52,7 @@ def read_rows(runs: Iterable[Run], store: Store) -> tuple[Rows, Rows]:
 
 
 def add_chosen(dev: Rows, test: Rows) -> None:
-    """Add the way that is best on dev, for each arm and seed that neighbours have read."""
+    """Add the way that is best on dev, for each arm and seed that neighbors have read."""
     for arm in [arm for arm, way in dev if way == "mixed"]:
         for seed in dev[arm, "mixed"]:
             on_dev = {

@@ -104,7 +104,7 @@ def render(plan: Plan, runs: list[Run], store: Store, title: str, source: str = 
             "",
             "Difference from the model alone in the same runs (95 %). Argmax is that of each token "
             "by itself, read as BIO the lenient way; mixed: a share above 0 and below 1 for the "
-            "neighbours.",
+            "neighbors.",
             "",
             *_readings(plan, dev, test),
             "",
@@ -191,7 +191,7 @@ def _gains(plan: Plan, dev: Rows, test: Rows) -> list[str]:
         "The first minus the second, on the test documents of the seeds of both (95 %); in "
         "brackets: at how many of the seeds the first is better; after a semicolon, where there "
         "are three seeds or more: mean and 95 % (t) of the differences of the seeds, whose "
-        "trainings share documents. As dev chooses: the best on dev of model alone, 17 neighbours "
+        "trainings share documents. As dev chooses: the best on dev of model alone, 17 neighbors "
         "and mixed, seed by seed.",
         "",
     ]
@@ -239,7 +239,7 @@ def _p(value: float) -> str:
 
 
 def _readings(plan: Plan, dev: Rows, test: Rows) -> list[str]:
-    """One table: what neighbours change, against the model alone of the same runs."""
+    """One table: what neighbors change, against the model alone of the same runs."""
     compared = {
         row: found
         for row, seeds in test.items()

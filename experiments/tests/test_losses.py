@@ -201,7 +201,7 @@ def test_gradients_are_made_whatever_mode_the_program_is_in(case, mode):
 
 
 @pytest.mark.parametrize("n_tokens", [0, 1, 3])
-def test_nothing_labelled_is_no_loss(case, n_tokens):
+def test_nothing_labeled_is_no_loss(case, n_tokens):
     _, loss = case
     gradient, value = loss(np.ones((n_tokens, 5), np.float32), np.full(n_tokens, MISSING))
     assert gradient.shape == (n_tokens, 5)
@@ -210,7 +210,7 @@ def test_nothing_labelled_is_no_loss(case, n_tokens):
     assert loss.probabilities(np.ones((n_tokens, 5), np.float32)).shape == (n_tokens, 5)
 
 
-def test_unlabelled_tokens_change_nothing(case):
+def test_unlabeled_tokens_change_nothing(case):
     _, loss = case
     logits = np.random.default_rng(4).normal(size=(6, 5)).astype(np.float32)
     labels = np.array([MISSING, 1, 0, MISSING, 4, MISSING])

@@ -1,4 +1,4 @@
-"""The study of random labels: what is labelled, what is read, and that it goes on where it was."""
+"""The study of random labels: what is labeled, what is read, and that it goes on where it was."""
 
 import argparse
 import sys
@@ -26,19 +26,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def halves(data: Path, rate: float, documents: int = 3) -> dict[str, list[spacy.tokens.Doc]]:
     options = argparse.Namespace(data=data, documents=documents, seed=0)
-    return random_labels.labelled_halves(spacy.blank("en"), ["M0", "M1"], rate, options)
+    return random_labels.labeled_halves(spacy.blank("en"), ["M0", "M1"], rate, options)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.3, 1.0])
-def test_words_are_labelled_one_by_one_at_the_rate(data: Path, rate: float) -> None:
+def test_words_are_labeled_one_by_one_at_the_rate(data: Path, rate: float) -> None:
     parts = halves(data, rate)
     assert {part: len(docs) for part, docs in parts.items()} == {"trained": 3, "unseen": 3}
     docs = [doc for part in parts.values() for doc in part]
     words = [token for doc in docs for token in doc if not token.is_space]
-    labelled = [ent for doc in docs for ent in doc.ents]
-    assert all(len(ent) == 1 and not ent.text.isspace() for ent in labelled)
-    assert len(labelled) / len(words) == pytest.approx(rate, abs=0.12)
-    assert {ent.label_ for ent in labelled} == ({"M0", "M1"} if rate else set())
+    labeled = [ent for doc in docs for ent in doc.ents]
+    assert all(len(ent) == 1 and not ent.text.isspace() for ent in labeled)
+    assert len(labeled) / len(words) == pytest.approx(rate, abs=0.12)
+    assert {ent.label_ for ent in labeled} == ({"M0", "M1"} if rate else set())
 
 
 def test_every_arm_gets_the_same_labels(data: Path) -> None:

@@ -574,7 +574,7 @@ def test_the_curves_of_a_corpus(with_atl: Path) -> None:
     # The arm ATL has one point, no curve.
     assert [(row[0], row[2]) for row in rows] == [("4", "BTL")] * 4 + [("14", "BTL")] * 4
     assert [row[5] for row in rows if row[:1] + row[3:4] == ["4", "mixed on dev"]] == ["0.125"]
-    assert [row[3] for row in rows[:4] if row[-1]] == ["model alone", "17 neighbours"]
+    assert [row[3] for row in rows[:4] if row[-1]] == ["model alone", "17 neighbors"]
 
 
 def made_up_record(f: float, types: int) -> dict:

@@ -36,12 +36,12 @@ def test_annotation_conf_names_every_type():
     )
 
 
-def test_visual_conf_gives_each_type_a_colour_of_its_own():
+def test_visual_conf_gives_each_type_a_color_of_its_own():
     text = visual_conf(STANDOFFS)
     assert text.startswith("[labels]\n\n[drawing]\n")
-    colours = dict(re.findall(r"^(\S+)\tbgColor:(#[0-9a-f]{6})$", text, re.MULTILINE))
-    assert list(colours) == ["Age", "Binding", "Lab_value"]
-    assert len(set(colours.values())) == 3
+    colors = dict(re.findall(r"^(\S+)\tbgColor:(#[0-9a-f]{6})$", text, re.MULTILINE))
+    assert list(colors) == ["Age", "Binding", "Lab_value"]
+    assert len(set(colors.values())) == 3
 
 
 def test_no_documents():

@@ -205,7 +205,7 @@ def test_heading_outlasts_the_way_through_brat(tmp_path):
     assert docs[0].user_data["brat"]["heading"] == account.heading == "bundled sample"
 
 
-def labelled(label):
+def labeled(label):
     doc = spacy.blank("en")("pain")
     doc.set_ents([Span(doc, 0, 1, label=label)])
     return doc
@@ -216,11 +216,11 @@ REFUSED = {
     "a name that climbs": ([gold(name="../case")], None, "leaves the folder"),
     "an absolute name": ([gold(name="/case")], None, "it cannot name a file"),
     "two labels that would be one": (
-        [labelled("body part"), labelled("body_part")],
+        [labeled("body part"), labeled("body_part")],
         None,
         'labels "body part" and "body_part" would both be "body_part" in brat',
     ),
-    "a label of offsets": ([labelled("1 2")], "sc", "no document has"),
+    "a label of offsets": ([labeled("1 2")], "sc", "no document has"),
     "no such spans": ([gold()], "sc", r'no document has doc.spans\["sc"\], only brat'),
 }
 

@@ -21,7 +21,7 @@ NEEDED = {"ja": "sudachipy", "ko": "natto", "th": "pythainlp", "vi": "pyvi"}
         ("spanish", '"es" (Spanish)'),
         ("Deutsch", '"de" (German)'),
         ("pt-br", '"pt" (Portuguese)'),
-        ("portugese", '"pt" (Portuguese)'),
+        ("portugese", '"pt" (Portuguese)'),  # codespell:ignore portugese
         ("klingon", 'no language "klingon"'),
         ("", 'no language ""'),
     ],

@@ -93,7 +93,7 @@ def test_table_has_every_setting_with_type_and_default(name: str) -> None:
     assert documented()[name] == in_code(name)
 
 
-def test_the_factory_gives_its_neighbours_their_own_defaults() -> None:
+def test_the_factory_gives_its_neighbors_their_own_defaults() -> None:
     given = DEFAULT_CONFIG["neighbors"]
     table = documented()[given["@misc"]]
     assert {name: f"`{json.dumps(given[name])}`" for name in table} == {

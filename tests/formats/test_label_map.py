@@ -85,9 +85,9 @@ def test_maps(document, name):
 
 
 def test_unknown_labels_are_an_error_that_lists_the_known_ones(document):
-    with pytest.raises(ValueError, match="no entity has: Colour; the labels are Age, Sex"):
-        apply_map([document], {"Colour": "", "Age": "A"})
-    apply_map([document], {"Colour": ""}, known=["Colour"])
+    with pytest.raises(ValueError, match="no entity has: Color; the labels are Age, Sex"):
+        apply_map([document], {"Color": "", "Age": "A"})
+    apply_map([document], {"Color": ""}, known=["Color"])
 
 
 def test_labels(tmp_path):

@@ -24,10 +24,10 @@ def random(rng):
 
 def clustered(rng, mixed=0.05):
     """Clusters of one label each, but for a few keys in the midst of them."""
-    centres = 8 * rng.normal(size=(12, 10))
+    centers = 8 * rng.normal(size=(12, 10))
     scales = np.geomspace(1, 0.05, 10)
     of = rng.integers(0, 12, 1500)
-    vectors = centres[of] + scales * rng.normal(size=(1500, 10))
+    vectors = centers[of] + scales * rng.normal(size=(1500, 10))
     labels = np.where(rng.random(1500) < mixed, rng.integers(0, N_LABELS, 1500), of % N_LABELS)
     return vectors[:1300], labels[:1300], vectors[1300:]
 

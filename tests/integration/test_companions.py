@@ -38,7 +38,7 @@ def nlp(trained: bytes) -> Language:
 
 @pytest.fixture
 def model(nlp: Language, tmp_path: Path) -> Path:
-    """The folder of a pipeline with fitted neighbours; beside it its sentences, dev.spacy."""
+    """The folder of a pipeline with fitted neighbors; beside it its sentences, dev.spacy."""
     component_of(nlp).fit_neighbors(make_examples(nlp))
     nlp.to_disk(tmp_path / "model")
     references = [example.reference for example in make_examples(nlp)]
@@ -178,7 +178,7 @@ class TestCommands:
         assert [entities(doc) for doc in nlp.pipe(TEXTS)] == GOLD
 
     def test_find_threshold(self, model: Path) -> None:
-        """Of the neighbours' share; thresholds by type are chosen by ``fit-knn``."""
+        """Of the neighbors' share; thresholds by type are chosen by ``fit-knn``."""
         dev = model.with_name("dev.spacy")
         shown = run("find-threshold", model, dev, NAME, "neighbor_weight", "ents_f", "-n", 3)
         rows = [line.split() for line in shown.splitlines()]

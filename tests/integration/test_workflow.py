@@ -308,7 +308,7 @@ class TestShipping:
         assert what in " ".join(output.split())
         assert (tmp_path / "mine.txt").is_file()
 
-    def test_without_neighbours_the_model_alone_decides(
+    def test_without_neighbors_the_model_alone_decides(
         self, corpus: Path, fitted: Path, tmp_path: Path
     ) -> None:
         options = ("--dev", corpus / "dev.spacy")
@@ -341,7 +341,7 @@ def read_train(corpus: Path) -> list[Doc]:
     return list(DocBin().from_disk(corpus / "train.spacy").get_docs(Vocab()))
 
 
-def test_fitted_pipeline_decodes_with_its_neighbours(corpus: Path, fitted: Path) -> None:
+def test_fitted_pipeline_decodes_with_its_neighbors(corpus: Path, fitted: Path) -> None:
     pipe = spacy.load(fitted).get_pipe("btl_knn_ner")
     assert isinstance(pipe, BtlKnnNer)
     docs = DocBin().from_disk(corpus / "train.spacy").get_docs(spacy.blank("en").vocab)

@@ -128,7 +128,7 @@ def test_spans_of_each_layer_are_those_of_its_labels(layers: np.ndarray) -> None
     assert all(type(number) is int for span in spans for number in span)
 
 
-def test_rows_of_labels_are_the_neighbours_labels() -> None:
+def test_rows_of_labels_are_the_neighbors_labels() -> None:
     layers = np.array([[0, 0], [1, 2], [0, 0], [MISSING, 1], [1, 2]])
     rows, indices = distinct_rows(layers)
     assert rows.tolist() == [[0, 0], [1, 2]]

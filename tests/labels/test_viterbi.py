@@ -137,7 +137,7 @@ def test_equals_exhaustive_search(lengths, n_types, seed, zeros):
     st.sampled_from([np.float32, np.float64]),
 )
 def test_scores_as_much_as_the_plain_search(lengths, n_types, seed, n_votes, dtype):
-    """On probabilities, and on votes of few neighbours, which tie often."""
+    """On probabilities, and on votes of few neighbors, which tie often."""
     rng = np.random.default_rng(seed)
     docs = [rows(seed + i, length, n_types, 0.3) for i, length in enumerate(lengths)]
     if n_votes:

@@ -90,7 +90,7 @@ def make(tiny_bert: Path) -> Language:
 
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
-def test_neighbours_fitted_on_rounded_weights_are_valid_when_loaded(
+def test_neighbors_fitted_on_rounded_weights_are_valid_when_loaded(
     tiny_bert: Path, tmp_path: Path, precision: Half
 ) -> None:
     nlp = make(tiny_bert)

@@ -142,7 +142,7 @@ def test_most_votes_are_decided_without_the_blocks():
 
 
 def test_few_keys_are_compared_exactly(monkeypatch):
-    """The blocks leave out most keys, and of equal keys only so many as can be neighbours stay."""
+    """The blocks leave out most keys, and of equal keys only so many as can be neighbors stay."""
     keys, labels, queries = clustered(np.random.default_rng(0))
     taken = []
     add = pruned_module.NearestPairs.add

@@ -240,7 +240,7 @@ def test_no_entity_starts_or_ends_with_white_space(nlp: Language) -> None:
 
 
 class TestNeighbors:
-    """Fitting the neighbours changes who decides, an update of the weights changes it back."""
+    """Fitting the neighbors changes who decides, an update of the weights changes it back."""
 
     def test_predict_with_the_votes(self, nlp: Language) -> None:
         pipe = pipe_of(nlp)

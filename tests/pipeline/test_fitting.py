@@ -1,4 +1,4 @@
-"""Neighbours in the component: where they come from, who they serve, how they are changed."""
+"""Neighbors in the component: where they come from, who they serve, how they are changed."""
 
 import dataclasses
 import random
@@ -102,7 +102,7 @@ class TestProvenance:
         ]
         assert store.counts_by_document() == {"case-0": 7, "case-1": 6, "case-2": 2, "case-3": 3}
 
-    def test_unlabelled_tokens_are_not(self, nlp: Language) -> None:
+    def test_unlabeled_tokens_are_not(self, nlp: Language) -> None:
         reference = nlp.make_doc("She had chest pain")
         reference.set_ents([Span(reference, 2, 4, label="Sign_symptom")], default="missing")
         pipe = component_of(nlp)
@@ -439,7 +439,7 @@ class TestEditing:
         expected = [("Age", False), ("Sign_symptom", True)]
         assert [(ent.label_, ent._.btl_calibrated) for ent in doc.ents] == expected
         assert [(e.label, e.calibrated) for e in pipe.explain(doc)] == expected
-        # One that has seen it does not outlive the next edit, as the neighbours alone know it.
+        # One that has seen it does not outlive the next edit, as the neighbors alone know it.
         pipe.calibration = ScoreCalibration(0.0, 0.5, 98, 9, {"Age": 0.0, "Sign_symptom": 0.0})
         assert [ent._.btl_calibrated for ent in nlp(doc.text).ents] == [True, True]
         with pytest.warns(UserWarning, match="calibrated with the neighbors before this edit"):
@@ -559,13 +559,13 @@ class TestEditing:
 
 
 def let_the_nearest_decide(pipe: BtlKnnNer, n_neighbors: int) -> None:
-    """So many neighbours are found, and the nearest has nearly all of the vote."""
+    """So many neighbors are found, and the nearest has nearly all of the vote."""
     pipe.neighbors.n_neighbors = n_neighbors
     pipe.neighbors.votes, pipe.neighbors.temperature = "softmax", 0.01
 
 
 def documents_told(pipe: BtlKnnNer, doc: Doc) -> set[str]:
-    """Documents of all neighbours that explain the entities of a document."""
+    """Documents of all neighbors that explain the entities of a document."""
     return {
         neighbor.document
         for entity in pipe.explain(doc)

@@ -83,7 +83,7 @@ def test_scored_by_what_overlaps_too(nlp: Language) -> None:
     assert scores["ents_per_type"]["Disease"]["support"] == 3
 
 
-def test_neighbours_vote_for_all_layers_at_once(nlp: Language, tmp_path: Path) -> None:
+def test_neighbors_vote_for_all_layers_at_once(nlp: Language, tmp_path: Path) -> None:
     other = spacy.blank("en")
     other.add_pipe("btl_knn_ner", config=CONFIG)
     other.from_bytes(nlp.to_bytes())

@@ -115,7 +115,7 @@ def test_thresholds_stay(fitted: Language, fixed: bool) -> None:
 
 def test_neighbors_with_other_settings(fitted: Language, monkeypatch: pytest.MonkeyPatch) -> None:
     class Radius:
-        """Neighbours within a distance, say."""
+        """Neighbors within a distance, say."""
 
         settings: ClassVar[dict[str, Any]] = {"radius": 1.0, "votes": "uniform"}
 
@@ -150,7 +150,7 @@ def test_without_neighbors_the_model_alone_is_calibrated(fitted: Language) -> No
 
 
 class TestTooLittleOnDev:
-    """The neighbours are fitted all the same; the scores stay raw, which is reported."""
+    """The neighbors are fitted all the same; the scores stay raw, which is reported."""
 
     @pytest.mark.parametrize("fixed", [False, True])
     @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ def test_what_is_not_annotated_is_left_out():
     ("unknown", "predicted", "spans"),
     [
         ([], [SHE, DRUG], {"Drug": [1, 2, 1]}),
-        # what touches a token that nobody has labelled is neither right nor wrong
+        # what touches a token that nobody has labeled is neither right nor wrong
         ([SHE], [SHE, DRUG], {"Drug": [1, 1, 1]}),
         ([DOSE], [(11, 25)], {"Drug": [1, 0, 0]}),
         # what does not is judged as ever

@@ -135,7 +135,7 @@ def test_gradient_against_finite_differences(what: str, reduction: Any) -> None:
 
 @pytest.mark.parametrize(("reduction", "divisor"), [("weights", 8), ("mean", 8), ("sum", 1)])
 def test_reduction(reduction: Any, divisor: int) -> None:
-    """Per labelled token: 8 of the 12 have a label."""
+    """Per labeled token: 8 of the 12 have a label."""
     logits = make_logits(sum(LENGTHS))
     summed, total = make_loss(reduction="sum")(logits, GOLD, LENGTHS)
     gradient, loss = make_loss(reduction=reduction)(logits, GOLD, LENGTHS)

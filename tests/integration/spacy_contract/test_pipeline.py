@@ -52,9 +52,9 @@ def nlp(trained: bytes) -> Language:
     return nlp.from_bytes(trained)
 
 
-@pytest.fixture(params=["model", "neighbours", "transformer"])
+@pytest.fixture(params=["model", "neighbors", "transformer"])
 def each_way(request: pytest.FixtureRequest, trained: bytes, tiny_bert: Path) -> Language:
-    """A pipeline that decides by the model, by neighbours, and one with a pretrained encoder."""
+    """A pipeline that decides by the model, by neighbors, and one with a pretrained encoder."""
     if request.param == "transformer":
         tok2vec = {"@architectures": BERT, "name": str(tiny_bert), "precision": "float32"}
         model = {"@architectures": "spacy-btl.TokenClassifier.v1", "tok2vec": tok2vec}
@@ -62,7 +62,7 @@ def each_way(request: pytest.FixtureRequest, trained: bytes, tiny_bert: Path) ->
     nlp = spacy.blank("en")
     nlp.add_pipe(NAME, config={"neighbors": {"n_neighbors": 1}})
     nlp.from_bytes(trained)
-    if request.param == "neighbours":
+    if request.param == "neighbors":
         component_of(nlp).fit_neighbors(make_examples(nlp))
     return nlp
 
@@ -133,7 +133,7 @@ class TestBesideOthers:
         assert all((ent._.btl_score is None) == (ent.label_ == "RULE") for ent in doc.ents)
 
     def test_two_of_ours(self, nlp: Language, tmp_path: Path) -> None:
-        """Each with its own name, types, scores and neighbours; the first goes first."""
+        """Each with its own name, types, scores and neighbors; the first goes first."""
         config = {"scores_key": "other", "neighbors": {"n_neighbors": 3}}
         nlp.add_pipe(NAME, name="other", config=config)
         other, first = component_of(nlp, "other"), component_of(nlp, NAME)
@@ -164,7 +164,7 @@ class TestBesideOthers:
 
 
 def test_sourced_into_another_pipeline(nlp: Language, tmp_path: Path) -> None:
-    """Neighbours, a type that only they know, and another name."""
+    """Neighbors, a type that only they know, and another name."""
     source = component_of(nlp)
     source.fit_neighbors(make_examples(nlp))
     age = Example.from_dict(nlp.make_doc("forty years"), {"entities": [(0, 11, "Age")]})

@@ -68,7 +68,7 @@ def train(kind: str, bert: Path, keys: str = "logits", seed: int = 0) -> Languag
 def saved(
     request: pytest.FixtureRequest, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A trained pipeline with neighbours."""
+    """A trained pipeline with neighbors."""
     kind, keys = request.param
     nlp = train(kind, tiny_bert, keys)
     assert found(nlp) == GOLD
@@ -88,7 +88,7 @@ def found(nlp: Language) -> list[list[tuple[str, str]]]:
 
 
 def votes(nlp: Language) -> Any:
-    """Label probabilities of the neighbours, which are those of the training tokens alone."""
+    """Label probabilities of the neighbors, which are those of the training tokens alone."""
     docs = [eg.predicted for eg in examples_for(nlp, component_of(nlp), make_examples(nlp))]
     return np.concatenate(component_of(nlp).predict(docs))
 
@@ -109,7 +109,7 @@ def train_others(nlp: Language) -> None:
 
 
 class TestSharedEncoder:
-    def test_neighbours_are_saved_and_asked(self, saved: Path) -> None:
+    def test_neighbors_are_saved_and_asked(self, saved: Path) -> None:
         nlp = spacy.load(saved)
         assert found(nlp) == GOLD
         assert set(np.unique(votes(nlp))) == {0.0, 1.0}
@@ -138,7 +138,7 @@ class TestSharedEncoder:
         with pytest.raises(ValueError, match=r"without dropout, or after nlp.replace_listeners"):
             component_of(nlp).fit_neighbors(examples, dropout=0.1)
 
-    def test_neighbours_of_an_encoder_trained_since(self, saved: Path, tmp_path: Path) -> None:
+    def test_neighbors_of_an_encoder_trained_since(self, saved: Path, tmp_path: Path) -> None:
         nlp = spacy.load(saved)
         train_others(nlp)
         other = reloaded(nlp, tmp_path)
@@ -177,7 +177,7 @@ class TestSharedEncoder:
 
 
 class TestReplaceListeners:
-    def test_keeps_the_neighbours(self, saved: Path, tmp_path: Path) -> None:
+    def test_keeps_the_neighbors(self, saved: Path, tmp_path: Path) -> None:
         nlp = spacy.load(saved)
         nlp.replace_listeners(nlp.pipe_names[0], NAME, ["model.tok2vec"])
         component_of(nlp).check_neighbors()

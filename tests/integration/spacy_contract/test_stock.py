@@ -65,7 +65,7 @@ class TestInitialization:
             blank().initialize()
 
     def test_again(self, nlp: Language) -> None:
-        """The same labels, weights that start anew, no neighbours of those before."""
+        """The same labels, weights that start anew, no neighbors of those before."""
         component_of(nlp).fit_neighbors(make_examples(nlp))
         before = logits(nlp)
         nlp.initialize(lambda: make_examples(nlp))
@@ -272,7 +272,7 @@ class TestSpacyTrain:
 
     @pytest.fixture
     def config(self, nlp: Language, tmp_path: Path) -> Config:
-        """A tagger is trained behind a component that is sourced, with neighbours."""
+        """A tagger is trained behind a component that is sourced, with neighbors."""
         component_of(nlp).fit_neighbors(make_examples(nlp))
         nlp.to_disk(tmp_path / "model")
         docs = [example.reference for example in make_examples(nlp)]
@@ -299,7 +299,7 @@ class TestSpacyTrain:
     def test_frozen(
         self, nlp: Language, config: Config, tmp_path: Path, annotating: list[str]
     ) -> None:
-        """Weights, neighbours and entities stay, and count in the scores."""
+        """Weights, neighbors and entities stay, and count in the scores."""
         config["training"].update(frozen_components=[NAME], annotating_components=annotating)
         best = self.train(config, tmp_path / "out")
         pipe = component_of(best)
@@ -311,7 +311,7 @@ class TestSpacyTrain:
         assert (performance["ents_f"], performance["tag_acc"]) == (1.0, 1.0)
 
     def test_trained_along(self, nlp: Language, config: Config, tmp_path: Path) -> None:
-        """It goes on from its weights, without the neighbours of those before."""
+        """It goes on from its weights, without the neighbors of those before."""
         with pytest.warns(UserWarning, match="run fit-knn again"):
             best = self.train(config, tmp_path / "out")
         pipe = component_of(best)

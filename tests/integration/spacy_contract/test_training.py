@@ -44,7 +44,7 @@ def test_documents_without_annotation_teach_nothing(nlp: Language) -> None:
 
 
 class TestFrozen:
-    def test_excluded_from_an_update_keeps_weights_and_neighbours(self, nlp: Language) -> None:
+    def test_excluded_from_an_update_keeps_weights_and_neighbors(self, nlp: Language) -> None:
         pipe, before = component_of(nlp), logits(nlp)
         pipe.fit_neighbors(make_examples(nlp))
         nlp.update(make_examples(nlp), sgd=nlp.create_optimizer(), exclude=[NAME])
@@ -95,8 +95,8 @@ class TestRehearsal:
         rehearse: Callable[..., dict[str, float]] = (
             nlp.rehearse if through == "pipeline" else component_of(nlp).rehearse
         )
-        unlabelled = [Example.from_dict(nlp.make_doc(text), {}) for text in TEXTS]
-        losses = [rehearse(unlabelled, sgd=optimizer)[NAME] for _ in range(30)]
+        unlabeled = [Example.from_dict(nlp.make_doc(text), {}) for text in TEXTS]
+        losses = [rehearse(unlabeled, sgd=optimizer)[NAME] for _ in range(30)]
         assert losses[0] == pytest.approx(away / (2 * len(before)))
         assert np.square(logits(nlp) - before).sum() < 0.02 * away
         assert [entities(nlp(text)) for text in TEXTS] == GOLD
@@ -143,7 +143,7 @@ class TestRehearsal:
         assert nlp.rehearse(make_examples(nlp), sgd=nlp.create_optimizer()) == {}
         np.testing.assert_array_equal(logits(nlp), before)
 
-    def test_drops_the_neighbours(self, nlp: Language) -> None:
+    def test_drops_the_neighbors(self, nlp: Language) -> None:
         component_of(nlp).fit_neighbors(make_examples(nlp))
         optimizer = nlp.resume_training()
         assert component_of(nlp).has_neighbors

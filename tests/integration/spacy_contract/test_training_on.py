@@ -166,7 +166,7 @@ class TestNewLabel:
         self.learn(nlp, optimizer)
         self.check(nlp)
 
-    def test_drops_neighbours_and_takes_a_label_that_only_they_knew(self, nlp: Language) -> None:
+    def test_drops_neighbors_and_takes_a_label_that_only_they_knew(self, nlp: Language) -> None:
         pipe = component_of(nlp)
         pipe.fit_neighbors(make_examples(nlp))
         pipe.add_examples([new_example(nlp)])
