@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .packaging.saving import load_pipeline, save_pipeline
     from .pipeline.component import BtlKnnNer, component_of
     from .pipeline.workflow import drop_neighbors, explain_entities, fit_knn
+    from .planning.suggestion import suggest_reports
     from .util.messages import set_up_logging
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ __all__ = [
     "read_examples",
     "save_pipeline",
     "set_up_logging",
+    "suggest_reports",
     "train_final",
 ]
 
@@ -76,6 +78,7 @@ _PLACES = {
     "read_examples": "evaluation.evaluate:read_examples",
     "save_pipeline": "packaging.saving:save_pipeline",
     "set_up_logging": "util.messages:set_up_logging",
+    "suggest_reports": "planning.suggestion:suggest_reports",
     "train_final": "packaging.final_training:train_final",
 }
 

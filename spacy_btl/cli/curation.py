@@ -1,7 +1,10 @@
-"""Commands on the work of annotators: documents for them, and how far two of them agree."""
+"""Commands on the work of annotators: documents for them, and how far two of them agree.
+
+Which reports come next, and what more of them would bring, is in `planning`.
+"""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from wasabi import msg
@@ -9,7 +12,7 @@ from wasabi import msg
 from ..conversion.export import LabelSpaces
 from ..conversion.reading import FormatName
 from ..util.text import counted, printable
-from .app import app, errors_as_text
+from .app import GpuOption, app, errors_as_text, use_gpu
 from .data import ColumnsOption, LangOption, SpansKeyOption, show_renamed
 
 
@@ -167,3 +170,96 @@ def export_command(
     if unlisted := [label for label in report["unlisted"] if label not in spaced]:
         names = printable(", ".join(unlisted))
         msg.warn(f"types that brat shows but cannot offer, for their characters: {names}")
+
+
+@app.command("suggest", short_help="Choose the reports to annotate next.")
+@errors_as_text()
+def suggest_command(
+    model: Annotated[str, typer.Argument(help="Pipeline: a folder or an installed package")],
+    pool: Annotated[
+        Path,
+        typer.Argument(help="Reports to choose from: a file, or a folder, as annotate takes them"),
+    ],
+    number: Annotated[int, typer.Option("--number", "-n", help="Reports to suggest")] = 20,
+    known: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Annotated documents, such as train.spacy or a folder that convert reads: they "
+            "are not suggested, and show how often each type is annotated already; may be repeated"
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="JSON file to write, with all figures and no text")
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="CSV file to write, a row for each report")
+    ] = None,
+    familiar: Annotated[
+        float,
+        typer.Option(help="Mentions after which a type is half known; fewer favor rare types more"),
+    ] = 20.0,
+    novelty: Annotated[
+        float, typer.Option(help="Weight of the distance from known tokens, 0 for none")
+    ] = 0.5,
+    diversity: Annotated[
+        float, typer.Option(help="Penalty for being like a report chosen before, 0 to 1")
+    ] = 1.0,
+    reading_words: Annotated[
+        float, typer.Option(help="Words that opening a report costs beside its own")
+    ] = 50.0,
+    kind: Annotated[
+        Literal["txt", "jsonl", "csv", "parquet"] | None,
+        typer.Option("--from", help="Kind of the pool, for a folder with files of several kinds"),
+    ] = None,
+    text_field: Annotated[
+        str, typer.Option(help="Name of the text column (JSONL, CSV, Parquet)")
+    ] = "text",
+    id_field: Annotated[
+        str, typer.Option(help="Name of the id column (JSONL, CSV, Parquet)")
+    ] = "id",
+    delimiter: Annotated[
+        str, typer.Option(help="Character between the columns of a CSV; '\\t' for a tab")
+    ] = ",",
+    encoding: Annotated[
+        str, typer.Option(help="Encoding of the pool (.txt, JSONL, CSV), such as windows-1252")
+    ] = "utf-8",
+    gpu_id: GpuOption = -1,
+) -> None:
+    """Choose whole reports to annotate next, those that teach most for each word.
+
+    Counts are doubt about what is marked and what is not, rare types first, the distance from known
+    tokens, and variety. Prints a table with the reasons as numbers; no file has any text.
+    """
+    import json
+
+    from ..annotate.inputs import Fields
+    from ..planning.selection import SelectionSettings
+    from ..planning.suggestion import suggest_reports
+    from ..util.files import write_file
+
+    for path in (json_file, csv_file):  # before the work, should that fail
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+    settings = SelectionSettings(
+        familiar=familiar, novelty=novelty, diversity=diversity, reading_words=reading_words
+    )
+    use_gpu(gpu_id)
+    suggestion = suggest_reports(
+        model,
+        pool,
+        number,
+        known=known or (),
+        settings=settings,
+        kind=kind,
+        fields=Fields(id_field, text_field, "\t" if delimiter == "\\t" else delimiter),
+        encoding=encoding,
+    )
+    typer.echo(suggestion.to_text())
+    if json_file is not None:
+        write_file(json_file, json.dumps(suggestion.to_json(), indent=1) + "\n")
+        msg.good(f"all figures: {json_file}")
+    if csv_file is not None:
+        write_file(csv_file, suggestion.to_csv())
+        msg.good(f"a row for each report: {csv_file}")
+    for warning in suggestion.warnings():  # last, so that nobody overlooks them
+        msg.warn(printable(warning))

@@ -68,9 +68,23 @@ def examples_for(nlp: Language, pipe: "BtlKnnNer", examples: Iterable[Example]) 
         pipe: The component, which is part of it.
         examples: Annotated documents, with predicted documents that no component has read.
     """
-    pipe.join(nlp)
     examples = list(examples)
-    docs = [example.predicted for example in examples]
+    docs = read_before(nlp, pipe, [example.predicted for example in examples])
+    return [Example(doc, example.reference) for doc, example in zip(docs, examples, strict=True)]
+
+
+def read_before(nlp: Language, pipe: "BtlKnnNer", docs: Iterable[Doc]) -> list[Doc]:
+    """Return the documents as all components before ours leave them.
+
+    From now on, the component looks its shared encoder up in this pipeline.
+
+    Args:
+        nlp: The pipeline.
+        pipe: The component, which is part of it.
+        docs: Documents that no component has read.
+    """
+    pipe.join(nlp)
+    docs = list(docs)
     for _, component in nlp.pipeline:
         if component is pipe:
             break
@@ -78,7 +92,7 @@ def examples_for(nlp: Language, pipe: "BtlKnnNer", examples: Iterable[Example]) 
             docs = list(component.pipe(docs))
         else:
             docs = [component(doc) for doc in docs]
-    return [Example(doc, example.reference) for doc, example in zip(docs, examples, strict=True)]
+    return docs
 
 
 def distinct_documents(

@@ -54,3 +54,40 @@ def test_bad_input(
     status, printed = invoke("agreement", *arguments)
     assert status == 1
     assert message in printed
+
+
+def test_suggest_prints_a_table_and_writes_what_is_asked_for(stage: Path, tmp_path: Path) -> None:
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    for name, text in {"a": "No fever", "b": "She had chest pain daily"}.items():
+        (pool / f"{name}.txt").write_text(text)
+    figures, table = tmp_path / "new" / "next.json", tmp_path / "next.csv"
+    command = ("suggest", stage / "fitted", pool, "-n", 2, "--known", stage / "gold.spacy")
+    status, printed = invoke(*command, "--json", figures, "--csv", table)
+    assert status == 0
+    assert "1 report to annotate next, 5 words" in printed
+    assert "| 1. b |" in printed
+    assert "annotated already: a known document has the same words" in printed
+    assert [report["id"] for report in json.loads(figures.read_text())["reports"]] == ["b"]
+    assert table.read_text().startswith("rank,id,place,words,value")
+    assert "chest" not in printed + figures.read_text() + table.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("missing", "report.txt"), "no pipeline missing"),
+        (("fitted", "missing"), "no file or folder missing"),
+        (("fitted", "report.txt", "--known", "missing"), "no folder or file missing"),
+        (("fitted", "report.txt", "-n", "0"), "n is 0"),
+        (("fitted", "report.txt", "--familiar", "0"), "familiar is 0"),
+        (("fitted", "latin.txt"), "none of 1 record of latin.txt can be suggested"),
+    ],
+)
+def test_suggest_with_bad_input(
+    stage: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.chdir(stage)
+    status, printed = invoke("suggest", *arguments)
+    assert status == 1
+    assert message in printed
