@@ -32,7 +32,7 @@ RUN = ("docs/results/maccrobat/report", "docs/results/maccrobat/neighbors/dev")
 TABLES = ROOT / "experiments" / "results"
 
 CONTENTS = {
-    "Start": ["docs/quickstart", "docs/brat"],
+    "Start": ["docs/quickstart", "docs/data"],
     "Use": [
         "docs/training",
         "docs/annotate",

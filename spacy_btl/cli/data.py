@@ -37,7 +37,7 @@ OffsetsOption = Annotated[
     str,
     typer.Option(
         help="How offsets are counted: auto works it out from the surface texts; or "
-        "characters, utf16, bytes, crlf-as-one, ... (docs/brat.md); unchecked takes "
+        "characters, utf16, bytes, crlf-as-one, ... (docs/data.md); unchecked takes "
         "them as written"
     ),
 ]

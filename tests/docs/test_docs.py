@@ -29,7 +29,7 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 FOLDERS = ("experiments", "benchmarks")
 PAGES = [ROOT / "README.md", *DOCS, *(ROOT / name / "README.md" for name in FOLDERS)]
 # Their commands run; those of the others, which need more than a test has, are looked up.
-PAGES_RUN = ("README.md", "annotate.md", "brat.md", "companions.md", "curation.md", "deploying.md")
+PAGES_RUN = ("README.md", "annotate.md", "companions.md", "curation.md", "data.md", "deploying.md")
 PAGES_RUN += ("evaluation.md", "neighbors.md", "privacy.md", "security.md", "training.md")
 SPACY_RUN = ("btl", "train", "evaluate", "benchmark", "find-threshold")
 HAS_PARQUET = importlib.util.find_spec("pyarrow") is not None
