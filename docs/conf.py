@@ -4,6 +4,7 @@ make docs
 """
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -32,33 +33,35 @@ RUN = ("docs/results/maccrobat/report", "docs/results/maccrobat/neighbors/dev")
 TABLES = ROOT / "experiments" / "results"
 
 CONTENTS = {
-    "Start": ["docs/quickstart", "docs/data"],
-    "Use": [
+    "Guides": [
+        "docs/quickstart",
+        "docs/data",
         "docs/training",
-        "docs/annotate",
+        "docs/evaluation",
+        "docs/neighbors",
         "docs/curation",
-        "docs/companions",
+        "docs/corpora",
+        "docs/annotate",
         "docs/deploying",
+        "docs/companions",
         "docs/troubleshooting",
     ],
-    "Understand": [
-        "docs/predictions",
-        "docs/neighbors",
-        "docs/evaluation",
-        "docs/corpora",
-        "docs/config",
-        "docs/commands",
-    ],
-    "Trust": ["docs/privacy", "docs/security"],
-    "Figures": [
+    "Reference": ["docs/commands", "docs/config"],
+    "Background": [
+        "docs/method",
         "docs/results",
-        *RUN,
-        "benchmarks/README",
+        "docs/privacy",
         "experiments/README",
+        "benchmarks/README",
+    ],
+    "For contributors": ["docs/layout", "docs/style", "CHANGELOG"],
+}
+BELOW = {  # pages that the contents show below another page
+    "docs/results": RUN,
+    "experiments/README": [
         *sorted(f"experiments/results/{page.stem}" for page in TABLES.glob("*.md")),
         *sorted(f"experiments/results/joint/{page.stem}" for page in TABLES.glob("joint/*.md")),
     ],
-    "The code": ["docs/layout", "docs/style", "CHANGELOG"],
 }
 TITLES = {  # of pages that commands have written, and that have none
     RUN[0]: "Scores of the test part",
@@ -72,8 +75,14 @@ def complete(app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = f"# {TITLES[docname]}\n\n{source[0]}"
     if docname == root_doc:
         for caption, pages in CONTENTS.items():
-            options = f":caption: {caption}\n:hidden:\n"
-            source[0] += "\n:::{toctree}\n" + options + "\n" + "\n".join(pages) + "\n:::\n"
+            source[0] += toctree(pages, f":caption: {caption}\n")
+    if docname in BELOW:
+        source[0] += toctree(BELOW[docname])
+
+
+def toctree(pages: Sequence[str], options: str = "") -> str:
+    """Return a hidden list of pages for the contents."""
+    return f"\n:::{{toctree}}\n{options}:hidden:\n\n" + "\n".join(pages) + "\n:::\n"
 
 
 def write_index(app: Sphinx, exception: Exception | None) -> None:
