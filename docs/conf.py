@@ -82,7 +82,7 @@ def complete(app: Sphinx, docname: str, source: list[str]) -> None:
 
 def toctree(pages: Sequence[str], options: str = "") -> str:
     """Return a hidden list of pages for the contents."""
-    return f"\n:::{{toctree}}\n{options}:hidden:\n\n" + "\n".join(pages) + "\n:::\n"
+    return f"\n:::{{toctree}}\n{options}:hidden:\n\n/" + "\n/".join(pages) + "\n:::\n"
 
 
 def write_index(app: Sphinx, exception: Exception | None) -> None:
