@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CORPUS ?= maccrobat
-# The shell takes it from the environment, as it stands, with spaces and quotes.
+# The shell takes it from the environment unchanged, with spaces and quotes.
 override CORPUS := $(value CORPUS)
 export CORPUS
 

@@ -37,7 +37,7 @@ BINARY = (
         (b"\x89PNG\r\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*"),
     ),
 )
-"""Kinds of files that are no plain text: name, advice, and how they begin."""
+"""Kinds of files that are not plain text: name, advice, and how they begin."""
 
 HTML = "HTML, where plain text is read: take the text out first, as BeautifulSoup's get_text does"
 XML = "XML, where plain text is read: take the text out first, as ElementTree's itertext does"
@@ -160,7 +160,7 @@ def file_error(start: bytes, encoding: str = UTF8) -> str:
 
 
 def markup_error(text: str) -> str:
-    """Return why a text is no plain text, "" if it is.
+    """Return why a text is not plain text, or "" if it is.
 
     A plain text may begin with a less-than sign ("<5 mg/dl") or with a placeholder ("<NAME>").
     """
@@ -197,7 +197,7 @@ def _advice(data: bytes, encoding: str) -> str:
         return ""
     if b"\0" in data:
         return "; it has zero bytes, as binary files have"
-    if data.decode(UTF8, "ignore").isascii():  # else it is UTF-8, but for a few bytes
+    if data.decode(UTF8, "ignore").isascii():  # else it is UTF-8, except for a few bytes
         try:
             data.decode("windows-1252")
         except UnicodeDecodeError:

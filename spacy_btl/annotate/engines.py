@@ -1,4 +1,4 @@
-"""Where shards are annotated: in this process, in several, or on a Ray cluster.
+"""Engines that annotate shards: this process, several processes, or a Ray cluster.
 
 All of them call a `worker.ShardAnnotator` that is made once in each worker. A pipeline is never
 sent from one process to another.

@@ -2,7 +2,7 @@
 
 A record that cannot be used is yielded with its error, so that the others go on. Errors quote
 nothing of a file. Text is taken unchanged: both characters of a CRLF count; only a byte order mark
-is left out. A text with markup is no text, see `contents`. Knows nothing of spaCy.
+is left out. Texts with markup are refused, see `contents`. This module does not use spaCy.
 """
 
 import codecs
@@ -94,7 +94,7 @@ def to_record(at: int, number: int, name: object, text: object, encoding: str = 
     if _has_surrogates(name := str(name)):
         return Record(at, number, "", "", f"the id is not {shown(encoding)}")
     if not isinstance(text, str):
-        return Record(at, number, name, "", "no text, or one that is none")
+        return Record(at, number, name, "", "no text, or not a string")
     if _has_surrogates(text):
         data = text.encode(UTF8, "surrogateescape") if _is_escaped(text) else b""
         return Record(at, number, name, "", not_decoded("the text is ", data, encoding))
@@ -128,7 +128,7 @@ def read_jsonl(
 
     Raises:
         OSError: If the file cannot be read.
-        RecordError: If it is no JSON Lines at all.
+        RecordError: If it is not JSON Lines at all.
     """
     with path.open("rb") as file:
         _check_start(start := file.read(START), encoding)
@@ -165,7 +165,7 @@ def read_csv(
 
     Raises:
         OSError: If the file cannot be read.
-        RecordError: If a field is not in the header, or is there twice; if it is no CSV at all.
+        RecordError: If a field is missing from the header or occurs twice; if it is not CSV at all.
     """
     csv.field_size_limit(MAX_CSV_FIELD)
     with path.open("rb") as file:
@@ -265,7 +265,7 @@ class InputReader:
         root: The input, a file or a folder.
         kind: The kind of its files.
         fields: The names of the fields of a record.
-        encoding: The encoding of the files, but for Parquet.
+        encoding: The encoding of the files, except for Parquet.
     """
 
     def __init__(self, root: Path, kind: str, fields: Fields, encoding: str = UTF8) -> None:

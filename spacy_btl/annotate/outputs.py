@@ -171,7 +171,7 @@ class ParquetWriter:
 
 
 class DocBinWriter:
-    """Whole documents, with ``doc.user_data["name"]`` as id, and the scores in ``doc.spans``.
+    """Write whole documents, with ``doc.user_data["name"]`` as id, and the scores in ``doc.spans``.
 
     Args:
         key: Key of ``doc.spans`` whose spans are counted instead of ``doc.ents``.
@@ -279,7 +279,7 @@ class NoteNlpWriter:
         key: Key of ``doc.spans`` to take instead of ``doc.ents``.
         concepts: The concepts of labels and texts, if there are any.
         size: Most characters of a snippet, 0 for none.
-        with_text: Whether words of a document are written; a label stands in their place otherwise,
+        with_text: Whether words of a document are written; if not, the label takes their place,
             as the column must not be empty.
 
     Attributes:
@@ -304,7 +304,7 @@ class NoteNlpWriter:
         self.shortened = 0
 
     def add(self, name: str, doc: Doc) -> None:
-        """Take a document with its id; RecordError if that can be no ``note_id``."""
+        """Take a document with its id; RecordError if that is not a valid ``note_id``."""
         if why := note_id_error(name):
             raise RecordError(why)
         spans = _spans(doc, self._key)
@@ -340,7 +340,7 @@ def id_key(to: str, name: str) -> str:
 
 
 def make_writer(to: str, key: str | None, *, with_text: bool, model: str = "") -> ShardWriter:
-    """Return a writer for a shard in one of the `FORMATS`, but for "omop"."""
+    """Return a writer for a shard in one of the `FORMATS`, except "omop"."""
     if to in TOOLS:
         return TaskWriter(to, key, model)
     if to == "jsonl":

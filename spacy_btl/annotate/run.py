@@ -31,7 +31,7 @@ from .worker import Job, system_name
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnnotationSettings:
-    """How documents are read, annotated and written.
+    """Settings for reading, annotating and writing documents.
 
     Attributes:
         to: Format of the output.
@@ -114,7 +114,7 @@ def annotate_files(
 ) -> RunSummary:
     """Annotate all records of a file or a folder, or resume a run with the same settings.
 
-    An input without records, or of which all are set aside, is no error here: the summary says so.
+    An input without records, or with all of them set aside, is not an error: the summary says so.
 
     Args:
         model: Folder of a pipeline, or name of an installed package.
@@ -208,7 +208,7 @@ def _recorded(
 ) -> dict[str, object]:
     """Return all that the annotations depend on, as it is written to run.json.
 
-    What came later has no line unless it is set, so that runs of before can be resumed.
+    Settings added later have a line only if they are set, so that older runs can be resumed.
     """
     recorded: dict[str, object] = {
         "input": files_digest(source, files),

@@ -20,7 +20,7 @@ MAX_SUFFIX = 8
 """Most characters of a suffix; what is longer is part of a name."""
 
 DOCUMENTS = frozenset(("rtf", "doc", "docx", "odt", "pdf", "html", "htm", "xml"))
-"""Suffixes of notes that are no plain text."""
+"""Suffixes of notes that are not plain text."""
 
 
 class Slice(NamedTuple):
@@ -65,7 +65,7 @@ class Shard(NamedTuple):
 
     @classmethod
     def from_json(cls, text: str) -> "Shard":
-        """Return the shard of which `to_json` made the text."""
+        """Return the shard from the text that `to_json` returned."""
         number, slices, repeated = json.loads(text)
         return cls(number, tuple(Slice(*part) for part in slices), tuple(repeated))
 
@@ -89,7 +89,7 @@ def find_files(source: Path, kind: str | None = None) -> tuple[str, list[str]]:
         kind = kind or source.suffix.removeprefix(".").lower()
         if kind not in INPUT_KINDS:
             advice = "convert it to text first" if kind in DOCUMENTS else "see --from"
-            raise ValueError(f"{source} is none of .{', .'.join(INPUT_KINDS)}; {advice}")
+            raise ValueError(f"{source} is not one of .{', .'.join(INPUT_KINDS)}; {advice}")
         return kind, [""]
     if not source.is_dir():
         raise ValueError(f"{source} is neither a file nor a folder, but a pipe or the like")

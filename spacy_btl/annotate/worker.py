@@ -46,7 +46,7 @@ class Job:
         gpu_id: GPU, or -1 for the CPU.
         threads: Threads of torch; None leaves them as they are.
         debug: Whether worker processes are in debug mode, see `util.messages`.
-        encoding: Encoding of the input, but for Parquet.
+        encoding: Encoding of the input, except for Parquet.
         omop: How a NOTE_NLP table is filled, if there is one.
         concepts: Its concepts, if there are any.
     """
@@ -226,7 +226,7 @@ def annotate_texts(nlp: Language, texts: Sequence[str]) -> list[Doc | Exception]
     if together is not None and not any(isinstance(result, Exception) for result in results):
         log_failure(f"annotating {len(texts)} texts together", together)
         LOGGER.warning(
-            "the pipeline fails for %d texts together (%s), but for none of them alone; it "
+            "the pipeline fails for %d texts together (%s), but not for any of them alone; it "
             "annotates them one by one, which is slower",
             len(texts),
             failure(together),

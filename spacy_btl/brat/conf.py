@@ -103,7 +103,7 @@ def _type_lines(types: Mapping[str, str]) -> list[str]:
 
 
 def _entity_types(standoffs: Iterable[Standoff]) -> set[str]:
-    """Return the labels of all entities that are no trigger."""
+    """Return the labels of all entities that are not triggers."""
     labels: set[str] = set()
     for standoff in standoffs:
         triggers = {r.trigger for r in standoff.records if isinstance(r, Event)}

@@ -58,7 +58,7 @@ def read_folder(path: str | os.PathLike[str]) -> Iterator[Document]:
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        NotADirectoryError: If the path is no folder.
+        NotADirectoryError: If the path is not a folder.
         ValueError: If the folder has no document.
     """
     root = Path(path)
@@ -89,18 +89,18 @@ def scan_folder(root: Path) -> tuple[dict[str, dict[str, Path]], list[Path]]:
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        NotADirectoryError: If the path is no folder.
+        NotADirectoryError: If the path is not a folder.
         OSError: If a folder in it cannot be read.
     """
     if not root.exists():
         raise FileNotFoundError(f"no folder {root}: looked there for .txt and .ann files")
     if not root.is_dir():
-        raise NotADirectoryError(f"{root} is no folder: looked there for .txt and .ann files")
+        raise NotADirectoryError(f"{root} is not a folder: looked there for .txt and .ann files")
     documents: dict[str, dict[str, Path]] = {}
     found, others = _walk(root)
     for path in sorted(found, key=lambda path: path.suffix != path.suffix.lower()):
         inside = path.relative_to(root)
-        # Hidden files are no documents, such as the ._x.txt that macOS puts into archives.
+        # Hidden files, such as the ._x.txt that macOS puts into archives, are not documents.
         hidden = any(part.startswith((".", "__MACOSX")) for part in inside.parts)
         suffix, name = path.suffix.lower(), relative_name(path.with_suffix(""), root)
         known = suffix in (".txt", *ANNOTATION_SUFFIXES) and suffix not in documents.get(name, {})
@@ -119,7 +119,7 @@ def _walk(root: Path) -> tuple[list[Path], list[Path]]:
     """Return all regular files below a folder, sorted, and whatever is neither file nor folder."""
 
     def fail(error: OSError) -> None:
-        """Stop: documents in a folder that cannot be read would be missing without a word."""
+        """Raise the error: documents in an unreadable folder would be missing silently."""
         raise error
 
     files: list[Path] = []
@@ -186,7 +186,7 @@ def _loose_name(name: str, files: Files) -> str:
 
 
 def _hints(root: Path, documents: Mapping[str, Files], others: Iterable[Path]) -> dict[str, str]:
-    """Return, for documents without a text or annotation, the files that may have been meant."""
+    """Return files that may have been meant, for documents without a text or annotation."""
     incomplete = {name: files for name, files in documents.items() if _lacks(files)}
     if not incomplete:
         return {}
@@ -205,7 +205,7 @@ def _hints(root: Path, documents: Mapping[str, Files], others: Iterable[Path]) -
             (n for n in namesakes[last[name]] if _lacks(incomplete[n]) != _lacks(files)), ""
         )
         if near:
-            kind = "" if near[0].is_file() else ", which is no regular file"
+            kind = "" if near[0].is_file() else ", which is not a regular file"
             hints[name] = f"; is it {printable(near[0].name)}{kind}?"
         elif other:
             file = relative_name(next(iter(incomplete[other].values())), root)

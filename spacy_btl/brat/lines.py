@@ -1,7 +1,7 @@
 r"""Find the lines of an annotation file, and read the T lines that other tools write.
 
 A file may have lost some of its line ends: a carriage return alone, another line separator of
-Unicode, or nothing may stand where a record ends and the next one begins. brat's own form of a T
+Unicode, or nothing may separate a record from the next one. brat's own form of a T
 line is in `standoff`. Here are the forms of converters and of hands: two spaces, a tab or a
 no-break space for a space, a label with spaces, no surface text. Where a line can be read in two
 ways, or in none for sure, it is not read: it is for the caller to count it.
@@ -68,8 +68,8 @@ def is_entity_like(line: str) -> bool:
 def numbered_lines(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
     r"""Yield the lines of a file, each for itself and with its number from 1.
 
-    A carriage return alone ends a line where a record follows it. What has no line end at all keeps
-    the number of the line that it is in. Joined, the lines are what was given.
+    A carriage return alone ends a line where a record follows it. Records without any line end
+    between them keep the number of the line that they are in. Joined, the lines are what was given.
 
     Args:
         lines: Lines with their endings, as a file opened with ``newline="\n"`` gives them.
@@ -117,7 +117,7 @@ def _ends(line: str) -> Iterator[int]:
 
 
 def _first_word(text: str, start: int) -> int:
-    """Return the first place from a start on that is no white space."""
+    """Return the first place from a start on that is not white space."""
     return found.end() if (found := _spaces(text, start)) else start
 
 
@@ -172,7 +172,7 @@ def _readings(record_id: str, rest: str, *, tabbed: bool) -> list[EntityFields]:
 
 
 def _label(text: str) -> str:
-    """Return the label before the offsets, with single spaces; "" if it is none."""
+    """Return the label before the offsets, with single spaces; "" if it is not one."""
     text = text.strip(SEPARATORS)
     words = _words(text)
     label = " ".join(words)
@@ -195,7 +195,7 @@ def _fits(fragments: Fragments, text: str) -> bool:
 def label_in_line(line: str, known: Collection[str]) -> str:
     """Return the label in a T line that cannot be read, "" unless it is one of those known.
 
-    What is not known may be a word of the document.
+    An unknown one may be a word of the document.
     """
     found = _start(line.lstrip(SEPARATORS))
     words = _words(line.lstrip(SEPARATORS)[found.end() :])[:20] if found else []

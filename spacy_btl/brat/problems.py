@@ -154,7 +154,7 @@ def check(standoff: Standoff, text: str | None) -> list[Problem]:
 
 def _ids(names: Iterable[str]) -> str:
     """Return names that look like ids as they are; others may be words of a document."""
-    return ", ".join(name if is_plain_id(name) else "(a name that is no id)" for name in names)
+    return ", ".join(name if is_plain_id(name) else "(not an id)" for name in names)
 
 
 def _label(record: Record) -> str:

@@ -188,8 +188,8 @@ def _pieces(fragments: Fragments, text: str, step: int = 1024) -> Iterator[str]:
 def join_fragments(fragments: Iterable[Offsets], text: str) -> Fragments:
     """Return fragments in ascending order, those joined that only a line break separates.
 
-    brat writes an entity that goes over a line break as one fragment a line. What lies between two
-    joined fragments is white space with a newline in it.
+    brat writes an entity that goes over a line break as one fragment a line. Between two
+    joined fragments there is only white space with a newline in it.
     """
     joined: list[Offsets] = []
     for start, end in sorted(fragments):

@@ -13,8 +13,8 @@ N1    ``type id reference`` TAB text             a normalization to an entry of 
 #1    ``type id`` TAB text                       a note of the annotator
 ====  =========================================  ==============================================
 
-Offsets count the characters of the text from 0, the end excluded, a CRLF as two. What other tools
-write for this is read as well (`lines`). Reading loses nothing: a line of no known form becomes an
+Offsets count the characters of the text from 0, the end excluded, a CRLF as two. The variants of
+other tools are read as well (`lines`). Reading loses nothing: a line of no known form becomes an
 `Unknown`, and ``dumps(loads(text)) == text`` for any text. Only a line feed ends a line for sure,
 and carriage returns before it belong to the ending: surface texts contain other white space, such
 as U+2009 or U+0085, at which `str.splitlines` would cut.
@@ -227,7 +227,7 @@ def _is_cut_off(last: Record, others: Iterable[Record]) -> bool:
 
 
 def without_swallowed(standoff: Standoff, text: str | None) -> Standoff:
-    """Return records of which no surface text contains a line that could be meant as an entity.
+    """Return records whose surface texts contain no line that could be meant as an entity.
 
     Such a line stays in a surface text if that is the text at the offsets. Otherwise it gets a
     record of its own, most often an `Unknown`.

@@ -43,7 +43,7 @@ def agreement_command(
         typer.Option("--json", help="JSON file to write, with all figures and without any text"),
     ] = None,
     names: Annotated[
-        str, typer.Option(help="What the annotators are called, as anna,ben; else as their folders")
+        str, typer.Option(help="Names of the annotators, as anna,ben; by default their folders")
     ] = "",
     labels_a: Annotated[
         str,
@@ -155,7 +155,7 @@ def export_command(
     if report["rows"]:
         msg.warn(f"records that needed an entity that is gone: {out_dir / REPORT_NAME}")
     if n := len(report["renamed"]):
-        also = "as others have their names but for case or Unicode form"
+        also = "as the names of others differ only in case or Unicode form"
         said = counted(n, "document has a file", "documents have files")
         msg.warn(f"{said} of another name, {also}: {out_dir / REPORT_NAME}")
     if n := len(report["label_sets"]):

@@ -342,7 +342,7 @@ def show_account(conversion: "Conversion", source: Path, out_dir: Path) -> None:
         typer.echo(
             "by the map: " + ", ".join(f"{number} {what}" for what, number in counts.items())
         )
-    typer.echo(f"why: {out_dir / 'account.md'}, row by row: {out_dir / 'account.json'}")
+    typer.echo(f"details: {out_dir / 'account.md'}, each entity in {out_dir / 'account.json'}")
 
 
 def _show_format(account: "Account") -> None:
@@ -389,7 +389,8 @@ def _show_problems(account: "Account") -> None:
     """Print the first problems by file and line, and the number of all."""
     if not account.problems:
         return
-    msg.warn(f"problems in the files: {len(account.problems)}, errors: {len(account.errors())}")
+    problems = counted(len(account.problems), "problem")
+    msg.warn(f"{problems} in the files, {len(account.errors())} of them errors")
     for problem in account.problems[:SHOWN]:
         place = f"{problem['file']}:{problem['line']}" if problem["line"] else problem["file"]
         words = (place, problem["level"], problem["record"], f"{problem['reason']},")

@@ -36,10 +36,11 @@ def evaluate_command(
 ) -> None:
     """Score a pipeline against the annotation as it was before conversion.
 
-    What the conversion lost counts as missed. Prints the tables and writes them as report.md and,
-    with pictures, as report.html; metrics.json; with --compare comparison.json; the pictures as
-    PNG; and documents.jsonl with the counts of each document, from which all scores can be computed
-    again. The files contain names of documents and counts, and no text, except with --documents.
+    Entities that the conversion lost count as missed. Prints the tables and writes them as
+    report.md and, with pictures, as report.html; metrics.json; with --compare comparison.json; the
+    pictures as PNG; and documents.jsonl with the counts of each document, from which all scores can
+    be computed again. The files contain names of documents and counts, and no text, except with
+    --documents.
     """
     from ..evaluation.compare import compare_evaluations
     from ..evaluation.evaluate import evaluate, label_counts, matched_documents, read_examples

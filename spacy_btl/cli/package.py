@@ -71,7 +71,7 @@ def card_command(
 ) -> None:
     """Write a copy of a pipeline with its model card: README.md, and the same facts in meta.json.
 
-    spacy package puts both into the wheel. What is not known is "not stated". No text of any
+    spacy package puts both into the wheel. Unknown facts are "not stated". No text of any
     document is in the card.
     """
     from ..packaging.card import make_card

@@ -82,8 +82,8 @@ def transfer_command(
 
     Each target is also trained alone, with as many updates. Writes matrix.json, report.md and
     report.html with a heat map of the gains, those of each type, and how well the likeness of
-    corpora predicts them; with --joint, joint-matrix.json and so on. What is in the folder already
-    is not trained again.
+    corpora predicts them; with --joint, joint-matrix.json and so on. Trainings that are already
+    in the folder are not repeated.
     """
     from ..transfer.matrix import Schedule, transfer_matrix
     from ..transfer.page import page_files, write_page

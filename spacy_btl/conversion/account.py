@@ -89,7 +89,7 @@ class Row:
 
 
 class CorrectionJson(TypedDict):
-    """How the offsets of a document were corrected.
+    """The correction of the offsets of a document.
 
     Attributes:
         document: Its name.
@@ -207,7 +207,7 @@ class Account:
             for problem in self.problems
         ):
             kept = "; they are kept" if self.settings.get("format", "BRAT") == "BRAT" else ""
-            lines_of = counted(others, "line that is no entity", "lines that are no entities")
+            lines_of = counted(others, "line that is not an entity", "lines that are not entities")
             found.append(f"{lines_of} cannot be read{kept}")
         if lost := self.lost_documents():
             found.append(
@@ -231,10 +231,12 @@ class Account:
                 for each in self.offsets
             ).most_common()
             ways = ", ".join(f"{name} {number}" for name, number in kinds)
+            corrected = sum(each["corrected"] for each in self.offsets)
+            realigned = sum(each["realigned"] for each in self.offsets)
             found.append(
-                f"documents with wrong offsets: {len(self.offsets)} ({ways}); "
-                f"entities put at their words: {sum(each['corrected'] for each in self.offsets)}, "
-                f"of them in edited texts: {sum(each['realigned'] for each in self.offsets)}"
+                f"{counted(len(self.offsets), 'document')} with wrong offsets ({ways}); "
+                f"{counted(corrected, 'entity', 'entities')} put at their words, "
+                f"{realigned} of them in edited texts"
                 f"{self._advice_on_offsets()}"
             )
         misaligned = int(self.settings.get("misaligned entities, this tokenizer") or 0)

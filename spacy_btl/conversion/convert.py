@@ -114,7 +114,7 @@ def convert_folder(
         policies: What is done with entities that do not fit.
         lang: Language of the tokenizer.
         strict: Whether a dropped entity, an error in a file, or no entity at all is an error.
-            Offsets that were counted otherwise are none, but entities found in an edited text are.
+            Offsets that were counted otherwise are not, but entities found in an edited text are.
         group: What documents of one patient, say, have in common, which then stay in one part: a
             regular expression on their names, or the path of a table (`data.groups.read_groups`).
         division: A division to keep: "folders" for folders named after the parts, or the path of a
@@ -127,7 +127,7 @@ def convert_folder(
     Raises:
         LossError: If the conversion is strict and loses something; the account is written then.
         ValueError: If there are no documents, too few for three parts, or two of one name; for
-            shares that are no shares, a language that spaCy does not have, a document that a
+            invalid shares, a language that spaCy does not have, a document that a
             table or a division lacks, and a group in more than one part of a given division.
         OSError: If the folder cannot be read, or ``out_dir`` not be written to.
     """

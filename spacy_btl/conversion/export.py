@@ -323,7 +323,7 @@ def _entity(span: Span, text: str, name: str) -> brat.Entity:
 
 
 def fragments_by_line(fragments: brat.Fragments, text: str) -> brat.Fragments:
-    """Return fragments of which none goes over a line break, without white space at their ends.
+    """Return fragments split at line breaks, without white space at their ends.
 
     Fragments that are white space only stay as they are.
     """

@@ -1,4 +1,4 @@
-"""Where the entities of one document go: on which tokens, into ``doc.ents`` or not, and why.
+"""Places of the entities of a document: their tokens, and whether they get into ``doc.ents``.
 
 Pure arithmetic on offsets. Three named policies decide what the annotation and the tokens leave
 open: what becomes of an entity of several fragments, of one that cuts a token, and which of two

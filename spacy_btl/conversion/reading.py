@@ -33,7 +33,7 @@ _ITS_FORMAT: Mapping[str, formats.Format] = {
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How annotated documents are read.
+    """Settings for reading annotated documents.
 
     Attributes:
         format: Their format.

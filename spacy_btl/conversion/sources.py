@@ -19,8 +19,8 @@ def parse_sources(text: str) -> dict[str, Path]:
             that of its folder or file, without suffix.
 
     Raises:
-        ValueError: If there is none, one does not exist, or a name is no name of a folder or there
-            twice.
+        ValueError: If there is none, one does not exist, or a name is not a valid folder name or
+            occurs twice.
     """
     sources: dict[str, Path] = {}
     for entry in filter(None, map(str.strip, text.split(","))):
@@ -73,7 +73,7 @@ def convert_sources(
     others = [] if not out_dir.is_dir() else sorted(out_dir.iterdir())
     if foreign := [path.name for path in others if not (path / ACCOUNT).is_file()]:
         raise ValueError(
-            f"{out_dir} has files that are no converted corpora ({foreign[0]}); name another folder"
+            f"{out_dir} has other files than converted corpora ({foreign[0]}); name another folder"
         )
     with replacing_folder(out_dir) as new:
         for name, path in sources.items():

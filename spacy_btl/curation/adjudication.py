@@ -1,6 +1,6 @@
 """Two versions of each document as one in BRAT, for a person who decides between them.
 
-What both have is written once, plainly. Where they differ, both versions are written, each with a
+Entities that both have are written once. Where they differ, both versions are written, each with a
 note (``AnnotatorNotes``) that names the annotator and the kind of the disagreement: delete what is
 wrong in brat, and convert the folder.
 
@@ -41,13 +41,13 @@ NOTE = "AnnotatorNotes"
 
 
 class Adjudication(TypedDict):
-    """What `write_adjudication` has written.
+    """Counts of what `write_adjudication` has written.
 
     Attributes:
         annotators: What they are called.
         documents: Number of documents.
         agreed: Entities that both have, and those of types that only one was asked for.
-        candidates: Entities of which at most one of two is right.
+        candidates: Entities in pairs with at most one right version.
         other_records: Relations, events, attributes, normalizations, equivalences and notes.
         left_out: For each record that could not be kept, its document, annotator, id and kind.
         labels: Labels with white space, and what is written for them.
@@ -75,7 +75,7 @@ def write_adjudication(agreement: Agreement, out_dir: Path) -> Adjudication:
         The report, which is also written as ``adjudication.json``.
 
     Raises:
-        ValueError: If the folder is not empty, the name of a document is no name of a file, two
+        ValueError: If the folder is not empty, the name of a document is not a file name, two
             labels would become one, or a label cannot be written.
         OSError: If the files cannot be written.
     """
@@ -165,7 +165,7 @@ _LETTERS: Mapping[type, str] = {
     brat.Normalization: "N",
     brat.Note: "#",
 }
-"""What the ids of records start with."""
+"""Start of the ids of records."""
 
 
 class _Merger:

@@ -1,4 +1,4 @@
-"""How far two annotators agree: F1 of entities and tokens, kappa of tokens, kinds of disagreement.
+"""Agreement of two annotators: F1 of entities and tokens, kappa of tokens, disagreements.
 
 Every measure but two compares the entities of one type with those of the same type, and overall
 figures are sums over the types:
@@ -52,13 +52,13 @@ KIND_NAMES: Mapping[Kind, str] = {
     "missed": "only {a}",
     "spurious": "only {b}",
 }
-"""What a pair of entities is called; {a} and {b} are the annotators."""
+"""Names of the kinds of pairs; {a} and {b} are the annotators."""
 
 MEASURES = ("strict", "partial", "overlap", "token")
 """The F1 measures that are given by type."""
 
 _A, _B, _AGREED, _PARTIAL, _OVERLAP, _TOKENS_A, _TOKENS_B, _TOKENS_BOTH = range(8)
-"""What is counted of a type in a document."""
+"""Counts of a type in a document."""
 
 _FIRST = 5
 """Reasons that messages give; the JSON has all."""
@@ -113,7 +113,7 @@ class DocumentAgreement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far two annotators agree.
+    """Agreement of two annotators.
 
     Attributes:
         annotations: What they have annotated, and what of it is not compared.
@@ -140,7 +140,7 @@ class Agreement:
 
     @property
     def names(self) -> tuple[str, str]:
-        """What the annotators are called."""
+        """The names of the annotators."""
         return self.annotations.names
 
     @property
@@ -150,7 +150,7 @@ class Agreement:
 
     @property
     def kind_names(self) -> dict[Kind, str]:
-        """What the kinds of pairs are called."""
+        """The names of the kinds of pairs."""
         a, b = self.names
         return {
             kind: name.replace("{a}", a) if "{a}" in name else name.replace("{b}", b)

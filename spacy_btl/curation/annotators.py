@@ -1,11 +1,11 @@
-"""What two annotators have made of the same documents, read and put side by side.
+"""Annotations of the same documents by two annotators, read and put side by side.
 
 Entities are compared by the characters of the files: no DocBin is in between, so that entities that
 overlap, discontinuous ones and those that cut a token are compared as they were annotated. Offsets
 that were counted otherwise are corrected as in a conversion. White space at the ends of an entity
 does not count, and neither does a line break between two of its fragments.
 
-Nothing is left out without a word: see `Annotations`.
+Nothing is left out silently: see `Annotations`.
 """
 
 import os

@@ -41,7 +41,7 @@ def write_parts(
 
     Raises:
         ValueError: For no documents, two of one name, fewer documents or sets of them than parts,
-            shares that are no shares, and a given division without train or test.
+            invalid shares, and a given division without train or test.
     """
     by_name = {document_name(doc): doc for doc in docs}
     if not docs:
@@ -81,11 +81,11 @@ def read_docbin(path: Path, vocab: Vocab) -> list[Doc]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no DocBin.
+        ValueError: If it is not a DocBin.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no DocBin {path}; python -m spacy btl convert writes one")
     try:
         return list(DocBin().from_disk(path).get_docs(vocab))
     except (zlib.error, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is no DocBin that spaCy can read") from error
+        raise ValueError(f"{path} is not a DocBin that spaCy can read") from error

@@ -260,7 +260,7 @@ def record_from_json(value: RecordJson) -> brat.Record:
         ValueError: If there is no such kind of record.
     """
     if value["kind"] not in _KINDS:
-        raise ValueError(f'"{value["kind"]}" is no kind of record: {", ".join(_KINDS)}')
+        raise ValueError(f'"{value["kind"]}" is not a kind of record: {", ".join(_KINDS)}')
     fields = {k: _to_tuples(v) for k, v in value.items() if k != "kind"}
     return _KINDS[value["kind"]](**{**fields, "raw": _line(value)})
 

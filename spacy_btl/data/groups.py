@@ -1,6 +1,6 @@
-"""Which documents belong together, and which part of a given division they are in.
+"""Groups of documents that belong together, and the parts of a given division.
 
-Both are said by the names of the documents, or by a table with a line for each document.
+Both come from the names of the documents, or from a table with a line for each document.
 """
 
 import csv
@@ -47,7 +47,7 @@ def is_division(value: str) -> bool:
 
 
 def check_group(group: str) -> None:
-    """Raise a ValueError or an OSError if a group is no regular expression and no table."""
+    """Raise a ValueError or an OSError if a group is neither a regular expression nor a table."""
     if is_table(group):
         _read_rows(Path(group), "group")
     else:
@@ -58,14 +58,14 @@ def read_groups(group: str, names: Sequence[str]) -> dict[str, str]:
     """Return the group of each document; those in which an expression finds nothing have none.
 
     Args:
-        group: A regular expression, or the path of a table (.csv or .tsv) with name and group. What
-            the expression finds in a name is the group: its first pair of parentheses, or without
-            one all that matches.
+        group: A regular expression, or the path of a table (.csv or .tsv) with name and group. The
+            group of a name is the text matched by the first pair of parentheses in the
+            expression, or by all of it if it has none.
         names: The names of the documents, as paths with "/" and without suffix.
 
     Raises:
         ValueError: If a table lacks a document, no document has a group, or the expression or the
-            table is none.
+            table is invalid.
         OSError: If the table cannot be read.
     """
     if is_table(group):
@@ -92,7 +92,7 @@ def given_parts(division: str | Path, names: Sequence[str]) -> dict[str, str]:
         names: The names of the documents, as paths with "/" and without suffix.
 
     Raises:
-        ValueError: If a document has no part, or the file is no such file.
+        ValueError: If a document has no part, or the file is not such a file.
         OSError: If the file cannot be read.
     """
     if str(division) == FOLDERS:
@@ -111,7 +111,7 @@ def given_parts(division: str | Path, names: Sequence[str]) -> dict[str, str]:
     for line, _, value in rows:
         if value not in parts and (line > 1 or value in listed.values()):
             where = f"{path}, line {line}" if line else str(path)
-            raise ValueError(f'{where}: "{value}" is none of {", ".join(PARTS)}')
+            raise ValueError(f'{where}: "{value}" is not one of {", ".join(PARTS)}')
     return _complete(
         {name: parts[value] for name, value in listed.items()}, names, f"has no part in {path}"
     )
@@ -149,7 +149,7 @@ def _compile(group: str) -> re.Pattern[str]:
     try:
         return re.compile(unicodedata.normalize("NFC", group))
     except re.error as error:
-        raise ValueError(f"the group {group} is no regular expression: {error}") from error
+        raise ValueError(f"the group {group} is not a regular expression: {error}") from error
 
 
 def _words(folder: str) -> list[str]:
@@ -187,7 +187,7 @@ def _read_rows(path: Path, what: str) -> list[tuple[int, str, str]]:
 
     Raises:
         FileNotFoundError: If there is no such table.
-        ValueError: If it is no table of two columns.
+        ValueError: If it is not a table of two columns.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no table {path} (name, {what})")
@@ -218,7 +218,7 @@ def _read_split(path: Path) -> list[tuple[int, str, str]]:
         return [(0, str(name), str(part)) for part, names in parts.items() for name in names]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f'{path} is no split.json: it must have "parts", with the names of each'
+            f'{path} is not a split.json: it must have "parts", with the names of each'
         ) from error
 
 

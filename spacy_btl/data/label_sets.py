@@ -31,14 +31,14 @@ def label_set_of(doc: Doc) -> frozenset[str] | None:
 
 
 def set_label_set(doc: Doc, types: Iterable[str] | None) -> None:
-    """Say which types a document annotates.
+    """Set the types that a document annotates.
 
     Args:
         doc: The document. Its entities should be of these types; training and scores refuse others.
         types: The types; None for all.
 
     Raises:
-        ValueError: If there is no type, or one is no text.
+        ValueError: If there is no type, or one is not a string.
     """
     if types is None:
         doc.user_data.pop(LABEL_SET_KEY, None)
@@ -67,7 +67,7 @@ def annotates(doc: Doc, label: str) -> bool:
 
 
 def _checked(types: object) -> list[str]:
-    """Return types as a list; raise ValueError where they are none."""
+    """Return types as a list; raise ValueError if they are not types."""
     if isinstance(types, str) or not isinstance(types, Iterable):
         raise ValueError(
             f'a label set (doc.user_data["{LABEL_SET_KEY}"]) must be a list of types, not '

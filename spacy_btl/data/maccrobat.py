@@ -4,7 +4,7 @@ The result is one folder of .txt and .ann (or .a1 and .a2) files, copied byte fo
 offsets count every character, and ``corpus.json``, which says where they came from.
 
 No digest of the published file is pinned: the publisher gives an MD5 only, together with the file's
-address. What pins a corpus is the SHA-256 of its documents, wherever they come from.
+address. A corpus is pinned by the SHA-256 of its documents, wherever they come from.
 """
 
 import json
@@ -53,7 +53,7 @@ class CorpusError(ValueError):
 
 @dataclass(frozen=True)
 class CorpusInfo:
-    """Where the documents of a folder came from: the content of its ``corpus.json``.
+    """Source of the documents of a folder: the content of its ``corpus.json``.
 
     Attributes:
         source: "folder", "assets", "zip", "download" or "sample".
@@ -165,7 +165,7 @@ def _locate_maccrobat(assets: Path, sample: Sample) -> tuple[str, Path]:
             return kind, folder / name
     try:
         return "download", _download(downloads)
-    # What a connection meets is an OSError; an answer of another form gives one of the others.
+    # A failed connection is an OSError; an answer of another form gives one of the others.
     except (OSError, ValueError, LookupError, TypeError) as error:
         cause = f"MACCROBAT could not be fetched: {FIGSHARE_URL}: {type(error).__name__}: {error}"
         choices = [

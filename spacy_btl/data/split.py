@@ -12,7 +12,7 @@ def parse_shares(text: str) -> tuple[float, ...]:
     """Return the shares of the parts, written as in "0.8,0.1,0.1".
 
     Raises:
-        ValueError: If the text is no three numbers.
+        ValueError: If the text is not three numbers.
     """
     try:
         shares = tuple(float(share) for share in text.split(","))

@@ -4,7 +4,7 @@ In clinical text a letter or a unit may end the sentence ("hepatitis B.", "200 m
 number follow a word without a space ("fibers4"), a value its name ("EF>55%", "CP:28009"), and a
 bracket be inside a word ("COX)-deficient"). Entities that end there do not fall on the tokens of
 the language. The rules add cuts and change no text. Abbreviations that the language knows stay
-whole, but for those that are more often a letter or a unit at the end of a sentence.
+whole, except for those that are more often a letter or a unit at the end of a sentence.
 
 Chinese, Japanese, Korean, Thai and Vietnamese keep the tokenizer that spaCy has for them.
 """

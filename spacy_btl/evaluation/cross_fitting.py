@@ -61,7 +61,7 @@ def cross_predict(
 ) -> list[CrossPrediction]:
     """Return a prediction for each document by a pipeline that was trained without it.
 
-    The pipeline itself stays as it is, and so do the random states of the program. The predictions
+    The pipeline itself and the random states of the program do not change. The predictions
     are those of the model alone: no neighbors are fitted.
 
     Args:

@@ -86,7 +86,7 @@ class LabelSetFacts(TypedDict):
 
 
 class TrainedOnFacts(TypedDict):
-    """What a pipeline was trained on that others are judged by.
+    """Facts about the training of a pipeline.
 
     Attributes:
         dev_documents: Documents of dev that it was trained on.
@@ -98,7 +98,7 @@ class TrainedOnFacts(TypedDict):
 
 
 class OptionalFacts(TypedDict, total=False):
-    """What is there only where a document has a label set, or was trained on."""
+    """Parts that exist only where a document has a label set, or was trained on."""
 
     label_sets: LabelSetFacts
     trained_on: TrainedOnFacts
@@ -185,7 +185,7 @@ def read_examples(path: Path, nlp: Language) -> list[Example]:
     They may be longer than the ``nlp.max_length`` of the pipeline.
 
     Raises:
-        ValueError: The file is no DocBin (`data.docbin.read_docbin`).
+        ValueError: The file is not a DocBin (`data.docbin.read_docbin`).
     """
     return [Example(nlp.tokenizer(doc.text), doc) for doc in read_docbin(path, nlp.vocab)]
 
@@ -194,7 +194,7 @@ def label_counts(path: Path, nlp: Language) -> dict[str, int]:
     """Return the number of entities of each label in a DocBin, such as the training documents.
 
     Raises:
-        ValueError: The file is no DocBin (`data.docbin.read_docbin`).
+        ValueError: The file is not a DocBin (`data.docbin.read_docbin`).
     """
     docs = read_docbin(path, nlp.vocab)
     return dict(Counter(ent.label_ for doc in docs for ent in doc.ents).most_common())

@@ -113,7 +113,7 @@ def render_html(
     other_bands = rows.recall_bands(comparison["second_scores"], trained_on) if comparison else []
     band_header = ["entities of a type in training", "types", "support", "mean recall"]
     reliability = evaluation["reliability"]
-    # What matplotlib draws is markup, with the labels in it escaped by matplotlib.
+    # matplotlib's drawing is markup, and matplotlib has escaped the labels in it.
     drawn = {name: Markup(picture.svg) for name, picture in (pictures or {}).items()}
     template = html_templates("spacy_btl.evaluation").get_template("report.html.j2")
     return template.render(

@@ -50,7 +50,7 @@ MOST_CONFUSIONS = 10
 """Largest number of pairs in the list of the most frequent confusions."""
 
 TextRow: TypeAlias = list[str]
-"""Cells, the first of which names the row."""
+"""Cells; the first one names the row."""
 
 
 @dataclass(frozen=True, slots=True)

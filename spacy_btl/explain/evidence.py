@@ -90,7 +90,7 @@ class TrainingExample(NamedTuple):
 
     @property
     def contradicted(self) -> bool:
-        """Whether the corpus has no entity of this type there: the neighbors are of another one."""
+        """True if the corpus has no entity of this type there: its neighbors are from elsewhere."""
         if self.passage is None or self.label == "O":
             return False
         return self.passage.entity is None or self.passage.entity[2] != self.label

@@ -104,7 +104,7 @@ def _notes(entities: Sequence[EntityEvidence], corpus: Corpus | None, heading: s
 def _hues(labels: Sequence[str], entities: Sequence[EntityEvidence]) -> dict[str, int]:
     """Return a hue in degrees for each label but "O".
 
-    Hues follow each other in steps of the golden angle, of which the first ones differ most.
+    Hues follow each other in steps of the golden angle; the first ones differ most.
     """
     counts = Counter(entity.label for entity in entities)
     voted = {type_of(n.label) for e in entities for token in e.tokens for n in token.neighbors}

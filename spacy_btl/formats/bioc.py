@@ -2,11 +2,11 @@
 
 Offsets count the characters of the document, that of each passage given; the passages are joined by
 line feeds here, whatever was between them. A file is read in the encoding that it declares. Each
-document is parsed for itself, so that one that is no XML costs no other.
+document is parsed on its own, so that an invalid one does not affect the others.
 """
 
-# The package `bioc` gives no line numbers, and loses the file at the first offset that is no
-# number.
+# The package `bioc` gives no line numbers, and loses the file at the first offset that is not
+# a number.
 
 import re
 from collections.abc import Mapping, Sequence
@@ -157,7 +157,7 @@ class _Parser:
         if not label:
             reason = "no type"
         elif not numbers or len(numbers) < len(places):
-            reason = "no location, or one that is no number"
+            reason = "no location, or one that is not a number"
         elif len(fragments) < len(numbers):
             reason = "an offset before all passages"
         else:

@@ -27,7 +27,7 @@ _after_prefix = re.compile("^[A-Za-z]?[-_:]").split
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Where token and tags are; negative numbers count from the last column.
+    """Columns of token and tags; negative numbers count from the last column.
 
     Attributes:
         token: The column of the token, from 0.
@@ -69,7 +69,7 @@ DEFAULT = Columns()
 
 
 class _Row(NamedTuple):
-    """A token: its line, itself, its tags (None for one that is none), and these as written."""
+    """A token: its line, itself, its tags (None for an invalid one), and these as written."""
 
     line: int
     token: str

@@ -122,7 +122,7 @@ class Draft:
     Attributes:
         file: The file that it is in.
         name: Its name.
-        problems: What has been found wrong so far, but for the places of its entities.
+        problems: Everything found wrong so far, except for the places of its entities.
     """
 
     def __init__(self, file: DataFile, name: str, problems: Iterable[Problem] = ()) -> None:

@@ -94,7 +94,7 @@ def guess_format(path: Path, wanted: Format | None = None, columns: Columns | No
     if wanted:
         raise ValueError(f"no file in {path} can be {TITLES[wanted]}")
     raise ValueError(
-        f"{path} is no folder, and in no format that is plain: name it with --format ({names})"
+        f"{path} is not a folder, and its format is not clear: name it with --format ({names})"
     )
 
 

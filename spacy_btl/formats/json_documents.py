@@ -8,12 +8,12 @@
     {"data": {"text": "..."}, "annotations": [{"result": [{"value": {"start": 0, "end": 5,
      "labels": ["Age"]}}]}]}                                                            Label Studio
 
-A task of Label Studio may have several strings, one of which was annotated: that which its results
+A task of Label Studio may have several strings; one of them was annotated: the one that its results
 name (``to_name``), or else the one that has the words of all results.
 
-The documents follow each other, or are the items of a list. A document that is no JSON costs no
-other: reading goes on at the next line that starts as a document. What `annotate` gave to a tool is
-known again: the id of a document, and that its offsets count UTF-16 code units.
+The documents follow each other, or are the items of a list. An invalid document does not affect
+the others: reading goes on at the next line that starts as a document. Documents that `annotate`
+wrote for a tool are recognized: they keep their ids, and their offsets count UTF-16 code units.
 """
 
 import json
@@ -30,7 +30,7 @@ from ..util.text import printable
 from .files import DataFile, Draft, Names, Read, no_document, read_lines
 
 Json: TypeAlias = Any
-"""A value of JSON, of which nothing is known."""
+"""Any value of JSON."""
 
 SPAN_KEYS = ("spans", "entities", "ents", "label", "labels")
 """Names under which a document may have its spans; the first that holds a list counts."""
@@ -108,8 +108,8 @@ def looks_like_json(text: str) -> bool:
 def read_json(files: Sequence[DataFile], text_key: str = "") -> Read:
     """Return the documents of JSON and JSON Lines files.
 
-    What a tool says was rejected or ignored is left out, and counted; so are tasks that nobody has
-    annotated.
+    Documents that a tool marks as rejected or ignored are left out and counted, as are tasks that
+    nobody has annotated.
 
     Args:
         files: The files.
@@ -277,7 +277,7 @@ def _of_label_studio(
 ) -> _Parts | None:
     """Return what a task of Label Studio says; of several annotations the first counts.
 
-    Its own number is no name where its data have one.
+    Its own number is used only if its data have no name.
     """
     name = _name_of(task["data"]) or name
     every = task.get("annotations", task.get("completions"))
@@ -357,7 +357,7 @@ def _add_entities(
             is_path = isinstance(start, str) and start.startswith("/")
             reason = "no label"
             if named:
-                reason = _XPATH if is_path else "an offset is no number, or below 0"
+                reason = _XPATH if is_path else "an offset is not a number, or below 0"
             known = label if isinstance(label, str) else ""
             draft.add_broken(line, reason, json.dumps(span, ensure_ascii=False), known)
 
@@ -367,7 +367,7 @@ def _first(span: Mapping[str, Json], keys: Sequence[str]) -> Json:
 
 
 def _offset(value: Json) -> int | None:
-    """Return an offset; None for what is none."""
+    """Return an offset; None for an invalid one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 0 <= value < 10**18 and value == int(value) else None

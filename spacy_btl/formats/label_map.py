@@ -40,7 +40,7 @@ def read_label_map(path: Path) -> dict[str, str]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no such file, or has a label twice.
+        ValueError: If it is not such a file, or has a label twice.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no file {path} to map labels with")
@@ -62,13 +62,13 @@ def _yaml_rows(path: Path, text: str) -> list[tuple[str, str, str]]:
     try:
         values = srsly.yaml_loads(text)
     except Exception as error:  # of the YAML library, many kinds
-        raise ValueError(f"{path} is no YAML of old: new, each label once") from error
+        raise ValueError(f"{path} is not YAML of old: new with each label once") from error
     if not isinstance(values, dict):
-        raise ValueError(f"{path} is no YAML of old: new")
+        raise ValueError(f"{path} is not YAML of old: new")
     rows = []
     for old, new in values.items():
         if not isinstance(old, str) or not isinstance(new, str | None):
-            raise ValueError(f"{path}: {old!r}: {new!r} are no labels: write them in quotes")
+            raise ValueError(f"{path}: {old!r} and {new!r} are not labels; write them in quotes")
         rows.append((str(path), old.strip(), (new or "").strip()))
     return rows
 

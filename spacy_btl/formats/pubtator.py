@@ -130,7 +130,7 @@ def _add_entity(draft: Draft, number: int, fields: Sequence[str], line: str) -> 
     if len(fields) < 5:
         reason = f"{len(fields)} columns, but an entity has five or six"
     elif not (_is_offset(start) and _is_offset(end)):
-        reason = "an offset is no number"
+        reason = "an offset is not a number"
     else:
         surface, rest = fields[3], fields[4:]
         if (size := int(end) - int(start)) != len(surface):

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 Scheme: TypeAlias = Literal["IOB1", "IOB2", "IOBES"]
-"""How entities are tagged.
+"""Tagging schemes of entities.
 
-"IOB1": I-, and B- only right after an entity of the same type; IO is IOB1 that tells such entities
-not apart. "IOB2": B- begins every entity. "IOBES": E- ends it, and S- is a single token.
+"IOB1": I-, and B- only right after an entity of the same type; IO is IOB1 that does not separate
+such entities. "IOB2": B- begins every entity. "IOBES": E- ends it, and S- is a single token.
 """
 
 UNTYPED = "ENTITY"
@@ -54,7 +54,7 @@ class Misfit(NamedTuple):
 
 
 def parse_tag(text: str) -> Tag | None:
-    """Return what a tag says; None if it is none."""
+    """Return what a tag says; None if it is not a tag."""
     if text == "O":
         return OUTSIDE
     if not (found := _tag(text)):

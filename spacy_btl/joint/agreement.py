@@ -1,4 +1,4 @@
-"""Whether two corpora that share the name of a type mean the same by it.
+"""Check whether two corpora that share the name of a type mean the same by it.
 
 A mention's surface form is its words, case-folded. For a type that two corpora have, the forms of
 one are looked up in the text of the other: is a form annotated as this type there, as another one,
@@ -28,7 +28,7 @@ LEAST = 0.5
 
 
 class Uses(NamedTuple):
-    """How a corpus annotates the places where a form occurs.
+    """Annotation of the places where a form occurs in a corpus.
 
     Attributes:
         n: Number of places.
@@ -42,7 +42,7 @@ class Uses(NamedTuple):
 
 
 class Agreement(NamedTuple):
-    """How one corpus annotates the forms that a type has in another.
+    """Annotation in one corpus of the forms that a type has in another.
 
     Attributes:
         label: The type, which both corpora have.
@@ -66,7 +66,7 @@ class Agreement(NamedTuple):
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether enough forms were found, and most places are annotated otherwise."""
+        """True if enough forms were found, and most places are annotated otherwise."""
         return self.n_found >= FEWEST and self.same < LEAST
 
     def __str__(self) -> str:

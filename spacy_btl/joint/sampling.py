@@ -1,4 +1,4 @@
-"""How often a document of each of several corpora is read in one pass, and in which order.
+"""Sampling: number and order of readings of each document of several corpora in one pass.
 
 With ``t`` the number of words of a corpus and ``t_max`` that of the largest one, a pass reads each
 document of a corpus ``(t_max / t) ** (1 - smoothing)`` times. So every document is read at least

@@ -40,7 +40,7 @@ _VARIABLE = re.compile(r"\$\{([\w.:-]+)\}")
 
 
 class StartFrom:
-    """Where a training begins.
+    """Trained pipeline that a training begins with.
 
     Args:
         path: Folder of a trained pipeline, or the name of one that is installed.

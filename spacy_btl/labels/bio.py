@@ -4,8 +4,8 @@ Column 0 is ``O``. The entity type with index ``k`` has column ``1 + 2k`` (``B-`
 of an entity) and column ``2 + 2k`` (``I-``, its further tokens), so that a head over ``K`` types
 has ``1 + 2K`` columns. A token without a gold label has the label `MISSING`.
 
-The logits of several models with the same columns can be averaged (`average_logits`). What that is
-depends on how a loss reads them as probabilities:
+The logits of several models with the same columns can be averaged (`average_logits`). The kind of
+average depends on how a loss reads them as probabilities:
 
 - "softmax": one softmax over all columns. The logs of the mean probabilities are logits again.
 - "layers": for each entity type, a softmax over ``O`` and its two columns. Within each type the

@@ -34,7 +34,7 @@ class VoteLabels(NamedTuple):
 
     @property
     def is_open(self) -> bool:
-        """Whether any label is open."""
+        """True if any label is open."""
         return not bool(self.annotated.all())
 
     def with_types(self, n_types: int) -> "VoteLabels":

@@ -183,7 +183,7 @@ def viterbi(scores: Float64s3d) -> Ints2d:
     n_tokens, n, columns = scores.shape
     every = np.arange(n)
     before_any = np.zeros((n_tokens, n), dtype=np.int64)  # the best column before O and any B-
-    is_inside = np.zeros((n_tokens, n, columns // 2), dtype=np.int64)  # 1: I-, 0: B- before I-
+    is_inside = np.zeros((n_tokens, n, columns // 2), dtype=np.int64)  # 1: I-; 0: B- before I-
     best = scores[0]
     for t in range(1, n_tokens):
         before_any[t] = best.argmax(axis=1)

@@ -75,7 +75,7 @@ class EncoderInputs(NamedTuple):
             (n_pieces,).
         n_tokens: Number of tokens of all documents.
         n_workers: Workers that share the batches; an even share of them each, see `n_workers`.
-        kept_pieces: Padded pieces of which training keeps all that the backward pass needs.
+        kept_pieces: Padded pieces for which training keeps all that the backward pass needs.
     """
 
     batches: list[EncoderBatch]
@@ -217,7 +217,7 @@ class EncoderShim(PyTorchShim):
                 if isinstance(layer, nn.Linear):
                     half = layer.weight.detach().to(dtype)
                     weights[id(layer.weight)] = nn.Parameter(half, requires_grad=False)
-            # What the copy finds in the memo, it shares with the original.
+            # The copy shares with the original everything that it finds in the memo.
             self._cast = CastModule(state, deepcopy(self._model, weights))
         return self._cast.module
 
@@ -325,7 +325,7 @@ def n_workers(setting: int | None, device: str) -> int:
 
     Args:
         setting: Their number; None for as many as torch has threads.
-        device: Type of a torch device, such as "cpu" or "cuda". One that is no CPU has one.
+        device: Type of a torch device, such as "cpu" or "cuda". Any other than the CPU has one.
     """
     if device != "cpu":
         return 1

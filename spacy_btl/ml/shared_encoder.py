@@ -67,7 +67,7 @@ def check_read(model: AnyModel, docs: Iterable[Doc], name: str) -> None:
 def shared_encoders(
     nlp: Language | None, model: AnyModel, name: str
 ) -> dict[AnyModel, AnyModel] | None:
-    """Return, for each listener of a model, the layer that ``nlp.replace_listeners`` would copy.
+    """Return the layer that ``nlp.replace_listeners`` would copy, for each listener of a model.
 
     Args:
         nlp: The pipeline in which the encoders are looked up.
@@ -94,7 +94,7 @@ def _listeners(model: AnyModel) -> list[AnyModel]:
 def encoder_of(nlp: Language | None, model: AnyModel, name: str) -> tuple[AnyModel, str | None]:
     """Return the layer that gives a model its token vectors, and the component that shares it.
 
-    Features beside the encoder are no part of it, see `features_of`.
+    Features beside the encoder are not part of it, see `features_of`.
 
     Args:
         nlp: The pipeline; components that are disabled are found as well.

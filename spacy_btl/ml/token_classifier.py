@@ -25,7 +25,7 @@ TokenModel: TypeAlias = Model[list[Doc], TokenVectors]
 
 
 FEATURES = ("SHAPE", "PREFIX", "SUFFIX", "LIKE_NUM", "IS_UPPER", "IS_TITLE")
-"""Attributes of a token that tell of case, affixes and numbers, but not of the word."""
+"""Attributes of a token that show case, affixes and numbers, but not the word."""
 
 PIECES = 3
 """Maxout pieces of the layer over the features."""

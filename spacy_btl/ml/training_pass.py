@@ -236,5 +236,5 @@ def add_gradients(
 def _sums(
     left: Sequence[torch.Tensor | None], right: Sequence[torch.Tensor | None]
 ) -> list[torch.Tensor | None]:
-    """Return the sum of each two gradients, of which either may be None."""
+    """Return the sum of each two gradients; either may be None."""
     return [a if b is None else b if a is None else a + b for a, b in zip(left, right, strict=True)]

@@ -42,8 +42,8 @@ WIDTH_MULTIPLE = 16
 each shape of a product that it meets: few shapes take less memory and time (benchmarks/soak.py)."""
 
 KEPT_BATCHES = 1
-"""Full batches that keep in training what their backward pass needs, all workers together. What a
-document has beyond them is computed once more there, so that memory does not grow with it."""
+"""Full batches that keep in training what their backward pass needs, all workers together. Pieces
+beyond them are computed once more there, so that memory does not grow with a document."""
 
 Backprop: TypeAlias = Callable[[TokenVectors], list[Doc]]
 
@@ -67,10 +67,10 @@ def build_transformer_model(
             initialized (a saved pipeline contains its weights and looks nothing up).
         window: Word pieces that the encoder reads at once, special tokens included.
         overlap: Word pieces that neighboring windows share. No piece is ever left out.
-        max_batch_pieces: Bound on the padded word pieces that the encoder reads at once. What suits
-            a CPU's cache is little for a GPU. In training, pieces beyond as many, all workers
-            together, are computed once more in the backward pass, so that memory does not grow with
-            a document.
+        max_batch_pieces: Bound on the padded word pieces that the encoder reads at once. A value
+            that suits a CPU's cache is small for a GPU. In training, pieces beyond as many, all
+            workers together, are computed once more in the backward pass, so that memory does not
+            grow with a document.
         workers: Threads that share the windows on a CPU, each with one core for itself. None for as
             many as torch has threads (``OMP_NUM_THREADS``, ``torch.set_num_threads``). With another
             number, a seed of the training gives other weights.

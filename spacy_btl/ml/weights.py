@@ -193,7 +193,7 @@ def round_encoder(model: AnyModel, precision: Half) -> float:
 
 
 def buffer_names(module: nn.Module) -> set[str]:
-    """Return the names of the saved tensors of a torch module that are no parameters."""
+    """Return the names of the saved tensors of a torch module that are not parameters."""
     return set(module.state_dict()) - {
         name for name, _ in module.named_parameters(remove_duplicate=False)
     }

@@ -40,7 +40,7 @@ def vote_weights(distances: Floats2d, votes: Votes, temperature: float = 1.0) ->
         (n_queries, k).
 
     Raises:
-        ValueError: If ``votes`` is none of these.
+        ValueError: If ``votes`` is not one of these.
     """
     one_of("votes", votes, get_args(Votes))
     if votes == "uniform":

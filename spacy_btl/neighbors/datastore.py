@@ -44,7 +44,7 @@ _DTYPES: dict[str, type[np.generic]] = {"keys": np.float32, **_INDEX_DTYPES}
 
 
 class Source(NamedTuple):
-    """Where a key comes from: ``offset`` is in characters from the start of the document."""
+    """Origin of a key; ``offset`` is in characters from the start of the document."""
 
     document: str
     offset: int
@@ -309,7 +309,7 @@ class Datastore:
             ) from None
 
     def _metadata(self) -> dict[str, object]:
-        """Return what is no array, as JSON values."""
+        """Return everything except the arrays, as JSON values."""
         return {
             "fingerprint": self.fingerprint,
             "key_kind": self.key_kind,
@@ -363,7 +363,7 @@ def _distinct(what: str, names: Iterable[str]) -> tuple[str, ...]:
         raise ValueError(f"{what} must be several names, not one text")
     names = tuple(names)
     if wrong := [name for name in names if not isinstance(name, str) or not name]:
-        raise ValueError(f"{wrong[0]!r} in {what} is no name: each must be a text, not empty")
+        raise ValueError(f"{wrong[0]!r} in {what} is not a name: each must be a string, not empty")
     if len(set(names)) < len(names):
         twice = [name for name, count in Counter(names).items() if count > 1]
         raise ValueError(f"twice in {what}: {quoted(twice)}")

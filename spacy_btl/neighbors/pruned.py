@@ -194,7 +194,7 @@ class PrunedSearch:
             some = queries[start : start + AT_ONCE]
             with one_blas_thread():
                 products = np.ascontiguousarray((self.keys @ (-2 * some).T).T)
-            products += self._lengths  # squared distances, but for the query's own length
+            products += self._lengths  # squared distances, except for the query's own length
             for row, values in enumerate(products, start):
                 chosen, _ = smallest(values, k)
                 hits = np.flatnonzero(~(values > values[chosen[-1]] + 2 * error[row]))

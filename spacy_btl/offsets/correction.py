@@ -78,7 +78,7 @@ def correct_offsets(text: str, entities: Sequence[Entity], offsets: str = "auto"
             which an entity has its surface text or is refused.
 
     Raises:
-        ValueError: If ``offsets`` is none of these.
+        ValueError: If ``offsets`` is not one of these.
     """
     check_offsets(offsets)
     document = _Document(text, entities)
@@ -144,7 +144,7 @@ class _Document:
         )
         refused: dict[int, Misfit] = {}
         for i, place in enumerate(self.written):
-            # What is outside of the text is refused for that.
+            # Places outside of the text are refused for that reason.
             if i not in sure and is_inside(place, self.text):
                 refused[i] = (
                     "its surface text is not at its offsets"
@@ -156,7 +156,7 @@ class _Document:
     def explain(self) -> Correction | None:
         """Return the correction by a way of counting that explains all surface texts, or None.
 
-        Where several do, an entity must be at the same place in all of them. What speaks for one
+        Where several do, an entity must be at the same place in all of them. The evidence for one
         are the surface texts that it puts at their words to the letter and that are not there as
         written: those that are elsewhere, and those with some white space too much or too little,
         as an offset was counted wrongly by one.
@@ -196,7 +196,7 @@ class _Document:
         return None
 
     def _exact(self, places: Sequence[Fragments]) -> set[int]:
-        """Return the indices of the entities whose surface texts are there to the letter.
+        """Return the indices of the entities whose surface texts match to the letter.
 
         No surface text has a carriage return: one at an end of a place is a character too many.
         """

@@ -78,7 +78,7 @@ class Counting:
         sizes = [self._size(character) for character in text]
         if self.form:
             for start, end in _clusters(text):
-                # What lies inside of a cluster has no offset of its own.
+                # Characters inside a cluster have no offset of their own.
                 sizes[start : end - 1] = [0] * (end - 1 - start)
                 whole = normalize("NFC" if self.form == "nfc" else "NFD", text[start:end])
                 sizes[end - 1] = sum(map(self._size, whole))

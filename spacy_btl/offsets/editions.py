@@ -1,8 +1,8 @@
-"""Where the words of one edition of a text are in another, when both texts are at hand.
+"""Places of the words of one edition of a text in another, given both texts.
 
 White space does not count: line ends, indentation and line breaks may differ in any way. Where
 other characters differ, the words are aligned (`difflib`), and a place that an edit touches is in
-no other edition. `realignment` is for texts of which only the words of the entities are known.
+no other edition. `realignment` is for texts with only the words of the entities known.
 """
 
 from bisect import bisect_left

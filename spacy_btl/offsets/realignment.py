@@ -2,7 +2,7 @@
 
 A change moves all that comes after it by the same number of characters. The surface texts show by
 how many, as long as the words of several entities, or one that the text has once, are found at the
-same distance. What may be somewhere else as well is given up.
+same distance. Entities that may be somewhere else as well are dropped.
 """
 
 from bisect import bisect_left
@@ -199,7 +199,7 @@ def _certain(
 def _evidence(mentions: Sequence[Mention]) -> list[tuple[int, int]]:
     """Return how many mentions and letters there are up to each.
 
-    What overlaps counts once, and what does not fit, as it cuts a word, not at all.
+    Overlapping places count once; those that cut a word do not count.
     """
     result: list[tuple[int, int]] = []
     count = letters = 0

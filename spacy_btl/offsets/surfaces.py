@@ -99,7 +99,7 @@ def _alike(a: str, b: str) -> int:
 
 
 def _differ_by_encoding(a: str, b: str) -> bool:
-    """Return whether two texts are the same but for characters that an encoding did not have."""
+    """Return whether two texts differ only in characters that an encoding did not have."""
     if len(a) != len(b):
         return False
     pairs = [(x, y) for x, y in zip(a, b, strict=True) if x != y]

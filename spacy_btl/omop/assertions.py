@@ -1,4 +1,4 @@
-"""What other components say of an entity: negated, historical, hypothetical, uncertain, family.
+"""Assertions about entities by other components: negated, historical, uncertain and so on.
 
 medspaCy's ConText sets an attribute only where it is true, and another library may register the
 same attribute without a component that sets it. So a default counts only where a component of the
@@ -14,7 +14,7 @@ from spacy.tokens import Span
 from ..util.messages import LOGGER
 
 MEANINGS = ("negated", "historical", "hypothetical", "uncertain", "family")
-"""What an attribute may mean; family: it is about a relative, and not about the patient."""
+"""Meanings of an attribute; "family" is about a relative, not about the patient."""
 
 CONTEXT = {
     "negated": "is_negated",
@@ -26,7 +26,7 @@ CONTEXT = {
 """The attributes of medspaCy's ConText."""
 
 NEGEX = "negex"
-"""The attribute of negspaCy, unless its component is told another one."""
+"""The attribute of negspaCy, unless its component has another one."""
 
 CONTEXT_FACTORY, NEGEX_FACTORY = "medspacy_context", "negex"
 """The components that set them."""
@@ -47,7 +47,7 @@ class Terms(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """An attribute, and the entities of which its default counts.
+    """An attribute, and the entities whose default counts.
 
     Attributes:
         meaning: One of `MEANINGS`.
@@ -181,5 +181,5 @@ def _sources(nlp: Language, key: str | None) -> Iterator[_Source]:
 
 
 def _labels(value: object) -> frozenset[str]:
-    """Return the labels that a component is told, none if it is told none."""
+    """Return the labels that a component is set to, none if it is set to none."""
     return frozenset(map(str, value)) if isinstance(value, list | tuple | set) else frozenset()

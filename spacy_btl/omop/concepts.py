@@ -50,8 +50,8 @@ def read_concepts(path: Path) -> Concepts:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no such file; if a column is unknown, missing or there twice; if an id
-            is no whole number; if an entry is there twice with other ids.
+        ValueError: If it is not such a file; if a column is unknown, missing or repeated; if an id
+            is not a whole number; if an entry is repeated with another id.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no table of concepts {path}")

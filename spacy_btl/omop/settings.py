@@ -1,4 +1,4 @@
-"""How a NOTE_NLP table is filled."""
+"""Settings of a NOTE_NLP table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ TABLE_KINDS: tuple[str, ...] = get_args(TableKind)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OmopSettings:
-    """How a NOTE_NLP table is filled.
+    """Settings of a NOTE_NLP table.
 
     Attributes:
         table: Kind of its file.

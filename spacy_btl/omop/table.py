@@ -51,9 +51,9 @@ def note_id_key(name: str) -> str:
 
 
 def note_id_error(name: str) -> str:
-    """Return why an id can be no ``note_id``, "" if it can."""
+    """Return why an id cannot be a ``note_id``, "" if it can."""
     if not _WHOLE.fullmatch(name):
-        return "the id is no whole number, as note_id of OMOP is one"
+        return "the id is not a whole number, as OMOP's note_id must be"
     if len(name) > 20 or not -MAX_INTEGER - 1 <= int(name) <= MAX_INTEGER:
         return "the id is too great for note_id of OMOP, an integer of 32 bits"
     return ""

@@ -46,7 +46,7 @@ def make_ensemble(pipelines: Sequence[Language], *, soup: bool = False) -> Langu
 
     Raises:
         ValueError: If there are fewer than two, their labels, tokens or the way their logits are
-            read differ, a model is no encoder with one linear layer, it takes the vectors of a
+            read differ, a model is not an encoder with one linear layer, it takes the vectors of a
             shared encoder, or for a soup, their encoders differ in shape or share no start.
     """
     if len(pipelines) < 2:
@@ -132,7 +132,7 @@ def _read_by_models(nlp: Language) -> dict[str, object]:
 
 
 def _averaging(pipes: Sequence[BtlKnnNer]) -> Averaging:
-    """Return how the losses read logits; ValueError if one is no probability, or they differ."""
+    """Return how the losses read logits; ValueError if they differ or do not give probabilities."""
     ways = [pipe.loss.averaging(layered=pipe.spans_key is not None) for pipe in pipes]
     names = [type(pipe.loss).__name__ for pipe in pipes]
     for way, name in zip(ways, names, strict=True):
@@ -185,7 +185,7 @@ def _check_starts(pipes: Sequence[BtlKnnNer]) -> None:
             raise ValueError(
                 f"the encoders of pipeline {number} and of the first one share no start (the "
                 f"cosine of their weights is {cosine:.2f}), so that the mean of their weights is "
-                "no model. Leave --soup out: an ensemble takes any encoders"
+                "not a model. Leave --soup out: an ensemble takes any encoders"
             )
 
 

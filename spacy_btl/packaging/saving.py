@@ -69,7 +69,7 @@ def load_pipeline(model: Path) -> Language:
 def without_training_texts(nlp: Language) -> Language:
     """Return a copy of a pipeline without the strings that its vocabulary has met.
 
-    The strings of its language, labels and vectors stay, and so do lookup tables. The copy is made
+    The strings of its language, labels and vectors stay, as do lookup tables. The copy is made
     anew from the configuration and takes over everything else. Texts that it reads later bring
     their own strings with them, as in any pipeline. A model card is left out: it was made for the
     pipeline as it was. The range of spaCy's versions is that of `with_spacy_range`.

@@ -80,7 +80,7 @@ def _message(name: str, data: bytes) -> dict[str, object] | None:
         return tensors
     try:
         message = srsly.msgpack_loads(data)
-    except Exception:  # whatever msgpack finds wrong with bytes that are no message
+    except Exception:  # whatever msgpack finds wrong with bytes that are not a message
         return None
     return message if isinstance(message, dict) else None
 

@@ -195,7 +195,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
 
     @property
     def has_neighbors(self) -> bool:
-        """Whether any neighbor can vote."""
+        """True if any neighbor can vote."""
         return self.neighbors.datastore is not None and len(self.neighbors.datastore) > 0
 
     # Prediction
@@ -270,7 +270,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         """Annotate a stream of documents, batch by batch.
 
         Documents that fail go to the error handler and are left out. Where spaCy's own components
-        give up the whole batch, the documents of a batch that fails are tried one by one, unless
+        drop the whole batch, the documents of a batch that fails are tried one by one, unless
         the handler is spaCy's default, which raises.
         """
         for docs in util.minibatch(stream, batch_size):  # type: ignore[no-untyped-call]
@@ -321,7 +321,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         ops: Any = self.model.ops
         lengths = [len(example.predicted) for example in examples]
         gold = ops.asarray(self.gold(examples))
-        # A loss of one's own may take none.
+        # A user's own loss may take none.
         mask = annotated_types(examples, self.state.labels, self._kept)
         known = {} if mask is None else {"annotated": ops.asarray(mask)}
         gradient, loss = self.loss(ops.flatten(scores), gold, lengths=lengths, **known)

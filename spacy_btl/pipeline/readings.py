@@ -226,7 +226,7 @@ class LayeredReading:
     """A BIO layer for each type, from ``doc.spans[key]`` and back; ``doc.ents`` gets a flat choice.
 
     Entities of different types may overlap. Neighbors are labeled with the whole row of a token's
-    layer labels, of which a corpus has a few hundred.
+    layer labels; a corpus has a few hundred of them.
     """
 
     def __init__(self, key: str) -> None:
@@ -241,8 +241,8 @@ class LayeredReading:
         """Return layer labels (n_tokens, n_types) of the gold spans, which may overlap.
 
         The tokens of a span that cannot be aligned, or that shares a token with a longer one of its
-        type, get `MISSING` in its layer, and keep what they have of the other span. So do all
-        tokens in the layer of a type that the document does not annotate.
+        type, get `MISSING` in its layer, and keep what they have of the other span. All
+        tokens in the layer of a type that the document does not annotate get `MISSING`, too.
 
         Raises:
             ValueError: If a label is not one of ``types`` or not annotated, or the reference has no

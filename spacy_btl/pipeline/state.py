@@ -43,7 +43,7 @@ class ComponentState:
 
     @property
     def calibration_needs_neighbors(self) -> bool:
-        """Whether a change of the neighbors makes the calibration obsolete."""
+        """True if a change of the neighbors makes the calibration obsolete."""
         if self.calibration is None:
             return False
         knows_added = not set(self.added_labels).isdisjoint(self.calibration.offsets)

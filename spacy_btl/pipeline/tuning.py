@@ -37,7 +37,7 @@ NEIGHBOR_WEIGHTS = (0.25, 0.5, 0.75, 1.0)
 
 
 class Setting(NamedTuple):
-    """How label probabilities are made; the fields are those of the configuration."""
+    """Settings of label probabilities; the fields are those of the configuration."""
 
     n_neighbors: int
     votes: Votes

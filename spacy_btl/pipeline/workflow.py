@@ -171,7 +171,7 @@ def make_add_labels(
         pipes = dict(_components(nlp))
         if component not in pipes:
             raise ValueError(
-                f'labels cannot be added to "{component}": it is no component btl_knn_ner of this '
+                f'labels cannot be added to "{component}": it is not a btl_knn_ner of this '
                 f"pipeline, which has {', '.join(nlp.component_names)}"
             )
         for label in labels:

@@ -91,7 +91,7 @@ def match_entities(
     all bounds), "wrong type" (all bounds), "wrong bounds" (same label, a character shared), "wrong
     type and bounds" (a character shared). A step makes as many pairs as it can. If it has a choice,
     it takes the gold entities in the order of the text, and for each of them the free one that
-    shares most characters, of equals the first. What is left is "missed" or "spurious".
+    shares most characters, of equals the first. The rest is "missed" or "spurious".
 
     Returns:
         Matches in the order of the text, by the gold entity if there is one.
@@ -162,7 +162,7 @@ def confusion(matches: Iterable[Match]) -> dict[str, dict[str, int]]:
 def most_pairs(edges: Iterable[Edge]) -> dict[int, int]:
     """Return as many of these edges as can be taken without any index twice on its side.
 
-    The edges are tried in their order, and given up only if that makes room for one more: the
+    The edges are tried in their order, and dropped only if that makes room for one more: the
     augmenting paths of Berge 1957 ("Two theorems in graph theory"), the shortest first.
 
     Returns:
@@ -189,7 +189,7 @@ def most_pairs(edges: Iterable[Edge]) -> dict[int, int]:
 def _take(
     p: int, reached_from: dict[int, int], partner: dict[int, int], taken_by: dict[int, int]
 ) -> None:
-    """Pair a free ``p`` with the ``g`` that led to it, the old partner of that ``g``, and so on."""
+    """Join a free ``p`` with the ``g`` that led to it, the old partner of that ``g``, and so on."""
     given: int | None = p
     while given is not None:
         g = reached_from[given]

@@ -1,4 +1,4 @@
-"""Whether scores are probabilities: shares of correct entities by score, and calibration error.
+"""Reliability of scores: shares of correct entities by score, and calibration error.
 
 Bins contain about equally many entities, because votes of few neighbors have few values and would
 leave most bins of equal width empty. Equal scores share a bin, so that there can be fewer bins than

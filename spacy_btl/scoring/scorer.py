@@ -71,9 +71,9 @@ def example_entities(example: Example, spans_key: str | None = None) -> ExampleE
 def gold_entities(reference: Doc, spans_key: str | None = None) -> list[LabeledFragments]:
     """Return the gold entities of a reference document, from the original annotation.
 
-    What the conversion lost or moved is still there, so that it counts as missed. An entity whose
-    line cannot be read is at the end of the text, without extent. A document that does not come
-    from our conversion is scored by its ``ents``, or by ``spans[spans_key]``.
+    Entities that the conversion lost or moved are included, so that they count as missed. An entity
+    whose line cannot be read is at the end of the text, without extent. A document that does not
+    come from our conversion is scored by its ``ents``, or by ``spans[spans_key]``.
 
     Raises:
         ValueError: If there are entities of types that the document does not annotate.

@@ -65,7 +65,7 @@ class ClassWeights:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether one array of weights, made from the training data, serves for all batches."""
+        """True if one array of weights, made from the training data, serves for all batches."""
         return self.counted_on == "training" or self.scheme in ("none", "table")
 
     def from_counts(self, counts: XpArray, names: Sequence[str] = ()) -> XpArray:

@@ -104,7 +104,7 @@ class LearnsTransitions(TokenLoss):
             self._gradients[name] = self._gradients.get(name, 0.0) + gradient
 
     def _reshape(self, transitions: FloatsXd | None, start: FloatsXd | None) -> None:
-        """Go on with scores of another shape, for which an optimizer remembers nothing yet."""
+        """Continue with scores of another shape, for which an optimizer remembers nothing yet."""
         self.transitions, self.start, self._gradients = transitions, start, {}
         self._owners.append(object())
 

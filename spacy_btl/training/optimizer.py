@@ -208,7 +208,7 @@ def fill_in_optimizer(nlp: Language | None) -> None:
     """Put the values of ``[training.optimizer]`` in the place of its references.
 
     spaCy's ``create_optimizer`` makes the optimizer of this block alone, so that a reference to
-    another block, such as ``total_steps = ${training.max_steps}``, would be no number there. A
+    another block, such as ``total_steps = ${training.max_steps}``, would not be resolved. A
     block without references, or with some that lead nowhere, stays as it is.
 
     Args:

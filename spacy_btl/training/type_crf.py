@@ -9,7 +9,7 @@ losses are read alike. A document with layer labels ``y`` has the loss
 
 With weights of 1 the sum over ``t`` is that of a CRF, ``log Z`` minus the score of ``y`` (Lafferty,
 McCallum, Pereira 2001). Class weights, and the divisor of each copy, are the ``w_k`` of Binary
-Token Labels, so that this loss is the same but for the transitions. Where a label is `MISSING`, the
+Token Labels, so that only the transitions are different. Where a label is `MISSING`, the
 sum is over all labels that it may be; a chain without any label has no gradient.
 
 The chains are in `labels.chains`: all of a batch take their steps together, on the CPU and in
@@ -113,8 +113,8 @@ class TypeCrfLoss(LearnsTransitions, BinaryTokenLabels):
         """Return the label probabilities (n_tokens, n_labels) that the logits represent.
 
         The columns of a type keep the marginal probabilities of its chain, and ``O`` gets the rest;
-        with ``tau``, the odds of all types compete. What that means, and what class weights do, is
-        described in `BinaryTokenLabels.probabilities`.
+        with ``tau``, the odds of all types compete. `BinaryTokenLabels.probabilities`
+        describes this, and the effect of class weights.
         """
         layers = self.layer_probabilities(on_cpu(logits, str(logits.dtype)), lengths)
         flat = np.empty((len(layers), logits.shape[1]), dtype=layers.dtype)
@@ -192,7 +192,7 @@ class TypeCrfLoss(LearnsTransitions, BinaryTokenLabels):
         if self.tau and is_training:
             adjusted = self._with_prior(np.zeros((1, logits.shape[1])))[0] / self.tau
             own = adjusted[1:].reshape(-1, 2)
-            # Outside of the type, but for no more than all types leave.
+            # Outside of the type, but no more than all types leave.
             outside = np.maximum(1.0 - np.exp(own).sum(axis=1), np.exp(adjusted[OUTSIDE]))
             scores += self.tau * (own - np.log(outside)[:, None])[types].T[:, None]
         return scores

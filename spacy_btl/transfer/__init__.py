@@ -1,4 +1,4 @@
-"""Which corpora help which: trainings that begin on another corpus, and what predicts their gain.
+"""Transfer between corpora: trainings that begin on another corpus, and predictors of their gain.
 
 After Akdemir and Shibuya 2020 (arXiv 2011.00425), whose predictors are in `predictors`, beside one
 by type.

@@ -12,7 +12,7 @@ PERMUTATIONS = 10_000
 
 
 class Correlation(NamedTuple):
-    """How far a predictor orders sources as their gains do.
+    """Rank correlation of a predictor with the gains of sources.
 
     Attributes:
         rho: Spearman's rank correlation within the targets, from -1 to 1; NaN where it is

@@ -40,7 +40,7 @@ VECTOR_DOCUMENTS = 50
 """Documents of a corpus whose token vectors are averaged, at most."""
 
 JOINT = ("with", "from-both")
-"""What the folders of both stages of a cell that begins with source and target are called after."""
+"""Names of the folders of both stages of a cell that begins with source and target."""
 
 Pair = tuple[str, str]
 """Names of a source and of a target."""
@@ -48,7 +48,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how each cell is trained.
+    """Settings of the training of each cell.
 
     Attributes:
         first: Updates of the first stage.
@@ -75,7 +75,7 @@ class Schedule:
 
 @dataclass
 class Matrix:
-    """The figures of a matrix, as JSON values but for the keys that are pairs.
+    """The figures of a matrix, as JSON values except for keys that are pairs.
 
     Attributes:
         sources: Names of the sources.
@@ -192,8 +192,8 @@ def transfer_matrix(
         config: Of each training, as `training.read_config` returns it.
         sources: Corpora to begin with.
         targets: Corpora to be good at; they may be sources of each other.
-        out_dir: The folder of all trainings. What is in it is not trained again, if it was made
-            of the same configuration, documents and schedule.
+        out_dir: The folder of all trainings. Trainings in it are not repeated if they have the
+            same configuration, documents and schedule.
         schedule: How long and how.
         use_gpu: GPU to use, -1 for the CPU.
         report: Is called with one line before each training that is missing.

@@ -1,7 +1,7 @@
 """Checks of settings, made where a setting is stored and not where it is first used.
 
 Each check returns the value, or raises a ValueError that gives the name of the setting, its value
-and what it must be. NaN, infinities, truth values and texts are no numbers here.
+and what it must be. NaN, infinities, booleans and strings are not accepted as numbers.
 """
 
 import math
@@ -22,7 +22,7 @@ def one_of(name: str, value: T, choices: Sequence[object]) -> T:
         choices: What it may be; of a Literal type, ``typing.get_args`` gives them.
 
     Raises:
-        ValueError: If it is none of the choices.
+        ValueError: If it is not one of the choices.
     """
     if not any(type(value) is type(choice) and value == choice for choice in choices):
         raise _error(name, value, f"one of {', '.join(map(str, choices))}")
@@ -33,7 +33,7 @@ def whole_number(name: str, value: int, least: int) -> int:
     """Return the value of a setting that counts something.
 
     Raises:
-        ValueError: If it is no whole number (2.0 is none), or below ``least``.
+        ValueError: If it is not a whole number (2.0 is not one), or below ``least``.
     """
     if not _is_whole(value) or value < least:
         raise _error(name, value, f"a whole number, {least} or more")

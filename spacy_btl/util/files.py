@@ -60,7 +60,7 @@ def replacing_folder(target: Path, *, flush: bool = True) -> Iterator[Path]:
 def replace_folder(new: Path, target: Path) -> None:
     """Move a complete folder to the place of another one, which is removed.
 
-    What killed processes left beside the target is removed too, if it is older than a day.
+    Files left beside the target by killed processes are removed too, if older than a day.
 
     Args:
         new: The folder to move, on the file system of the target.
@@ -232,12 +232,12 @@ def _flush(folder: Path) -> None:
 
 
 def inside(name: str) -> str:
-    """Return the name of a file, given relative to a folder, if it stays there on any system.
+    """Return the name of a file relative to a folder, if it stays inside on any system.
 
     Raises:
-        ValueError: If it does not, or is no name of a file.
+        ValueError: If it does not, or is not a file name.
     """
     path = PureWindowsPath(name)  # which knows both slashes and drives
     if path.drive or path.root or not path.parts or ".." in path.parts or "\0" in name:
-        raise ValueError(f"{name!r} leaves the folder, or is no file in it")
+        raise ValueError(f"{name!r} leaves the folder, or is not a file in it")
     return name

@@ -120,8 +120,8 @@ def run_all_in_torch(tasks: Iterable[Callable[[], Result]], n_threads: int) -> l
 def return_free_memory() -> None:
     """Give memory that is free in the process back to the system, where glibc can (Linux).
 
-    glibc keeps free memory for each thread apart. What passes over long documents have left there
-    adds up to more than a training needs at any time.
+    glibc keeps free memory for each thread apart. Memory that passes over long documents leave
+    there adds up to more than a training needs at any time.
     """
     trim = getattr(_c_library(), "malloc_trim", None)
     if trim is not None:

@@ -1,8 +1,8 @@
 """Seal the folder of a pipeline: list its files with sizes and SHA-256, and find what has changed.
 
 A pipeline is many files, and in most of them a changed bit gives another answer and no error. The
-list is ``btl_seal.json`` in the folder. It finds damage and mix-ups. It is no signature: anyone who
-can write to the folder can seal it anew.
+list is ``btl_seal.json`` in the folder. It finds damage and mix-ups. It is not a signature: anyone
+who can write to the folder can seal it anew.
 """
 
 import json
@@ -88,7 +88,7 @@ def _listed(folder: Path) -> Iterator[Path]:
 
 
 def _read(seal: Path) -> dict[str, tuple[int, str]]:
-    """Return size and SHA-256 by name; ValueError for what is no seal, or names other folders."""
+    """Return size and SHA-256 by name; ValueError if it is not a seal, or names other folders."""
     try:
         with seal.open("rb") as file:
             data = file.read(MAX_SEAL + 1)
@@ -100,7 +100,7 @@ def _read(seal: Path) -> dict[str, tuple[int, str]]:
         return {inside(name): _entry(entry) for name, entry in content["files"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
-            f"{seal} is no list of files that can be read ({type(error).__name__}: {error}): "
+            f"{seal} is not a readable list of files ({type(error).__name__}: {error}): "
             f"{_advice(seal.parent)}"
         ) from None
 

@@ -70,12 +70,12 @@ def test_reads_what_was_written_from_any_place(
         (float("inf"), "x", "no id, or one that is neither text nor a whole number"),
         (Decimal("1.5"), "x", "no id, or one that is neither text nor a whole number"),
         (["a"], "x", "no id, or one that is neither text nor a whole number"),
-        ("a", float("nan"), "no text, or one that is none"),
-        ("a", {"b": "c"}, "no text, or one that is none"),
+        ("a", float("nan"), "no text, or not a string"),
+        ("a", {"b": "c"}, "no text, or not a string"),
         ("a", b"\xff", f"the text is not UTF-8{CP1252}"),
         (b"\xff", "x", "the id is not UTF-8"),
-        ("a", None, "no text, or one that is none"),
-        ("a", 5, "no text, or one that is none"),
+        ("a", None, "no text, or not a string"),
+        ("a", 5, "no text, or not a string"),
         ("a", "\ud800", "the text is not UTF-8"),
         ("\ud800", "x", "the id is not UTF-8"),
     ],
@@ -117,7 +117,7 @@ JSONL_ERRORS = [
     (b'{"id": "a"}\n', [(1, "a", "", 'no field "text", only id')]),
     (b'{"note_id": 1, "John Doe": ""}\n', [(1, "", "", 'no field "id", only note_id')]),
     (b'{"id": 1.0, "text": "x"}\n', [(1, "1", "x", "")]),
-    (b'{"id": "a", "text": NaN}\n', [(1, "a", "", "no text, or one that is none")]),
+    (b'{"id": "a", "text": NaN}\n', [(1, "a", "", "no text, or not a string")]),
     (b'{"id": null, "text": "x"}\n{"id": "b", "text": ""}\n', [(1, "", "", NO_ID)]),
     (b'{"id": "a", "text": "x\0"}\n', [(1, "", "", "not JSON")]),
     (b"# comment\n", [(1, "", "", "not JSON")]),
@@ -237,7 +237,7 @@ def test_parquet_columns(tmp_path: Path) -> None:
     ]
     assert records(id=pa.array(["a", "b"]).dictionary_encode(), text=texts) == [
         ("a", "x", ""),
-        ("b", "", "no text, or one that is none"),
+        ("b", "", "no text, or not a string"),
     ]
     with pytest.raises(RecordError, match=r'^no column "id", only note_id, text$'):
         records(note_id=[1], text=["x"], **{"a name": [1]})

@@ -176,7 +176,7 @@ def test_ids_whose_files_would_be_the_same(one: str, other: str, same: bool) -> 
         ("jsonl", "../A", "", "../A"),
         ("brat", ".A", "hidden", ".a"),
         ("omop", "0012", "", "12"),
-        ("omop", "A", "the id is no whole number", "A"),
+        ("omop", "A", "the id is not a whole number", "A"),
     ],
 )
 def test_ids_that_a_format_takes(to: str, name: str, error: str, key: str) -> None:

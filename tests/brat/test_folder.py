@@ -287,7 +287,7 @@ def test_pipes_sockets_and_links_are_listed_and_never_opened(folder):
     assert list(documents) == ["a", "b", "elsewhere/c"]
     assert others == [".x/y", "b.ann", "gone.ann", "linked", "p.txt", "s.ann"]
     (problem,) = documents["b"]
-    assert problem.detail.endswith("is it b.ann, which is no regular file?")
+    assert problem.detail.endswith("is it b.ann, which is not a regular file?")
 
 
 def test_a_file_that_cannot_be_read_is_a_problem_of_its_document(folder, monkeypatch):

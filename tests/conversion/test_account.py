@@ -117,14 +117,14 @@ def test_sums_by_type_and_by_reason_add_up_to_the_input(rows):
         (
             ROWS[:3],
             [{**PROBLEMS[0], "line": 9, "reason": "unreadable"}],
-            ["1 line that is no entity cannot be read; they are kept"],
+            ["1 line that is not an entity cannot be read; they are kept"],
         ),
         (
             [],
             [{**PROBLEMS[0], "line": 9, "reason": "unreadable"}],
             [
                 "there is no entity at all in these files: nothing can be trained on them",
-                "1 line that is no entity cannot be read; they are kept",
+                "1 line that is not an entity cannot be read; they are kept",
             ],
         ),
         (

@@ -307,7 +307,7 @@ def test_bad_input(folder, files, written, statuses, message, stops, strict):
     assert tuple(totals[s] for s in ("kept", "moved", "flattened", "dropped")) == statuses
     assert totals["input"] == sum(statuses) == len(account["rows"])
     assert message in said
-    assert ("problems in the files" in said) == bool(account["problems"])
+    assert ("in the files, " in said) == bool(account["problems"])
     if strict and stops:
         assert (code, (out / "all.spacy").exists()) == (1, False)
         assert "--strict" in said
@@ -319,7 +319,7 @@ def test_bad_input(folder, files, written, statuses, message, stops, strict):
 NO_CORPUS = {
     # arguments after "convert" (of files in the folder), what is said
     "no such folder": ({}, ["absent"], "no folder"),
-    "a file": ({"a.zip": ""}, ["brat/a.zip"], "is no folder"),
+    "a file": ({"a.zip": ""}, ["brat/a.zip"], "is not a folder"),
     "no documents": (
         {"b.zip": ""},
         ["brat"],
@@ -481,7 +481,7 @@ def test_folders_of_parts_are_said_and_a_missing_dev_is_dealt_out(folder, tmp_pa
             "1 group of p.0-9. is in more than one part of folders; the first is that of",
         ),
         (list("abc"), {"duplicates": "apart"}, "duplicates is 'apart', but must be one of"),
-        (list("abc"), {"group": "["}, "is no regular expression"),
+        (list("abc"), {"group": "["}, "is not a regular expression"),
     ],
 )
 def test_divisions_and_groups_that_cannot_be(folder, tmp_path, names, options, message):
@@ -665,7 +665,7 @@ def test_totals_are_the_lines_that_could_be_entities(data):
     [
         ("", "WARNING: there is no entity at all in these files"),
         ("T1\tX 0\n", "WARNING: 1 of 1 entity lost: its line cannot be read (1)"),
-        ("T1\tX 0 9\ta\nwhat\n", "WARNING: 1 line that is no entity cannot be read"),
+        ("T1\tX 0 9\ta\nwhat\n", "WARNING: 1 line that is not an entity cannot be read"),
         (T1, ""),
     ],
 )

@@ -73,7 +73,7 @@ def test_what_was_read_is_said(tmp_path):
     assert code == 0
     assert "read as PubTator (files 1)" in said
     assert "1 other file: notes.md" in " ".join(said.split())
-    assert "c.PubTator:5 error T3 unreadable, an offset is no number" in said
+    assert "c.PubTator:5 error T3 unreadable, an offset is not a number" in said
     assert "rash" not in said
     code, said = invoke("stats", root)
     assert code == 0

@@ -83,7 +83,7 @@ def test_each_is_converted_to_its_folder(folders: list[Path], tmp_path: Path) ->
 def test_a_folder_with_other_files_stays(folders: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / "mine").mkdir(parents=True)
-    with pytest.raises(ValueError, match="no converted corpora"):
+    with pytest.raises(ValueError, match="other files than converted corpora"):
         list(convert_sources({"a": folders[0]}, out))
     assert [path.name for path in out.iterdir()] == ["mine"]
 

@@ -48,7 +48,7 @@ def test_what_cannot_be_written(tmp_path, names, shares, message):
 def test_a_file_that_is_no_docbin(tmp_path, content):
     path = tmp_path / "x.spacy"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="is no DocBin that spaCy can read"):
+    with pytest.raises(ValueError, match="is not a DocBin that spaCy can read"):
         read_docbin(path, VOCAB)
 
 

@@ -90,7 +90,7 @@ def test_record_as_json_and_back(line):
 
 
 def test_unknown_kind_of_record_is_refused():
-    with pytest.raises(ValueError, match='"Entity" is no kind of record: Event, '):
+    with pytest.raises(ValueError, match='"Entity" is not a kind of record: Event, '):
         record_from_json({"kind": "Entity"})
 
 

@@ -39,7 +39,7 @@ def test_groups_by_a_regular_expression(group, expected):
     ("group", "message"),
     [
         (r"\d*$", r'the group "\\d\*\$" is found in no name, such as ward1/p1_a'),
-        ("(", r"the group \( is no regular expression"),
+        ("(", r"the group \( is not a regular expression"),
     ],
 )
 def test_expressions_that_group_nothing(group, message):
@@ -144,11 +144,11 @@ def test_a_table_of_parts(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.json", "{}", 'is no split.json: it must have "parts"'),
-        ("a.json", "[", 'is no split.json: it must have "parts"'),
-        ("a.json", '{"parts": {"all": ["a"]}}', '"all" is none of train, dev, test'),
-        ("a.csv", "name,part\na,blue\n", 'line 2: "blue" is none of train, dev, test'),
-        ("a.csv", "a,blue\n", 'line 1: "blue" is none of train, dev, test'),
+        ("a.json", "{}", 'is not a split.json: it must have "parts"'),
+        ("a.json", "[", 'is not a split.json: it must have "parts"'),
+        ("a.json", '{"parts": {"all": ["a"]}}', '"all" is not one of train, dev, test'),
+        ("a.csv", "name,part\na,blue\n", 'line 2: "blue" is not one of train, dev, test'),
+        ("a.csv", "a,blue\n", 'line 1: "blue" is not one of train, dev, test'),
     ],
 )
 def test_files_that_are_no_division(tmp_path, name, content, message):

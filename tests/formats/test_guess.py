@@ -97,7 +97,7 @@ def test_a_format_that_is_given_takes_files_that_may_have_it(tmp_path):
 @pytest.mark.parametrize(
     ("files", "path", "message"),
     [
-        ({"a.zip": b"\0"}, "a.zip", "is no folder, and in no format that is plain"),
+        ({"a.zip": b"\0"}, "a.zip", "is not a folder, and its format is not clear"),
         ({"a.md": "words"}, "a.md", r"name it with --format \(pubtator, conll"),
     ],
 )

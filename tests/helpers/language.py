@@ -244,6 +244,7 @@ def passages_of_markdown(path: Path, source: str) -> Iterator[Passage]:
 def passages_of_template(path: Path, source: str) -> Iterator[Passage]:
     """Yield the texts of a Jinja template, and its comments."""
     source = re.sub(r"\{\{.*?\}\}", CODE, source, flags=re.DOTALL)
+    source = re.sub(r"</?(br|h\d|li|p|t[dhr])\b[^>]*>", "\n\n", source)
     source = re.sub(r"\{%.*?%\}|<[^>]*>", "", source, flags=re.DOTALL)
     for line, text in _paragraphs(source, 1):
         yield Passage(path, line, "text", _clean(text))

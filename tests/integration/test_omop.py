@@ -117,9 +117,9 @@ def test_ids_that_are_no_note_id_are_set_aside(rules: Path, tmp_path: Path) -> N
     source = write(tmp_path / "in.jsonl", [(name, "fever") for name in names])
     summary = run(rules, source, tmp_path / "out")
     assert errors(tmp_path / "out") == {
-        "n12": "the id is no whole number, as note_id of OMOP is one",
+        "n12": "the id is not a whole number, as OMOP's note_id must be",
         "0012": "its id came before in the input",
-        "1.0": "the id is no whole number, as note_id of OMOP is one",
+        "1.0": "the id is not a whole number, as OMOP's note_id must be",
         "3000000000": "the id is too great for note_id of OMOP, an integer of 32 bits",
     }
     assert (summary.records, summary.set_aside) == (6, 4)

@@ -109,11 +109,11 @@ def test_no_number_is_greater_than_an_integer() -> None:
         ("2147483648", "the id is too great", "2147483648"),
         ("-2147483649", "the id is too great", "-2147483649"),
         ("9" * 5000, "the id is too great", "9" * 5000),
-        ("", "the id is no whole number", ""),
-        ("d12", "the id is no whole number", "d12"),
-        ("1.5", "the id is no whole number", "1.5"),
-        ("1_000", "the id is no whole number", "1_000"),
-        ("\u0663", "the id is no whole number", "\u0663"),
+        ("", "the id is not a whole number", ""),
+        ("d12", "the id is not a whole number", "d12"),
+        ("1.5", "the id is not a whole number", "1.5"),
+        ("1_000", "the id is not a whole number", "1_000"),
+        ("\u0663", "the id is not a whole number", "\u0663"),
     ],
 )
 def test_ids_of_notes(name: str, error: str, key: str) -> None:

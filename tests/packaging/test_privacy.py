@@ -347,7 +347,7 @@ def test_the_pipeline_has_learned_from_it(made: Path) -> None:
     )
     assert (made / "fitted" / "btl_knn_ner" / "neighbors").stat().st_size > 3_000
     console = (made / "console" / "text").read_text(encoding="utf8")
-    for told in ("case-0.ann:12 error T91", "LOSS", "Strict span F1 on dev", "no DocBin"):
+    for told in ("case-0.ann:12 error T91", "LOSS", "Strict span F1 on dev", "not a DocBin"):
         assert told in console
 
 

@@ -124,9 +124,9 @@ def seal_of(files: object, **other: object) -> str:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no list of files that can be read"),
-        ("[]", "is no list of files"),
-        ("null", "is no list of files"),
+        ("", "is not a readable list of files"),
+        ("[]", "is not a readable list of files"),
+        ("null", "is not a readable list of files"),
         ("[" * 10**5, "RecursionError"),
         ('{"kind": "' + "x" * MAX_SEAL + '"}', "it has more than 4,194,304 bytes"),
         (seal_of({}, kind="x"), "it is not of version 1"),
