@@ -6,7 +6,7 @@
 Makes a virtual environment for each, on the running Python (3.11 or newer): "oldest" takes every
 direct dependency at its lower bound, "newest" the newest that the ranges and pip's
 resolver admit, "medspacy" the newest that medspaCy admits, which wants an older spaCy on some
-Pythons. What those need in turn is the newest that fits. torch is the exception: a package index
+Pythons. The requirements of those are the newest that fit. torch is the exception: a package index
 has builds of several GB for its other versions, so it is that of constraints.txt everywhere
 unless --torch names another. Needs a package index, and some minutes for each.
 """
@@ -25,7 +25,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# What a version may break: registration, training, saving, the tokenizers and files of
+# Things that a version may break: registration, training, saving, the tokenizers and files of
 # transformers, shared encoders, scikit-learn's search, safetensors, the commands.
 TESTS = ("data", "ml", "neighbors", "pipeline", "training", "integration/spacy_contract")
 TESTS += ("integration/test_companions.py",)
@@ -34,14 +34,14 @@ ENVIRONMENTS = ("oldest", "newest", "medspacy")
 
 
 def read_ranges() -> dict[str, Requirement]:
-    """The package's dependencies by name."""
+    """Return the package's dependencies by name."""
     content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))
     every = [Requirement(line) for line in content["project"]["dependencies"]]
     return {each.name: each for each in every}
 
 
 def lower_bound(requirement: Requirement) -> str:
-    """The version after ``>=``."""
+    """Return the version after ``>=``."""
     bounds = [each.version for each in requirement.specifier if each.operator == ">="]
     if len(bounds) != 1:
         raise SystemExit(f'pyproject.toml: "{requirement}" needs one lower bound (>=)')
@@ -56,7 +56,7 @@ def tested_torch() -> str:
 
 
 def install(python: Path, environment: str, ranges: Mapping[str, Requirement], torch: str) -> None:
-    """The package, what its tests need, and the versions of the environment."""
+    """Install the package, the needs of its tests, and the versions of the environment."""
     versions = {"torch": torch}
     if environment == "oldest":
         versions = {name: lower_bound(each) for name, each in ranges.items()} | versions
@@ -74,7 +74,7 @@ def installed_versions(python: Path) -> dict[str, str]:
 
 
 def run_tests(python: Path) -> tuple[str, bool]:
-    """What pytest says at its end, such as "200 passed", and whether all is well."""
+    """Return pytest's last line, such as "200 passed", and whether all is well."""
     places = [f"tests/{name}" for name in TESTS]
     options = ["-o", "addopts=--import-mode=importlib", "--tb=short", "-p", "no:cacheprovider"]
     command = [python.with_name("pytest"), *options, *places]
@@ -90,7 +90,7 @@ def table(
     found: Mapping[str, Mapping[str, str]],
     results: Mapping[str, str],
 ) -> str:
-    """Markdown: a row for each package, a column for each environment."""
+    """Return Markdown: a row for each package, a column for each environment."""
     lines = [["package", "range", *found], ["---", "---", *("---" for _ in found)]]
     for name, each in sorted(ranges.items()):
         versions = [installed.get(name, "none") for installed in found.values()]

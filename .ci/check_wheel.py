@@ -4,7 +4,7 @@
 
 Takes the newest wheel under the folder, and the wheel of spacy-btl beside it. Installing needs a
 package index; loading and annotating must not need any network. Before that the wheel is looked
-through: the model card, the size by part, and that nothing stands in it twice.
+through: the model card, the size by part, and that nothing is in it twice.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def stored_twice(files: Iterable[File]) -> list[tuple[str, ...]]:
 def check_content(path: Path) -> dict[str, int]:
     """Print the size of a wheel by part; the bytes of each.
 
-    Raises SystemExit where there is no model card, or something stands there twice.
+    Raises SystemExit where there is no model card, or something is there twice.
     """
     with zipfile.ZipFile(path) as wheel:
         files = [(name, wheel.read(name)) for name in wheel.namelist()]

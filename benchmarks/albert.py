@@ -4,7 +4,7 @@
 
 ALBERT uses the weights of one layer for all of them, and embeddings of width 128. BioALBERT
 (Naseem 2022) claims that this makes a smaller and faster encoder. Both have random weights and the
-same tokenizer: what is measured here does not hang on what they have learned.
+same tokenizer: what is measured here does not depend on what they have learned.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def make_pipeline(folder: Path, examples: list[Example]) -> Language:
 
 
 def read(corpus: Path) -> list[Example]:
-    """The first documents, with the number of words that a batch has."""
+    """Return the first documents, with the number of words that a batch has."""
     vocab = spacy.blank("en").vocab
     examples: list[Example] = []
     for doc in read_docbin(corpus, vocab):
@@ -81,7 +81,7 @@ def read(corpus: Path) -> list[Example]:
 
 
 def memory_of(folder: Path, corpus: Path, steps: int) -> dict[str, float]:
-    """Peak of the resident memory of some updates, beyond what the program takes before."""
+    """Return peak of the resident memory of some updates, beyond what the program takes before."""
     examples = read(corpus)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     nlp = make_pipeline(folder, examples)

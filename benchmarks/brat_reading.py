@@ -1,4 +1,4 @@
-"""How fast annotation files are read: MB of .ann text a second, on one core.
+"""Speed of reading annotation files: MB of .ann text a second, on one core.
 
     python benchmarks/brat_reading.py [folder]
 

@@ -1,4 +1,4 @@
-"""What a CRF for each type costs beside the losses without chains, in training and in prediction.
+"""Cost of a CRF for each type in training and prediction, next to the losses without chains.
 
     python benchmarks/crf_cost.py [--types 41] [--words 500] [--documents 1 4 16] [--rounds 15]
 
@@ -32,7 +32,7 @@ LOSSES: dict[str, Callable[[], TokenLoss]] = {
 
 
 def make_labels(n_tokens: int, n_types: int, rng: np.random.Generator) -> np.ndarray:
-    """Columns of entities of one to three tokens; types with shares that fall as 1 / rank."""
+    """Return columns of entities of one to three tokens, with type shares of 1 / rank."""
     shares = 1 / np.arange(1, n_types + 1)
     labels, at = np.zeros(n_tokens, dtype=np.int64), 0
     while at < n_tokens:

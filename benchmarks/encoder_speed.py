@@ -129,7 +129,7 @@ def long_documents(nlp: Language, text: str) -> None:
 
 
 def bare_training(model: Any, batches: list[Any], dtype: torch.dtype | None) -> None:
-    """Forward and backward pass; torch shares each operation among its threads."""
+    """Run a forward and a backward pass; torch shares each operation among its threads."""
     model.train()
     for batch in batches:
         with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):

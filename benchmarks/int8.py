@@ -6,8 +6,8 @@
 All in one process and one thread, the variants in turn. The first pipeline is timed (4 windows of
 128 word pieces of its data, one of 320, one of 16), with the distance of the vectors to those of
 float32. Then strict F1 on the data of each pipeline, once by the model alone and once with its
-neighbors as fitted, whose keys come from float32. As on AVX2, as far as the libraries let
-themselves be told: `ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
+neighbors as fitted, whose keys come from float32. To use AVX2, as far as the libraries
+allow it: `ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2
 FBGEMM_ENABLE_INSTRUCTIONS=AVX2` in front. ONNX Runtime looks at the CPU itself.
 """
 

@@ -52,7 +52,7 @@ def make_encoder(name: str | None) -> torch.nn.Module:
 
 
 def make_labels(n_tokens: int, n_types: int) -> np.ndarray:
-    """BIO columns; types are drawn with shares that fall as 1 / rank."""
+    """Return BIO columns; types are drawn with shares that fall as 1 / rank."""
     rng = np.random.default_rng(0)
     shares = 1 / np.arange(1, n_types + 1)
     types = rng.choice(n_types, size=n_tokens, p=shares / shares.sum())
@@ -61,7 +61,7 @@ def make_labels(n_tokens: int, n_types: int) -> np.ndarray:
 
 
 def copies(labels: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Columns and targets of the copy of each type that the labels hold."""
+    """Return columns and targets of the copy of each type that the labels hold."""
     made = []
     for kind in np.unique((labels[labels > 0] - 1) // 2):
         own = 1 + 2 * kind
@@ -71,7 +71,7 @@ def copies(labels: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def losses_of_copies(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
-    """The result of `BinaryTokenLabels`, from copies that are made one by one."""
+    """Return the result of `BinaryTokenLabels`, from copies that are made one by one."""
     gradient, total, one = np.zeros_like(logits), 0.0, AllTokenLabels()
     for columns, targets in copies(labels):
         d_copy, loss = one(np.ascontiguousarray(logits[:, columns]), targets)
@@ -91,7 +91,7 @@ class Step:
         self.labels = make_labels(self.pieces.numel(), n_types)
 
     def __call__(self, loss: Loss, labels: np.ndarray | None = None) -> None:
-        """One step; labels: others than those of the batch."""
+        """Run one step, with other labels than those of the batch."""
         logits = self.head(self.encoder(self.pieces).last_hidden_state).flatten(0, 1)
         gradient, _ = loss(logits.detach().numpy(), self.labels if labels is None else labels)
         logits.backward(torch.from_numpy(gradient))
@@ -99,7 +99,7 @@ class Step:
         self.head.zero_grad()
 
     def for_each_copy(self) -> None:
-        """A step for each type, in which it is alone beside O."""
+        """Run a step for each type, with no other type than O."""
         loss = BinaryTokenLabels()
         for columns, targets in copies(self.labels):
             self(loss, columns[targets])
@@ -112,7 +112,7 @@ def seconds(call: Callable[[], Any]) -> float:
 
 
 def in_turns(arms: dict[str, Callable[[], Any]], runs: int) -> dict[str, float]:
-    """Median seconds of each arm; one run of each more goes before and is not counted."""
+    """Return median seconds of each arm; one run of each more goes before and is not counted."""
     times: dict[str, list[float]] = {name: [] for name in arms}
     for turn in range(runs + 1):
         for name, call in arms.items():
@@ -123,7 +123,7 @@ def in_turns(arms: dict[str, Callable[[], Any]], runs: int) -> dict[str, float]:
 
 
 def peak_bytes(call: Callable[[], Any]) -> int:
-    """Memory of numpy arrays (and other Python objects) that the call takes at its peak."""
+    """Return memory of numpy arrays (and other Python objects) that the call takes at its peak."""
     tracemalloc.start()
     call()
     peak = tracemalloc.get_traced_memory()[1]

@@ -1,4 +1,4 @@
-"""How fast the nearest keys are found, and that they are the right ones.
+"""Speed of the search for the nearest keys, and a check of its results.
 
     python benchmarks/neighbor_search.py MODEL DATA.spacy    keys of a pipeline, tokens of DATA
     python benchmarks/neighbor_search.py --arrays FILE.npz   arrays keys, labels and queries
@@ -81,7 +81,7 @@ def of_pipeline(model: Path, data: Path) -> Arrays:
 
 
 def made_up(n_keys: int = 70_000, n_queries: int = 8_000, n_labels: int = 83) -> Arrays:
-    """Clusters with a few wide and many narrow directions; half of the keys have label 0."""
+    """Return clusters with a few wide and many narrow directions; half of the keys have label 0."""
     rng = np.random.default_rng(0)
     n_clusters, n = 300, n_keys + n_queries
     axes = np.linalg.qr(rng.normal(size=(n_labels, n_labels)))[0]
@@ -111,14 +111,14 @@ def seconds(call: Callable[[], Any]) -> float:
 
 
 def cpu_seconds(call: Callable[[], Any]) -> float:
-    """CPU time of all threads, which other programs disturb less."""
+    """Return CPU time of all threads, which other programs disturb less."""
     start = time.process_time()
     call()
     return time.process_time() - start
 
 
 def peak_mib() -> float:
-    """Largest memory of the process so far."""
+    """Return largest memory of the process so far."""
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
@@ -179,7 +179,7 @@ def report_differences(brute: BruteSearch, pruned: KeySearch, queries: np.ndarra
 def grown(
     keys: np.ndarray, labels: np.ndarray, n: int, jitter: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """So many keys drawn from those given, moved by about ``jitter``, with their labels."""
+    """Return keys drawn from those given, moved by about ``jitter``, with their labels."""
     rng = np.random.default_rng(n)
     chosen = rng.integers(0, len(keys), n)
     moved = np.empty((n, keys.shape[1]), dtype=np.float32)
@@ -192,7 +192,7 @@ def grown(
 
 
 def print_growth(rows: list[dict[str, float]], of: str) -> None:
-    """Print the exponent of every column: the slope over that of which it grows, in logarithms."""
+    """Print the exponent of every column: its slope over the sizes, in logarithms."""
     sizes = np.log([row[of] for row in rows])
     slopes = {
         name: np.polyfit(sizes, np.log([max(row[name], 1e-9) for row in rows]), 1)[0]

@@ -3,7 +3,7 @@
 python benchmarks/new_type.py MODEL train.spacy dev.spacy --types Age Sex --examples 10
 
 MODEL is a pipeline trained without these types (they are taken out of the training data, where they
-stand as ``O`` then). Its neighbors are fitted on that data; then lines of the training data that
+are ``O`` then). Its neighbors are fitted on that data; then lines of the training data that
 hold the type are added with their annotation, and dev is scored with it.
 """
 
@@ -37,7 +37,7 @@ def without(docs: list[Doc], types: list[str]) -> list[Doc]:
 
 
 def lines_with(docs: list[Doc], kind: str, hidden: list[str]) -> list[Doc]:
-    """Lines as documents of their own, with all annotation but that of the other hidden types."""
+    """Return lines as their own documents, annotated except for the other hidden types."""
     found = []
     for doc in docs:
         starts = [0, *(t.i + 1 for t in doc if "\n" in t.text), len(doc)]
@@ -54,7 +54,7 @@ def lines_with(docs: list[Doc], kind: str, hidden: list[str]) -> list[Doc]:
 
 
 def score(nlp: Language, gold: list[Doc], hidden: list[str], kind: str) -> tuple[Any, float]:
-    """Strict figures of the type, and micro F1 of all types that are not hidden."""
+    """Return strict figures of the type, and micro F1 of all types that are not hidden."""
     docs = list(nlp.pipe([doc.text for doc in gold]))
 
     def entities(doc: Doc) -> set[Any]:

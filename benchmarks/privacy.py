@@ -2,16 +2,16 @@
 
     python benchmarks/privacy.py training/model-best corpus/train.spacy corpus/test.spacy
 
-The attacker has the pipeline and text of the same kind, here a part that was not trained on.
+Attackers have the pipeline and text of the same kind, here a part that was not trained on.
 
-Words: he runs his text through the model and guesses, for each stored vector, the word whose vector
-lies nearest. How often is it the word that stands there, over all stored tokens, and over those
-whose word his text has at all? To compare with: the most frequent of his words for the stored
-label, a guess that needs no vector. More text of his own makes more words guessable.
+Words: the attackers run their text through the model and guess, for each stored vector, the word
+with the nearest vector. The score is the share of right guesses among all stored tokens, and among
+those whose word their text has at all. The baseline is the most frequent of their words for the
+stored label, a guess that needs no vector. With more text, more words can be guessed.
 
-Sentences: he has a sentence and wants to know whether it is among the training text. He runs it
-through the model, alone, and looks at the mean distance of its tokens to their nearest stored
-vectors. Area under the ROC curve: 0.5 is chance, 1 is always right.
+Sentences: the attackers have a sentence and want to know whether it is in the training text. They
+run it through the model, alone, and look at the mean distance of its tokens to their nearest stored
+vectors. The score is the area under the ROC curve: 0.5 is chance, 1 is always right.
 
 Words are compared in lower case.
 """
@@ -39,7 +39,7 @@ LEAST = 8  # tokens of a sentence
 
 
 def sentences(docs: list[Doc]) -> Iterator[Doc]:
-    """Sentences as documents of their own, cut at full stops."""
+    """Yield sentences as documents of their own, cut at full stops."""
     for doc in docs:
         ends = [token.i + 1 for token in doc if token.text == "."]
         for start, end in zip([0, *ends], [*ends, len(doc)], strict=True):
@@ -48,7 +48,7 @@ def sentences(docs: list[Doc]) -> Iterator[Doc]:
 
 
 def distances(keys: Any, queries: Any) -> tuple[Any, Any]:
-    """Distance and index of the nearest key of each query."""
+    """Return distance and index of the nearest key of each query."""
     found = BruteSearch(keys, np.zeros(len(keys), np.int64), 1).kneighbors(queries, 1)
     return found[0][:, 0], found[1][:, 0]
 
@@ -108,7 +108,7 @@ def main() -> None:
 
 
 def vectors(pipe: Any, docs: list[Doc]) -> list[Any]:
-    """Keys (n_tokens, width) of each document."""
+    """Return keys (n_tokens, width) of each document."""
     found = []
     for start in range(0, len(docs), 32):
         part = docs[start : start + 32]

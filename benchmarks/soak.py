@@ -42,7 +42,7 @@ BARS = "▁▂▃▄▅▆▇█"
 
 
 def make_texts(n_documents: int, words: int) -> Iterator[str]:
-    """Texts of ``words`` words in the mean, of half as many to half as many again."""
+    """Yield texts of ``words`` words in the mean, of half as many to half as many again."""
     draw, new, every = random.Random(0), itertools.count(10**6), TEXT.split()
     for _ in range(n_documents):
         n = draw.randint(words // 2, words + words // 2)
@@ -51,14 +51,14 @@ def make_texts(n_documents: int, words: int) -> Iterator[str]:
 
 
 def status(name: str) -> float:
-    """A figure of /proc/self/status (VmRSS: memory now, VmHWM: its peak), in MiB."""
+    """Return a figure of /proc/self/status (VmRSS is memory now, VmHWM its peak), in MiB."""
     found = re.search(rf"^{name}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
     assert found is not None, f"no {name} in /proc/self/status"
     return int(found[1]) / 1024
 
 
 def soak(nlp: Language, n_documents: int, words: int, zone: int) -> list[float]:
-    """MiB of the process at each point of the way; a table as it goes."""
+    """Return MiB of the process at each point of the way; a table as it goes."""
     print(f"{'documents':>10} {'MiB':>8} {'strings':>9} {'words/s of CPU':>15}")
     texts, curve, done = make_texts(n_documents, words), list[float](), 0
     points = [n_documents * i // POINTS for i in range(1, POINTS + 1)]
@@ -77,7 +77,7 @@ def soak(nlp: Language, n_documents: int, words: int, zone: int) -> list[float]:
 
 
 def train(config: Path, data: Path, encoder: str, n_updates: int) -> None:
-    """MiB of the process and seconds an update, for each hundred updates."""
+    """Print MiB of the process and seconds an update, for each hundred updates."""
     overrides = {
         "paths.train": str(data),
         "paths.dev": str(data),
@@ -104,7 +104,7 @@ def train(config: Path, data: Path, encoder: str, n_updates: int) -> None:
 
 
 def long_documents(nlp: Language) -> None:
-    """CPU seconds, and the peak of the process above what it held before."""
+    """Print CPU seconds, and the peak of the process above what it held before."""
     million = " ".join(make_texts(2_500, 80))[:1_000_000]
     texts = {
         "10,000 characters": million[:10_000],

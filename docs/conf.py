@@ -86,7 +86,7 @@ def toctree(pages: Sequence[str], options: str = "") -> str:
 
 
 def write_index(app: Sphinx, exception: Exception | None) -> None:
-    """The front page again under the name that a browser looks for in a folder."""
+    """Copy the front page to the name that a browser looks for in a folder."""
     if exception is None:
         folder = Path(app.outdir)
         shutil.copyfile(folder / f"{root_doc}.html", folder / "index.html")

@@ -30,7 +30,7 @@ body, figure {margin: 0 !important; padding: 6px !important; font-size: 15px !im
 
 
 def label_colors(labels: list[str]) -> dict[str, str]:
-    """Light colors that lie well apart, the same for the same labels."""
+    """Return light colors that lie well apart, the same for the same labels."""
     hues = [(i * 0.381966) % 1 for i in range(len(labels))]  # golden ratio: neighbors differ
     colors = [colorsys.hls_to_rgb(hue, 0.82, 0.75) for hue in hues]
     return {

@@ -1,4 +1,4 @@
-"""Where a gain lies: what one reading of an arm is better by, by how often the types are met."""
+"""Gains of one reading of an arm over another, by how often the types occur."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -15,7 +15,7 @@ figures leave rarer types out."""
 
 
 def render_bands(plan: Plan, test: Rows, pairs: Sequence[tuple[Reading, Reading]]) -> list[str]:
-    """A table: both figures and their difference for each pair and band; empty without a pair.
+    """Return a table of both figures and their difference for each pair and band.
 
     Types are sorted into bands by their gold mentions in the documents that both readings have. The
     figures of a band are those of its types alone; what is predicted of a type without any mention
@@ -47,7 +47,7 @@ def render_bands(plan: Plan, test: Rows, pairs: Sequence[tuple[Reading, Reading]
 
 
 def gold_mentions(seeds: Mapping[int, Mapping[str, Any]]) -> Counter[str]:
-    """Gold entities of each type in the documents of all seeds, each document once."""
+    """Return gold entities of each type in the documents of all seeds, each document once."""
     documents = {name: each for docs in seeds.values() for name, each in docs.items()}
     mentions: Counter[str] = Counter()
     for each in documents.values():
@@ -58,7 +58,7 @@ def gold_mentions(seeds: Mapping[int, Mapping[str, Any]]) -> Counter[str]:
 def of_types(
     seeds: Mapping[int, Mapping[str, Any]], types: Collection[str]
 ) -> dict[int, dict[str, Any]]:
-    """The counts of these types alone; of the looser ways to match none, which mix all types."""
+    """Return the counts of these types alone, without the looser ways to match."""
     return {
         seed: {
             name: {

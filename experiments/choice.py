@@ -12,12 +12,12 @@ from spacy_btl.util.text import markdown_table
 
 
 def render_choice(plan: Plan, runs: Sequence[Run], store: Store) -> str:
-    """The page: arms that were run on every corpus, with the same encoder, as they are read best.
+    """Return the page of the arms that were run on every corpus with the same encoder.
 
     Empty where there is no such arm, or no seed that all of them have on some corpus.
 
     runs: of one encoder, on whole corpora. On each corpus the figures are means over the seeds that
-    all these arms have there; every corpus counts the same, and so does every figure.
+    all these arms have there; all corpora and all figures count the same.
     """
     corpora = list(dict.fromkeys(run.corpus for run in runs))
     arms_of = {name: {run.arm for run in runs if run.corpus == name} for name in corpora}

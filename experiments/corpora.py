@@ -25,7 +25,7 @@ VARIED = ("train_documents", "n_types")
 
 
 def prepare(settings: dict[str, Any], source: Path, work: Path, seed: int) -> Path:
-    """The folder with train, dev and test.spacy of a run's seed, made where it is missing.
+    """Return the folder with train, dev and test.spacy of a run's seed, made where it is missing.
 
     settings: ``folder`` below ``source``; ``group``, a regular expression whose match in a name is
     what documents that belong together have in common, so that they stay in one part, as do
@@ -68,7 +68,7 @@ def prepare(settings: dict[str, Any], source: Path, work: Path, seed: int) -> Pa
 
 
 def prepare_source(settings: dict[str, Any], source: Path, work: Path) -> Path:
-    """The DocBin of all documents of another corpus, made where it is missing.
+    """Return the DocBin of all documents of another corpus, made where it is missing.
 
     settings: ``path`` below ``source``; ``names``, the new names of its types, "" to leave one out.
     """
@@ -89,14 +89,14 @@ def _write(docs: list[Doc], path: Path) -> None:
 
 
 def _some(docs: list[Doc], n: int) -> list[Doc]:
-    """The first n in the order of a hash of their names."""
+    """Return the first n in the order of a hash of their names."""
     if n > len(docs):
         raise ValueError(f"train_documents: {n} are asked for, and {len(docs)} are there")
     return sorted(docs, key=lambda doc: sha256(name_of(doc).encode()).digest())[:n]
 
 
 def _parts(docs: list[Doc], group: str, *, together: bool) -> list[list[Doc]]:
-    """The documents of each part, in the order of their names."""
+    """Return the documents of each part, in the order of their names."""
     groups: dict[str, list[Doc]] = defaultdict(list)
     key_of: dict[str, str] = {}
     for doc in sorted(docs, key=name_of):

@@ -1,4 +1,4 @@
-"""How quality and cost change with the training documents and with the number of types.
+"""Quality and cost by the training documents and with the number of types.
 
 python -m experiments.curves
 
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def curves(
     plan: Plan, records: Mapping[Run, Any]
 ) -> dict[Curve, dict[tuple[str, str], list[Point]]]:
-    """The points of each curve by arm and way of reading, in ascending order."""
+    """Return the points of each curve by arm and way of reading, in ascending order."""
     groups: dict[tuple[Curve, str], dict[str, dict[int, Any]]]
     groups = defaultdict(lambda: defaultdict(dict))
     for run, record in records.items():
@@ -103,13 +103,13 @@ def curves(
 
 
 def base_of(corpora: Mapping[str, Any], name: str, varied: str) -> str | None:
-    """The corpus of which this one is a variation in this setting alone, or which it is itself."""
+    """Return the corpus that this one varies in this setting alone, or itself."""
     settings = {key: value for key, value in corpora[name].items() if key != varied}
     return next((base for base, each in corpora.items() if each == settings), None)
 
 
 def make_point(records: list[Any], varied: str, way: str) -> Point:
-    """The means over the seeds; None for a cost that the records do not have."""
+    """Return the means over the seeds; None for a cost that the records do not have."""
     scores = [record["scores"]["test"][way] for record in records]
     memory = [record["peak_mib"] for record in records if record.get("peak_mib")]
     pace = [pace for record in records if (pace := seconds_per_update(record)) is not None]
@@ -126,7 +126,7 @@ def make_point(records: list[Any], varied: str, way: str) -> Point:
 
 
 def seconds_per_update(record: Mapping[str, Any]) -> float | None:
-    """The median over the times between two evaluations; None where they are not known."""
+    """Return the median over the times between two evaluations; None where they are not known."""
     rows = [row for row in record["on_dev_while_training"] if "seconds" in row]
     paces = [
         (after["seconds"] - before["seconds"]) / (after["updates"] - before["updates"])
@@ -136,7 +136,7 @@ def seconds_per_update(record: Mapping[str, Any]) -> float | None:
 
 
 def render(plan: Plan, curve: Curve, lines: Mapping[tuple[str, str], list[Point]]) -> str:
-    """The page of one curve."""
+    """Return the page of one curve."""
     axis = NAMES[curve.varied][1]
     header = [axis, "known", "arm", "read by", "seeds", *SHOWN.values(), *COST.values()]
     rows = []
@@ -171,7 +171,7 @@ def render(plan: Plan, curve: Curve, lines: Mapping[tuple[str, str], list[Point]
 def draw(
     plan: Plan, curve: Curve, lines: Mapping[tuple[str, str], list[Point]], path: Path
 ) -> None:
-    """A panel for each figure and each cost; a color an arm, a line style a way of reading."""
+    """Plot a panel for each figure and cost: a color an arm, a line style a way of reading."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -9,10 +9,10 @@ from spacy_btl.data.gold import GOLD_KEY
 
 
 def read_docs(path: Path) -> list[Doc]:
-    """The documents of a DocBin."""
+    """Return the documents of a DocBin."""
     return list(DocBin().from_disk(path).get_docs(spacy.blank("en").vocab))
 
 
 def name_of(doc: Doc) -> str:
-    """The name of a document in its corpus."""
+    """Return the name of a document in its corpus."""
     return str(doc.user_data[GOLD_KEY]["name"])

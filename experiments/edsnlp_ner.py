@@ -49,13 +49,13 @@ class EdsNlp:
         self.nlp = nlp
 
     def loss(self, docs: list[Doc]) -> torch.Tensor:
-        """That of the component, per word."""
+        """Return that of the component, per word."""
         batch = self.module.prepare_batch(docs, supervision=True, device=peers.DEVICE)
         loss: torch.Tensor = self.module.module_forward(batch)["loss"]
         return loss
 
     def predict(self, docs: list[Doc]) -> list[list[Any]]:
-        """Entities of each document, read alone."""
+        """Return entities of each document, read alone."""
         return [
             predicted_entities(found)
             for doc in docs

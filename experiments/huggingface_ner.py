@@ -50,7 +50,7 @@ class HuggingFace:
         ).to(peers.DEVICE)
 
     def loss(self, docs: list[Doc]) -> torch.Tensor:
-        """Mean cross-entropy of the first pieces."""
+        """Return mean cross-entropy of the first pieces."""
         batch = [Words(doc) for doc in docs]
         inputs = self.encode([words.texts for words in batch])
         labels = torch.full(inputs["input_ids"].shape, IGNORED)
@@ -64,7 +64,7 @@ class HuggingFace:
         return loss
 
     def predict(self, docs: list[Doc]) -> list[list[Any]]:
-        """Entities of each document; of windows that overlap, each decides on its middle."""
+        """Return entities of each document; of windows that overlap, each decides on its middle."""
         return [self._predict(Words(doc)) for doc in docs]
 
     def _predict(self, words: Words) -> list[Any]:
@@ -76,14 +76,14 @@ class HuggingFace:
         for row, columns in enumerate(best):
             n_pieces = len(inputs.word_ids(row)) - inputs.word_ids(row).count(None)
             for column, word in first_pieces(inputs.encodings[row]):
-                around = min(column, n_pieces + 1 - column)  # pieces stand in columns 1 to n
+                around = min(column, n_pieces + 1 - column)  # pieces are in columns 1 to n
                 if around > context[word]:
                     context[word] = around
                     labels[word] = self.module.config.id2label[columns[column]]
         return to_entities(labels, words.offsets)
 
     def encode(self, texts: list[list[str]]) -> Any:
-        """Padded windows of the words of documents."""
+        """Return padded windows of the words of documents."""
         return self.tokenizer(
             texts,
             is_split_into_words=True,
@@ -97,7 +97,7 @@ class HuggingFace:
 
 
 def first_pieces(window: Any) -> Iterator[tuple[int, int]]:
-    """Position and word of the first piece of each word that begins in a window."""
+    """Yield position and word of the first piece of each word that begins in a window."""
     before = None
     for column, (word, (start, _)) in enumerate(zip(window.word_ids, window.offsets, strict=True)):
         if word is not None and word != before and start == 0:
@@ -106,7 +106,7 @@ def first_pieces(window: Any) -> Iterator[tuple[int, int]]:
 
 
 def to_entities(labels: list[str], offsets: list[tuple[int, int]]) -> list[Any]:
-    """Entities of BIO labels: (type, ((start, end),)) in characters."""
+    """Return entities of BIO labels: (type, ((start, end),)) in characters."""
     entities: list[Any] = []
     kind = ""
     for label, (start, end) in zip(labels, offsets, strict=True):

@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def prepare(source: Path, work: Path, seed: int) -> Path:
-    """The folder of a seed: train.spacy with all reports, old.spacy and new.spacy with a part.
+    """Return the folder of a seed with train.spacy (all reports), old.spacy and new.spacy.
 
     The types are in the order of how many entities they have in the training part: every fourth
     one is new. The documents are in the order of a hash of their names: the first ones are new.
@@ -110,7 +110,7 @@ def prepare(source: Path, work: Path, seed: int) -> Path:
 
 
 def restricted(doc: Doc, types: Sequence[str]) -> Doc:
-    """The document with the entities of some types, which it is said to annotate."""
+    """Return the document with the entities of some types, which it is said to annotate."""
     doc.set_ents([ent for ent in doc.ents if ent.label_ in types])
     gold = doc.user_data[GOLD_KEY]
     entities = [each for each in gold["entities"] if each["label"] in types]
@@ -125,7 +125,7 @@ def _hash(doc: Doc) -> bytes:
 
 
 def pipeline(arm: str, data: Path, work: Path, seed: int, share: float) -> Language:
-    """The trained pipeline of an arm."""
+    """Return the trained pipeline of an arm."""
     first, second = (round(share * n) for n in (FIRST_UPDATES, SECOND_UPDATES))
 
     def train(name: str, base: Path, part: str, dev: str, updates: int, **values: Any) -> Path:
@@ -198,7 +198,7 @@ def _spacy_train(config: util.Config, folder: Path) -> None:
 
 
 def scores(nlp: Language, data: Path, arm: str) -> dict[str, dict[str, dict[str, float]]]:
-    """Strict micro and macro F1 on test by way of reading, for the old types and the new ones."""
+    """Return strict micro and macro F1 on test by way of reading, for old and new types."""
     known = "old.spacy" if arm == "first" else "train.spacy"
     found = predictions.predict(nlp, data, known)["test"]
     docs, types = read_docs(data / "test.spacy"), srsly.read_json(data / "types.json")
@@ -222,7 +222,7 @@ def _scores_on(docs: Iterable[Doc], found: Any, types: Sequence[str]) -> dict[st
 
 
 def render(found: dict[str, Any]) -> str:
-    """The page: the mean over the seeds, and each seed's figure in brackets."""
+    """Return the page: the mean over the seeds, and each seed's figure in brackets."""
     rows = []
     for arm, title in ARMS.items():
         ways = ["neighbors", "mixed"] if arm == "first, neighbors" else ["model"]

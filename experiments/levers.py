@@ -1,4 +1,4 @@
-"""Means that might help rare types and are no part of the package, for ``spacy train --code``.
+"""Means that might help rare types and are not part of the package, for ``spacy train --code``.
 
 Readers and callbacks under names of their own (``experiments.…``), which the arms of
 ``plan.yml`` put into their configuration.
@@ -31,7 +31,7 @@ def make_passages(
     copies: int = 1,
     seed: int = 0,
 ) -> Callable[[Language], Iterator[Example]]:
-    """Training documents cut into passages, so that a batch holds lines of several documents.
+    """Yield training documents cut into passages, so that a batch holds lines of several documents.
 
     length: tokens of a passage, made of whole lines where they are not longer; 0: whole documents.
     repeat_below: passages with a type that fewer than this share of them hold come more often, by
@@ -61,7 +61,7 @@ def make_passages(
 
 
 def cut(doc: Doc, length: int) -> Iterator[Doc]:
-    """Passages of whole lines, of at most so many tokens where no line is longer.
+    """Yield passages of whole lines, of at most so many tokens where no line is longer.
 
     No entity is cut: a line ends after the entities that reach over its end.
     """
@@ -80,7 +80,7 @@ def cut(doc: Doc, length: int) -> Iterator[Doc]:
 
 
 def repeat_factors(types: Sequence[Sequence[str]], below: float) -> list[float]:
-    """How often each passage is to come, by the types that it holds: 1 or more."""
+    """Return how often each passage is to come, by the types that it holds: 1 or more."""
     held = Counter(kind for each in types for kind in set(each))
     share = {kind: count / len(types) for kind, count in held.items()}
     factor = {kind: max(1.0, (below / each) ** 0.5) for kind, each in share.items()}
@@ -88,7 +88,7 @@ def repeat_factors(types: Sequence[Sequence[str]], below: float) -> list[float]:
 
 
 def distinct_mentions(docs: Sequence[Doc]) -> dict[str, list[Words]]:
-    """The distinct mentions of each type, in the order of their first occurrence."""
+    """Return the distinct mentions of each type, in the order of their first occurrence."""
     found: dict[str, dict[tuple[tuple[str, bool], ...], None]] = defaultdict(dict)
     for doc in docs:
         for ent in doc.ents:
@@ -99,7 +99,7 @@ def distinct_mentions(docs: Sequence[Doc]) -> dict[str, list[Words]]:
 def with_mentions(
     doc: Doc, mentions: dict[str, list[Words]], probability: float, chance: random.Random
 ) -> Doc:
-    """The document with some of its mentions replaced by others of their type."""
+    """Return the document with some of its mentions replaced by others of their type."""
     words: Words = []
     labels: list[str] = []
     starts = {ent.start: ent for ent in doc.ents}
@@ -146,7 +146,7 @@ def make_label_names(size: float = 1.0) -> Callable[[Language], None]:
 def build_word_window(
     tok2vec: Model[list[Doc], list[Floats2d]], width: int, window_size: int = 1
 ) -> Model[list[Doc], list[Floats2d]]:
-    """The vectors (n_tokens, width) of a layer, each with what the words beside it add to it.
+    """Return the vectors (n_tokens, width) of a layer, with what the words beside each add.
 
     A convolution over ``window_size`` words to either side and a linear layer, added to its input.
     """

@@ -1,4 +1,4 @@
-"""Losses against rare labels that did not help and are no part of the package.
+"""Losses against rare labels that did not help and are not part of the package.
 
 All work on one softmax of all columns, all labels at once. ``p`` is the softmax of the logits of a
 token, ``t`` its gold label, ``w_t`` its class weight and ``D`` the divisor of `SoftmaxLoss`. Their

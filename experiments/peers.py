@@ -29,10 +29,10 @@ class Peer(Protocol):
     module: torch.nn.Module
 
     def loss(self, docs: list[Doc]) -> torch.Tensor:
-        """The loss of a batch, to be derived."""
+        """Return the loss of a batch, to be derived."""
 
     def predict(self, docs: list[Doc]) -> list[list[Any]]:
-        """Entities of each document: (type, ((start, end),)) in characters."""
+        """Return the entities of each document: (type, ((start, end),)) in characters."""
 
 
 def main(make: Callable[[argparse.Namespace, list[Doc]], Peer], description: str) -> None:
@@ -102,7 +102,7 @@ def train(peer: Peer, train: list[Doc], dev: list[Doc], options: argparse.Namesp
 
 @torch.no_grad()
 def predict(peer: Peer, docs: list[Doc]) -> dict[str, list[Any]]:
-    """Entities by the names of the documents, in their order."""
+    """Return entities by the names of the documents, in their order."""
     peer.module.eval()
     names = [name_of(doc) for doc in docs]
     with mixed_precision():
@@ -111,13 +111,13 @@ def predict(peer: Peer, docs: list[Doc]) -> dict[str, list[Any]]:
 
 
 def mixed_precision() -> torch.autocast:
-    """Matrix products in bfloat16 where ours are; the weights are float32."""
+    """Return matrix products in bfloat16 where ours are; the weights are float32."""
     dtype = autocast_dtype("auto", DEVICE)
     return torch.autocast(DEVICE, dtype=dtype, enabled=dtype is not None)
 
 
 def shuffled_batches(documents: list[Doc], n_words: int) -> Iterator[list[Doc]]:
-    """Batches of documents of about as many words, over and over, in ever new order."""
+    """Yield batches of documents of about as many words, over and over, in ever new order."""
     lengths = {id(doc): sum(not token.is_space for token in doc) for doc in documents}
     documents = list(documents)
     while True:

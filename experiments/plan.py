@@ -51,11 +51,11 @@ class Plan:
     """Other corpora that arms train on."""
 
     def kind(self, run: Run) -> dict[str, Any]:
-        """How the arm of a run is trained."""
+        """Return how the arm of a run is trained."""
         return self.kinds[self.arms[run.arm].get("kind", "ours")]
 
     def settings(self, run: Run) -> dict[str, Any]:
-        """Values by the names that the arm's configuration or script has for them.
+        """Return values by the names that the arm's configuration or script has for them.
 
         The budget and the encoder's values come first, then those of the arm under ``with``, each
         under the name that the kind gives it; last the arm's own under ``set``.
@@ -65,7 +65,7 @@ class Plan:
         return {**{names[key]: value for key, value in values.items()}, **arm.get("set", {})}
 
     def stages(self, run: Run) -> dict[str, Any]:
-        """The stages of an arm on other corpora, or the members of an ensemble; else nothing."""
+        """Return the stages of an arm on other corpora, or the members of an ensemble, if any."""
         arm = self.arms[run.arm]
         if "members" in arm:
             return {name: arm[name] for name in ("members", "soup") if name in arm}
@@ -73,7 +73,7 @@ class Plan:
         return {**found, "sources": self.sources_of(run)} if "sources" in arm else {}
 
     def sources_of(self, run: Run) -> dict[str, dict[str, Any]]:
-        """The other corpora that an arm trains on, with their settings."""
+        """Return the other corpora that an arm trains on, with their settings."""
         return {name: self.sources[name] for name in self.arms[run.arm].get("sources", [])}
 
 
@@ -101,7 +101,7 @@ def read_plan(path: Path) -> Plan:
         if arm.get("shared_first") and arm.get("with_target", True):
             raise ValueError(f"{path}: arm {name}: a shared first stage cannot read the target")
         if unknown := set(arm.get("members", [])) - set(tables["arms"]):
-            raise ValueError(f"{path}: arm {name} names members that are no arms: {unknown}")
+            raise ValueError(f"{path}: arm {name} names members that are not arms: {unknown}")
         if unknown := set(arm.get("sources", [])) - set(sources):
             raise ValueError(f"{path}: arm {name} names sources that are not there: {unknown}")
     return Plan(
@@ -116,12 +116,12 @@ def read_plan(path: Path) -> Plan:
 
 
 def readings(values: Iterable[Iterable[str]]) -> list[Reading]:
-    """Arms with their ways of reading."""
+    """Return arms with their ways of reading."""
     return [(arm, way) for arm, way in values]
 
 
 def chosen(runs: list[Run], pattern: str) -> list[Run]:
-    """The runs whose key holds the regular expression."""
+    """Return the runs whose key holds the regular expression."""
     return [run for run in runs if re.search(pattern, run.key)]
 
 

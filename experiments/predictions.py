@@ -29,11 +29,11 @@ ALONE = SEVENTEEN._replace(neighbor_weight=0.0)
 
 
 def predict(nlp: Language, corpus: Path, train: str = "train.spacy") -> Predictions:
-    """Entities on dev and test: of a component of ours in four ways, else as they are.
+    """Return entities on dev and test: of a component of ours in four ways, else as they are.
 
     argmax: the most probable label of each word by the model alone, read as BIO the lenient way (an
     I after another type begins an entity). All others take the most probable of the
-    well-formed label sequences, as the component does: model: by the model alone. neighbors: by 17
+    well-formed label sequences, as the component does. model: by the model alone. neighbors: by 17
     neighbors, a vote each. mixed: by both, with the votes and the share of the neighbors that do
     best on dev. The neighbors are the tokens of ``train``.
     """
@@ -70,7 +70,7 @@ def predict(nlp: Language, corpus: Path, train: str = "train.spacy") -> Predicti
 
 
 def seconds_per_1000_words(nlp: Language, examples: list[Example]) -> float:
-    """Seconds of the pipeline for 1,000 words of these, tokenization aside: median of three."""
+    """Return the median seconds of three runs for 1,000 words, without tokenization."""
     words, spent = sum(len(example.predicted) for example in examples), []
     for _ in range(4):
         docs = [nlp.make_doc(example.text) for example in examples]

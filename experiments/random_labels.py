@@ -131,7 +131,7 @@ def study(arm: str, rate: float, options: argparse.Namespace) -> list[dict[str, 
 
 
 def make_config(arm: str, options: argparse.Namespace) -> Any:
-    """The configuration with the loss of the arm, its schedule as long as the training."""
+    """Return the configuration with the loss of the arm, its schedule as long as the training."""
     steps = options.epochs * -(-options.documents // options.batch)
     overrides = {
         "paths.train": str(options.data),
@@ -151,7 +151,7 @@ def make_config(arm: str, options: argparse.Namespace) -> Any:
 def labeled_halves(
     nlp: Language, types: list[str], rate: float, options: argparse.Namespace
 ) -> dict[str, list[Doc]]:
-    """Halves of the documents; every token alone is of a random type at this rate, else ``O``."""
+    """Return halves of the documents; each token is of a random type at this rate, else ``O``."""
     rng = np.random.default_rng(options.seed)
     halves: dict[str, list[Doc]] = {"trained": [], "unseen": []}
     for whole in DocBin().from_disk(options.data).get_docs(nlp.vocab):
@@ -174,7 +174,7 @@ def examples_of(nlp: Language, docs: list[Doc]) -> list[Example]:
 
 
 def read(pipe: BtlKnnNer, examples: list[Example]) -> dict[str, float]:
-    """Rates of any type on the tokens that are no white space: true, and as they are predicted."""
+    """Return true and predicted rates of any type on the tokens that are not white space."""
     docs = [example.predicted for example in examples]
     logits, keys = pipe.token_vectors(docs)
     words = np.array([not token.is_space for doc in docs for token in doc])
@@ -191,14 +191,14 @@ def read(pipe: BtlKnnNer, examples: list[Example]) -> dict[str, float]:
 
 
 def selected(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of the first, the middle and the last epoch, by rate and arm."""
+    """Return the rows of the first, the middle and the last epoch, by rate and arm."""
     last = max(row["epoch"] for row in rows)
     chosen = [row for row in rows if row["epoch"] in (1, (last + 1) // 2, last)]
     return sorted(chosen, key=lambda row: (row["rate"], list(ARMS).index(row["arm"]), row["epoch"]))
 
 
 def render(rows: list[dict[str, Any]]) -> str:
-    """Markdown: the unseen halves after the first, a middle and the last epoch."""
+    """Return Markdown: the unseen halves after the first, a middle and the last epoch."""
     header = ["arm", "true rate", "epoch", "mean probability", "argmax"]
     header += ["share of 17 votes", "their majority"]
     lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
@@ -210,7 +210,7 @@ def render(rows: list[dict[str, Any]]) -> str:
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """By epoch, one column of panels a rate: mean probability and argmax on unseen halves."""
+    """Plot mean probability and argmax on unseen halves by epoch, a column of panels a rate."""
     from matplotlib import pyplot
 
     rates = sorted({row["rate"] for row in rows})

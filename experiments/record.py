@@ -56,7 +56,7 @@ def write_record(plan: Plan, run: Run, corpus: Path, work: Path, store: Store) -
 
 
 def _training(corpus: Path) -> dict[str, float]:
-    """Size of the training part, and the share of test entities with a type and last word in it."""
+    """Return the training part's size, and the share of test entities known from it."""
     train, test = (read_docs(corpus / f"{part}.spacy") for part in ("train", "test"))
     known = {ending for doc in train for ending in endings(doc).values()}
     asked = [ending for doc in test for ending in endings(doc).values()]
@@ -69,7 +69,7 @@ def _training(corpus: Path) -> dict[str, float]:
 
 
 def _config(plan: Plan, run: Run, corpus: Path, work: Path) -> list[str]:
-    """Lines of the configuration, folders of this machine by what they hold.
+    """Return lines of the configuration, folders of this machine by what they hold.
 
     Of a script: its name, and what it requires.
     """

@@ -40,7 +40,7 @@ Rows = dict[Reading, dict[int, dict[str, Any]]]
 
 
 def read_rows(runs: Iterable[Run], store: Store) -> tuple[Rows, Rows]:
-    """Those of dev and of test."""
+    """Return those of dev and of test."""
     parts: dict[str, Rows] = {"dev": defaultdict(dict), "test": defaultdict(dict)}
     for run in runs:
         for part, rows in parts.items():
@@ -65,7 +65,7 @@ def add_chosen(dev: Rows, test: Rows) -> None:
 
 
 def without_dev(dev: Rows, test: Rows) -> Rows:
-    """The test documents that no seed has in its dev part; seeds without any are left out."""
+    """Return the test documents that no seed has in its dev part, of seeds with any."""
     seen = {name for seeds in dev.values() for documents in seeds.values() for name in documents}
     return {
         row: {
@@ -78,23 +78,23 @@ def without_dev(dev: Rows, test: Rows) -> Rows:
 
 
 def figures(documents: Mapping[Any, Any]) -> np.ndarray:
-    """The figures of `SHOWN` on these documents."""
+    """Return the figures of `SHOWN` on these documents."""
     _, (table,) = count_tables(list(documents.values()))
     return np.asarray(figure_array(table.sum(axis=0))[COLUMNS])
 
 
 def figures_together(seeds: Mapping[int, Mapping[str, Any]]) -> np.ndarray:
-    """The figures on the documents of all seeds, as if they were of one."""
+    """Return the figures on the documents of all seeds, as if they were of one."""
     return figures({(s, name): each for s, docs in seeds.items() for name, each in docs.items()})
 
 
 def score_on_dev(seeds: Mapping[int, Mapping[str, Any]]) -> float:
-    """The criterion of a choice: the mean of micro and macro F1 on dev, over the seeds."""
+    """Return the criterion of a choice: the mean of micro and macro F1 on dev, over the seeds."""
     return float(np.mean([figures(each)[:2].mean() for each in seeds.values()]))
 
 
 def difference(own: Mapping[int, Any], reference: Mapping[int, Any]) -> Any:
-    """On the documents of all seeds in which both were run; None where there are none."""
+    """Return it on the documents of all seeds with both runs; None where there are none."""
     pairs = [
         (own[seed][name], reference[seed][name])
         for seed in sorted(set(own) & set(reference))
@@ -107,13 +107,13 @@ def difference(own: Mapping[int, Any], reference: Mapping[int, Any]) -> Any:
 
 
 def differences_by_seed(own: Mapping[int, Any], reference: Mapping[int, Any]) -> np.ndarray:
-    """The differences (n_seeds, n_figures) of each seed that both have."""
+    """Return the differences (n_seeds, n_figures) of each seed that both have."""
     common = sorted(set(own) & set(reference))
     return np.array([figures(own[seed]) - figures(reference[seed]) for seed in common])
 
 
 def holm_by_figure(compared: Mapping[Any, Any]) -> dict[Any, np.ndarray]:
-    """The p of each difference, corrected over all of them, figure by figure."""
+    """Return the p of each difference, corrected over all of them, figure by figure."""
     if not compared:
         return {}
     p = np.stack([each.p for each in compared.values()])
@@ -143,7 +143,7 @@ def spread_over_runs(values: npt.ArrayLike) -> Spread:
 
 
 def title_of(plan: Plan, row: Reading) -> str:
-    """An arm and how it is read, in words; of a peer, which has one way, the arm alone."""
+    """Return an arm and how it is read, in words; of a peer, which has one way, the arm alone."""
     arm, way = row
     title = str(plan.arms[arm]["title"])
     return title if "kind" in plan.arms[arm] else f"{title}, {WAYS[way]}"

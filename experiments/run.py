@@ -79,7 +79,7 @@ def is_done(plan: Plan, run: Run, store: Store) -> bool:
 
 
 def spawn(run: Run, options: argparse.Namespace) -> bool:
-    """Perform one run in a process of its own; whether it came to its end."""
+    """Perform one run in its own process, and return whether it came to its end."""
     print(f"{time.strftime('%H:%M:%S')} {run.key}", flush=True)
     command = [sys.executable, "-m", "experiments.run", "--one"]
     command += ["--again"] if options.again else []
@@ -93,7 +93,7 @@ def spawn(run: Run, options: argparse.Namespace) -> bool:
 
 
 def perform(plan: Plan, run: Run, options: argparse.Namespace) -> None:
-    """Split, train, predict, score; the record is written last and whole."""
+    """Run a split, training, prediction and scoring; the record is written last and whole."""
     work, settings = options.work / run.key, plan.settings(run)
     asked = {**settings, **plan.stages(run)}
     trained = work / "trained.json"

@@ -1,4 +1,4 @@
-"""As many types as asked for, made from those of a corpus, to see how far a method goes.
+"""Any number of types, made from those of a corpus, to find the limits of a method.
 
 Fewer than there are: the two rarest become one, again and again. More: the most frequent is cut in
 two, again and again, by the last word of its mentions (in "acute chest pain" that is "pain"): the
@@ -7,7 +7,7 @@ are unions of those of a greater one, and get more even as they get more.
 
 Mentions that end alike stay together, as in a finer scheme of a real annotation; which endings go
 together has no meaning and must be learnt by heart. An ending that is not in the training documents
-can be recognized as of the original type, but not of which part of it. A cut at random by mention
+can be recognized as of the original type, but its part cannot. A cut at random by mention
 could not be learnt at all, one by the whole mention only where the very same one was trained on.
 """
 
@@ -41,7 +41,7 @@ def relabel(docs: Iterable[Doc], n_types: int) -> None:
 
 
 def endings(doc: Doc) -> dict[str, Ending]:
-    """Type and last word, in small letters, of each entity of a converted document, by its id."""
+    """Return the type and lower-case last word of each entity of a document, by its id."""
     return {
         entity["id"]: (entity["label"], _last_word(doc.text, entity["fragments"]))
         for entity in doc.user_data[GOLD_KEY]["entities"]
@@ -49,9 +49,9 @@ def endings(doc: Doc) -> dict[str, Ending]:
 
 
 def make_types(mentions: Mapping[Ending, int], n_types: int) -> dict[Ending, str]:
-    """The new type of each ending, by how often it occurs.
+    """Return the new type of each ending, by how often it occurs.
 
-    What was merged is named for the more frequent of the two, with a ``+``; what was cut for the
+    Merged types are named for the more frequent of the two, with a ``+``; cut types for the
     whole, with a digit for each cut. Raises ValueError where the endings do not suffice.
     """
     types: dict[str, Counter[Ending]] = {}
@@ -73,7 +73,7 @@ def make_types(mentions: Mapping[Ending, int], n_types: int) -> dict[Ending, str
 
 
 def _halves(members: Counter[Ending]) -> tuple[Counter[Ending], Counter[Ending]]:
-    """Two parts of about as many mentions, none of them empty."""
+    """Return two parts of about as many mentions, none of them empty."""
     ordered = sorted(members, key=lambda ending: sha256(repr(ending).encode()).digest())
     first: Counter[Ending] = Counter()
     for ending in ordered[:-1]:

@@ -1,4 +1,4 @@
-"""How each kind of arm is trained: spaCy's command line for pipelines, a script for the others."""
+"""Training of each kind of arm: spaCy's command line for pipelines, a script for the others."""
 
 import os
 import resource
@@ -104,7 +104,7 @@ def stages(
     work: Path,
     sources: Mapping[str, Path],
 ) -> list[tuple[util.Config, Path]]:
-    """The configurations of an arm's trainings, one after another, each with its folder.
+    """Return the configurations of an arm's trainings, one after another, each with its folder.
 
     An arm with "sources" trains on them first, in ``work / "first"``, for "first_updates" of all
     its updates, and then on the target; "with_target" reads the target in the first stage too, and
@@ -144,10 +144,10 @@ def stages(
 
 
 def _is_trained(folder: Path, config: util.Config) -> bool:
-    """Whether a folder has a training of this configuration that came to its end.
+    """Return whether a folder has a training of this configuration that came to its end.
 
-    Data of a fold play no part: a first stage of all seeds does not read them, but for dev's
-    scores, which choose nothing.
+    Data of a fold play no part: a first stage of all seeds does not read them, except for
+    dev's scores, which choose nothing.
     """
     config_path, log = folder / "config.cfg", folder / "log.jsonl"
     if not (config_path.is_file() and log.is_file()):
@@ -168,15 +168,15 @@ def with_this_project() -> dict[str, str]:
 
 
 def peak_mib() -> float:
-    """The largest memory of any process that this one has started and waited for."""
+    """Return the largest memory of any process that this one has started and waited for."""
     unit = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
 
 
 def environment(requirements: list[str], folder: Path) -> str:
-    """A Python that has these requirements beside all that is installed here; made in ``folder``.
+    """Return a Python in ``folder`` with these requirements and all that is installed here.
 
-    What is installed here keeps its version: where that does not fit, pip refuses.
+    Packages installed here keep their versions; pip refuses where these do not fit.
     """
     if not requirements:
         return sys.executable
@@ -210,7 +210,7 @@ def environment(requirements: list[str], folder: Path) -> str:
 def pipeline_config(
     arm: dict[str, Any], settings: dict[str, Any], corpus: Path, seed: int, work: Path
 ) -> util.Config:
-    """The arm's configuration file with its values, paths and seed put in."""
+    """Return the arm's configuration file with its values, paths and seed put in."""
     config = util.load_config(HERE.parent / arm["config"], interpolate=False)
     config["paths"].update(
         train=str(corpus / "train.spacy"),
@@ -238,5 +238,5 @@ def put(config: util.Config, name: str, value: Any) -> None:
 
 
 def load(work: Path) -> Language:
-    """The trained pipeline."""
+    """Return the trained pipeline."""
     return spacy.load(work / "model-best")

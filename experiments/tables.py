@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def render(plan: Plan, runs: list[Run], store: Store, title: str, source: str = "plan.yml") -> str:
-    """The page of one corpus with one encoder; ``source`` is the name of the plan's file."""
+    """Return the page of one corpus with one encoder; ``source`` is the name of the plan's file."""
     runs = sorted(runs, key=lambda run: (list(plan.arms).index(run.arm), run.seed))
     summaries = {run: store.summary(run) for run in runs}
     dev, test = read_rows(runs, store)
@@ -120,7 +120,7 @@ def render(plan: Plan, runs: list[Run], store: Store, title: str, source: str = 
 
 
 def _arms(plan: Plan, dev: Rows, test: Rows) -> list[str]:
-    """A table for each figure: the arms, read by the model alone, against their references."""
+    """Return a table for each figure of the arms, by the model alone, against references."""
     rows = {arm: seeds for (arm, way), seeds in test.items() if way == ALONE}
     first = next(iter(plan.arms))
     reference = {arm: plan.arms[arm].get("reference", first) for arm in rows}
@@ -163,7 +163,7 @@ def _mean_and_spread(seeds: dict[int, Any], figure: int) -> str:
 
 
 def _gains(plan: Plan, dev: Rows, test: Rows) -> list[str]:
-    """The default against what a user would have without it, the steps on the way to it, others."""
+    """Return the default against the alternatives, the steps on the way to it, and others."""
     peers = [row for row in test if "kind" in plan.arms[row[0]]]
     against = [(plan.default, row) for row in (*plan.against, *peers)]
     steps = [(after, before) for before, after in pairwise(plan.steps)]
@@ -201,7 +201,7 @@ def _gains(plan: Plan, dev: Rows, test: Rows) -> list[str]:
 
 
 def _over_the_usual(plan: Plan) -> list[tuple[Reading, Reading]]:
-    """The default and others against the usual training, which is the first of the steps."""
+    """Return the default and others against the usual training, which is the first of the steps."""
     return [
         (first, usual)
         for usual in plan.steps[:1]
@@ -210,7 +210,7 @@ def _over_the_usual(plan: Plan) -> list[tuple[Reading, Reading]]:
 
 
 def _differences(plan: Plan, test: Rows, pairs: list[tuple[Reading, Reading]]) -> list[str]:
-    """A table of them, empty where none of the pairs was run."""
+    """Return a table of them, empty where none of the pairs was run."""
     compared = {
         pair: found
         for pair in pairs
@@ -239,7 +239,7 @@ def _p(value: float) -> str:
 
 
 def _readings(plan: Plan, dev: Rows, test: Rows) -> list[str]:
-    """One table: what neighbors change, against the model alone of the same runs."""
+    """Return a table of the effect of neighbors against the model alone of the same runs."""
     compared = {
         row: found
         for row, seeds in test.items()
@@ -272,13 +272,13 @@ def _best_on_dev(plan: Plan, dev: Rows) -> str:
 
 
 def _seeds_better(own: dict[int, Any], other: dict[int, Any], figure: int) -> str:
-    """At how many of several seeds a figure is higher, as `` (2 of 3)``."""
+    """Return at how many of several seeds a figure is higher, as `` (2 of 3)``."""
     by_seed = differences_by_seed(own, other)[:, figure]
     return f" ({(by_seed > 0).sum()} of {len(by_seed)})" if len(by_seed) > 1 else ""
 
 
 def _over_seeds(own: dict[int, Any], other: dict[int, Any], figure: int) -> str:
-    """Mean and 95 % of the seeds' differences, as ``; +0.010 (-0.002 to +0.022)``."""
+    """Return mean and 95 % of the seeds' differences, as ``; +0.010 (-0.002 to +0.022)``."""
     by_seed = differences_by_seed(own, other)
     n = len(by_seed)
     if n < 3:

@@ -16,7 +16,7 @@ set_up()
 
 @pytest.fixture(scope="session")
 def trained() -> bytes:
-    """A pipeline that knows the sentences by heart, as bytes, for each test to load its own."""
+    """Return a pipeline that knows the sentences by heart, as bytes for each test to load."""
     fix_random_seed(0)
     nlp = spacy.blank("en")
     nlp.add_pipe("btl_knn_ner")

@@ -38,13 +38,13 @@ OTHERS = {
 
 
 def rows_of(text: str) -> dict[str, list[str]]:
-    """The cells behind the first one of each row of all tables."""
+    """Return the cells behind the first one of each row of all tables."""
     rows = [re.split(r"\s*\|\s*", line.strip("| \n")) for line in text.splitlines() if "|" in line]
     return {row[0]: row[1:] for row in rows}
 
 
 def gains(page: str, other: tuple[str, str]) -> list[str]:
-    """Seeds and differences of the default minus another reading, as a page has them first."""
+    """Return seeds and differences of the default minus another reading, from a page."""
     start = [title_of(PLAN, PLAN.default), title_of(PLAN, other)]
     text = (TABLES / f"{page}.md").read_text(encoding="utf8").split("## Gains")[1]
     lines = [re.split(r"\s*\|\s*", line.strip("| \n")) for line in text.splitlines()]

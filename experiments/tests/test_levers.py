@@ -24,7 +24,7 @@ NLP = spacy.blank("en")
 
 
 def doc_of(lines: list[list[str]], ents: list[tuple[int, int, str]]) -> Doc:
-    """A document of lines, each with a line break as its last token."""
+    """Return a document of lines, each with a line break as its last token."""
     words = [word for line in lines for word in [*line, "\n"]]
     doc = Doc(NLP.vocab, words=words, spaces=[False] * len(words))
     doc.ents = [spacy.tokens.Span(doc, start, end, label) for start, end, label in ents]

@@ -63,7 +63,7 @@ CASES = {
 
 @pytest.fixture(params=CASES.values(), ids=CASES)
 def case(request):
-    """A formula and a loss."""
+    """Return a formula and a loss."""
     formula, loss = request.param
     loss = deepcopy(loss)
     loss.prepare(np.array(COUNTS), list("OABCD"))
@@ -71,7 +71,7 @@ def case(request):
 
 
 def literal(formula, loss, logits, labels, weights):
-    """Gradient and loss, one token at a time."""
+    """Return gradient and loss, one token at a time."""
     x = torch.tensor(np.asarray(logits, dtype=np.float64), requires_grad=True)
     weights = np.ones(x.shape[1]) if weights is None else np.asarray(weights, dtype=np.float64)
     terms, divisor = [torch.zeros((), dtype=torch.float64)], 0.0
@@ -87,7 +87,7 @@ def literal(formula, loss, logits, labels, weights):
 
 
 def literal_dice_over_a_batch(loss, logits, labels, weights):
-    """Gradient and loss, one column at a time."""
+    """Return gradient and loss, one column at a time."""
     x = torch.tensor(np.asarray(logits, dtype=np.float64), requires_grad=True)
     total = torch.zeros((), dtype=torch.float64)
     kept = [n for n, label in enumerate(labels) if label != MISSING]
@@ -181,7 +181,7 @@ def test_enormous_logits(case):
 
 @pytest.mark.parametrize("margin", [3, 6, 9, 12, 15, 20])
 def test_single_precision_keeps_the_gradient_of_sure_tokens(case, margin):
-    """Where p nears 1, factors grow without bound while what they multiply vanishes."""
+    """Factors grow without bound near p = 1 while their operands vanish."""
     formula, loss = case
     logits = np.array([[margin, 0, -1, 0.5, 0], [0, margin, 1, 0, -1]], dtype=np.float32)
     labels = [0, 2]

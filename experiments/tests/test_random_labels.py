@@ -17,7 +17,7 @@ TEXT = "she took 5 mg of aspirin daily\nand had no fever and no pain\n"
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three documents."""
+    """Return three documents."""
     nlp = spacy.blank("en")
     path = tmp_path_factory.mktemp("random") / "texts.spacy"
     DocBin(docs=[nlp.make_doc(TEXT * n) for n in (2, 3, 4)]).to_disk(path)

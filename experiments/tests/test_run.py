@@ -79,7 +79,7 @@ PLAN = {
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of corpora: twenty documents of the bundled sample."""
+    """Return a folder of corpora: twenty documents of the bundled sample."""
     source = tmp_path_factory.mktemp("corpora")
     (source / "sample").mkdir()
     for path in (ROOT / "assets" / "sample").glob("case-[01]?.*"):
@@ -91,7 +91,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Path:
-    """A plan of four short trainings, one of them done; from the command line, as users do."""
+    """Return a plan of four short trainings, one of them done from the command line."""
     folder = tmp_path_factory.mktemp("experiments")
     prepare(folder, source)
     command = [sys.executable, "-m", "experiments.run", *options(folder), "--only", "btl/0"]
@@ -459,7 +459,7 @@ def test_a_record_says_all_of_its_run(folder: Path) -> None:
 
 @pytest.fixture
 def spawned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The keys of the runs that a command begins; none of them is performed."""
+    """Return the keys of the runs that a command begins; none of them is performed."""
     keys: list[str] = []
 
     def spawn(run: Run, _: argparse.Namespace) -> bool:
@@ -533,7 +533,7 @@ def test_a_run_is_not_performed_twice_at_a_time(tmp_path: Path, source: Path) ->
 
 @pytest.fixture
 def with_atl(folder: Path, tmp_path: Path) -> Path:
-    """Both arms done with one seed; the runs are the same."""
+    """Run both arms with one seed, and check that the runs are the same."""
     shutil.copytree(folder / "runs", tmp_path / "runs")
     shutil.copy(folder / "plan.yml", tmp_path)
     store, plan = Store(tmp_path / "runs"), read_plan(tmp_path / "plan.yml")

@@ -19,7 +19,7 @@ GOLD = [("A", (at,)) for at in TOKENS]
 
 
 def counts_of(*found: int) -> dict:
-    """Documents in each of which so many of four entities are found, and nothing else."""
+    """Return documents, each with so many of four entities found, and nothing else."""
     return {f"d{i}": document_counts(GOLD, GOLD[:n], TOKENS) for i, n in enumerate(found)}
 
 
@@ -38,7 +38,7 @@ ARMS = {
 
 @pytest.fixture
 def page(tmp_path: Path) -> list[list[str]]:
-    """The cells of each line of the tables."""
+    """Return the cells of each line of the tables."""
     runs = [Run("c", "e", arm, seed) for arm, seeds in ARMS.items() for seed in seeds]
     for run in runs:
         ways = {"model": counts_of(*ARMS[run.arm][run.seed])}

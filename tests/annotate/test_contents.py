@@ -1,4 +1,4 @@
-"""What is plain text, and what only looks like it."""
+"""Plain text, and files that only look like it."""
 
 import bz2
 import gzip

@@ -46,7 +46,7 @@ def make_job(tmp_path: Path, **settings: Any) -> Job:
 
 @pytest.mark.parametrize("work", ["made", "called"])
 def test_a_failing_worker_of_ray_returns_why(tmp_path: Path, work: str) -> None:
-    """Whatever Ray would make of an exception."""
+    """The result does not depend on Ray's handling of the exception."""
     job = make_job(tmp_path, spans="x" if work == "made" else None)
     (tmp_path / "out").write_text("no folder")
     result = RayWorker(job)({"shard": [SHARD.to_json()]})  # type: ignore[dict-item]

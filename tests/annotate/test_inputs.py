@@ -167,7 +167,7 @@ def test_csv(tmp_path: Path, data: bytes, expected: list[Any]) -> None:
 
 
 def test_a_long_csv_field(tmp_path: Path) -> None:
-    text = "x" * 300_000  # Python's csv module stops at 131,072 unless told otherwise
+    text = "x" * 300_000  # Python's csv module stops at 131,072 by default
     assert content(tmp_path / "a.csv", f"id,text\na,{text}\n".encode()) == [(2, "a", text, "")]
 
 

@@ -65,7 +65,7 @@ class OnlyAlone:
 def test_a_bug_that_shows_in_batches_only(
     nlp: Language, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The documents are whole, and the user hears of it, without a word of a text."""
+    """The documents are whole, and the message to the user does not quote the text."""
     monkeypatch.delenv("SPACY_BTL_DEBUG", raising=False)
     Language.component("btl_test_only_alone", func=OnlyAlone())
     nlp.add_pipe("btl_test_only_alone")

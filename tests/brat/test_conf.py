@@ -19,7 +19,7 @@ def test_annotation_conf_names_every_type():
     assert annotation_conf(STANDOFFS) == (
         "[entities]\n"
         "Age\n"
-        "Lab_value\n"  # of which one is a trigger and one is not
+        "Lab_value\n"  # one of them a trigger, one not
         "\n"
         "[relations]\n"
         "<OVERLAP>\tArg1:<ANY>, Arg2:<ANY>, <OVL-TYPE>:<ANY>\n"
@@ -59,7 +59,7 @@ ODD = [
 
 
 def types_in(conf, section):
-    """The types that brat's own reader finds in a section, and fails where it fails."""
+    """Return the types that brat's own reader finds in a section, and fails where it fails."""
     sections, name = {}, ""
     for line in conf.split("\n"):
         if head := re.match(r"\s*\[(.*)\]\s*$", line):

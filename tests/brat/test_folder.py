@@ -14,7 +14,7 @@ from tests.helpers.files import write_tree
 
 @pytest.fixture
 def folder(tmp_path):
-    """A function that writes files, given by relative path, and returns their folder."""
+    """Return a function that writes files, given by relative path, and returns their folder."""
 
     return partial(write_tree, tmp_path)
 
@@ -36,7 +36,7 @@ def test_documents_come_by_name_from_all_sub_folders(folder):
     assert all(len(d.standoff.entities) == 1 and d.problems == () for d in documents)
 
 
-# What is in the folder, the text, the ids of the entities, and (file, reason, level) of problems.
+# Content of the folder, the text, the ids of the entities, and (file, reason, level) of problems.
 ERROR, WARNING = "error", "warning"
 FOLDERS = {
     "CRLF counts two": (

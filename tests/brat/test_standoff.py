@@ -22,7 +22,7 @@ from spacy_btl.brat import (
 
 
 def bare(record):
-    """The record without its place in the file."""
+    """Return the record without its place in the file."""
     return record._replace(line=0, raw="")
 
 

@@ -1,4 +1,4 @@
-"""What the commands work on: a small trained pipeline and its sentences as files."""
+"""Input of the commands: a small trained pipeline and its sentences as files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ Run = Callable[..., str]
 
 @pytest.fixture(scope="session")
 def stage(trained: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``model``, the same with neighbors as ``fitted``, and ``gold.spacy``."""
+    """Return a folder with ``model``, the same with neighbors as ``fitted``, and ``gold.spacy``."""
     folder = tmp_path_factory.mktemp("stage")
     nlp = spacy.blank("en")
     nlp.add_pipe("btl_knn_ner", config={"neighbors": {"n_neighbors": 1}})

@@ -22,7 +22,7 @@ HEAVY = ("matplotlib", "pooch", "pyarrow", "ray", "sklearn", "spacy_transformers
 
 
 def made_up(error: Exception | None = None, warning: str = "") -> typer.Typer:
-    """An app whose only command fails, warns, or does neither."""
+    """Return an app whose only command fails, warns, or does neither."""
     app = typer.Typer()
     app.callback()(btl)
 
@@ -89,7 +89,7 @@ class TestErrors:
 
 
 class TestProcess:
-    """As a user runs them."""
+    """Commands run as a user runs them."""
 
     @staticmethod
     def run(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -19,7 +19,7 @@ PICTURES = [f"{name}.png" for name in plots.PICTURES]
 
 @pytest.fixture(scope="module")
 def stage(trained, tmp_path_factory):
-    """A folder with a pipeline that has learned the sentences, a poor one, and the sentences."""
+    """Return a folder with the sentences, a pipeline that has learned them, and a poor one."""
     folder = tmp_path_factory.mktemp("stage")
     nlp = spacy.blank("en")
     nlp.add_pipe("btl_knn_ner")

@@ -55,7 +55,7 @@ class TestEnsemble:
         assert len(spacy.load(tmp_path / "out")("She took warfarin").ents) == 1
 
     def test_nothing_is_replaced_unasked(self, run: Run, stage: Path, tmp_path: Path) -> None:
-        """As where the folder for the new pipeline is forgotten."""
+        """The folder for the new pipeline may be forgotten."""
         before = tree(stage)
         assert "fitted is a pipeline already" in run("ensemble", "model", "fitted", expect=1)
         assert tree(stage) == before

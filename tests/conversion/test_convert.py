@@ -30,7 +30,7 @@ T1 = "T1\tX 0 1\ta\n"
 
 @pytest.fixture
 def folder(tmp_path):
-    """A function that writes files, given by relative path, and returns their folder."""
+    """Return a function that writes files, given by relative path, and returns their folder."""
 
     return partial(write_tree, tmp_path / "brat")
 
@@ -379,7 +379,7 @@ def test_neither_account_nor_messages_quote_a_document(folder):
 
 
 def documents(*names, text="a {}"):
-    """Files of documents, each with its name in its text."""
+    """Return files of documents, each with its name in its text."""
     return {f"{n}.txt": text.format(n) for n in names} | {f"{n}.ann": T1 for n in names}
 
 
@@ -453,7 +453,7 @@ def test_a_given_division_is_kept(folder, tmp_path, by):
     assert (code, "train 3 documents, dev 1 document, test 2 documents" in said) == (0, True)
     split = json.loads((tmp_path / "out" / "split.json").read_text())
     assert (split["parts"], split["division"]) == (expected, division)
-    # What was written can be kept in the next conversion.
+    # The next conversion can keep a division that was written.
     again = convert_folder(root, tmp_path / "two", division=tmp_path / "out" / "split.json")
     assert again.parts == expected
 
@@ -587,7 +587,7 @@ CLEAN = (
 
 @st.composite
 def mutated(draw):
-    """An annotation file that went through hands and tools, as bytes."""
+    """Return an annotation file that went through hands and tools, as bytes."""
     lines = CLEAN.splitlines(keepends=True)
     for _ in range(draw(st.integers(0, 8))):
         i = draw(st.integers(0, len(lines) - 1))
@@ -621,7 +621,7 @@ SPACES = ["  ", "\t", " ", "\u00a0", "\u2009", ""]
 
 
 def entity_like_lines(text):
-    """The number of lines that start with T, and of records before which the line end is gone."""
+    """Return the number of T lines, and of records that follow a missing line end."""
     count = 0
     for line in re.split("[\r\n]", text):
         bare = line.strip(" \t\u00a0\u2009\ufeff")

@@ -48,7 +48,7 @@ def convert(folder, policies):
 
 @cache
 def read(folder):
-    """Documents, and a pipeline that tokenizes each text once."""
+    """Return documents, and a pipeline that tokenizes each text once."""
     nlp = blank("en")
     tokenized = cache(clinical_tokenizer(nlp))
     nlp.tokenizer = lambda text: tokenized(text).copy()
@@ -87,7 +87,7 @@ def test_import_export_and_import_again_is_the_same(corpus, tmp_path):
     assert [d.name for d in again] == [d.name for d in documents]
     for before, after in zip(documents, again, strict=True):
         assert after.text == before.text
-        # Entities stand before all other records; a line break in a surface text becomes a space.
+        # Entities come before all other records; a line break in a surface text becomes a space.
         old = [record._replace(line=0, raw="") for record in before.standoff.records]
         new = [record._replace(line=0, raw="") for record in after.standoff.records]
         old = [r._replace(text=flat_text(r.text)) if isinstance(r, Entity) else r for r in old]

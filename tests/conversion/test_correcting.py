@@ -20,7 +20,7 @@ WRONG = "T1\tX 7 13\tasthma\nT2\tX 25 35\tterbutaline\nT3\tX 41 46\tfever\n"
 
 @pytest.fixture
 def convert(tmp_path):
-    """A function that converts one document: its Doc, the account and the folder."""
+    """Return a function that converts one document: its Doc, the account and the folder."""
 
     def convert(text, ann, offsets="auto"):
         root = write_tree(tmp_path / "brat", {"d.txt": text, "d.ann": ann})

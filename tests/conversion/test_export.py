@@ -33,7 +33,7 @@ A1\tNegation E1
 
 
 def gold(ann=ANN, text=TEXT, name="case", policies=None):
-    """A document converted from records."""
+    """Return a document converted from records."""
     standoff = brat.loads(ann)
     document = Document(name, None, text, ((f"{name}.ann", standoff),), ())
     return make_doc(document, NLP, policies or Policies(), {"Part": 1, "Sign": 2})[0]

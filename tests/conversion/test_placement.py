@@ -199,7 +199,7 @@ FREQUENCY = {"Common": 9, "Rare": 1}
 
 
 def tokens(text):
-    """Words, full stops and white space but for single blanks are tokens, as in spaCy."""
+    """Return words, full stops, and white space except single blanks as tokens, as in spaCy."""
     found = list(re.finditer(r"\w+|[^\w\s]|(?<=\s)\s+", text))
     words = [(i, m) for i, m in enumerate(found) if not m[0].isspace()]
     return Tokens([i for i, _ in words], [m.start() for _, m in words], [m.end() for _, m in words])

@@ -163,7 +163,7 @@ def test_what_is_converted_is_the_same_when_read_from_the_docbin(tmp_path, name)
             (e.start, e.end, e.label_, e.id_) for e in other.ents
         ]
         assert one.text == other.text
-    # The lines that cannot be read stand after the others in a DocBin.
+    # The lines that cannot be read come last in a DocBin.
     rows = [
         sorted((row.record, row.label, row.status, row.reason, row.source) for row in account.rows)
         for _, account in (first, second)

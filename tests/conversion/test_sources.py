@@ -12,7 +12,7 @@ from spacy_btl.conversion.sources import convert_sources, parse_sources
 
 
 def corpus(folder: Path, *texts: str) -> Path:
-    """A BRAT folder in which every text begins with an entity of type X."""
+    """Return a BRAT folder in which every text begins with an entity of type X."""
     folder.mkdir(parents=True)
     for i, text in enumerate(texts):
         (folder / f"{i}.txt").write_text(text, encoding="utf8")

@@ -33,7 +33,7 @@ WORDS = "aa bb cc dd ee ff gg hh ii jj"
 
 
 def flat(*entities: tuple[str, int, int]) -> Entities:
-    """Entities from their first word to the one after the last."""
+    """Return entities from their first word to the one after the last."""
     return [(label, ((3 * start, 3 * end - 1),)) for label, start, end in entities]
 
 
@@ -47,7 +47,7 @@ def test_the_example_of_the_docstring() -> None:
 
 
 def test_bratiaa_agrees(case: Agreement) -> None:
-    """Its F1Agreement of both evaluations, tokens being `re.finditer(r"\\w+|[^\\w\\s]", text)`.
+    r"""Its F1Agreement of both evaluations, tokens being `re.finditer(r"\\w+|[^\\w\\s]", text)`.
 
     With pip install bratiaa==0.1.4 matplotlib, the two folders in one, and an annotation.conf of
     the four types: F1Agreement(partial(input_generator, folder), labels, eval_func=...,
@@ -88,7 +88,7 @@ def test_the_other_figures_of_this_case(case: Agreement) -> None:
 def random_sides(
     rng: random.Random, n_words: int = 10, labels: str = "ABC"
 ) -> tuple[Entities, Entities]:
-    """Flat entities of two annotators who often agree."""
+    """Return flat entities of two annotators who often agree."""
     sides: list[Entities] = []
     for _ in range(2):
         cuts = sorted(rng.sample(range(n_words + 1), 2 * rng.randrange(n_words // 2)))
@@ -124,7 +124,7 @@ def test_nervaluate_agrees(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_scikit_learn_agrees_on_kappa(seed: int) -> None:
-    """Of all tokens, of those that one has marked, and of each type."""
+    """Kappa of all tokens, of those that one has marked, and of each type."""
     a, b = random_sides(random.Random(seed))
     ours = agreement_on(WORDS, a, b)
     tags = []
@@ -165,7 +165,7 @@ def test_kappa(pairs: dict[tuple[str, str], int], kappa: float | None) -> None:
 
 
 def entities() -> st.SearchStrategy[Entities]:
-    """Entities that may overlap, be discontinuous, and cut tokens."""
+    """Return entities that may overlap, be discontinuous, and cut tokens."""
     bounds = st.lists(st.integers(0, 28), min_size=2, max_size=4, unique=True).map(sorted)
 
     def fragments(at: list[int]) -> Fragments:
@@ -184,7 +184,7 @@ def test_an_annotator_agrees_with_herself(own: Entities) -> None:
     assert {getattr(found.overall, measure) for measure in MEASURES[:3]} == {expected}
     assert found.overall.kappa in (1.0, None)
     assert found.kappa_marked in (1.0, None)
-    assert {*found.macro.values()} <= {expected, None}  # None: white space is no token
+    assert {*found.macro.values()} <= {expected, None}  # None: white space is not a token
 
 
 @settings(deadline=None, max_examples=40)
@@ -234,7 +234,7 @@ def test_figures_of_several_documents_are_those_of_their_sums(tmp_path: Path) ->
 
 
 def test_tokens_in_several_entities_have_a_category_of_their_own() -> None:
-    """Which of both annotators' types the token has then counts by type, and not in kappa."""
+    """The token's type among those of both annotators counts by type, not in kappa."""
     a = flat(("A", 0, 1), ("B", 0, 1), ("A", 4, 5))
     b = flat(("A", 0, 1), ("A", 4, 5))
     found = agreement_on(WORDS, a, b)

@@ -17,7 +17,7 @@ def case(tmp_path: Path) -> Agreement:
 
 
 def marks(page: Page, kind: str) -> list[str]:
-    """The marked words of a kind, in the order of the page."""
+    """Return the marked words of a kind, in the order of the page."""
     css = f"k{KINDS.index(kind)}"  # type: ignore[arg-type]
     found: dict[int, str] = {}
     for path, data in page.texts:

@@ -20,7 +20,7 @@ def read(folder: Path, anna: dict[str, tuple[str, str]], ben: dict[str, tuple[st
 
 
 def places(annotations: Annotations, side: str) -> list[tuple[str, str]]:
-    """Labels and words of an annotator."""
+    """Return labels and words of an annotator."""
     return [
         (e.label, " ".join(pair.text[start:end] for start, end in e.fragments))
         for pair in annotations.pairs

@@ -120,7 +120,7 @@ def test_the_order_of_the_texts_does_not_matter(texts, rng):
 
 
 def test_ten_thousand_documents_take_seconds():
-    """The same for texts from one template, of which many pairs are nearly alike enough."""
+    """The same holds for texts from one template, many of them nearly similar enough."""
     rng = random.Random(0)
     template = [f"t{i}" for i in range(60)]
     texts = [" ".join([*template, *(f"{rng.random()}" for _ in range(20))]) for _ in range(10_000)]

@@ -20,7 +20,7 @@ from spacy_btl.data.maccrobat import SAMPLE_HEADING, CorpusError, prepare_corpus
 from tests.helpers.files import tree
 from tests.helpers.files import write_tree as write
 
-# A carriage return, a byte that is no UTF-8, a byte order mark: all must survive.
+# A carriage return, a byte that is not UTF-8, a byte order mark: all must survive.
 PAIRS = {"1.txt": b"A man\r\n\xff.\n", "1.ann": b"T1\tSex 2 5\tman\r\n", "2.txt": b"\xef\xbb\xbfx"}
 PAIRS |= {"2.ann": b""}
 DEAD_URL = "http://127.0.0.1:9/"  # the discard port: refused at once
@@ -69,7 +69,7 @@ def prepare(tmp_path, monkeypatch):
 
 
 def assert_nothing_left(tmp_path, out="out"):
-    """No target, and no temporary folder beside where it would be."""
+    """Check that there is no target, and no temporary folder beside it."""
     assert [p.name for p in tmp_path.iterdir() if out in p.name] == []
 
 
@@ -317,7 +317,7 @@ def test_a_member_that_leaves_the_folder(tmp_path, prepare, evil, nested, sample
     write(tmp_path / "assets", {"9764942.zip": content, "sample/1.txt": b"", "sample/1.ann": b""})
     before = tree(tmp_path)
     with pytest.raises(CorpusError, match="leaves the folder") as caught:
-        prepare(sample=sample)  # the sample is no way round it
+        prepare(sample=sample)  # the sample does not avoid it
     assert ("MACCROBAT2020.zip" if nested else "9764942.zip") in str(caught.value)
     assert tree(tmp_path) == before
     assert_nothing_left(tmp_path)
@@ -349,7 +349,7 @@ def with_wrong_crc(content):
 
 
 def encrypted(content):
-    """The flag of encryption set in each local and central header."""
+    """Return the flag of encryption set in each local and central header."""
     for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
         head, *rest = content.split(mark)
         at = offset - 4
@@ -407,7 +407,7 @@ def test_a_bomb_is_not_unpacked(tmp_path, prepare, monkeypatch):
 
 
 def test_a_bomb_that_declares_less_than_it_has(tmp_path, prepare, monkeypatch):
-    """What is unpacked ends at the declared size, which is bounded."""
+    """Unpacking ends at the declared size, which is bounded."""
     written = []
     monkeypatch.setattr(maccrobat.shutil, "copyfileobj", lambda a, b: written.append(a.read(2**20)))
     content = zipped({"a.txt": b"\0" * 10_000_000, "a.ann": b""})

@@ -87,7 +87,7 @@ def is_nested(a: Mention, b: Mention) -> bool:
 
 
 def cuts_a_word(doc: Document, mention: Mention) -> bool:
-    """Tell whether an edge lies inside a word, or between a unit and the period glued to it."""
+    """Return whether an edge is inside a word, or between a unit and the period after it."""
     before = doc.text[max(mention.start - 1, 0) : mention.start + 1]
     after = doc.text[mention.end - 1 : mention.end + 1]
     unit_and_period = re.search(r"[a-z][A-Z]\.$", doc.text[: mention.end + 1])
@@ -104,7 +104,7 @@ def count_records(pattern: str) -> int:
     return sum(bool(re.match(pattern, record)) for doc in DOCUMENTS for record in doc.records)
 
 
-# What must be there: at least how often, and how to count it.
+# Required contents: their least number, and how to count them.
 PHENOMENA: dict[str, tuple[int, Callable[[], int]]] = {
     "nested": (8, lambda: sum(is_nested(a, b) for _, a, b in PAIRS)),
     "History on the span of a Disease_disorder": (

@@ -26,12 +26,12 @@ def test_a_text_that_is_no_shares_is_refused(text):
 
 
 def corpus(**documents):
-    """Documents by name, their types as letters."""
+    """Return documents by name, their types as letters."""
     return {name: list(types) for name, types in documents.items()}
 
 
 def gaps(parts, types):
-    """Types and parts where a type with as many documents as parts does not stand in the part."""
+    """Return types and parts without the type, though it has as many documents as parts."""
     labels = sorted({label for found in types.values() for label in found})
     frequent = [t for t in labels if sum(t in found for found in types.values()) >= len(parts)]
     return [

@@ -19,7 +19,7 @@ def clinical():
     return nlp
 
 
-# What must be cut: as stock spaCy leaves it, and as it is here.
+# Cuts that must be made: stock spaCy's tokens, and ours.
 CUT = [
     ("200 mg/dL.", "200 mg / dL.", "200 mg / dL ."),
     ("10 mEq/L.", "10 mEq / L.", "10 mEq / L ."),

@@ -36,7 +36,7 @@ REGISTRY_OF = {
 
 
 def documented() -> dict[str, dict[str, tuple[str, str]]]:
-    """Type and default of each setting, by registered name, as the page has them."""
+    """Return type and default of each setting, by registered name, as the page has them."""
     page = (ROOT / "docs" / "config.md").read_text(encoding="utf8")
     sections = re.split(r"^#+ ", page, flags=re.MULTILINE)
     tables = {}
@@ -48,7 +48,7 @@ def documented() -> dict[str, dict[str, tuple[str, str]]]:
 
 
 def in_code(name: str) -> dict[str, tuple[str, str]]:
-    """Type and default of each setting, as the registered function has them."""
+    """Return type and default of each setting, as the registered function has them."""
     function = REGISTERED[name].load()
     hinted = function.__init__ if isinstance(function, type) else function
     hints = typing.get_type_hints(hinted, localns={"SearchKind": SearchKind})
@@ -61,7 +61,7 @@ def in_code(name: str) -> dict[str, tuple[str, str]]:
 
 
 def type_text(hint: Any, name: str) -> str:
-    """A type as the page writes it."""
+    """Return a type as the page writes it."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
         return ", ".join(f'`"{value}"`' for value in arguments)
@@ -77,7 +77,7 @@ def type_text(hint: Any, name: str) -> str:
 
 
 def default_text(value: Any) -> str:
-    """A default as the page writes it."""
+    """Return a default as the page writes it."""
     if value is Parameter.empty:
         return "required"
     registered = [value[key] for key in value if key[0] == "@"] if isinstance(value, dict) else []

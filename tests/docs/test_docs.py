@@ -1,4 +1,4 @@
-"""What README and docs show runs, and they build as a site without a broken link."""
+"""Blocks of README and docs run, and the site builds without a broken link."""
 
 import importlib.util
 import json
@@ -62,7 +62,7 @@ def nlp() -> Language:
 
 @pytest.fixture(scope="module")
 def stage(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder where the quick start was done, with the other files that pages speak of."""
+    """Return a folder where the quick start was done, with the other files that pages speak of."""
     folder = tmp_path_factory.mktemp("stage")
     for name in ("assets", "configs"):
         (folder / name).symlink_to(ROOT / name)
@@ -145,21 +145,21 @@ def test_the_quick_start_tells_what_comes_out(stage: Path) -> None:
 
 
 def command_lines(block: str) -> list[list[str]]:
-    """Words of each line; a line that ends in a backslash goes on."""
+    """Return words of each line; a line that ends in a backslash goes on."""
     lines = block.replace("\\\n", " ").splitlines()
     every = (shlex.split(line, comments=True) for line in lines)
     return [[word for word in words if not re.match("[A-Z_]+=", word)] for words in every if words]
 
 
 def is_run(words: list[str]) -> bool:
-    """Whether this is a command of ours, or one of spaCy's on a pipeline, on one machine."""
+    """Return whether this is a command of ours, or one of spaCy's on a pipeline, on one machine."""
     if words[:3] != ["python", "-m", "spacy"] or words[3] not in SPACY_RUN:
         return False
     return "--engine" not in words and (HAS_PARQUET or "notes.parquet" not in words)
 
 
 def run_command(words: list[str]) -> None:
-    """Run it as it stands, but with a tiny encoder, few updates and one process."""
+    """Run it unchanged, but with a tiny encoder, few updates and one process."""
     if is_run(words):
         command = words[4] if words[3] == "btl" else words[3]
         if command == "annotate":  # the lines of a page are alternatives, with one target
@@ -170,7 +170,7 @@ def run_command(words: list[str]) -> None:
 
 
 def check_command(words: list[str]) -> None:
-    """Our commands exist with their options; of others, only that they are what we name."""
+    """Check that our commands exist with their options, and others by name only."""
     if words[:4] == ["python", "-m", "spacy", "btl"]:
         group: Any = typer.main.get_command(spacy_app)
         command = group.commands["btl"].commands[words[4]]
@@ -201,7 +201,7 @@ def test_the_training_without_a_download_finds_what_it_learned(
 def test_the_example_of_the_readme_prints_entities_and_a_reason(
     nlp: Language, tmp_path: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of another model, and of a text that it knows, but in the form that the page shows."""
+    """Another model and a text that it knows give output of the form that the page shows."""
     page = PAGES[0].read_text(encoding="utf8")
     block, shown = re.findall(r"```(?:python)?\n(import.*?|\w+ .*?)```", page, re.DOTALL)[:2]
     monkeypatch.chdir(tmp_path)
@@ -238,7 +238,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    """As a code host shows the pages: to a file, and to a heading by its words."""
+    """Links work on a code host: to a file, and to a heading by its words."""
     for page in PAGES:
         text = page.read_text(encoding="utf8")
         for target, anchor in re.findall(r"\]\(([^)#\s]*)#?([^)\s]*)\)", text):

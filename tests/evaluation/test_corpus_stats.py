@@ -139,7 +139,7 @@ def test_figures(folder):
         },
     }
     # Of 6: the value stays; the signs of the first document are one in IO, their part is lost, and
-    # so is the sign within the envelope, which itself is no entity.
+    # so is the sign within the envelope, which itself is not an entity.
     assert ceiling == {
         "flat IO": round(2 * 1 / (6 + 3), 4),
         "flat BIO": round(2 * 3 / (6 + 4), 4),

@@ -33,7 +33,7 @@ def examples_with_tags(nlp: Language) -> list[Example]:
 
 
 def untrained(frozen: Sequence[str] = ()) -> Language:
-    """A shared encoder, a tagger and the component."""
+    """Return a shared encoder, a tagger and the component."""
     nlp = spacy.blank("en")
     encoder = {
         "@architectures": "spacy.HashEmbedCNN.v2",
@@ -54,7 +54,7 @@ def untrained(frozen: Sequence[str] = ()) -> Language:
 
 
 def make_pipeline(frozen: Sequence[str] = ()) -> Language:
-    """Trained together; then some are frozen."""
+    """Return trained together; then some are frozen."""
     fix_random_seed(0)
     nlp = untrained(frozen)
     examples = examples_with_tags(nlp)
@@ -153,7 +153,7 @@ class TestNoTrace:
 class TestTraining:
     @pytest.mark.parametrize("frozen", [[], ["tok2vec"], ["tagger"], ["tok2vec", "tagger"]])
     def test_frozen_components_are_taken_as_they_are(self, frozen: list[str]) -> None:
-        """As spacy train does; the others start anew."""
+        """This is what spacy train does; the others start anew."""
         nlp = make_pipeline(frozen)
         trained = retrained(nlp)
         for name in nlp.pipe_names:
@@ -177,7 +177,7 @@ class TestTraining:
         assert NAME not in nlp.config["initialize"]["components"]
 
     def test_averaged_weights_are_those_that_stay(self) -> None:
-        """As spacy train saves them; without averages the last weights differ from them."""
+        """spacy train saves these; without averages the last weights differ from them."""
         heads = {}
         for averaged in (False, True):
             nlp = make_pipeline()

@@ -10,7 +10,7 @@ from tests.helpers.evaluated import RULES, TEXTS, evaluated
 
 
 def sides(text, gold, predicted):
-    """The cells of the gold and of the predicted side."""
+    """Return the cells of the gold and of the predicted side."""
     document = MatchedDocument("x", text, match_entities(gold, predicted))
     (shown,) = side_by_side([document])
     return zip(*shown.rows, strict=True)

@@ -97,7 +97,7 @@ def test_the_progress_bar_can_be_turned_off(capsys, progress, is_shown):
 
 
 def test_the_distribution_need_not_be_installed(monkeypatch):
-    """As for a checkout that is on the path: what is not installed has no version."""
+    """A package that is not installed, such as a checkout on the path, has no version."""
     from importlib.metadata import PackageNotFoundError, version
 
     def missing(name):

@@ -36,7 +36,7 @@ def render(evaluation, **options):
 
 
 def rows_of(page, name):
-    """Words of the cells that are not empty, by row, of the table of this name."""
+    """Return words of the cells that are not empty, by row, of the table of this name."""
     rows = {}
     for path, data in page.texts:
         row = next((id(attributes) for tag, attributes in path if tag == "tr"), None)

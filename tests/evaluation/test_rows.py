@@ -57,7 +57,7 @@ def test_types_by_support():
 
 
 def scores(*types):
-    """Scores of types (support, recall)."""
+    """Return scores of types (support, recall)."""
     return {"ents_per_type": {f"T{i}": {"support": n, "r": r} for i, (n, r) in enumerate(types)}}
 
 

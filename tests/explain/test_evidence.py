@@ -99,7 +99,7 @@ def test_votes_and_examples_of_two_tokens():
         ((0.2, 0.3, 0.5), (1.0, 2.0, 3.0), "cba"),
         ((0.3, 0.3, 0.4), (2.0, 1.0, 9.0), "cba"),
         ((0.3, 0.3, 0.3), (1.0, 1.0, 1.0), "abc"),
-        ((0.1 + 0.2, 0.3, 0.3), (3.0, 2.0, 1.0), "cba"),  # rounding is no difference
+        ((0.1 + 0.2, 0.3, 0.3), (3.0, 2.0, 1.0), "cba"),  # rounding is not a difference
     ],
 )
 def test_order(shares, distances, order):

@@ -39,7 +39,7 @@ def entity(start, end, label="Dosage", votes=VOTES):
 
 
 def check(html):
-    """A page that is well-formed, and in which no text has become markup."""
+    """Return a page that is well-formed, and in which no text has become markup."""
     page = Page(html)
     allowed = "html head meta title style body main h1 h2 h3 p div span a b i mark section ul ol li"
     allowed += " blockquote details summary table thead tbody tr th td strong"
@@ -105,7 +105,7 @@ def test_no_entity(corpus):
         ([(9, 13), (9, 13)], ["5 mg"], ["5 mg"]),
         ([(0, 41), (9, 13), (11, 25)], [TEXT], ["5 mg", "mg of warfarin"]),
         ([(17, 29)], ["warfarin\nfor"], []),
-        # Bounds that are none: no crash, and nothing of the text lost.
+        # Invalid bounds: no crash, and nothing of the text lost.
         ([(9, 9)], [], [""]),
         ([(39, 99)], [], ["n."]),
         ([(99, 105)], [], [""]),

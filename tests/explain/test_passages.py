@@ -87,7 +87,7 @@ def test_clip_holds_its_focus(text, data):
 
 
 def marked(passage):
-    """Text with the entity in braces and the tokens in brackets; … where it is cut."""
+    """Return text with the entity in braces and the tokens in brackets; … where it is cut."""
     assert passage is not None
     signs = {}
     for start, end in passage.tokens:

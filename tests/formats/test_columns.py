@@ -115,7 +115,7 @@ def test_two_columns_of_tags_may_nest(tmp_path):
 
 
 def test_a_scheme_is_that_of_all_files(tmp_path):
-    """One I- after O in a small file is no IOB1 where other files have B-."""
+    """One I- after O in a small file is not IOB1 where other files have B-."""
     source = read_tree(tmp_path, {"a.tsv": "a\tB-X\nb\tO\n", "b.tsv": "a\tI-X\n"})
     assert source.settings["tags"] == "IOB2"
     assert problems(source) == [(1, "warning", "tag")]

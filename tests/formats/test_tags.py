@@ -26,7 +26,7 @@ def test_a_tag(text):
 
 
 def tags(text):
-    """Tags of words such as "B-X", in a text."""
+    """Return tags of words such as "B-X", in a text."""
     return [parse_tag(word) for word in text.split()]
 
 

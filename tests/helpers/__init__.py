@@ -1,1 +1,1 @@
-"""What tests of several rooms share."""
+"""Helpers of tests in several rooms."""

@@ -1,4 +1,4 @@
-"""What the tests of annotation share: records, a trained pipeline, and how to read the outputs."""
+"""Records, a trained pipeline, and readers of the outputs for the tests of annotation."""
 
 import csv
 import json
@@ -34,7 +34,7 @@ def fails_on_secrets(doc: Doc) -> Doc:
 
 
 def make_rules(path: Path) -> Path:
-    """A pipeline that costs no time, and fails where a text names a Secretperson."""
+    """Return a pipeline that costs no time, and fails where a text names a Secretperson."""
     nlp = spacy.blank("en")
     words = {"warfarin": "Medication", "aspirin": "Medication", "fever": "Sign_symptom"}
     patterns = [{"label": label, "pattern": word} for word, label in words.items()]
@@ -47,12 +47,12 @@ def make_rules(path: Path) -> Path:
 def annotate(
     model: Path, source: Path, output: Path, *, progress: bool | None = None, **settings: Any
 ) -> RunSummary:
-    """``annotate_files`` with these settings."""
+    """Call ``annotate_files`` with these settings."""
     return annotate_files(model, source, output, AnnotationSettings(**settings), progress=progress)
 
 
 def train(path: Path, more: Sequence[tuple[str, list[tuple[int, int, str]]]] = ()) -> Path:
-    """A pipeline that finds the entities of the sentences, and of more, with scores."""
+    """Return a pipeline that finds the entities of the sentences, and of more, with scores."""
     fix_random_seed(0)
     nlp = spacy.blank("en")
     nlp.add_pipe("btl_knn_ner", config={"neighbors": {"n_neighbors": 1}})
@@ -68,7 +68,7 @@ def train(path: Path, more: Sequence[tuple[str, list[tuple[int, int, str]]]] = (
 
 
 def write(path: Path, records: Iterable[tuple[str, str]] = RECORDS) -> Path:
-    """The records in the kind of file that the suffix says, or each in a .txt of a folder."""
+    """Return the records in a file of the kind of the suffix, or as a folder of .txt files."""
     records = list(records)
     if path.suffix == ".jsonl":
         lines = [json.dumps({"id": name, "text": text}) for name, text in records]
@@ -90,7 +90,7 @@ def write(path: Path, records: Iterable[tuple[str, str]] = RECORDS) -> Path:
 
 
 def write_table(path: Path, records: list[tuple[str, str]]) -> Path:
-    """The records as JSON Lines, or as CSV or Parquet with the texts first."""
+    """Return the records as JSON Lines, or as CSV or Parquet with the texts first."""
     if path.suffix == ".jsonl":
         lines = [json.dumps({"id": name, "text": text}) + "\n" for name, text in records]
         path.write_text("".join(lines), encoding="utf-8")
@@ -107,7 +107,7 @@ def write_table(path: Path, records: list[tuple[str, str]]) -> Path:
 
 
 def found(output: Path, to: str) -> list[tuple[str, list[tuple[int, int, str]]]]:
-    """The entities of each document, sorted by id, as the files have them; nothing taken out."""
+    """Return all entities of each document, sorted by id, as the files have them."""
     files = sorted((output / "annotations").iterdir())
     result: list[tuple[str, list[tuple[int, int, str]]]] = []
     if to == "jsonl":
@@ -139,7 +139,7 @@ def found(output: Path, to: str) -> list[tuple[str, list[tuple[int, int, str]]]]
 
 
 def exported(output: Path, to: str) -> list[tuple[str, list[tuple[int, int, str]]]]:
-    """The entities that `convert` finds where annotators have accepted all tasks of a tool."""
+    """Return the entities that `convert` finds when annotators have accepted all tasks."""
     result = []
     for path in sorted((output / "annotations").glob("shard-*")):
         content = path.read_text("ascii")
@@ -156,7 +156,7 @@ def exported(output: Path, to: str) -> list[tuple[str, list[tuple[int, int, str]
 
 
 def by_pipeline(model: Path, to: str = "") -> list[tuple[str, list[tuple[int, int, str]]]]:
-    """What the pipeline finds, text by text."""
+    """Return what the pipeline finds, text by text."""
     nlp = spacy.load(model)
     docs = [(name, nlp(text)) for name, text in sorted(RECORDS)]
     every = [(n, [(e.start_char, e.end_char, e.label_) for e in doc.ents]) for n, doc in docs]

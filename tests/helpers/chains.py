@@ -13,7 +13,7 @@ N_COLUMNS = 1 + 2 * N_TYPES
 
 
 def sequences(n_tokens: int) -> list[tuple[int, ...]]:
-    """All well-formed sequences of ``O``, begin and inside."""
+    """Return all well-formed sequences of ``O``, begin and inside."""
     every = itertools.product(range(3), repeat=n_tokens)
     return [
         path
@@ -23,7 +23,7 @@ def sequences(n_tokens: int) -> list[tuple[int, ...]]:
 
 
 def scores_of(logits: Any, transitions: Any, start: Any) -> Any:
-    """The score of each of `sequences`.
+    """Return the score of each of `sequences`.
 
     logits: (n_tokens, 3) of one type.
     """
@@ -42,7 +42,7 @@ def log_sum(scores: Any) -> float:
 
 
 def marginals_of(logits: Any, transitions: Any, start: Any) -> Any:
-    """The probability of each label (n_tokens, 3)."""
+    """Return the probability of each label (n_tokens, 3)."""
     found = np.zeros(logits.shape)
     scores = scores_of(logits, transitions, start)
     for path, score in zip(sequences(len(logits)), scores, strict=True):
@@ -51,7 +51,7 @@ def marginals_of(logits: Any, transitions: Any, start: Any) -> Any:
 
 
 def weighted_loss(logits: Any, labels: Any, weights: Any, transitions: Any, start: Any) -> float:
-    """Each label's ``-log p``, given those before it and all logits, times its weight.
+    """Return each label's ``-log p``, given those before it and all logits, times its weight.
 
     labels: (n_tokens,) with `MISSING`.
     """
@@ -66,7 +66,7 @@ def weighted_loss(logits: Any, labels: Any, weights: Any, transitions: Any, star
 
 @st.composite
 def layer_batches(draw: st.DrawFn) -> tuple[Any, Any, list[int]]:
-    """Logits, well-formed layer labels, and the lengths of the documents; few tokens each."""
+    """Draw logits, well-formed layer labels, and the lengths of short documents."""
     lengths = draw(st.lists(st.integers(0, 4), min_size=1, max_size=3))
     layers = np.zeros((sum(lengths), N_TYPES), dtype=np.int64)
     for end, length in zip(np.cumsum(lengths), lengths, strict=True):

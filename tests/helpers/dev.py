@@ -9,7 +9,7 @@ KINDS = ("one document", "one with entities", "no prediction", "no gold")
 
 
 def too_little(nlp: Language, kind: str) -> list[Example]:
-    """Examples of one of the `KINDS`."""
+    """Return examples of one of the `KINDS`."""
     if kind == "one document":
         return make_examples(nlp)[:1]
     if kind == "one with entities":

@@ -26,14 +26,14 @@ Encoder = tuple[Any, Any]
 
 
 def word_pieces(tokenizer: Any, folder: Path, special: list[str]) -> Any:
-    """A tokenizer over words and letters; the special tokens have the first ids."""
+    """Return a tokenizer over words and letters; the special tokens have the first ids."""
     pieces = [*special, *WORDS, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
     (folder / "vocab.txt").write_text("\n".join(dict.fromkeys(pieces)), encoding="utf8")
     return tokenizer(str(folder / "vocab.txt"), model_max_length=SIZES["max_position_embeddings"])
 
 
 def unigrams(special: list[str], template: str) -> tokenizers.Tokenizer:
-    """A tokenizer as SentencePiece makes them; the special tokens have the first ids."""
+    """Return a tokenizer as SentencePiece makes them; the special tokens have the first ids."""
     scores = dict.fromkeys(special, 0.0)
     scores.update(dict.fromkeys(("▁", *("▁" + word for word in WORDS), *LETTERS), -1.0))
     tokenizer = tokenizers.Tokenizer(models.Unigram(list(scores.items()), special.index("<unk>")))
@@ -45,7 +45,7 @@ def unigrams(special: list[str], template: str) -> tokenizers.Tokenizer:
 
 
 def byte_pairs(special: list[str]) -> tokenizers.Tokenizer:
-    """A byte-level tokenizer that knows each word behind a space only, as RoBERTa's mostly does."""
+    """Return a byte-level tokenizer like RoBERTa's that knows words after a space only."""
     vocabulary = dict.fromkeys([*special, *sorted(pre_tokenizers.ByteLevel.alphabet())])
     merges = []
     for word in WORDS:
@@ -107,7 +107,7 @@ def make_roberta(folder: Path) -> Encoder:
 
 
 def make_plain_byte_level(folder: Path) -> Encoder:
-    """A RoBERTa whose tokenizer has no class of its own, as those of newer models have none."""
+    """Return a RoBERTa whose tokenizer has no class of its own, as for newer models."""
     tokenizer = hf.PreTrainedTokenizerFast(
         tokenizer_object=byte_pairs(ROBERTA_TOKENS),
         pad_token="<pad>",
@@ -133,7 +133,7 @@ def make_xlnet(folder: Path) -> Encoder:
 
 
 def make_deberta(folder: Path) -> Encoder:
-    """As DeBERTa-v3, with relative positions."""
+    """Return a model like DeBERTa-v3, with relative positions."""
     template = "[CLS] $A [SEP]"
     made = unigrams([*ALBERT_TOKENS[:4], "[MASK]"], template)
     tokenizer = hf.DebertaV2TokenizerFast(

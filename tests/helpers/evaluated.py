@@ -24,7 +24,7 @@ def pipeline(rules):
 
 
 def evaluated(rules, texts=TEXTS, heading=""):
-    """Figures and matched documents of a system that finds words."""
+    """Return figures and matched documents of a system that finds words."""
     nlp = pipeline(rules)
     examples = []
     for i, (text, gold) in enumerate(texts):

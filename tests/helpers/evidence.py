@@ -9,7 +9,7 @@ EXPLAINED = "She took 5 mg of warfarin."
 
 
 def document(text, *entities, sentences=()):
-    """A corpus document whose tokens are words, entities given as (surface, label)."""
+    """Return a corpus document whose tokens are words, entities given as (surface, label)."""
     tokens = [match.span() for match in re.finditer(r"\S+", text)]
     found = [(text.index(s), text.index(s) + len(s), label) for s, label in entities]
     return CorpusDocument(text, tokens, sorted(found), sentences)
@@ -28,7 +28,7 @@ def vote(label, document, offset, distance=1.0, share=0.25):
 
 
 def entity(*tokens, label="Dosage", start=9, end=13):
-    """Evidence for "5 mg", each token with these neighbors."""
+    """Return evidence for "5 mg", each token with these neighbors."""
     bounds = [(start, start + 1), (start + 2, end)]
     evidence = [
         TokenEvidence(*bounds[min(i, 1)], f"{'BI'[i > 0]}-{label}", tuple(neighbors))

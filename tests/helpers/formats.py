@@ -40,7 +40,7 @@ WORDS = st.text(
 
 @st.composite
 def plain_documents(draw, labels=tuple(LABELS)) -> Plain:
-    """Documents whose entities do not overlap, so that every format can have them."""
+    """Return documents whose entities do not overlap, so that every format can have them."""
     sentences = draw(st.lists(st.lists(WORDS, min_size=1, max_size=6), min_size=1, max_size=4))
     entities = []
     for number, words in enumerate(sentences):

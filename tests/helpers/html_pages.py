@@ -36,7 +36,7 @@ class Page(HTMLParser):
         return [value for _, key, value in self.attributes if key == name]
 
     def text(self, tag="main", css_class=None, without=None, **attributes):
-        """Text inside of elements of a tag with these attributes, outside of those of a class."""
+        """Return the text in elements with a tag and attributes, outside of those of a class."""
         return "".join(
             data
             for path, data in self.texts
@@ -52,7 +52,7 @@ REPORT_STYLE = r"--share:\d+%|left:[\d.]+%(;width:[\d.]+%)?"
 
 
 def check_report(html):
-    """A page that is well-formed, loads nothing, and in which no word has become markup."""
+    """Return a page that is well-formed, loads nothing, and in which no word has become markup."""
     page = Page(html)
     ids = page.values("id")
     assert len(ids) == len(set(ids))

@@ -6,7 +6,7 @@ N_LABELS = 5
 
 
 def literal(keys, queries, k):
-    """One query at a time, in float64; the lowest index first on a tie."""
+    """Search one query at a time, in float64, with the lowest index first on a tie."""
     keys, queries = (np.float32(part).astype(np.float64) for part in (keys, queries))
     distances, indices = [], []
     for query in queries:
@@ -23,7 +23,7 @@ def random(rng):
 
 
 def clustered(rng, mixed=0.05):
-    """Clusters of one label each, but for a few keys in the midst of them."""
+    """Return clusters of one label each, except for a few keys in their midst."""
     centers = 8 * rng.normal(size=(12, 10))
     scales = np.geomspace(1, 0.05, 10)
     of = rng.integers(0, 12, 1500)
@@ -33,7 +33,7 @@ def clustered(rng, mixed=0.05):
 
 
 def duplicated(rng):
-    """Copies in numbers above and below any k, with several labels, far apart in the order."""
+    """Return copies, more and fewer than any k, with several labels, far apart in order."""
     vectors = rng.normal(size=(40, 4))
     of = rng.permutation(np.repeat(np.arange(40), rng.integers(1, 150, 40)))
     queries = np.concatenate([vectors, vectors + 0.1 * rng.normal(size=(40, 4))])
@@ -78,7 +78,7 @@ def huge(rng):
 
 
 def far_from_zero(rng):
-    """Float32 leaves few digits to the differences."""
+    """Return keys whose differences have few digits in float32."""
     keys, labels, queries = clustered(rng)
     return 1e4 + keys, labels, 1e4 + queries
 

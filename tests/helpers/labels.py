@@ -6,7 +6,7 @@ import numpy as np
 
 
 def spans_to_labels(spans: Iterable[tuple[int, int, int]], n_tokens: int) -> np.ndarray:
-    """Columns (n_tokens,) of spans that do not overlap: start, end, index of the type."""
+    """Return columns (n_tokens,) of spans that do not overlap: start, end, index of the type."""
     labels = np.zeros(n_tokens, dtype=np.int64)
     for start, end, kind in spans:
         assert 0 <= start < end <= n_tokens

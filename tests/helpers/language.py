@@ -18,10 +18,10 @@ _VERBS = """
 Bound Build Calibrate Call Carry Change Check Choose Clear Close Collect Combine Compare Complete
 Compute Connect Continue Convert Copy Correct Count Create Cut Deal Decide Describe Divide Do
 Download Draw Drop Encode End Evaluate Exit Expect Explain Export Extend Fail Fetch Fill Find
-Finish Fit Flush Forget Format Free Gather Give Group Hide Hold Import Initialize Issue Iterate
-Join Judge Keep Kill Label Lay Learn Leave Let List Load Locate Log Look Make Map Mark Match
-Measure Mend Merge Mix Move Name Normalize Open Pack Parse Pass Pick Place Plot Predict Prepare
-Print Pull Put Raise Read Register Remove Rename Render Repair Replace Report Reset Resolve
+Finish Fit Flush Forget Format Free Gather Give Group Hide Hold Import Initialize Install Issue
+Iterate Join Judge Keep Kill Label Lay Learn Leave Let List Load Locate Log Look Make Map Mark Match
+Measure Mend Merge Mix Move Name Normalize Open Pack Parse Pass Perform Pick Place Plot Predict
+Prepare Print Pull Put Raise Read Register Remove Rename Render Repair Replace Report Reset Resolve
 Restore Resume Return Round Run Sample Save Say Score Seal Search Select Send Serve Set Show Sort
 Split Start Stop Store Swap Switch Take Test Time Train Translate Try Turn Undo Unpack Update Use
 Wait Warn Work Wrap Write Yield
@@ -48,13 +48,14 @@ def _rule(pattern: str, advice: str) -> Rule:
 # Of the first lines of docstrings, and of titles.
 SUMMARY_RULES = [
     _rule(
-        r"^(What|Which|Where|How(?! to)|Whether|As|Of|That of|Those of|Who\w*)\b(?!.*\?)",
+        r"^(What(ever)?|Which(ever)?|Where|How(?! to)|Whether|As|Of|That of|Those of|Who(ever)?)\b"
+        r"(?!.*\?)",
         "begin with a noun or a verb",
     ),
 ]
 RULES = [
     _rule(r"\b(?i:less) (the|an?|its|their|those|that|what)\b", 'write "minus" or "without"'),
-    _rule(r"\b(?i:tells?|told)\b(?! apart)", 'write "say", "show" or "report"'),
+    _rule(r"\b(?i:tells?|told)\b(?!( \w+)? apart)", 'write "say", "show" or "report"'),
     _rule(r"\b(?i:stands?|stood)\b(?! for\b|-)", 'write "be" or "is in"'),
     _rule(r"\b(?i:so do|so does|do so too|does so too)\b", 'write "too" or repeat the verb'),
     _rule(

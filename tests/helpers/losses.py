@@ -55,7 +55,7 @@ WEIGHTS = {
 
 
 def options(loss: TokenLoss) -> dict[str, Any]:
-    """The settings a loss was made with."""
+    """Return the settings a loss was made with."""
     return {name: value for name, value in vars(loss).items() if isinstance(value, str)}
 
 
@@ -66,7 +66,7 @@ def assert_rows_are_probabilities(p: np.ndarray) -> None:
 
 
 def weighted_cross_entropy(logits: Any, targets: Any, weights: Any, reduction: str) -> Any:
-    """One token at a time; a target `MISSING` takes no part."""
+    """Compute one token at a time, without those whose target is `MISSING`."""
     terms, divisor = [torch.zeros((), dtype=torch.float64)], 0.0
     for row, target in zip(logits, targets, strict=True):
         if target != MISSING:
@@ -76,7 +76,7 @@ def weighted_cross_entropy(logits: Any, targets: Any, weights: Any, reduction: s
 
 
 def make_copies(labels: Any, n_labels: int, setting: dict[str, Any]) -> Any:
-    """Columns that compete and targets among them, for each copy."""
+    """Yield columns that compete and targets among them, for each copy."""
     for first in range(1, n_labels, 2):
         own = [first, first + 1]
         if setting["absent_classes"] == "skip" and not set(own) & set(labels):
@@ -94,7 +94,7 @@ def make_copies(labels: Any, n_labels: int, setting: dict[str, Any]) -> Any:
 
 
 def literal(logits: Any, labels: Any, weights: Any, setting: Any) -> tuple[np.ndarray, float]:
-    """Gradient and loss: the sum over copies that are really made, by autograd in float64.
+    """Return gradient and loss: the sum over copies that are really made, by autograd in float64.
 
     weights: of the columns; or a function that gives them for the targets of a copy, and for how
         many columns compete in it.
@@ -120,7 +120,7 @@ def literal(logits: Any, labels: Any, weights: Any, setting: Any) -> tuple[np.nd
 
 
 def assert_literal(loss: TokenLoss, setting: Any, logits: Any, labels: Any, weights: Any) -> None:
-    """The loss, on float32 logits, gives what the copies give in float64, to 1e-5."""
+    """Check that the loss of float32 logits is that of the copies in float64, to 1e-5."""
     logits = np.asarray(logits, dtype=np.float32)
     loss.class_weights = None if weights is None else np.asarray(weights, dtype=np.float32)
     d_expected, expected = literal(logits, labels, loss.class_weights, setting)
@@ -132,7 +132,7 @@ def assert_literal(loss: TokenLoss, setting: Any, logits: Any, labels: Any, weig
 
 
 def assert_literal_in_a_large_batch(loss: TokenLoss, setting: Any, weighted: bool) -> None:
-    """41 types; the copies one by one, but all of their tokens at once."""
+    """Check 41 types: the copies one by one, but all of their tokens at once."""
     rng = np.random.default_rng(1)
     labels = rng.integers(MISSING, 83, 100) * (rng.random(100) < 0.4)
     weights = rng.uniform(0.3, 1.0, 83) if weighted else None
@@ -156,7 +156,7 @@ def assert_literal_in_a_large_batch(loss: TokenLoss, setting: Any, weighted: boo
 
 @st.composite
 def batches(draw: st.DrawFn) -> tuple[np.ndarray, list[int], np.ndarray | None]:
-    """Logits, labels and weights (or None)."""
+    """Return logits, labels and weights (or None)."""
     n_labels = 1 + 2 * draw(st.integers(1, 4))
     labels = draw(st.lists(st.integers(MISSING, n_labels - 1), max_size=10))
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
@@ -166,7 +166,7 @@ def batches(draw: st.DrawFn) -> tuple[np.ndarray, list[int], np.ndarray | None]:
 
 
 def plain_weights(scheme: str, targets: list[int], n_columns: int) -> list[float]:
-    """Class weights by their formulas, one label at a time."""
+    """Return class weights by their formulas, one label at a time."""
     counts = [targets.count(column) for column in range(n_columns)]
     total = sum(counts)
     if scheme == "complement":
@@ -180,7 +180,7 @@ def plain_weights(scheme: str, targets: list[int], n_columns: int) -> list[float
 
 
 def make_weighting(scheme: Any, counted_on: Any) -> ClassWeights:
-    """As `plain_weights`."""
+    """Return the same as `plain_weights`."""
     return ClassWeights(scheme=scheme, power=0.5, beta=0.9, counted_on=counted_on)
 
 
@@ -191,7 +191,7 @@ TILT = np.array([0.3, 0.8, 0.9, 1.0, 2.0])
 
 
 def read_at_optimum(loss: TokenLoss, q: np.ndarray, weights: Any) -> np.ndarray:
-    """`probabilities` where the loss of one batch is least that holds labels in the shares of q."""
+    """Return `probabilities` at the minimum of the loss of a batch with label shares q."""
     loss.class_weights = None if weights is None else np.asarray(weights)
     counts = np.round(q * 100).astype(int)
     labels = np.concatenate([np.repeat(np.arange(q.shape[1]), row) for row in counts])
@@ -209,12 +209,12 @@ def read_at_optimum(loss: TokenLoss, q: np.ndarray, weights: Any) -> np.ndarray:
 
 
 def tilted(q: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Probabilities times weights, over their sum."""
+    """Return probabilities times weights, over their sum."""
     return np.asarray(q * weights / (q * weights).sum(axis=1, keepdims=True))
 
 
 def tilted_by_pair(q: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The reading of "pair" and "outside": each type tilted against everything else."""
+    """Return the reading of "pair" and "outside": each type tilted against everything else."""
     own = (q * weights)[:, 1:].reshape(len(q), -1, 2)
     rest = weights[0] * (1 - q[:, 1:].reshape(own.shape).sum(axis=2, keepdims=True))
     p = (own / (own.sum(axis=2, keepdims=True) + rest)).reshape(len(q), -1)

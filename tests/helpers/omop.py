@@ -27,7 +27,7 @@ CREATE TABLE note_nlp (
 
 
 def load(path: Path) -> list[dict[str, Any]]:
-    """The rows of a table in CSV or Parquet, by way of the table of the CDM."""
+    """Return the rows of a table in CSV or Parquet, by way of the table of the CDM."""
     duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed")
     with duckdb.connect() as db:
         db.execute(NOTE_NLP)

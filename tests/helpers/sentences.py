@@ -17,7 +17,7 @@ LABELS = ("Dosage", "Medication", "Sign_symptom")
 
 
 def make_examples(nlp: Language) -> list[Example]:
-    """The annotated sentences on the tokens of a pipeline."""
+    """Return the annotated sentences on the tokens of a pipeline."""
     return [
         Example.from_dict(nlp.make_doc(text), {"entities": entities})
         for text, entities in SENTENCES
@@ -25,5 +25,5 @@ def make_examples(nlp: Language) -> list[Example]:
 
 
 def entities(doc: spacy.tokens.Doc) -> list[tuple[str, str]]:
-    """Text and label of each entity, in order."""
+    """Return text and label of each entity, in order."""
     return [(ent.text, ent.label_) for ent in doc.ents]

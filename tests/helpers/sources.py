@@ -1,4 +1,4 @@
-"""What was read from files that a test writes."""
+"""Documents read from files that a test writes."""
 
 from pathlib import Path
 from typing import Any

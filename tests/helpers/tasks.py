@@ -1,4 +1,4 @@
-"""Annotation tools as their documentation tells: what they export of the tasks that they are given.
+"""Exports of annotation tools, according to their documentation, for given tasks.
 
 Every prediction is accepted as it is.
 """

@@ -38,7 +38,7 @@ def nlp(trained: bytes) -> Language:
 
 @pytest.fixture
 def model(nlp: Language, tmp_path: Path) -> Path:
-    """The folder of a pipeline with fitted neighbors; beside it its sentences, dev.spacy."""
+    """Return the folder of a pipeline with fitted neighbors; beside it its sentences, dev.spacy."""
     component_of(nlp).fit_neighbors(make_examples(nlp))
     nlp.to_disk(tmp_path / "model")
     references = [example.reference for example in make_examples(nlp)]
@@ -47,14 +47,14 @@ def model(nlp: Language, tmp_path: Path) -> Path:
 
 
 def run(*arguments: Any) -> str:
-    """Output of a spaCy command."""
+    """Return output of a spaCy command."""
     result = CliRunner().invoke(spacy_app, [str(each) for each in arguments])
     assert result.exit_code == 0, (result.output, result.exception)
     return result.output
 
 
 class TestConText:
-    """Which findings medspaCy takes for negated; it asks for the entities of our component."""
+    """Return the findings that medspaCy takes for negated, from our component's entities."""
 
     @pytest.fixture
     def clinical(self, nlp: Language) -> Language:
@@ -178,7 +178,7 @@ class TestCommands:
         assert [entities(doc) for doc in nlp.pipe(TEXTS)] == GOLD
 
     def test_find_threshold(self, model: Path) -> None:
-        """Of the neighbors' share; thresholds by type are chosen by ``fit-knn``."""
+        """The neighbors' share is found so; ``fit-knn`` chooses thresholds by type."""
         dev = model.with_name("dev.spacy")
         shown = run("find-threshold", model, dev, NAME, "neighbor_weight", "ents_f", "-n", 3)
         rows = [line.split() for line in shown.splitlines()]

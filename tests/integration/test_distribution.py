@@ -1,4 +1,4 @@
-"""What an installed package gives: a fast import, types, registered names."""
+"""An installed package: fast import, types, registered names."""
 
 import shutil
 import subprocess
@@ -59,7 +59,7 @@ def test_every_registered_name_is_documented() -> None:
 
 
 def test_the_wheel_contains_all_files_of_the_package(tmp_path: Path) -> None:
-    """Also those that are no modules: templates, styles and the marker of types."""
+    """Other files are included, too: templates, styles and the marker of types."""
     pytest.importorskip("setuptools", minversion="77")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)

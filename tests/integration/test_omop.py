@@ -50,7 +50,7 @@ def table(output: Path, kind: str = "csv") -> list[dict[str, Any]]:
 
 
 def found(model: Path) -> list[tuple[int, str, str]]:
-    """Note, offset and text of each entity that the pipeline finds."""
+    """Return note, offset and text of each entity that the pipeline finds."""
     nlp = spacy.load(model)
     ents = [(int(name), ent) for name, text in NOTES for ent in nlp(text).ents]
     assert len(ents) > 20
@@ -128,7 +128,7 @@ def test_ids_that_are_no_note_id_are_set_aside(rules: Path, tmp_path: Path) -> N
 
 @Language.component("btl_test_one_entity")
 def one_entity(doc: Doc) -> Doc:
-    """The whole text is an entity, and denied if it begins with "no"."""
+    """Return the whole text is an entity, and denied if it begins with "no"."""
     doc.ents = [Span(doc, 0, len(doc), label="Finding")] if len(doc) else []
     if not Span.has_extension("btl_test_denied"):
         Span.set_extension("btl_test_denied", default=None)
@@ -179,7 +179,7 @@ class TestOneTable:
         """There is no table before the end, and then it is that of a run that went through."""
         run(rules, source, tmp_path / "whole", shard_size=9)
         expected = tree(tmp_path / "whole")
-        n_files = len(expected) - 1  # but for run.lock
+        n_files = len(expected) - 1  # without run.lock
         real = os.fsync
         for fatal in range(n_files):
             left = [fatal]

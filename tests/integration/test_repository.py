@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def git(*arguments: str) -> list[str]:
-    """The lines that a git command prints."""
+    """Return the lines that a git command prints."""
     command = ["git", "-C", str(ROOT), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.splitlines()

@@ -151,7 +151,7 @@ class TestExplain:
         output = run("explain", fitted, "--file", report, "--corpus", train)
         texts = " ".join(doc.text for doc in DocBin().from_disk(train).get_docs(Vocab()))
         assert SAMPLE_HEADING in " ".join(output.split())
-        marked = re.findall(r"\[\[(.+?)\]\]", " ".join(output.split()))[1:]  # but for the key
+        marked = re.findall(r"\[\[(.+?)\]\]", " ".join(output.split()))[1:]  # without the key
         assert marked
         # The terminal breaks lines, also after hyphens.
         bare = ["".join(text.split()) for text in (texts, *marked)]
@@ -298,7 +298,7 @@ class TestShipping:
         self, fitted: Path, tmp_path: Path, what: str
     ) -> None:
         (tmp_path / "mine.txt").write_text("mine", encoding="utf8")
-        srsly.write_json(tmp_path / "meta.json", {})  # as a package that is no pipeline has one
+        srsly.write_json(tmp_path / "meta.json", {})  # as in a package without a pipeline
         metrics = {"heading": "", "scores": {"ents_per_type": {}}, "intervals": {}, "updates": {}}
         counts = ("documents", "tokens", "gold_entities", "predicted_entities")
         metrics |= dict.fromkeys(counts, 0) | {"machine": {}, "versions": {}}

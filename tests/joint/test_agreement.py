@@ -1,4 +1,4 @@
-"""Whether two corpora mean the same by the name of a type."""
+"""Agreement of two corpora on the meaning of a type."""
 
 import pytest
 import spacy
@@ -18,7 +18,7 @@ NLP = spacy.blank("en")
 
 
 def annotated(text: str, *entities: tuple[str, str], overlapping: bool = False) -> Doc:
-    """A document in which each surface is an entity wherever it occurs."""
+    """Return a document in which each surface is an entity wherever it occurs."""
     doc = NLP.make_doc(text)
     spans = []
     for surface, label in entities:

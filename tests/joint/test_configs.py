@@ -64,7 +64,7 @@ def test_nothing_is_left_to_fill_in(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The two samples of the repository, as the workflow ``joint`` converts them."""
+    """Return the two samples of the repository, as the workflow ``joint`` converts them."""
     folder = tmp_path_factory.mktemp("corpora")
     convert_folder(ROOT / "assets" / "sample", folder / "corpus")
     sources = {"sample-adverse": ROOT / "assets" / "sample-adverse"}
@@ -73,7 +73,7 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(name: str, corpora: Path, encoder: Path, out: Path, **paths: str) -> None:
-    """As ``spacy train``, with a few updates of a tiny encoder."""
+    """Train as ``spacy train`` does, with a few updates of a tiny encoder."""
     overrides: dict[str, Any] = {
         "paths.train": str(corpora / "corpus" / "train.spacy"),
         "paths.dev": str(corpora / "corpus" / "dev.spacy"),

@@ -40,7 +40,7 @@ def docs_of(sentences: list[Any]) -> list[Doc]:
 
 @pytest.fixture
 def paths(tmp_path: Path) -> dict[str, str]:
-    """Two corpora: one of 18 words, one of 12."""
+    """Return two corpora: one of 18 words, one of 12."""
     found = {}
     for name, sentences in (("notes", SENTENCES), ("drugs", MORE)):
         path = tmp_path / name / "train.spacy"
@@ -92,7 +92,7 @@ def test_how_often_each_corpus_is_read(
     examples = list(JointCorpus(paths, smoothing=smoothing)(NLP))
     assert Counter(corpus_of(example.reference) for example in examples) == times
     assert {eg.reference.text for eg in examples} == {text for text, _ in [*SENTENCES, *MORE]}
-    # What is read twice is predicted twice.
+    # Documents that are read twice are predicted twice.
     assert len({id(example.predicted) for example in examples}) == len(examples)
 
 
@@ -279,7 +279,7 @@ labels = ["Dosage", "Effect", "Medication", "Sign_symptom"]
 
 
 def filled(text: str) -> Config:
-    """As ``spacy init fill-config`` does it."""
+    """Fill the configuration as ``spacy init fill-config`` does."""
     return load_model_from_config(Config().from_str(text), auto_fill=True).config
 
 

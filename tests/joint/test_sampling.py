@@ -1,4 +1,4 @@
-"""How often each corpus is read, and in which order."""
+"""Number and order of readings of each corpus."""
 
 import numpy as np
 import pytest

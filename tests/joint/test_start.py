@@ -79,7 +79,7 @@ def fresh(nlp: Language, labels: list[str]) -> BtlKnnNer:
 
 
 def head(pipe: BtlKnnNer) -> dict[str, Any]:
-    """Weights and bias of O and of each type."""
+    """Return weights and bias of O and of each type."""
     output = pipe.model.get_ref("output_layer")
     rows = np.column_stack([output.get_param("W"), output.get_param("b")])
     parts = {"O": rows[:1]}
@@ -156,7 +156,7 @@ def test_no_loss_unlearns_the_types_that_are_kept(folder: Path, name: str) -> No
     pipe = begin(nlp, folder, unseen="keep")
 
     def gradient(example: Example, label: str) -> Any:
-        """Of the tokens outside of all entities."""
+        """Return a figure of the tokens outside of all entities."""
         _, (found,) = pipe.get_loss([example], pipe.model.predict([example.predicted]))
         outside = [token.i for token in example.reference if not token.ent_type_]
         first = n_columns(pipe.labels.index(label))
@@ -169,7 +169,7 @@ def test_no_loss_unlearns_the_types_that_are_kept(folder: Path, name: str) -> No
         assert gradient(example, label).sum() <= 1e-7
         if "Binary" in name:
             assert not gradient(example, label).any()
-    example = make_examples(nlp)[3]  # with a Medication, of which it says all then
+    example = make_examples(nlp)[3]  # with a Medication, and all of its type
     assert (gradient(example, "Medication") > 0).any()
     assert gradient(example, "Sign_symptom").sum() <= 1e-7
 
@@ -553,7 +553,7 @@ class TestCorpora:
 
 
 def of_corpora(nlp: Language, names: list[str]) -> list[Example]:
-    """Examples of corpora, the first of all sentences; the others name none."""
+    """Return examples of corpora, the first of all sentences; the others name none."""
     examples = make_examples(nlp)
     for example, name in zip(examples, names, strict=False):
         example.reference.user_data["corpus"] = name

@@ -18,7 +18,7 @@ OUT, B_A, I_A, B_C, I_C = range(5)
 
 
 def read_one_by_one(labels):
-    """The spans of a sequence of columns, token by token."""
+    """Return the spans of a sequence of columns, token by token."""
     spans, owners = [], column_types(9)
     for i, label in enumerate(labels):
         kind = -1 if label == MISSING else owners[label]
@@ -31,7 +31,7 @@ def read_one_by_one(labels):
 
 @st.composite
 def documents(draw):
-    """Non-overlapping spans in order, and a number of tokens that holds them."""
+    """Return non-overlapping spans in order, and a number of tokens that holds them."""
     spans, at = [], 0
     for gap, length, kind in draw(
         st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4), st.integers(0, 3)), max_size=8)

@@ -17,7 +17,7 @@ from spacy_btl.scoring.reliability import error_by_chance, expected_calibration_
 
 
 def entities(seed, n=600, n_types=4, n_documents=12, slope=0.5, intercept=-0.5, offsets=None):
-    """Entities whose probability of being correct is a logistic of the documented form."""
+    """Return entities whose probability of being correct is a logistic of the documented form."""
     rng = np.random.default_rng(seed)
     lengths = rng.integers(1, 6, n)
     means = rng.beta(4, 1, n)
@@ -31,7 +31,7 @@ def entities(seed, n=600, n_types=4, n_documents=12, slope=0.5, intercept=-0.5, 
 
 
 def few(raw, correct, types=None, documents=None):
-    """Entities of one token each."""
+    """Return entities of one token each."""
     n = len(raw)
     return raw, types or ["A"] * n, [1] * n, correct, documents or list(range(n))
 
@@ -203,7 +203,7 @@ def test_json_and_back_scores_exactly_the_same():
     data, _ = entities(3)
     fitted = fit_calibration(*data)
     state = json.loads(json.dumps(fitted.to_json()))
-    # What writes component settings keeps ten decimals.
+    # The writer of component settings keeps ten decimals.
     rounded = json.loads(json.dumps(state), parse_float=lambda text: round(float(text), 10))
     for read in (state, rounded):
         assert ScoreCalibration.from_json(read) == fitted

@@ -20,7 +20,7 @@ LAYERS = np.stack([FLAT[:, [0, 1, 2]], FLAT[:, [0, 3, 4]]], axis=1)
 
 
 def literal(begin, inside, start, end):
-    """The formula, token by token; ``begin`` and ``inside`` are the columns of one type."""
+    """Return the formula, token by token; ``begin`` and ``inside`` are the columns of one type."""
     result = max(begin[start], MIN_PROBABILITY)
     for token in range(start + 1, end):
         result *= max(inside[token], MIN_PROBABILITY)
@@ -38,7 +38,7 @@ def literal(begin, inside, start, end):
         ((1, 3, 0), 0.1 * 0.3),
         ((2, 4, 1), 0.4 * 1.0),  # the end of the document needs no factor
         ((1, 2, 1), 0.2 * (1 - 0.0)),
-        # What was voted down, or whose end was, is improbable rather than impossible.
+        # A span that was voted down, or its end, is improbable rather than impossible.
         ((0, 1, 1), MIN_PROBABILITY),
         ((2, 3, 1), 0.4 * MIN_PROBABILITY),
         ((3, 4, 0), MIN_PROBABILITY),

@@ -21,13 +21,13 @@ A, B = 0, 1
 
 
 def total(probabilities: np.ndarray, path: np.ndarray) -> float:
-    """Log-probability of the labels of one layer."""
+    """Return log-probability of the labels of one layer."""
     floored = np.log(np.maximum(probabilities, MIN_PROBABILITY))
     return float(floored[np.arange(len(path)), path].sum())
 
 
 def plain_paths(probabilities: np.ndarray) -> np.ndarray:
-    """Viterbi over each whole layer."""
+    """Return Viterbi over each whole layer."""
     scores = np.log(np.maximum(probabilities, MIN_PROBABILITY))
     scores[:1, :, 2] = -np.inf
     return viterbi(scores)
@@ -93,7 +93,7 @@ def test_scores_as_much_as_the_plain_search(
     [
         ("....", "....", "....", "...."),
         ("Bi..", ".Bii", "Bi..", ".Bii"),
-        # What ends one layer is not continued in the next.
+        # An entity at the end of one layer is not continued in the next.
         ("...B", "i...", "...B", "...."),
         ("...B", "ii..", "...B", "Bi.."),
         ("iiii", ".iii", "Biii", ".Bii"),

@@ -20,7 +20,7 @@ TYPES = ["Age", "Drug"]
 
 @st.composite
 def neighbors(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Columns of some tokens, and the types that their documents annotate."""
+    """Return columns of some tokens, and the types that their documents annotate."""
     n = draw(st.integers(1, 12))
     gold = np.array(
         draw(st.lists(st.sampled_from([-1, 0, 0, 0, 1, 2, 3, 4]), min_size=n, max_size=n))
@@ -35,7 +35,7 @@ def neighbors(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 def literal_shares(gold: np.ndarray, annotated: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """One vote after another: each type is counted among those that do not abstain from it."""
+    """Count one vote after another, each type among those that do not abstain from it."""
     shares = np.zeros(5)
     for column in range(1, 5):
         own = voting = 0.0

@@ -13,7 +13,7 @@ OUT, B_A, I_A, B_C, I_C = range(5)
 
 
 def is_well_formed(path):
-    """Every I- (even column) follows the B- or the I- of its own type."""
+    """Return whether every I- (even column) follows the B- or the I- of its own type."""
     before = [OUT, *path]
     return all(
         label % 2 or label == OUT or previous in (label, label - 1)
@@ -23,19 +23,19 @@ def is_well_formed(path):
 
 @cache
 def well_formed(length, columns):
-    """All well-formed sequences; first those with the lowest column at the end, and so on."""
+    """Return all well-formed sequences, ordered by their last columns."""
     paths = [p[::-1] for p in itertools.product(range(columns), repeat=length)]
     return np.array([p for p in paths if is_well_formed(p)]).reshape(-1, length)
 
 
 def exhaustive(scores):
-    """The best of all well-formed sequences, tried one by one."""
+    """Return the best of all well-formed sequences, tried one by one."""
     paths = well_formed(*scores.shape)
     return paths[scores[np.arange(len(scores)), paths].sum(axis=1).argmax()]
 
 
 def log_scores(doc, closed=None):
-    """Log-probabilities as the search sees them."""
+    """Return log-probabilities as the search sees them."""
     scores = np.log(np.maximum(doc.astype(np.float64), MIN_PROBABILITY))
     if closed is not None:
         scores[closed, 1:] = -np.inf
@@ -47,15 +47,17 @@ def total(scores, path):
 
 
 def plain(scores):
-    """Viterbi over the whole document, without any short cut."""
+    """Return Viterbi over the whole document, without any short cut."""
     scores = scores.copy()
     scores[:1, 2::2] = -np.inf
     return viterbi(scores[:, None])[:, 0]
 
 
 def in_one_call(docs):
-    """The best well-formed sequences by scores (n_docs, n_tokens, columns), and how many tokens
-    the search asked for."""
+    """Return the best well-formed sequences, and the number of tokens that the search asked for.
+
+    Scores are of shape (n_docs, n_tokens, columns).
+    """
     n_docs, n_tokens, columns = docs.shape
     flat, asked = docs.reshape(-1, columns), []
     labels = flat.argmax(axis=1)
@@ -70,7 +72,7 @@ def in_one_call(docs):
 
 
 def rows(seed, length, n_types, share_of_zeros=0.0):
-    """Random probabilities, some of them 0."""
+    """Return random probabilities, some of them 0."""
     rng = np.random.default_rng(seed)
     p = rng.exponential(size=(length, n_columns(n_types))) ** 2
     p[rng.random(p.shape) < share_of_zeros] = 0.0
@@ -79,7 +81,7 @@ def rows(seed, length, n_types, share_of_zeros=0.0):
 
 
 def sure(*labels, p=0.6, columns=5):
-    """A document whose argmax is this, the rest of the probability spread evenly."""
+    """Return a document whose argmax is this, the rest of the probability spread evenly."""
     result = np.full((len(labels), columns), (1 - p) / (columns - 1))
     result[np.arange(len(labels)), labels] = p
     return result

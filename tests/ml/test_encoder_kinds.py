@@ -28,7 +28,7 @@ GOLD = [[(text[s:e], label) for s, e, label in ents] for text, ents in SENTENCES
 
 
 def made(folder: Path, *, shared: bool) -> Language:
-    """A pipeline with an encoder of its own, or with one that it takes from another component."""
+    """Return a pipeline with its own encoder, or with that of another component."""
     fix_random_seed(0)
     nlp = spacy.blank("en")
     encoder = {"@architectures": "spacy-btl.TransformerModel.v1", "name": str(folder)}
@@ -52,7 +52,7 @@ def trained(folder: Path, *, shared: bool) -> Language:
 
 
 def probabilities(nlp: Language) -> list[Any]:
-    """On the tokens that the other components of the pipeline have read."""
+    """Make examples on the tokens that the other components have read."""
     with nlp.select_pipes(disable=["btl_knn_ner"]):
         docs = list(nlp.pipe([*TEXTS, "", "She took 7 mg of warfarin \n for pain"]))
     return component_of(nlp).predict(docs)
@@ -64,7 +64,7 @@ def assert_same(ours: Language, theirs: Language) -> None:
 
 
 def imported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The package in this folder, as an installed one would be imported."""
+    """Return the package in this folder, as an installed one would be imported."""
     (source,) = folder.glob("*/*/__init__.py")
     shutil.copy(source.parents[1] / "meta.json", source.parent)  # as its setup.py does
     spec = importlib.util.spec_from_file_location(

@@ -229,7 +229,7 @@ class TestOtherVersions:
     """Saved by one version of transformers, loaded by another."""
 
     def change(self, model: Model[Any, Any], change: Any, *, listed: bool = True) -> bytes:
-        """The bytes of the encoder after a change of its weights and the names of its buffers."""
+        """Return the encoder's bytes after a change of its weights and names of buffers."""
         message = srsly.msgpack_loads(model.shims[0].to_bytes())
         weights, buffers = load_tensors(message["weights"]), set(message["buffers"])
         change(weights, buffers)
@@ -250,7 +250,7 @@ class TestOtherVersions:
     def test_a_buffer_that_went(
         self, model: Model[Any, Any], listed: bool, buffer: torch.Tensor
     ) -> None:
-        """As the position_ids of BERT with transformers 4.31."""
+        """BERT of transformers 4.31 has such position_ids."""
 
         def add(weights: dict[str, torch.Tensor], buffers: set[str]) -> None:
             weights["embeddings.position_ids"] = buffer
@@ -356,7 +356,7 @@ class TestLongDocument:
     def gradients(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, kept: int, precision: Any, drop: float
     ) -> tuple[Any, dict[str, Any], int]:
-        """Vectors, gradients of all weights, and how often the encoder ran."""
+        """Return vectors, gradients of all weights, and how often the encoder ran."""
         monkeypatch.setattr(transformer, "KEPT_BATCHES", kept)
         model = build_transformer_model(
             str(folder), precision=precision, window=32, overlap=4, max_batch_pieces=128

@@ -30,7 +30,7 @@ BYTE_LEVEL = ("roberta", "plain_byte_level", "modernbert")
 
 @pytest.fixture(scope="module", params=list(ENCODERS))
 def encoder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an encoder, as one would be downloaded."""
+    """Return a folder with an encoder, as one would be downloaded."""
     return save_encoder(request.param, tmp_path_factory.mktemp("encoders"))
 
 
@@ -113,7 +113,7 @@ def overfit(nlp: Language, *, steps: int = 60, learn_rate: float = 0.01) -> list
 
 
 def assert_same(ours: Language, theirs: Language) -> None:
-    """Both find the same, to the bit."""
+    """Check that both find the same, to the bit."""
     texts = [*TEXTS, "", "She took 7 mg of warfarin for fever \n and pain"]
     pipes: Any = [nlp.get_pipe("btl_knn_ner") for nlp in (ours, theirs)]
     docs = [list(nlp.pipe(texts)) for nlp in (ours, theirs)]

@@ -115,7 +115,7 @@ def test_settings_of_features_are_checked(settings: dict[str, Any], message: str
 
 
 def with_features(folder: Path, *, shared: bool = False, **settings: Any) -> Language:
-    """A pipeline with features beside an encoder of its own, or beside a listener."""
+    """Return a pipeline with features beside an encoder of its own, or beside a listener."""
     nlp = spacy.blank("en")
     tok2vec: dict[str, Any] = {
         "@architectures": "spacy-btl.TransformerModel.v1",

@@ -17,7 +17,7 @@ from spacy_btl.ml.training_pass import (
 
 
 class Reader(nn.Module):
-    """Two embeddings, of which one has padding, dropout, a layer, and a weight that is not used."""
+    """Two embeddings, one with padding, with dropout, a layer, and an unused weight."""
 
     def __init__(self, p: float = 0.0) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ def gradients_of(module: nn.Module) -> dict[str, torch.Tensor]:
 def own_gradients(
     module: nn.Module, n_kept: int, seeded: Any, n_workers: int = 1
 ) -> tuple[list[torch.Tensor], dict[str, torch.Tensor]]:
-    """Vectors and gradients of their sum of squares by passes over `BATCHES`."""
+    """Return vectors and gradients of their sum of squares by passes over `BATCHES`."""
     weights = list(module.parameters())
     passes = [
         TrainingPass(

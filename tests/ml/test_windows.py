@@ -12,7 +12,7 @@ PREFIX, SUFFIX, PAD = [101], [102, 103], 7
 
 @st.composite
 def sizes(draw):
-    """(n_pieces, length, overlap) that fit each other."""
+    """Return (n_pieces, length, overlap) that fit each other."""
     length = draw(st.integers(1, 12))
     return draw(st.integers(0, 60)), length, draw(st.integers(0, length - 1))
 
@@ -41,7 +41,7 @@ def batches(
 
 
 def numbered(lengths):
-    """Documents whose pieces are numbered through, from 1000 on."""
+    """Return documents whose pieces are numbered through, from 1000 on."""
     ids = np.arange(1000, 1000 + sum(lengths))
     return np.split(ids, np.cumsum(lengths)[:-1]) if lengths else []
 
@@ -91,7 +91,7 @@ def test_each_piece_is_kept_where_it_stands_farthest_from_an_inner_edge(case):
     windows = split_windows(*case)
 
     def room(window, piece):
-        """Pieces between this one and the nearest edge at which the document goes on."""
+        """Return pieces between this one and the nearest edge at which the document goes on."""
         left = piece - window.start if window.start else n_pieces
         right = window.end - 1 - piece if window.end < n_pieces else n_pieces
         return min(left, right)

@@ -115,7 +115,7 @@ def fitted(labels, n_labels, k, keys=LINE, **settings):
 
 
 def literal_vote(keys, labels, n_labels, queries, k):
-    """One query and one key at a time."""
+    """Return one query and one key at a time."""
     shares = []
     for query in queries:
         distances = [((query - key) ** 2).sum() for key in keys]
@@ -248,7 +248,7 @@ def test_wrong_settings_are_refused_at_once(settings, message):
 
 
 def test_a_changed_metric_makes_the_index_anew() -> None:
-    """What was scaled for the one metric is not searched by the other."""
+    """Keys that were scaled for one metric are not searched by the other."""
     keys = np.array([[1.0, 0.0], [3.0, 3.0], [0.0, 1.0], [9.0, 8.0]])
     neighbors = fitted([0, 1, 2, 1], 3, 1, keys)
     queries = np.array([[1.5, 1.4], [0.1, 0.9]], dtype=np.float32)

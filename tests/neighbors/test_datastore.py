@@ -20,14 +20,14 @@ NAMES = ("O", "B-Age", "I-Age")
 
 
 def on_a_line(*rows):
-    """A store of keys (x, 0), one row (x, label, document, offset) each."""
+    """Return a store of keys (x, 0), one row (x, label, document, offset) each."""
     x, labels, documents, offsets = zip(*rows, strict=True)
     keys = np.array([(value, 0) for value in x])
     return empty_store(label_names=NAMES).added(keys, labels, documents, offsets)
 
 
 def rows(store):
-    """The store as `on_a_line` takes it."""
+    """Return the store as `on_a_line` takes it."""
     return [(store.keys[i, 0], *source(store, i)) for i in range(len(store))]
 
 
@@ -222,7 +222,7 @@ stores = st.builds(
 
 
 def random_store(seed, labels, documents, extras, kind):
-    """documents, extras: how many keys, how many rows each has. Documents lie mixed."""
+    """Return documents, extras: how many keys, how many rows each has. Documents lie mixed."""
     rng = np.random.default_rng(seed)
     ids = rng.permutation(np.repeat(np.arange(len(documents)), list(documents.values())))
     n = len(ids)
@@ -370,7 +370,7 @@ def test_the_file_is_a_digest_and_a_safetensors_file():
 
 
 def signed(content):
-    """A file with a checksum that fits: what a forger would write."""
+    """Return a file with a checksum that fits: what a forger would write."""
     return hashlib.sha256(content).digest() + content
 
 
@@ -439,7 +439,7 @@ def test_nothing_is_parsed_before_the_checksum_fits(monkeypatch):
 
 
 def forged(arrays=None, *, without=(), **metadata):
-    """The bytes of STORE with some fields replaced, and a checksum that fits."""
+    """Return the bytes of STORE with some fields replaced, and a checksum that fits."""
     every = {**load(DATA[32:]), **(arrays or {})}
     texts = {"version": 2, "fingerprint": "f0", "key_kind": "logits", **metadata}
     texts = {"label_names": NAMES, "documents": ("a", "b", "c"), **texts}
@@ -500,7 +500,7 @@ def entry(dtype="F32", shape=(1,), offsets=(0, 4)):
 
 
 def file_of(header, body=b"", length=None):
-    """A file with any header and body, and a checksum that fits."""
+    """Return a file with any header and body, and a checksum that fits."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     return signed(struct.pack("<Q", len(text) if length is None else length) + text + body)
 
@@ -590,7 +590,7 @@ def test_file_holds_no_words():
 
 
 def test_large_offsets_and_many_documents():
-    n = 40_000  # more than 16 bits tell
+    n = 40_000  # more than 16 bits can hold
     ids = [f"document-{i}" for i in range(n)]
     offsets = np.arange(n) + 2**40
     store = empty_store(1).added(np.arange(n)[:, None], "O", ids, offsets)

@@ -1,4 +1,4 @@
-"""How many threads a search takes: those of torch, and one in a worker."""
+"""Number of threads of a search: those of torch, and one in a worker."""
 
 import multiprocessing
 import os
@@ -67,7 +67,7 @@ def test_a_fork_while_another_thread_holds_the_lock() -> None:
 
 @HAS_FORK
 def test_an_index_built_before_the_fork(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As that of a pipeline that has been used, in the processes of `nlp.pipe`."""
+    """A used pipeline has such an index in the processes of `nlp.pipe`."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(16), raising=False)
     keys = np.random.default_rng(0).normal(size=(200, 5))
     search = PrunedSearch(keys, np.zeros(200, dtype=np.int64), 1)

@@ -35,7 +35,7 @@ DATA = (
 
 
 def pruned(keys, labels, n_labels=N_LABELS, **options):
-    """With short lists, so that every step of the search has work to do."""
+    """Search with short lists, so that every step has work to do."""
     options = {"n_anchors": 20, "n_same": 1, "n_others": 6, **options}
     return PrunedSearch(keys, labels, n_labels, **options)
 
@@ -197,7 +197,7 @@ def _count_in_child(search, queries, result):
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork")
 def test_searches_in_a_forked_process():
-    """As `nlp.pipe` with several processes does, after a search with threads in the parent."""
+    """`nlp.pipe` with several processes forks after a search with threads in the parent."""
     keys, labels, queries = clustered(np.random.default_rng(0))
     search = pruned(keys, labels, n_threads=2)
     votes = search.count_votes(queries, 17)

@@ -1,4 +1,4 @@
-"""What explains the offsets of a document; an entity is at its words or refused."""
+"""Explanations of the offsets of a document; an entity is at its words or refused."""
 
 import random
 from unicodedata import normalize
@@ -16,7 +16,7 @@ WORDS = ("Pain", "and", "asthma", "salbutamol", "cough", "no rash")
 
 
 def written(text, words, counting=AS_WRITTEN):
-    """Entities at the first occurrence of words (of pieces joined by "|"), counted in some way."""
+    """Return entities at the first occurrence of words (pieces joined by "|")."""
     positions = counting.positions(text)
     entities = []
     for i, word in enumerate(words):
@@ -30,7 +30,7 @@ def written(text, words, counting=AS_WRITTEN):
 
 
 def found(text, correction):
-    """The words of each entity, "" for what is refused or outside of the text."""
+    """Return the words of each entity, "" for what is refused or outside of the text."""
     return [
         ""
         if i in correction.refused or any(b > len(text) for _, b in e.fragments)
@@ -154,7 +154,7 @@ VOCABULARY = (
 
 
 def random_document(seed, words, repeat=True):
-    """A text of words, some of them again and again, and the places of some entities."""
+    """Return a text of words, some of them again and again, and the places of some entities."""
     draw = random.Random(seed)
     n = draw.randint(8, 60) if repeat else len(words)
     chosen = draw.choices(words, k=n) if repeat else draw.sample(words, n)
@@ -190,7 +190,7 @@ SYSTEMATIC = ["utf16", "bytes", "crlf-as-one", "crlf-as-two", "nfc", "nfd", "utf
 
 
 def bare(text, place):
-    """A place without white space at its ends."""
+    """Return a place without white space at its ends."""
     return [
         (b - len(text[a:b].lstrip()), a + len(text[a:b].rstrip())) if 0 <= a < b else (a, b)
         for a, b in place

@@ -1,4 +1,4 @@
-"""Where the words of one edition of a text are in another."""
+"""Places of the words of one edition of a text in another."""
 
 import random
 

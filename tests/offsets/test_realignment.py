@@ -1,4 +1,4 @@
-"""Where the words of entities are in a text that was edited after the annotation."""
+"""Places of the words of entities in a text that was edited after the annotation."""
 
 import random
 
@@ -120,7 +120,7 @@ WORDS = [
 
 
 def where(old, new, start, end):
-    """The places of characters that one edit, the same from the start or the end on, allows."""
+    """Return the places of characters that one edit allows."""
     moved = len(new) - len(old)
     places = {(start, end)} if old[:end] == new[:end] else set()
     if old[start:] == new[start + moved :] and start + moved >= 0:

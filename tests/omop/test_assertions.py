@@ -1,4 +1,4 @@
-"""What other components say of an entity; what nobody has said stays empty."""
+"""Assertions of other components about an entity; unknown ones stay empty."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -45,7 +45,7 @@ def test_columns(said: dict[str, bool], expected: Terms) -> None:
 
 
 class Marks:
-    """A component that marks what a test tells it, as ConText and negspaCy do by their rules."""
+    """A component that marks what a test asks for, as ConText and negspaCy do by their rules."""
 
     def __init__(self) -> None:
         self.marks: dict[str, tuple[str, bool]] = {}
@@ -67,7 +67,7 @@ def make_context(
     allowed_types: list[str] | None = None,
     excluded_types: list[str] | None = None,
 ) -> Marks:
-    """A component with the settings of medspaCy's ConText."""
+    """Return a component with the settings of medspaCy's ConText."""
     return Marks()
 
 
@@ -79,7 +79,7 @@ def make_negex(
     extension_name: str = "negex",
     span_keys: list[str] | None = None,
 ) -> Marks:
-    """A component with the settings of negspaCy."""
+    """Return a component with the settings of negspaCy."""
     return Marks()
 
 
@@ -91,7 +91,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def attributes() -> Iterator[None]:
-    """The attributes, registered as importing the libraries does."""
+    """Yield the attributes, registered as importing the libraries does."""
     names = [name for name in (*CONTEXT.values(), "negex") if not Span.has_extension(name)]
     for name in names:
         Span.set_extension(name, default=False)

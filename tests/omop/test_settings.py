@@ -1,4 +1,4 @@
-"""How a table is filled: settings that are refused, and assertions as the command line has them."""
+"""Settings of a table: those that are refused, and assertions of the command line."""
 
 from datetime import datetime, timezone
 from typing import Any

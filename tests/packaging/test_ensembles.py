@@ -63,7 +63,7 @@ def train(
 
 @cache
 def member(kind: str) -> Language:
-    """A pipeline that is trained once; tests leave it as it is."""
+    """Return a pipeline that is trained once; tests leave it as it is."""
     reverse = tuple(reversed(LABELS))
     return {
         "plain": lambda: train(),

@@ -29,7 +29,7 @@ DEV = [
 
 
 def parts(nlp: Language) -> tuple[list[Example], list[Example]]:
-    """The sentences as train, and two of dev."""
+    """Return the sentences as train, and two of dev."""
     train = make_examples(nlp)
     dev = [Example.from_dict(nlp.make_doc(text), {"entities": found}) for text, found in DEV]
     for i, example in enumerate([*train, *dev]):

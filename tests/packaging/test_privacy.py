@@ -60,7 +60,7 @@ CASES = [
 
 
 def forms(text: str) -> set[bytes]:
-    """What a text looks like in files: encoded, escaped, in lower case."""
+    """Return the forms of a text in files: encoded, escaped, in lower case."""
     spelled = {text, text.lower(), text.upper(), text.capitalize()}
     found = set()
     for each in spelled:
@@ -83,7 +83,7 @@ SOUGHT = set().union(*map(forms, FRAGMENTS)) | {
 
 
 def unpacked(data: bytes) -> Iterator[bytes]:
-    """The bytes, and those of every member where they are an archive or compressed."""
+    """Yield the bytes, and those of every member where they are an archive or compressed."""
     yield data
     if data.startswith(b"PK"):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -108,7 +108,7 @@ def unpacked(data: bytes) -> Iterator[bytes]:
 
 
 def leaks(data: bytes) -> list[bytes]:
-    """What of the texts stands in the data."""
+    """Return the parts of the texts that are in the data."""
     every = [part for piece in unpacked(data) for part in (piece, piece.lower())]
     return sorted(form for form in SOUGHT if any(form in part for part in every))
 
@@ -171,7 +171,7 @@ class Console:
 
 
 def annotation(text: str) -> str:
-    """Records of the words in a text, and some that are wrong."""
+    """Return records of the words in a text, and some that are wrong."""
     lines = []
     for word, label in zip(WORDS, ("Name", "Name", "Name", "Drug", "File", "Mail"), strict=True):
         if (start := text.find(word)) >= 0:
@@ -193,7 +193,7 @@ def annotation(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
-    """A folder with all that the commands make of such texts: ``data`` may hold them, no other."""
+    """Return a folder with the outputs of all commands; only ``data`` may hold such texts."""
     folder = tmp_path_factory.mktemp("made")
     brat, data, console = folder / "data" / "brat", folder / "data", Console()
     brat.mkdir(parents=True)
@@ -261,7 +261,7 @@ def first_document(data: Path) -> str:
 
 
 def annotate(console: Console, folder: Path, data: Path, model: Path) -> None:
-    """Reports that hold the words, some of which are broken; the outputs without text."""
+    """Make reports with the words, some of them broken, and the outputs without text."""
     text = CASES[0].format(*WORDS)
     lines = [
         json.dumps({"id": "good", "text": text}),
@@ -278,7 +278,7 @@ def annotate(console: Console, folder: Path, data: Path, model: Path) -> None:
 
 
 def fail(console: Console, data: Path, model: Path) -> None:
-    """Commands that fail on files full of the words."""
+    """Run commands that fail on files full of the words."""
     text = CASES[0].format(*WORDS)
     for name in ("bad.spacy", "bad.json", "bad.jsonl"):
         (data / name).write_text(f"{{{text}", encoding="utf8")
@@ -295,7 +295,7 @@ def fail(console: Console, data: Path, model: Path) -> None:
 
 
 def build(folder: Path) -> None:
-    """The wheel and the source distribution of the pipeline with its card, without a network."""
+    """Build wheel and source distribution of the pipeline with its card, without a network."""
     (folder / "packages").mkdir()
     package(folder / "card", folder / "packages", create_sdist=False, create_wheel=False)
     (source,) = (folder / "packages").iterdir()

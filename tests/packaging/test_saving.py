@@ -30,14 +30,14 @@ from tests.util.test_files import failing_rename, names
 
 
 def pipeline(word: str) -> Language:
-    """A pipeline that adds a label to what it is given."""
+    """Return a pipeline that adds a label to what it is given."""
     nlp = spacy.blank("en")
     nlp.add_pipe("entity_ruler").add_patterns([{"label": word, "pattern": "fever"}])  # type: ignore[attr-defined]
     return nlp
 
 
 def word_of(folder: Path) -> str:
-    """The label of a saved pipeline, which must be whole."""
+    """Return the label of a saved pipeline, which must be whole."""
     assert check_seal(folder)
     return json.loads((folder / "entity_ruler" / "patterns.jsonl").read_bytes())["label"]
 
@@ -129,7 +129,7 @@ def test_a_kill_at_every_step(saved: Path) -> None:
         if not status:
             break
         assert os.WTERMSIG(status) == signal.SIGKILL
-        with replacing_folder(folder) as again:  # what is left over is no obstacle
+        with replacing_folder(folder) as again:  # remains are not an obstacle
             shutil.copytree(saved, again, dirs_exist_ok=True)
         assert word_of(folder) == "OLD"
     assert found == sorted(found, reverse=True)  # OLD up to some step, then NEW

@@ -34,7 +34,7 @@ def train(steps: int = 60, *, seed: int = 0, config: dict[str, Any] | None = Non
 
 @pytest.fixture(scope="module")
 def trained() -> bytes:
-    """A pipeline that knows the sentences by heart, as bytes, for each test to load its own."""
+    """Return a pipeline that knows the sentences by heart, as bytes for each test to load."""
     return train().to_bytes()
 
 
@@ -127,7 +127,7 @@ def test_serializes_before_initialize() -> None:
 
 
 class TestLabels:
-    """Where the labels come from, and what is refused."""
+    """Sources of labels, and labels that are refused."""
 
     def initialize(self, labels: list[str] | None, examples: list[Example] | None = None) -> Any:
         nlp = spacy.blank("en")
@@ -203,7 +203,7 @@ def test_keeps_what_others_have_set(
 
 
 def test_respects_entities_as_spacys_own_ner_does() -> None:
-    """Of an entity set before, both keep the bounds, the label and its identifiers."""
+    """Both keep the bounds, the label and the identifiers of an entity set before."""
     nlp = train(5)
     ner = nlp.add_pipe("ner")
     ner.add_label("Dosage")

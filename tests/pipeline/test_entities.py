@@ -25,7 +25,7 @@ def make_doc(n_tokens: int = N_TOKENS) -> Doc:
 
 
 def found_in(doc: Doc, *entities: tuple[int, int, str, float, bool]) -> ScoredSpans:
-    """(start, end, label, score, calibrated) each."""
+    """Return (start, end, label, score, calibrated) each."""
     spans = [Span(doc, start, end, label=label) for start, end, label, _, _ in entities]
     return ScoredSpans(
         spans, np.array([e[3] for e in entities]), np.array([e[4] for e in entities])
@@ -37,7 +37,7 @@ def told(spans: Any) -> list[tuple[int, int, str, float | None, bool | None]]:
 
 
 def literal_look_up(doc: Doc, start: int, end: int, label: str) -> float | None:
-    """The score of the first such span in the first group that has one."""
+    """Return the score of the first such span in the first group that has one."""
     for group in doc.spans.values():
         for span, score in zip(group, group.attrs["scores"], strict=True):
             if (span.start, span.end, span.label_) == (start, end, label):
@@ -191,7 +191,7 @@ class TestRetokenized:
             (s.start_char, s.end_char, s.label_, pytest.approx(score))
             for s, score, _ in zip(*scored, strict=True)
         ]
-        # Those that are gone were no span of whole tokens at some time.
+        # The others were not a span of whole tokens at some time.
         assert [each for each in before if each in after] == after
         fits = [each for each in before if doc.char_span(each[0], each[1]) is not None]
         if not any(looks[:-1]) or loaded:
@@ -203,7 +203,7 @@ class TestRetokenized:
 
     @pytest.fixture
     def doc(self) -> Doc:
-        """Two entities of one token and two of two, of which the first merges all it can."""
+        """Return two entities of one token and two of two, and the first merges all it can."""
         doc = Doc(VOCAB, words=["no", "chest", "pain", "and", "fever", "today"])
         found = [(1, 3, "A", 0.25, True), (2, 3, "B", 0.5, True), (4, 5, "A", 0.75, False)]
         write_scores(doc, "one", found_in(doc, *found))

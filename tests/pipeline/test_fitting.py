@@ -49,7 +49,7 @@ def pipe(nlp: Language) -> BtlKnnNer:
 
 
 def named_examples(nlp: Language) -> list[Example]:
-    """The sentences as documents "case-0", "case-1", ..."""
+    """Return the sentences as documents "case-0", "case-1", ..."""
     examples = make_examples(nlp)
     for i, example in enumerate(examples):
         example.reference.user_data["brat"] = {"name": f"case-{i}", "entities": [], "records": []}
@@ -64,7 +64,7 @@ def example_of(nlp: Language, text: str, *found: tuple[int, int, str], name: str
 
 
 class TestFewTokens:
-    """Where no more tokens are stored than vote, a vote says nothing: there is a warning."""
+    """If no more tokens are stored than vote, a warning says that votes are meaningless."""
 
     @pytest.mark.parametrize(
         ("n_neighbors", "weight", "warns"),
@@ -450,7 +450,7 @@ class TestEditing:
     def test_a_warning_points_to_the_line_that_called(
         self, nlp: Language, pipe: BtlKnnNer, is_method: bool
     ) -> None:
-        """Whichever way the functions of the package call each other, and through spaCy."""
+        """The line is found through calls inside the package and through spaCy."""
         pipe.calibration = SURE
         examples = make_examples(nlp)
         with warnings.catch_warnings(record=True) as told:
@@ -559,13 +559,13 @@ class TestEditing:
 
 
 def let_the_nearest_decide(pipe: BtlKnnNer, n_neighbors: int) -> None:
-    """So many neighbors are found, and the nearest has nearly all of the vote."""
+    """Check the number of neighbors, and that the nearest has nearly all of the vote."""
     pipe.neighbors.n_neighbors = n_neighbors
     pipe.neighbors.votes, pipe.neighbors.temperature = "softmax", 0.01
 
 
 def documents_told(pipe: BtlKnnNer, doc: Doc) -> set[str]:
-    """Documents of all neighbors that explain the entities of a document."""
+    """Return documents of all neighbors that explain the entities of a document."""
     return {
         neighbor.document
         for entity in pipe.explain(doc)

@@ -36,7 +36,7 @@ LOSSES = ("BinaryTokenLabels", "PaperBinaryTokenLabels", "AllTokenLabels", "CrfL
 def make_example(
     nlp: Language, text: str, gold: list[Any], types: tuple[str, ...] | None, name: str = ""
 ) -> Example:
-    """An example with the entities of these types, in ``doc.ents`` and in ``doc.spans``."""
+    """Return an example with the entities of these types, in ``doc.ents`` and in ``doc.spans``."""
     reference = nlp.make_doc(text)
     spans = [reference.char_span(start, end, label) for start, end, label in gold]
     kept = [span for span in spans if types is None or span.label_ in types]
@@ -48,7 +48,7 @@ def make_example(
 
 
 def make_corpora(nlp: Language) -> list[Example]:
-    """Two copies of the sentences: one annotates drugs, the other signs."""
+    """Return two copies of the sentences: one annotates drugs, the other signs."""
     return [
         make_example(nlp, text, gold, types, f"{i} {text}")
         for i, types in enumerate((DRUGS, ("Sign_symptom", "Unknown_to_all")))

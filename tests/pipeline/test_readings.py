@@ -12,7 +12,10 @@ VOCAB = spacy.blank("en").vocab
 
 
 def doc_with(iob: str, spaces: str = "") -> Doc:
-    """A token a character: ``.`` O, ``?`` not set, ``x`` blocked, ``B`` and ``i`` an entity."""
+    """Return a document of one character a token.
+
+    ``.`` is O, ``?`` not set, ``x`` blocked, ``B`` and ``i`` an entity.
+    """
     doc = Doc(
         VOCAB,
         words=["\n" if i < len(spaces) and spaces[i] == "_" else "w" for i in range(len(iob))],
@@ -31,7 +34,7 @@ def doc_with(iob: str, spaces: str = "") -> Doc:
 
 
 def written(doc: Doc) -> str:
-    """The entities of a document, in the signs of `doc_with`; ``N`` and ``n`` for new ones."""
+    """Return the entities in the signs of `doc_with`, with ``N`` and ``n`` for new ones."""
     signs = {(0, ""): "?", (2, ""): ".", (3, ""): "x"}
     signs |= {(3, "OLD"): "B", (1, "OLD"): "i", (3, "NEW"): "N", (1, "NEW"): "n"}
     return "".join(signs[token.ent_iob, token.ent_type_] for token in doc)

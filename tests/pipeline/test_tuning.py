@@ -1,4 +1,4 @@
-"""What dev decides: every setting is tried as the pipeline would decide by it."""
+"""Choices on dev: every setting is tried as the pipeline would use it."""
 
 from typing import Any, ClassVar
 
@@ -29,7 +29,7 @@ ALONE = Setting(17, "uniform", 1.0, 0.0)
 
 @pytest.fixture(scope="module")
 def fitted() -> Language:
-    """Half trained, so that settings differ in what they find."""
+    """Return a half-trained pipeline, so that settings differ in what they find."""
     fix_random_seed(0)
     nlp = spacy.blank("en")
     nlp.add_pipe("btl_knn_ner")

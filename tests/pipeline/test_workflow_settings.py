@@ -30,7 +30,7 @@ def nlp(trained: bytes) -> Language:
 
 @pytest.fixture
 def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if spaCy gave a copy of the configuration of a component."""
+    """Let spaCy return a copy of the configuration of a component."""
     get = Language.get_pipe_config
     monkeypatch.setattr(Language, "get_pipe_config", lambda *names: copy.deepcopy(get(*names)))
 

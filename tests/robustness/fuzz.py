@@ -47,7 +47,7 @@ BRAT_SEEDS = [
 
 
 def check_brat(data: bytes) -> str:
-    """Reading never fails and gives back every byte; records made anew raise only ValueError."""
+    """Check that reading keeps every byte, and that new records raise only ValueError."""
     from spacy_btl import brat
 
     text = data.decode("utf-8", "replace")
@@ -89,7 +89,7 @@ def datastore_seeds() -> list[bytes]:
 
 
 def check_datastore(data: bytes) -> str:
-    """A ValueError, or a whole store; with a checksum that fits too, as a forger would write it.
+    """Check that damage gives a ValueError or a whole store, even with a forged checksum.
 
     The first byte says what the rest is: a file; a file whose checksum is set right; or the arrays
     of a file with a header and a checksum that are right.
@@ -175,7 +175,7 @@ class Run:
 
 
 def mutated(rng: random.Random, data: bytes, other: bytes) -> bytes:
-    """A few changes: bits, bytes, pieces left out, repeated, or taken from another input."""
+    """Return a few changes: bits, bytes, pieces left out, repeated, or taken from another input."""
     changed = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 4, 16))):
         at = rng.randrange(len(changed) + 1)
@@ -228,7 +228,7 @@ def fuzz(run: Run, seed: int, *, guided: bool) -> int:
 def damages(
     folder: Path, flips: int, cuts: int, seed: int
 ) -> Iterator[tuple[Path, int, int | None]]:
-    """File and place of each damage, with the bit to flip; None to cut the file off there.
+    """Yield file and place of each damage, with the bit to flip; None to cut the file off there.
 
     Every other bit is drawn from all bits of the folder alike, else first a file and then a bit of
     it, as most files are small. Cuts are evenly spaced, the first leaves nothing.
@@ -245,7 +245,7 @@ def damages(
 
 
 def answer(folder: Path) -> list[tuple[object, ...]]:
-    """Tokens, entities and their scores in a text, by the pipeline in a folder."""
+    """Return tokens, entities and their scores in a text, by the pipeline in a folder."""
     import spacy
 
     doc = spacy.load(folder)(TEXT)

@@ -60,7 +60,7 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def flips(folder: Path, count: int, seed: int) -> Iterator[tuple[Path, int, int]]:
-    """File, byte and bit: every other one in proportion to size, else any file alike."""
+    """Yield file, byte and bit: every other one in proportion to size, else any file alike."""
     files, rng = files_of(folder), random.Random(seed)
     sizes = [path.stat().st_size for path in files]
     for i in range(count):
@@ -136,7 +136,7 @@ def test_loading_a_damaged_pipeline(sealed: Path, expected: Any) -> None:
 
 @pytest.fixture
 def saved(sealed: Path, tmp_path: Path) -> tuple[BtlKnnNer, Path]:
-    """The component, and a folder it was saved to, with no sealed pipeline around it."""
+    """Return the component, and a folder it was saved to, with no sealed pipeline around it."""
     pipe = component_of(spacy.load(sealed))
     pipe.to_disk(tmp_path / "pipe", exclude=["vocab"])
     return pipe, tmp_path / "pipe"

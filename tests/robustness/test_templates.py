@@ -41,7 +41,7 @@ WORDS = (
 
 
 def replaced(value: Any, old: str, new: str) -> Any:
-    """A value in which all texts, also those of keys, have one word in place of another."""
+    """Return a value in which all texts, also those of keys, have one word in place of another."""
     if isinstance(value, str):
         return value.replace(old, new)
     if isinstance(value, dict):
@@ -54,7 +54,7 @@ def replaced(value: Any, old: str, new: str) -> Any:
 
 
 def report(word: str) -> dict[str, Any]:
-    """All arguments of a report in which every word from outside is this one."""
+    """Return all arguments of a report in which every word from outside is this one."""
     n, old = len(word), "Q" * len(word)  # spaCy itself would not take lone surrogates
     texts = [(f"{old} mg {old}", [(old, (0, n)), ("B", (n + 1, n + 3))])]
     evaluation, documents = replaced(evaluated({"mg": old}, texts, heading=old), old, word)
@@ -188,7 +188,7 @@ def transfer_text(word: str) -> str:
 
 
 def agreement(word: str) -> Agreement:
-    """All kinds of pairs, of a text and labels from outside, with all warnings."""
+    """Return all kinds of pairs, of a text and labels from outside, with all warnings."""
     places = [(i, i + 1) for i in range(0, 14, 2)]
     text = f"abcdefghijklmnop {word}"
     at = (17, len(text))

@@ -28,7 +28,7 @@ WARFARIN, FEVER, CHEST_PAIN = (
     ("chest pain", "Sign_symptom"),
 )
 
-# The entities in each text, found where their words stand first.
+# The entities in each text, found where their words occur first.
 TEXTS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "nothing": ("", []),
     "a space": (" ", []),
@@ -65,14 +65,14 @@ SURROGATE = "She took warfarin \ud800"
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pipeline that knows these texts by heart: what is tested here are places in them."""
+    """Return a pipeline that knows these texts by heart: what is tested here are places in them."""
     known = [each for name, each in TEXTS.items() if name not in OFFSETS_ONLY]
     known.append((LINES, [WARFARIN, FEVER]))
     return train(tmp_path_factory.mktemp("trained") / "model", [placed(*each) for each in known])
 
 
 def placed(text: str, entities: list[tuple[str, str]]) -> tuple[str, list[tuple[int, int, str]]]:
-    """A text with the places of its entities."""
+    """Return a text with the places of its entities."""
     starts = [text.index(words) for words, _ in entities]
     pairs = zip(starts, entities, strict=True)
     return text, [(start, start + len(words), label) for start, (words, label) in pairs]
@@ -85,7 +85,7 @@ def nlp(model: Path) -> Language:
 
 @pytest.fixture(scope="module")
 def pieces(tiny_bert: Path) -> Language:
-    """An untrained pipeline that reads word pieces."""
+    """Return an untrained pipeline that reads word pieces."""
     nlp = spacy.blank("en")
     encoder = {"@architectures": "spacy-btl.TransformerModel.v1", "name": str(tiny_bert)}
     model = {"@architectures": "spacy-btl.TokenClassifier.v1", "tok2vec": encoder}
@@ -99,7 +99,7 @@ def bounds(doc: Doc) -> list[tuple[int, int, str]]:
 
 
 def check_offsets(doc: Doc, text: str) -> None:
-    """The text as it was; entities in order, apart from each other, on whole tokens."""
+    """Check that the text is unchanged, and entities are in order, apart, on whole tokens."""
     assert doc.text == text
     places = bounds(doc)
     assert all(end <= start for (_, end, _), (start, _, _) in pairwise(places))
@@ -203,7 +203,7 @@ def test_a_pipeline_scores_1_on_its_own_entities(nlp: Language) -> None:
 
 
 def test_a_million_characters(nlp: Language) -> None:
-    """As many as ``nlp.max_length`` says; one more is refused by spaCy, whatever the components."""
+    """``nlp.max_length`` characters work; spaCy refuses one more, whatever the components."""
     text = ("She took warfarin" + "\n" * 483) * 2000
     assert len(text) == nlp.max_length
     doc = nlp(text)

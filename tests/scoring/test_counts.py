@@ -1,4 +1,4 @@
-"""What a document contributes to the scores, held to counts made one token at a time."""
+"""Counts of a document, compared with counts made one token at a time."""
 
 import doctest
 import json
@@ -21,7 +21,7 @@ def ent(label, *bounds):
 
 
 def labels_of(token, entities):
-    """Labels of all entities with which a token shares a character."""
+    """Return labels of all entities with which a token shares a character."""
     inside = set(range(*token))
     return {
         label
@@ -76,7 +76,7 @@ def some_entities(labels="ABC"):
         ([ent("A", 12, 15)], [], {"A": [1, 0, 0]}, {"": [5, 5, 5]}),
         ([ent("A", 90, 95)], [], {"A": [1, 0, 0]}, {"": [5, 5, 5]}),
         ([ent("A", 9, 3)], [], {"A": [1, 0, 0]}, {"": [5, 5, 5]}),
-        # What stands twice counts once.
+        # Repeated entities count once.
         ([ent("A", 0, 3)] * 2, [ent("A", 0, 3)] * 3, {"A": [1, 1, 1]}, {"": [4] * 3, "A": [1] * 3}),
     ],
 )

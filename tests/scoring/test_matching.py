@@ -14,7 +14,7 @@ from spacy_btl.scoring.matching import most_pairs as found_pairs
 
 
 def ent(label, *bounds):
-    """("A", 0, 3, 5, 7): label A, fragments 0 to 3 and 5 to 7."""
+    """Return ("A", 0, 3, 5, 7) as label A, fragments 0 to 3 and 5 to 7."""
     return label, tuple(pairwise(bounds))[::2]
 
 
@@ -27,7 +27,7 @@ def overlap(a, b):
 
 
 def most_points(gold, predicted, points):
-    """The most that a one-to-one assignment gets, by trying all of them."""
+    """Return the most that a one-to-one assignment gets, by trying all of them."""
     gold, predicted = sorted(set(gold)), sorted(set(predicted))
     if len(gold) > len(predicted):
         gold, predicted = predicted, gold
@@ -38,7 +38,7 @@ def most_points(gold, predicted, points):
 
 
 def literal_counts(gold, predicted):
-    """Exact, exact + partial / 2, and type, each as the assignment that gets most of it."""
+    """Return exact, exact + partial / 2, and type, each as the assignment that gets most of it."""
     return (
         most_points(gold, predicted, lambda g, p: g[1] == p[1]),
         most_points(gold, predicted, lambda g, p: 1 if g[1] == p[1] else overlap(g, p) / 2),
@@ -51,7 +51,7 @@ def kind_of(gold, predicted):
 
 
 def flat_entities(rng, n, length=60, labels="AB"):
-    """Entities that do not overlap, in the order of the text."""
+    """Return entities that do not overlap, in the order of the text."""
     cuts = sorted(rng.sample(range(length), 2 * n))
     return [ent(rng.choice(labels), *bounds) for bounds in zip(cuts[::2], cuts[1::2], strict=True)]
 
@@ -290,7 +290,7 @@ def test_nervaluate_agrees_on_flat_documents(seed):
 
 
 def most_answers(gold, predicted, fits):
-    """How many entities of the other side fit one, at most."""
+    """Return how many entities of the other side fit one, at most."""
     table = [[fits(g, p) for p in predicted] for g in gold]
     return max(map(sum, [*table, *zip(*table, strict=True)]))
 
@@ -317,7 +317,7 @@ def most_answers(gold, predicted, fits):
         ),
         # Overlapping predictions: the first takes what the second matches exactly.
         ([ent("A", 0, 4)], [ent("A", 0, 9), ent("A", 0, 4)], (0, 1, 1), (1, 0, 1)),
-        # Less than a hundredth of a gold entity is no overlap.
+        # Less than a hundredth of a gold entity is not an overlap.
         ([ent("A", 0, 200)], [ent("A", 199, 210)], (0, 0, 0), (0, 1, 1)),
     ],
 )

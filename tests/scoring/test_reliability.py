@@ -17,7 +17,7 @@ from spacy_btl.scoring.reliability import (
 
 
 def votes(seed, n=400):
-    """Scores as votes give them, on few values, and outcomes less sure than they."""
+    """Return scores as votes give them, on few values, and outcomes less sure than they."""
     rng = np.random.default_rng(seed)
     scores = rng.binomial(5, 0.8, n) / 5
     return scores, rng.random(n) < 0.7 * scores

@@ -20,7 +20,7 @@ SHE, DOSE, DRUG, DAILY = (0, 3), (9, 13), (17, 25), (26, 31)
 
 
 def doc_of(*entities, words=None, text=TEXT):
-    """A document with flat entities, given as (label, start, end) in characters."""
+    """Return a document with flat entities, given as (label, start, end) in characters."""
     doc = NLP.make_doc(text) if words is None else Doc(NLP.vocab, words=words)
     doc.set_ents([doc.char_span(start, end, label) for label, start, end in entities])
     return doc
@@ -33,7 +33,7 @@ def with_spans(key, *entities):
 
 
 def annotated(doc, *entities):
-    """The document with its annotation as it was: (label, fragments)."""
+    """Return the document with its annotation as it was: (label, fragments)."""
     doc.user_data[GOLD_KEY] = {
         "name": "a",
         "heading": "",
@@ -60,7 +60,7 @@ def test_all_right():
 @pytest.mark.parametrize(
     ("gold", "tokens"),
     [
-        # What the flat choice has lost is missed, in tokens too.
+        # Entities that the flat choice has lost are missed, in tokens too.
         ([("Drug", DRUG), ("Past", DRUG)], {"": [6, 6, 6], "Drug": [1, 1, 1], "Past": [1, 0, 0]}),
         ([("Drug", DRUG), ("Plan", (17, 31))], {"": [5, 6, 5], "Drug": [1] * 3, "Plan": [2, 0, 0]}),
         # The fragments as annotated, not the span that the conversion made of them.
@@ -156,7 +156,7 @@ def test_what_is_not_annotated_is_left_out():
     ],
 )
 def test_entities_where_nothing_is_annotated_count_neither_way(unknown, predicted, spans):
-    """As in spaCy's own scorer."""
+    """The scores are those of spaCy's own scorer."""
     reference = NLP.make_doc(TEXT)
     reference.set_ents(
         [reference.char_span(*DRUG, "Drug")],

@@ -16,7 +16,7 @@ from spacy_btl.scoring.scores import (
 
 
 def ent(label, *bounds):
-    """("A", 0, 3, 5, 7): label A, fragments 0 to 3 and 5 to 7."""
+    """Return ("A", 0, 3, 5, 7) as label A, fragments 0 to 3 and 5 to 7."""
     return label, tuple(pairwise(bounds))[::2]
 
 
@@ -67,7 +67,7 @@ def test_precision_recall_f(correct, predicted, gold, p, r, f):
         ),
         # A label that is only predicted costs micro precision, but has no share in the macro mean.
         ([A1], [A1, B2, C1], [1 / 3, 1, 1 / 2], [1, 1, 1]),
-        # What stands twice counts once.
+        # Repeated entities count once.
         ([A1, A1, A2], [A1], [1, 1 / 2, 2 / 3], [1, 1 / 2, 2 / 3]),
         ([A1, A2], [A1, A1, A1], [1, 1 / 2, 2 / 3], [1, 1 / 2, 2 / 3]),
         # Discontinuous entities: all fragments must agree.
@@ -114,7 +114,7 @@ def test_numbers_must_agree():
 
 
 def vector(spans, pairs, tokens):
-    """A count vector from counts by label; the first label of the tokens is the outside."""
+    """Return a count vector from counts by label; the first label of the tokens is the outside."""
     parts = [np.array(spans).reshape(-1, 3).T, np.array(pairs), np.array(tokens).T]
     return np.concatenate([part.ravel() for part in parts]).astype(float)
 

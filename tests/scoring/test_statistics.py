@@ -18,19 +18,19 @@ from spacy_btl.scoring.statistics import (
 
 
 def f1(sums):
-    """Two figures of counts (n, 3): F1, and recall; the first is not linear in the counts."""
+    """Return F1 and recall of counts (n, 3); F1 is not linear in the counts."""
     gold, predicted, correct = sums.T
     with np.errstate(invalid="ignore"):
         return np.stack([2 * correct / (gold + predicted), correct / gold], axis=1)
 
 
 def mean_correct(sums):
-    """A figure that is a mean over documents, where each has a count of 1 in the first column."""
+    """Return a mean over documents, each with a count of 1 in the first column."""
     return sums[:, 2:] / sums[:, :1]
 
 
 def random_counts(seed, n=12):
-    """Two systems on the same documents, the first one better."""
+    """Return two systems on the same documents, the first one better."""
     rng = np.random.default_rng(seed)
     gold = rng.integers(1, 20, n)
     systems = []

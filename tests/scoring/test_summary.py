@@ -11,7 +11,7 @@ from spacy_btl.scoring.summary import compare_systems, score_documents, score_in
 
 
 def documents(seed, share=0.6, n=12):
-    """Counts of documents in which about this share of the entities is found."""
+    """Return counts of documents in which about this share of the entities is found."""
     rng = np.random.default_rng(seed)
     tokens = [(4 * i, 4 * i + 3) for i in range(40)]
     counts = []
@@ -76,7 +76,7 @@ def test_comparison():
         assert row["interval"][0] <= row["difference"] <= row["interval"][1]
     assert outcome["ents_f"]["p"] < 0.05
     assert outcome["ents_f"]["effect"] > 0.5
-    # Bounds are no better in one than in the other.
+    # Bounds are equally good in both.
     assert outcome["ents_exact_f"]["p"] > 0.05
 
 

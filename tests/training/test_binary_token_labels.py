@@ -127,7 +127,7 @@ def make_loss(reduction: Any, weighted: bool) -> BinaryTokenLabels:
 
 
 def to_layers(labels: np.ndarray) -> np.ndarray:
-    """Layers of flat labels."""
+    """Return layers of flat labels."""
     layers = np.zeros((len(labels), TYPES), dtype=np.int64)
     for i, label in enumerate(labels):
         if label == MISSING:
@@ -138,7 +138,7 @@ def to_layers(labels: np.ndarray) -> np.ndarray:
 
 
 def literal_layers(logits: np.ndarray, layers: np.ndarray, loss: BinaryTokenLabels) -> Any:
-    """The sum over real copies, by autograd in double precision."""
+    """Return the sum over real copies, by autograd in double precision."""
     x = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
     weights = loss.class_weights if loss.class_weights is not None else np.ones(logits.shape[1])
     total = torch.zeros((), dtype=torch.float64)

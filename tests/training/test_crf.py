@@ -30,7 +30,7 @@ def is_well_formed(path: tuple[int, ...]) -> bool:
 def enumerate_paths(
     loss: CrfLoss, logits: np.ndarray, gold: list[int] | None = None
 ) -> list[tuple[tuple[int, ...], float]]:
-    """All well-formed sequences that agree with the gold labels, each with exp of its score."""
+    """Return the well-formed sequences that agree with the gold labels, with exp of scores."""
     transitions, start = loss.transitions, loss.start
     assert transitions is not None and start is not None
     paths = []
@@ -160,8 +160,8 @@ def test_long_documents_and_sure_logits_stay_exact() -> None:
     loss = CrfLoss(reduction="sum")
     gradient, value = loss(logits, gold)
     marginals = loss.probabilities(logits)
-    # Token 7 stands between B-x and I-x: a second B-x there beats the I-x by 100, and nothing else
-    # lets the I-x after it stand.
+    # Token 7 is between B-x and I-x: a second B-x there beats the I-x by 100, and nothing else
+    # allows the I-x after it.
     assert value == pytest.approx(100.0, abs=1e-6)
     assert np.isfinite(gradient).all()
     np.testing.assert_allclose(marginals.sum(axis=1), 1.0, atol=1e-6)
@@ -203,7 +203,7 @@ PARAMETERS = ("transitions", "start")
 
 
 def summed_gradients(logits: np.ndarray, golds: tuple[list[int], ...]) -> dict[str, np.ndarray]:
-    """The gradients of the parameters, of each gold sequence on its own."""
+    """Return the gradients of the parameters, of each gold sequence on its own."""
     found: dict[str, Any] = dict.fromkeys(PARAMETERS, 0.0)
     for gold in golds:
         single = make_loss(reduction="sum")
@@ -214,12 +214,12 @@ def summed_gradients(logits: np.ndarray, golds: tuple[list[int], ...]) -> dict[s
 
 
 def descend(key: tuple[int, str], weights: Any, gradient: Any) -> tuple[Any, Any]:
-    """Plain gradient descent, as a function that knows no factor of its rate."""
+    """Return plain gradient descent, as a function that knows no factor of its rate."""
     return weights - 0.1 * gradient, gradient * 0
 
 
 def descend_in_place(key: tuple[int, str], weights: Any, gradient: Any) -> tuple[Any, Any]:
-    """As thinc's optimizer does."""
+    """Call it as thinc's optimizer does."""
     weights -= 0.1 * gradient
     return weights, gradient
 
@@ -248,7 +248,7 @@ def test_nothing_new_to_learn_from_is_no_step_not_even_by_momentum() -> None:
 
 
 def test_a_function_that_only_keeps_gradients_changes_nothing_yet() -> None:
-    """As ``nlp.rehearse`` passes; the optimizer then works on the arrays that were handed over."""
+    """``nlp.rehearse`` passes such; the optimizer then works on the arrays handed over."""
     loss, kept = make_loss(reduction="sum"), {}
 
     def keep(key: Any, weights: Any, gradient: Any) -> tuple[Any, Any]:

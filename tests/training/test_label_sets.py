@@ -27,7 +27,7 @@ MASKED: dict[str, TokenLoss] = {
 
 
 def prepared(loss: TokenLoss) -> TokenLoss:
-    """A loss without class weights; with tau it has a prior, and a CRF has transitions."""
+    """Return a loss without class weights; with tau it has a prior, and a CRF has transitions."""
     if loss.tau:
         loss.log_prior = np.log(np.arange(1, N_LABELS + 1) / 28)
     loss.class_weights = None
@@ -40,7 +40,7 @@ def prepared(loss: TokenLoss) -> TokenLoss:
 
 @st.composite
 def masked_batches(draw: st.DrawFn, n_tokens: int = 8) -> tuple[Any, Any, Any, Any]:
-    """Logits, well-formed labels, weights, and a mask with the types of all entities."""
+    """Return logits, well-formed labels, weights, and a mask with the types of all entities."""
     labels: list[int] = []
     for _ in range(draw(st.integers(1, n_tokens))):
         before = labels[-1] if labels else 0
@@ -57,7 +57,7 @@ def masked_batches(draw: st.DrawFn, n_tokens: int = 8) -> tuple[Any, Any, Any, A
 
 
 def column_mask(annotated: Any) -> Any:
-    """Which columns are annotated, ``O`` included."""
+    """Return which columns are annotated, ``O`` included."""
     return np.column_stack([np.ones(len(annotated), bool), np.repeat(annotated, 2, axis=1)])
 
 
@@ -65,7 +65,7 @@ def column_mask(annotated: Any) -> Any:
 
 
 def literal_copies(logits: Any, labels: Any, weights: Any, annotated: Any, setting: Any) -> Any:
-    """The copies of `PaperBinaryTokenLabels`, each of the tokens that annotate its type."""
+    """Return the copies of `PaperBinaryTokenLabels`, each of the tokens that annotate its type."""
     x = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
     loss = x.sum() * 0
     for kind in range(N_TYPES):
@@ -94,7 +94,7 @@ def literal_copies(logits: Any, labels: Any, weights: Any, annotated: Any, setti
 
 
 def literal_marginal(logits: Any, labels: Any, weights: Any, annotated: Any, reduction: str) -> Any:
-    """Cross-entropy, with the probabilities of all that an ``O`` may stand for added up."""
+    """Return cross-entropy, with the probabilities of all that an ``O`` may stand for added up."""
     x = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
     loss, total, n = x.sum() * 0, 0.0, 0
     for token, label in enumerate(labels):
@@ -204,7 +204,7 @@ def test_the_gradient_is_that_of_finite_differences(name, batch):
     assert (gradient * direction).sum() == pytest.approx((ahead - behind) / (2 * step), abs=2e-5)
 
 
-# What masks must not do, and do.
+# Effects of masks, and effects that they must not have.
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if not name.startswith("ATL")])
@@ -254,7 +254,7 @@ COLUMNS = ([0, 1, 2, 3, 4], [0, 5, 6])
 
 
 def apart(loss: TokenLoss, logits: Any, corpus: int) -> tuple[Any, float]:
-    """Gradient and loss of a head for the types of one corpus, on its tokens."""
+    """Return gradient and loss of a head for the types of one corpus, on its tokens."""
     labels = LABELS_OF_BOTH[6 * corpus :][:6]
     own = np.array([COLUMNS[corpus].index(label) if label >= 0 else label for label in labels])
     weights = loss.class_weights

@@ -32,7 +32,7 @@ MADE: dict[str, tuple[Make, np.ndarray]] = {
 
 @pytest.fixture(params=MADE.values(), ids=MADE)
 def made(request: pytest.FixtureRequest) -> tuple[Make, np.ndarray]:
-    """What makes a loss with a tau, and gold labels."""
+    """Return the maker of a loss with a tau, and gold labels."""
     pair: tuple[Make, np.ndarray] = request.param
     return pair
 

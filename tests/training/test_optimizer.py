@@ -173,7 +173,7 @@ class TestSchedule:
         assert self.rates(moved_by) == pytest.approx([0.0, 0.005, 0.01, 0.00875])
 
     def test_warning_where_nothing_moves_it(self) -> None:
-        """Of any optimizer; a function in its place has no rate."""
+        """Any optimizer has one; a function in its place has no rate."""
         sgd = Adam(0.0)
         with warnings.catch_warnings():
             warnings.simplefilter("error")

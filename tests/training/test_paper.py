@@ -76,7 +76,7 @@ def test_equals_the_copies_for_counted_weights(setting, counted_on, scheme):
 
 
 def expected_reading(setting, weights):
-    """The reading that the docstring of `probabilities` promises."""
+    """Return the reading that the docstring of `probabilities` promises."""
     if setting["softmax"] == "all" or weights is None:
         return Q
     return (tilted if setting["other_classes"] == "mask" else tilted_by_pair)(Q, weights)
@@ -197,7 +197,7 @@ def labels_with_all_types(rng: np.random.Generator) -> np.ndarray:
 
 
 def trained(by_batcher: bool, others: Any) -> PaperBinaryTokenLabels:
-    """A loss that has seen some batches, each as it is or as one batch for each type."""
+    """Return a loss that has seen some batches, each as it is or as one batch for each type."""
     rng = np.random.default_rng(5)
     loss = PaperBinaryTokenLabels(
         other_classes=others, reduction="sum", copies_from="batcher" if by_batcher else "loss"

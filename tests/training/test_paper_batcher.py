@@ -27,7 +27,7 @@ TYPES = ("A", "B", "C")
 
 
 def make_example(tags: str) -> Example:
-    """An example of one token a letter: A, B, C a class, a small letter goes on, ``?`` missing."""
+    """Return an example of one token a letter: capitals begin an entity, ``?`` is missing."""
     words = [f"{letter.lower()}{i}" for i, letter in enumerate(tags)]
     iob = {
         "O": "O",
@@ -41,7 +41,7 @@ def make_example(tags: str) -> Example:
 
 
 def gold_of(batch: list[Example]) -> list[str]:
-    """The gold labels of a batch, in the letters of `make_example`."""
+    """Return the gold labels of a batch, in the letters of `make_example`."""
     letters = ["O", *(letter for kind in TYPES for letter in (kind, kind.lower()))]
     return [
         "".join("?" if g == MISSING else letters[g] for g in FlatReading().gold(eg, TYPES))
@@ -182,7 +182,7 @@ def test_pickles_and_resolves_from_a_config() -> None:
         assert [gold_of(b) for b in each(examples)] == [["AO"], ["?O"], ["?"], ["B"]]
 
 
-# What the copies teach, beside the summed loss on the same weights.
+# Gradients of the copies, next to the summed loss on the same weights.
 
 SUMMED = {"@losses": "spacy-btl.PaperBinaryTokenLabels.v1", "softmax": "pair"}
 ENCODER = {
@@ -202,7 +202,7 @@ LITERAL = {
 
 
 def make_pipeline(loss: dict[str, Any], *, counted_on: str = "training") -> Language:
-    """A pipeline without dropout: the copies must see the same vectors."""
+    """Return a pipeline without dropout: the copies must see the same vectors."""
     fix_random_seed(0)
     nlp = spacy.blank("en")
     tok2vec = {**ENCODER, "width": 32}
@@ -214,7 +214,7 @@ def make_pipeline(loss: dict[str, Any], *, counted_on: str = "training") -> Lang
 
 
 def weights(nlp: Language) -> dict[str, np.ndarray]:
-    """All parameters of the component: those of Thinc's layers and those of torch."""
+    """Return all parameters of the component: those of Thinc's layers and those of torch."""
     pipe: Any = nlp.get_pipe("btl_knn_ner")
     found = {}
     for i, node in enumerate(pipe.model.walk()):
@@ -230,7 +230,7 @@ def weights(nlp: Language) -> dict[str, np.ndarray]:
 
 
 def step(nlp: Language, batches: list[list[Example]]) -> dict[str, np.ndarray]:
-    """The weights after one step of plain gradient descent on the gradients of all batches."""
+    """Return the weights after one step of gradient descent on all batches."""
     pipe: Any = nlp.get_pipe("btl_knn_ner")
     for batch in batches:
         nlp.update(batch, sgd=False)  # type: ignore[arg-type]

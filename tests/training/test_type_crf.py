@@ -49,7 +49,7 @@ def of_type(logits: Any, kind: int) -> Any:
 
 
 def literal(loss: TypeCrfLoss, logits: Any, layers: Any, lengths: list[int]) -> float:
-    """The sum over types and documents, with the divisors and weights of BTL."""
+    """Return the sum over types and documents, with the divisors and weights of BTL."""
     assert loss.transitions is not None and loss.start is not None
     weights = np.ones(N_COLUMNS) if loss.class_weights is None else loss.class_weights
     total = 0.0
@@ -74,7 +74,7 @@ def literal(loss: TypeCrfLoss, logits: Any, layers: Any, lengths: list[int]) -> 
 
 
 def differences(loss: TypeCrfLoss, changed: Any, call: Any, step: float = 1e-5) -> Any:
-    """The slope of the loss with respect to each number of an array, which is changed in place."""
+    """Return the slope of the loss for each number of an array, which is changed in place."""
     found = np.zeros(changed.shape)
     for at in np.ndindex(changed.shape):
         kept, sides = changed[at], []
@@ -164,7 +164,7 @@ def test_flat_labels_are_layers_in_which_other_types_are_outside(batch: Any) -> 
 
 
 def test_without_anything_to_continue_it_is_binary_token_labels() -> None:
-    """Documents of one token have no transitions: B or O, as I cannot stand at the start."""
+    """Documents of one token have no transitions: B or O, as I cannot be at the start."""
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(size=(6, N_COLUMNS)), np.array([0, 1, 3, 0, 1, NAN])
     logits[:, 2::2] = -1e9

@@ -25,7 +25,7 @@ HASH = {
 
 @pytest.fixture(scope="session")
 def small_config():
-    """The shipped configuration with an encoder of a few thousand weights."""
+    """Return the shipped configuration with an encoder of a few thousand weights."""
     config = load_config(ROOT / "configs" / "btl.cfg", interpolate=False)
     config["components"]["btl_knn_ner"]["model"]["tok2vec"] = HASH
     config["training"]["optimizer"]["learn_rate"]["initial_rate"] = 0.01
@@ -34,7 +34,7 @@ def small_config():
 
 @pytest.fixture(scope="session")
 def corpora(tmp_path_factory):
-    """Corpora "a", "b" and "c" of a few sentences, which differ in their first ones."""
+    """Return corpora "a", "b" and "c" of a few sentences, which differ in their first ones."""
     folder = tmp_path_factory.mktemp("corpora")
     nlp = spacy.blank("en")
     docs = [example.reference for example in make_examples(nlp)]

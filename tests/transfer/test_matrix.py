@@ -12,7 +12,7 @@ def scores(micro, macro, **types):
 
 @pytest.fixture
 def matrix():
-    """Made-up figures of two seeds: two targets, three sources, one of which is a target."""
+    """Return made-up figures of two seeds: two targets, and three sources including a target."""
     found = Matrix(["a", "b", "x"], ["x", "y"])
     found.alone = {
         "x": [scores(0.5, 0.3, Age=0.5, Sex=0.2), scores(0.6, 0.4, Age=0.7, Sex=0.2)],

@@ -1,4 +1,4 @@
-"""What settings may be, and what the errors say."""
+"""Valid settings, and the errors for others."""
 
 from collections.abc import Callable
 from typing import Any

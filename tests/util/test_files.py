@@ -158,7 +158,7 @@ def test_a_rename_that_fails_loses_neither_folder(
     assert tree(old) == OLD
     assert there or str(old) in caught
     monkeypatch.undo()
-    with replacing_folder(target) as again:  # what failed once is no obstacle to the next
+    with replacing_folder(target) as again:  # a failure is not an obstacle to the next
         fill(again, {"third": b""})
     assert tree(target) == {"third": b""}
 

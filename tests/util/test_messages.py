@@ -28,7 +28,7 @@ SECRET = "Mrs Miller"
 
 @pytest.fixture(autouse=True)
 def restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Debug mode off, and the logger as it was at the end."""
+    """Switch debug mode off, and restore the logger at the end."""
     monkeypatch.setenv(DEBUG_VARIABLE, "0")
     monkeypatch.setattr(LOGGER, "level", LOGGER.level)
     monkeypatch.setattr(LOGGER, "handlers", [])
@@ -107,7 +107,7 @@ def test_worker_processes_are_in_debug_mode_too() -> None:
 
 
 def function_of(module: str, **names: object) -> Callable[[], None]:
-    """A function of this module that calls the one that is given."""
+    """Return a function of this module that calls the one that is given."""
     namespace: dict[str, Any] = {"__name__": module, **names}
     exec("def function():\n    call()", namespace)
     function: Callable[[], None] = namespace["function"]
@@ -115,7 +115,7 @@ def function_of(module: str, **names: object) -> Callable[[], None]:
 
 
 def test_a_warning_points_to_the_line_that_called() -> None:
-    """Whether the package was called directly or through spaCy."""
+    """The place is found for calls both directly and through spaCy."""
     direct = function_of("spacy_btl.made_up", call=partial(warn, "careful"))
     deeper = function_of("spacy_btl.cli.made_up", call=direct)
     through = function_of("spacy.language", call=function_of("thinc.model", call=deeper))

@@ -25,7 +25,7 @@ from spacy_btl.util.process import (
 
 
 def states() -> list[Any]:
-    """The states of all generators, and the flags that belong to a seed."""
+    """Return the states of all generators, and the flags that belong to a seed."""
     cudnn = torch.backends.cudnn
     name, keys, *rest = np.random.get_state()
     return [

@@ -1,4 +1,4 @@
-"""What a seal lists, finds and refuses."""
+"""Contents of a seal, and changes that it finds and refuses."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ FILES = {"config.cfg": "a", "tokenizer": "b", "vocab/strings.json": "c", "ner/cf
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of files."""
+    """Return a folder of files."""
     for name, text in FILES.items():
         path = tmp_path / "model" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -94,7 +94,7 @@ def test_no_template_goes_around_the_escaping(path: Path) -> None:
 
 
 def test_only_these_modules_make_markup() -> None:
-    """Of what comes from outside, none may be called markup."""
+    """Nothing that comes from outside may be called markup."""
     found = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")

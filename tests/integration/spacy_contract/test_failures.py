@@ -1,4 +1,4 @@
-"""What fails in other people's pipelines, and what an installed wheel registers."""
+"""Failures in other people's pipelines, and registrations of an installed wheel."""
 
 import os
 import re
@@ -34,7 +34,7 @@ class TestErrorHandler:
 
     @pytest.fixture
     def failing(self, nlp: Language, monkeypatch: pytest.MonkeyPatch) -> Language:
-        """ "bad" fails before anything is known of the document, "worse" when it is written."""
+        """Fail for "bad" before anything is known of the document, for "worse" on writing it."""
         pipe = component_of(nlp)
         predict, write = pipe.predict, pipe.write
 
@@ -77,7 +77,7 @@ class TestErrorHandler:
         kept = [text for text in texts if text not in lost]
         assert [doc.text for doc in docs] == kept
         assert [entities(doc) for doc in docs] == [entities(failing(text)) for text in kept]
-        if n_process == 1:  # another process tells its own list
+        if n_process == 1:  # another process has its own list
             bad = [text for text in texts if text in lost]
             assert sorted(told) == sorted((NAME, word, f"cannot read {word}") for word in bad)
 

@@ -72,7 +72,7 @@ UNUSUAL = (
 
 @pytest.fixture(scope="module")
 def unusual() -> Language:
-    """A pipeline with labels that no key of a configuration could have, and their thresholds."""
+    """Return a pipeline with labels that cannot be keys of a configuration, and thresholds."""
     nlp = spacy.blank("en")
     table = {label: 1.0 + i for i, label in enumerate((*UNUSUAL, "O"))}
     config = {
@@ -172,7 +172,7 @@ def test_tokens_that_differ(predicted: str, reference: str, tags: str, expected:
 
 
 def tokens(text: str) -> dict[str, Any]:
-    """Tokens end at a space, and at a dot that stands for no character."""
+    """Return a document whose tokens end at a space, and at a dot for no character."""
     parts = [part.split("·") for part in text.split(" ")]
     words = [word for part in parts for word in part]
     spaces = [i + 1 == len(part) for part in parts for i in range(len(part))]

@@ -54,7 +54,7 @@ def nlp(trained: bytes) -> Language:
 
 @pytest.fixture(params=["model", "neighbors", "transformer"])
 def each_way(request: pytest.FixtureRequest, trained: bytes, tiny_bert: Path) -> Language:
-    """A pipeline that decides by the model, by neighbors, and one with a pretrained encoder."""
+    """Return pipelines that use the model, neighbors, and a pretrained encoder."""
     if request.param == "transformer":
         tok2vec = {"@architectures": BERT, "name": str(tiny_bert), "precision": "float32"}
         model = {"@architectures": "spacy-btl.TokenClassifier.v1", "tok2vec": tok2vec}
@@ -218,7 +218,7 @@ class TestScoresOfDocuments:
         assert nlp(doc).to_bytes() == first
 
     def test_a_second_run_after_an_edit(self, nlp: Language) -> None:
-        """A score goes with its entity; what is found anew stands in its place."""
+        """A score goes with its entity; a new one takes its place."""
         doc = nlp(TEXTS[1])
         score = doc.ents[1]._.btl_score
         doc.set_ents([Span(doc, 3, 4, "MINE"), doc.ents[1]], default="missing")
@@ -264,7 +264,7 @@ class TestProcesses:
             torch.set_num_threads(threads)
 
     def test_spawned_processes_get_a_copy(self, each_way: Language) -> None:
-        """Where processes are spawned, not forked, Python hands the component over pickled."""
+        """Spawned processes, unlike forked ones, get the component pickled."""
         pipe: Any = pickle.loads(pickle.dumps(component_of(each_way)))
         assert isinstance(pipe, BtlKnnNer)
         docs = [each_way.make_doc(text) for text in TEXTS]

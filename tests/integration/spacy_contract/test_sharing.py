@@ -28,7 +28,7 @@ KINDS = ["tok2vec", "transformer"]
 
 
 def shared(kind: str, bert: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Configuration of a component with an encoder, and of a layer that listens to it."""
+    """Return configuration of a component with an encoder, and of a layer that listens to it."""
     if kind == "tok2vec":
         return (
             {"@architectures": "spacy.HashEmbedCNN.v2", **CNN},
@@ -49,7 +49,7 @@ def shared(kind: str, bert: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def train(kind: str, bert: Path, keys: str = "logits", seed: int = 0) -> Language:
-    """A pipeline of an encoder and a component that listens to it, which knows the sentences."""
+    """Return a trained pipeline of an encoder and a component that listens to it."""
     fix_random_seed(seed)
     nlp = spacy.blank("en")
     encoder, listener = shared(kind, bert)
@@ -68,7 +68,7 @@ def train(kind: str, bert: Path, keys: str = "logits", seed: int = 0) -> Languag
 def saved(
     request: pytest.FixtureRequest, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A trained pipeline with neighbors."""
+    """Return a trained pipeline with neighbors."""
     kind, keys = request.param
     nlp = train(kind, tiny_bert, keys)
     assert found(nlp) == GOLD
@@ -249,7 +249,7 @@ class TestSourced:
 def test_fingerprint_of_a_pipeline(
     kind: str, change: Callable[[Language], None], tiny_bert: Path
 ) -> None:
-    """A copy of the encoder gives what the shared one gives; a change of either tells."""
+    """A copy of the encoder gives what the shared one gives; a change of either shows."""
     fix_random_seed(0)
     nlp = spacy.blank("en")
     encoder, listener = shared(kind, tiny_bert)

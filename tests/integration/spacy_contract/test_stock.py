@@ -1,4 +1,4 @@
-"""As spaCy tests its own trainable components: first steps, updates, saving, spacy train."""
+"""spaCy's tests of its own trainable components: first steps, updates, saving, spacy train."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -100,7 +100,7 @@ class TestInitialization:
 
 @pytest.mark.parametrize("fitted", [False, True])
 def test_pipe_gives_the_scores_of_calling(nlp: Language, fitted: bool) -> None:
-    """Whatever the batches, and whether texts or documents are given."""
+    """The result does not depend on batches, nor on texts or documents as input."""
     texts = ["", *TEXTS, "  ", TEXTS[1] + " . " + TEXTS[0], *TEXTS]
     if fitted:
         component_of(nlp).fit_neighbors(make_examples(nlp))
@@ -158,7 +158,7 @@ class TestUpdate:
         np.testing.assert_array_equal(logits(blank().from_bytes(saved)), averaged)
 
     def test_learns_from_partial_annotation(self) -> None:
-        """Of each sentence only the entities, and a word outside in one of them, are annotated."""
+        """Only the entities of each sentence, and one word outside, are annotated."""
         nlp = blank()
         examples = make_examples(nlp)
         for example in examples:
@@ -175,7 +175,7 @@ class TestUpdate:
 
 
 def weights_of(nlp: Language) -> list[Any]:
-    """Some of the head, and some of the encoder."""
+    """Return some weights of the head, and some of the encoder."""
     model = component_of(nlp).model
     encoder = next(layer for layer in model.get_ref("tok2vec").walk() if layer.name == "maxout")
     return [model.get_ref("output_layer").get_param("W").copy(), encoder.get_param("W").copy()]
@@ -184,7 +184,7 @@ def weights_of(nlp: Language) -> list[Any]:
 class TestSaved:
     @pytest.mark.parametrize("way", ["disk", "bytes"])
     def test_before_initialization(self, tmp_path: Path, way: str) -> None:
-        """What is loaded can be initialized and trained."""
+        """A loaded pipeline can be initialized and trained."""
         nlp = blank()
         component_of(nlp).add_label("Age")
         again = blank() if way == "bytes" else saved_and_loaded(nlp, tmp_path)
@@ -239,7 +239,7 @@ class TestSaved:
     def test_without_a_part_of_the_pipeline(
         self, nlp: Language, tmp_path: Path, exclude: list[str]
     ) -> None:
-        """Labels stand in the component, so that none is lost with the strings."""
+        """Labels are stored in the component, so that none is lost with the strings."""
         component_of(nlp).fit_neighbors(make_examples(nlp))
         nlp.to_disk(tmp_path)
         again = spacy.load(tmp_path, exclude=exclude)
@@ -272,7 +272,7 @@ class TestSpacyTrain:
 
     @pytest.fixture
     def config(self, nlp: Language, tmp_path: Path) -> Config:
-        """A tagger is trained behind a component that is sourced, with neighbors."""
+        """Return a tagger is trained behind a component that is sourced, with neighbors."""
         component_of(nlp).fit_neighbors(make_examples(nlp))
         nlp.to_disk(tmp_path / "model")
         docs = [example.reference for example in make_examples(nlp)]

@@ -43,7 +43,7 @@ def nlp(trained: bytes) -> Language:
 def saved(
     request: pytest.FixtureRequest, tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A pipeline of one of our configs, as ``spacy train`` makes and saves it."""
+    """Return a pipeline of one of our configs, as ``spacy train`` makes and saves it."""
     folder = tmp_path_factory.mktemp(request.param)
     docs = [example.reference for example in make_examples(spacy.blank("en"))]
     DocBin(docs=docs).to_disk(folder / "train.spacy")
