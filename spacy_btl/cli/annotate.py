@@ -63,7 +63,7 @@ def annotate_command(
         list[str] | None,
         typer.Option(help="OMOP: what an attribute of spans means, as negated=my_negation"),
     ] = None,
-    shard_size: Annotated[int, typer.Option(help="Records that are written together")] = 200,
+    shard_size: Annotated[int, typer.Option(help="Records per output file")] = 200,
     n_process: Annotated[
         int, typer.Option("--n-process", "-n", help="Pipelines that run at the same time")
     ] = 1,
@@ -76,7 +76,7 @@ def annotate_command(
     """Annotate many documents. Run the same command again to resume a run that was stopped.
 
     A record that cannot be read or annotated is set aside in OUTPUT/errors.jsonl, with its error
-    and without its text; all others are annotated. Where none is left, the exit status is 1.
+    and without its text; all others are annotated. If none is left, the exit status is 1.
     """
     from ..annotate.inputs import Fields
     from ..annotate.run import AnnotationSettings, annotate_files

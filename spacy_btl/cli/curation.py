@@ -54,7 +54,7 @@ def agreement_command(
     ] = "",
     labels_b: Annotated[str, typer.Option(help="Types that the second was asked for")] = "",
     format_a: Annotated[
-        FormatName, typer.Option(help="Format of the first; auto finds it out")
+        FormatName, typer.Option(help="Format of the first; auto detects it")
     ] = "auto",
     format_b: Annotated[FormatName, typer.Option(help="Format of the second")] = "auto",
     columns: ColumnsOption = "",
@@ -133,13 +133,13 @@ def export_command(
     label_spaces: Annotated[
         LabelSpaces | None,
         typer.Option(
-            help='White space in labels: "_" for it, as brat reads none, or as it is '
+            help='Replace white space in labels by "_", since brat reads none, or keep it '
             "(the default with --spans brat)"
         ),
     ] = None,
     lang: LangOption = "en",
 ) -> None:
-    """Write documents as BRAT files, with the annotation.conf and visual.conf that brat wants.
+    """Write documents as BRAT files, with the annotation.conf and visual.conf that brat needs.
 
     Correct them in brat, then convert the folder and train again. Entities that came from BRAT
     keep their ids and fragments. Other records stay unless an entity that they need is gone.

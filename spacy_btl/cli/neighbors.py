@@ -47,7 +47,7 @@ def fit_knn_command(
 ) -> None:
     """Fit the neighbor search of btl_knn_ner on annotated tokens.
 
-    With --dev, the number of neighbors, what each vote counts for and the weight of the vote beside
+    With --dev, the number of neighbors, the weight of each vote and the weight of the vote beside
     the model are chosen by strict span F1 (the mean of micro and macro), and the scores of the
     entities are calibrated. The pipeline contains vectors and labels of the tokens, names of
     documents and offsets, and no word of the documents.
@@ -80,16 +80,16 @@ def fit_knn_command(
     msg.good(f"{counted(fitted.n_tokens, 'token')}, {out_dir}")
 
 
-@app.command("train-final", short_help="Train on train and dev, as dev has chosen.")
+@app.command("train-final", short_help="Train on train and dev with the chosen settings.")
 @errors_as_text()
 def train_final_command(
-    model: Annotated[Path, typer.Argument(help="Pipeline of fit-knn --dev")],
+    model: Annotated[Path, typer.Argument(help="Pipeline written by fit-knn --dev")],
     train: Annotated[Path, typer.Argument(help="DocBin that it was trained on")],
-    dev: Annotated[Path, typer.Argument(help="DocBin that has chosen its settings")],
+    dev: Annotated[Path, typer.Argument(help="DocBin that its settings were chosen on")],
     out_dir: Annotated[Path, typer.Argument(help="Folder for the new pipeline")],
     gpu_id: GpuOption = -1,
 ) -> None:
-    """Train a fitted pipeline once more, on train and dev together, with what dev has chosen.
+    """Train a fitted pipeline once more, on train and dev, with the settings chosen on dev.
 
     It takes as many updates as dev's best checkpoint, on the same schedule, the settings of the
     neighbors that dev has chosen, and the calibration of MODEL. No score on dev is held out then.
@@ -115,11 +115,11 @@ def explain_command(
         Path | None,
         typer.Option(help="DocBin that the neighbors come from: shows their sentences"),
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page for a browser here")] = None,
+    html: Annotated[Path | None, typer.Option(help="HTML file to write")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
     examples: Annotated[int, typer.Option(help="Training examples shown for each entity")] = 5,
 ) -> None:
-    """Show which training tokens speak for each entity of a report.
+    """Show the training tokens that support each entity of a report.
 
     Without --corpus they are named by document and offset: the pipeline contains no text.
     """
@@ -194,7 +194,7 @@ def remove_documents_command(
 ) -> None:
     """Remove all neighbors that come from these documents. The pipeline in MODEL stays as it is.
 
-    The weights were trained on the documents all the same; only training without them undoes that.
+    The weights were still trained on these documents; only training without them changes that.
     """
     from ..packaging.saving import check_target, load_pipeline, save_pipeline
     from ..pipeline.component import component_of

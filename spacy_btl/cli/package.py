@@ -24,10 +24,10 @@ def ensemble_command(
         bool, typer.Option("--force", help="Replace a pipeline that is in OUT already")
     ] = False,
 ) -> None:
-    """Make one pipeline of several, which averages their label probabilities.
+    """Combine several pipelines into one that averages their label probabilities.
 
-    They have the same labels, and any encoders. The new pipeline has no neighbors and no
-    calibration: run fit-knn --dev on it. With --soup their weights are averaged, which takes
+    They must have the same labels; their encoders may differ. The new pipeline has no neighbors and
+    no calibration: run fit-knn --dev on it. With --soup their weights are averaged, which requires
     trainings that began with the same encoder.
     """
     from ..packaging.ensembles import make_ensemble
@@ -153,7 +153,7 @@ def drop_neighbors_command(
 ) -> None:
     """Leave the neighbors out, so that no vector of a training token is shipped.
 
-    The model alone decides then. Explanations, types that only the neighbors know and the names of
+    The model then decides alone. Explanations, types that only the neighbors know and the names of
     documents are gone. A calibration of the model alone stays.
     """
     from ..evaluation.evaluate import read_examples
@@ -178,7 +178,7 @@ def drop_neighbors_command(
 def seal_command(
     model: Annotated[Path, typer.Argument(help="Folder of a pipeline")],
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing: fail where a file is not as sealed")
+        bool, typer.Option("--check", help="Change nothing; fail if a file differs from the seal")
     ] = False,
 ) -> None:
     """List the files of a pipeline with their SHA-256; loading it then fails if one has changed.

@@ -81,7 +81,7 @@ def transfer_command(
     """Measure which corpus helps which: train on a source, continue on a target, score on its dev.
 
     Each target is also trained alone, with as many updates. Writes matrix.json, report.md and
-    report.html with a heat map of the gains, those of each type, and how well the likeness of
+    report.html with a heat map of the gains, those of each type, and how well the similarity of
     corpora predicts them; with --joint, joint-matrix.json and so on. Trainings that are already
     in the folder are not repeated.
     """
