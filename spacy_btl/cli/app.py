@@ -25,8 +25,7 @@ def btl(
         bool,
         typer.Option(
             "--debug",
-            help="Show the traceback of what fails, which may quote documents; or set "
-            "SPACY_BTL_DEBUG=1",
+            help="Show tracebacks, which may quote documents (same as SPACY_BTL_DEBUG=1)",
         ),
     ] = False,
 ) -> None:

@@ -4,8 +4,8 @@ A candidate mention is what the pipeline marks, and beside it whatever it holds 
 entity of any type that may begin at a token with `LEAST` probability or more. A doubtful ``O``
 therefore counts like a doubtful entity.
 
-Reports are read one after the other. What is kept of each is numbers (`Measured`), and a digest of
-its words, by which copies are known; its text is not kept.
+Reports are read one after the other. Each leaves numbers (`Measured`) and a digest of its
+words, which identifies copies; its text is not kept.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Which reports are chosen, by each of the reasons alone and by all together."""
+"""Choice of reports, by each of the reasons alone and by all together."""
 
 import math
 
@@ -19,7 +19,7 @@ PLAIN = SelectionSettings(novelty=0, diversity=0, reading_words=0)
 
 
 def reports(expected, doubt=None, words=None, distances=None, vectors=None):
-    """Reports that differ in what is given only."""
+    """Return reports that differ only in what is given."""
     expected = np.array(expected, dtype=float)
     n = len(expected)
     return Reports(
