@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 ROOT = Path(__file__).parents[1]
 
 project = "spacy-btl"
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "README"
 include_patterns = ["README.md", "CHANGELOG.md", "docs/**.md", "benchmarks/README.md"]
 include_patterns += ["experiments/README.md", "experiments/results/*.md"]
@@ -21,6 +21,14 @@ exclude_patterns = [".*"]
 highlight_language = "none"
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
+
+# A name in single backticks is code, as in Markdown.
+default_role = "code"
+autodoc_typehints = "description"
+autodoc_typehints_format = "short"
+autodoc_typehints_description_target = "documented_params"
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
 
 html_theme = "furo"
 html_title = project
@@ -46,7 +54,7 @@ CONTENTS = {
         "docs/companions",
         "docs/troubleshooting",
     ],
-    "Reference": ["docs/commands", "docs/config"],
+    "Reference": ["docs/commands", "docs/config", "docs/api"],
     "Background": [
         "docs/method",
         "docs/results",

@@ -40,7 +40,7 @@ class AnnotationSettings:
         encoding: Encoding of the input (.txt, JSONL, CSV), by any name that Python knows.
         spans: Key of ``doc.spans`` to take instead of ``doc.ents``.
         with_text: Whether JSON Lines, Parquet and OMOP get the text.
-        omop: How the table is filled that ``to="omop"`` writes.
+        omop: Settings of the table that ``to="omop"`` writes.
         shard_size: Number of records that are written together.
         engine: "local", or "ray" for the machines of a Ray cluster.
         n_process: Number of pipelines at a time, on all machines together.
@@ -121,8 +121,11 @@ def annotate_files(
         source: A file, or a folder with sub-folders.
         output: A new folder, or that of a run to resume. ``errors.jsonl`` in it lists the records
             that were set aside, because they cannot be read, annotated or written.
-        settings: How documents are read, annotated and written.
-        progress: Whether a bar is shown; by default only on a terminal.
+        settings: Settings for reading, annotating and writing; None for the defaults.
+        progress: Whether to show a progress bar; None to show it in a terminal only.
+
+    Returns:
+        The numbers of records and entities, and of records that were set aside, by reason.
 
     Raises:
         ValueError: If the settings do not fit the input, if the pipeline cannot be run, or if the

@@ -109,20 +109,23 @@ def convert_folder(
         folder: A folder of .txt files with .ann, or with .a1 and .a2 files, in sub-folders too; or
             a folder or file of another format, see `Reading`.
         out_dir: The folder to write to.
-        shares: Of the documents, for train, dev and test; None for one DocBin of all.
-        seed: Of the split.
-        policies: What is done with entities that do not fit.
+        shares: Shares of the documents in train, dev and test; None for one DocBin of all.
+        seed: Random seed of the split.
+        policies: Rules for entities that do not fit, such as overlapping ones.
         lang: Language of the tokenizer.
         strict: Whether a dropped entity, an error in a file, or no entity at all is an error.
             Offsets that were counted otherwise are not, but entities found in an edited text are.
-        group: What documents of one patient, say, have in common, which then stay in one part: a
-            regular expression on their names, or the path of a table (`data.groups.read_groups`).
+        group: Regular expression that finds, say, the patient in the name of a document, or path of
+            a table of them (`data.groups.read_groups`). Documents of one group stay in one part.
         division: A division to keep: "folders" for folders named after the parts, or the path of a
             split.json or of a table (`data.groups.given_parts`). Only a dev that is missing is
             dealt out, of train. None for a split by shares.
         duplicates: Whether documents of the same text, or nearly, stay "together" in one part, or
             are dealt out "anywhere". A given division is kept in any case.
-        reading: How the documents are read: their format, label set, new labels, and corpus.
+        reading: Settings for reading the documents, such as format, label set and new labels.
+
+    Returns:
+        The account of all entities, and the names of the documents of each part.
 
     Raises:
         LossError: If the conversion is strict and loses something; the account is written then.
@@ -211,12 +214,12 @@ def read_brat(
     Args:
         folder: A folder of .txt files with .ann, or with .a1 and .a2 files, in sub-folders too; or
             a folder or file of another format, see `Reading`.
-        policies: What is done with entities that do not fit.
+        policies: Rules for entities that do not fit.
         lang: Language of the tokenizer.
-        reading: How the documents are read: their format, label set, new labels, and corpus.
+        reading: Settings for reading the documents, such as format, label set and new labels.
 
     Returns:
-        The documents, as `make_docs` makes them, and what became of their entities.
+        The documents, and the account of their entities.
 
     Raises:
         ValueError: If there are no documents, spaCy does not have the language, or `read_source`

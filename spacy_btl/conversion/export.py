@@ -116,8 +116,8 @@ def export_docs(
     Args:
         docs: Documents, converted or not.
         out_dir: A new or empty folder; if anything fails, it stays as it is.
-        key: Of the ``doc.spans`` that are the entities; None for ``doc.ents``.
-        label_spaces: What is written for white space in a label; by default "underscore", and
+        key: Key of the ``doc.spans`` with the entities; None for ``doc.ents``.
+        label_spaces: Replacement of white space in a label; by default "underscore", and
             "keep" for the key "brat", whose records are written as they came.
 
     Returns:

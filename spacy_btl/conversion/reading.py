@@ -37,13 +37,13 @@ class Reading:
 
     Attributes:
         format: Their format.
-        columns: Of CoNLL, the names of the columns: "token,_,_,tag"; "" for the token in the first
-            and its tag in the last.
+        columns: CoNLL only. The names of the columns: "token,_,_,tag"; "" for the token in the
+            first and its tag in the last.
         sentences: Of CoNLL without -DOCSTART-, how many sentences make a document; 0: all of a
             file.
-        text_key: Of JSON, the name of the text in a document, or in the data of a task of Label
+        text_key: JSON only. The name of the text in a document, or in the data of a task of Label
             Studio; "" to find it out.
-        spans_key: Of a DocBin, the key of ``doc.spans`` with the entities; "" for the annotation
+        spans_key: DocBin only. The key of ``doc.spans`` with the entities; "" for the annotation
             that a conversion has kept, or else ``doc.ents``.
         labels: The types that the documents annotate, as the files have them; none for all types.
         label_map: The new label of a label, "" to leave its entities out; others stay.

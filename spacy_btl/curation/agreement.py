@@ -247,16 +247,19 @@ def compare_annotators(
     reading_b: Reading = DEFAULT_READING,
     lang: str = "en",
 ) -> Agreement:
-    """Return how far two annotators of the same documents agree.
+    """Return the agreement of two annotators on the same documents.
 
     Args:
-        a: The file or folder of the first, of any format that `convert` reads.
-        b: That of the second.
-        names: What the two are called; by default after their files or folders.
-        reading_a: How the documents of the first are read; its ``labels`` are the types that the
-            first was asked for.
-        reading_b: How those of the second are read.
+        a: The file or folder of the first annotator, in any format that `convert` reads.
+        b: The file or folder of the second annotator.
+        names: Names of the two; by default those of their files or folders.
+        reading_a: Settings for reading the documents of the first; its ``labels`` are the types
+            that the first was asked for.
+        reading_b: Settings for reading the documents of the second.
         lang: Language of the tokenizer.
+
+    Returns:
+        Scores by type and overall, kappa, and all pairs of entities with their disagreements.
 
     Raises:
         ValueError: If there is no document that both have, or as in `read_source`.

@@ -79,6 +79,10 @@ def write_parts(
 def read_docbin(path: Path, vocab: Vocab) -> list[Doc]:
     """Return all documents of a DocBin.
 
+    Args:
+        path: The DocBin, such as the train.spacy of `convert_folder`.
+        vocab: The vocabulary of a pipeline.
+
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a DocBin.

@@ -73,8 +73,11 @@ def cross_predict(
             reduced by the share of documents that are left out.
         labels: Entity types, in the order of their columns; None for those that the component was
             trained on, or if it has none, all types of the examples.
-        seed: For the folds and for each training.
+        seed: Seed of the folds and of each training.
         progress: Whether to show progress bars; None to show them in a terminal only.
+
+    Returns:
+        A prediction for each document, in the order of the examples.
 
     Raises:
         ValueError: If there are fewer documents than folds, the component is frozen in training, or

@@ -184,7 +184,12 @@ def read_examples(path: Path, nlp: Language) -> list[Example]:
 
     They may be longer than the ``nlp.max_length`` of the pipeline.
 
+    Args:
+        path: A DocBin, such as the dev.spacy of `convert_folder`.
+        nlp: The pipeline.
+
     Raises:
+        FileNotFoundError: There is no such file.
         ValueError: The file is not a DocBin (`data.docbin.read_docbin`).
     """
     return [Example(nlp.tokenizer(doc.text), doc) for doc in read_docbin(path, nlp.vocab)]

@@ -30,11 +30,14 @@ def train_final(
     Args:
         nlp: The pipeline, fitted with dev (`spacy_btl.fit_knn`).
         train: The documents that it was trained on.
-        dev: The documents that have chosen.
+        dev: The documents that its settings were chosen on.
         progress: Whether to show progress bars; None to show them in a terminal only.
 
+    Returns:
+        The trained pipeline, to be saved with `spacy_btl.save_pipeline`.
+
     Raises:
-        ValueError: If dev has chosen nothing yet, there is no document in it, the pipeline began
+        ValueError: If nothing was chosen on dev yet, there is no document in it, the pipeline began
             with another one or has types that only neighbors know, or it cannot be trained.
     """
     pipe, examples = component_of(nlp), [*train, *dev]

@@ -57,6 +57,9 @@ def load_pipeline(model: Path) -> Language:
     With ``spacy.load``, the component checks the seal too, but after spaCy's own files, which may
     fail with any error.
 
+    Args:
+        model: Folder of a pipeline, or name of an installed package.
+
     Raises:
         ValueError: If a file of a sealed pipeline has changed; the text names it.
         OSError: If there is no pipeline.

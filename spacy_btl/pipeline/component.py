@@ -443,13 +443,40 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
     # Neighbors
 
     def fit_neighbors(self, examples: Iterable[Example], **settings: Any) -> int:
-        """Let the labeled tokens of these examples vote; see `pipeline.fitting.fit_neighbors`."""
+        """Let the labeled tokens of these examples vote, and no others; return their number.
+
+        Settings and calibration are not chosen; `spacy_btl.fit_knn` does this as well.
+
+        Args:
+            examples: Annotated documents, as from `spacy_btl.read_examples`.
+            settings: ``dropout``, ``passes``, ``seed`` and ``progress``, as for
+                `spacy_btl.fit_knn`.
+
+        Raises:
+            ValueError: If there is no labeled token, or a setting is out of its range.
+        """
         n_tokens = fitting.fit_neighbors(self, examples, **settings)
         fitting.warn_of_few(self)
         return n_tokens
 
     def add_examples(self, examples: Iterable[Example], **settings: Any) -> fitting.Edit:
-        """Let the labeled tokens of further examples vote too; see `pipeline.fitting`."""
+        """Let the labeled tokens of further examples vote too, without training.
+
+        Entities may be of types that the model has never seen. A calibration that depends on the
+        neighbors is dropped.
+
+        Args:
+            examples: Annotated documents, as from `spacy_btl.read_examples`.
+            settings: ``only_entities`` to leave out tokens outside of entities; ``weight`` for the
+                votes of each token, by default the majority for a new type, or else 1;
+                ``dropout``, ``passes`` and ``seed`` as for `spacy_btl.fit_knn`.
+
+        Returns:
+            The number of added tokens, and the new types.
+
+        Raises:
+            ValueError: If a document has neighbors already, or the component has none at all.
+        """
         return fitting.add_examples(self, examples, **settings)
 
     def remove_documents(self, documents: Iterable[str]) -> int:
@@ -457,7 +484,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         return fitting.remove_documents(self, documents)
 
     def explain(self, doc: Doc) -> list[EntityEvidence]:
-        """Return the entities of a document, each with the neighbors that speak for it."""
+        """Return the entities of a document, each with the neighbors that support it."""
         return explaining.explain(self, doc)
 
     def set_key_kind(self, keys: str) -> None:

@@ -59,7 +59,7 @@ def fit_knn(
     seed: int = 0,
     progress: bool | None = None,
 ) -> FittedNeighbors:
-    """Fit the neighbors of a trained pipeline, choose on dev how they vote, calibrate the scores.
+    """Fit the neighbors of a trained pipeline, choose their settings on dev, calibrate the scores.
 
     The pipeline is changed in place; where fitting fails, its neighbors stay as they were. Save it
     with `spacy_btl.save_pipeline`. `BtlKnnNer.fit_neighbors` is the first step alone.
@@ -73,8 +73,11 @@ def fit_knn(
         keys: "logits" or "hidden" states; None for the setting of the component.
         dropout: Dropout rate under which the keys are made, 0 for none.
         passes: Keys of each token; with dropout they differ from pass to pass.
-        seed: For the dropout. Random states of the program stay as they are.
+        seed: Seed of the dropout. The random states of the program do not change.
         progress: Whether to show a progress bar; None to show it in a terminal only.
+
+    Returns:
+        The number of tokens that vote, and the settings chosen on dev.
 
     Raises:
         ValueError: If there is no document in ``train`` or ``dev``, a setting is out of its range,
@@ -107,7 +110,7 @@ def fit_knn(
 def drop_neighbors(nlp: Language, dev: Iterable[Example] | None = None) -> DevChoice | None:
     """Remove all neighbors from a pipeline, so that it holds no vector of a training token.
 
-    The model alone decides from now on. Explanations, types that only the neighbors know and the
+    From now on the model decides alone. Explanations, types that only the neighbors know and the
     names of documents are gone. A calibration of the model alone stays.
 
     Args:
@@ -236,6 +239,9 @@ def explain_entities(
         nlp: The pipeline, with one component ``btl_knn_ner`` that has neighbors.
         text: The document, or its text.
         corpus: The documents that the neighbors come from; None to name them only.
+
+    Returns:
+        The document and its entities. ``to_text()``, ``to_html()`` and ``to_json()`` show them.
 
     Raises:
         ValueError: If the component has no neighbors, or those of other weights.

@@ -228,7 +228,7 @@ def _messages(path: Path, tree: ast.Module, docstrings: set[int]) -> Iterator[Pa
 def passages_of_markdown(path: Path, source: str) -> Iterator[Passage]:
     """Yield the titles and paragraphs of a page."""
     source = re.sub(
-        r"```.*?```|<!--.*?-->|:::.*?:::",
+        r"```.*?```|~~~.*?~~~|<!--.*?-->|:::.*?:::",
         lambda match: "\n" * match.group().count("\n"),
         source,
         flags=re.DOTALL,
