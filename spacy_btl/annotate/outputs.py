@@ -8,7 +8,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from spacy.tokens import Doc, DocBin, Span
 
@@ -70,6 +70,14 @@ def entities_of(doc: Doc, key: str | None = None) -> list[EntityRow]:
     ]
 
 
+def entity_values(entity: EntityRow, *, with_text: bool = False) -> dict[str, Any]:
+    """Return an entity as a JSON object, by default without its text."""
+    values = entity._asdict()
+    if not with_text:
+        del values["text"]
+    return values
+
+
 def _spans(doc: Doc, key: str | None) -> Sequence[Span]:
     """Return ``doc.ents``, or ``doc.spans[key]``, nothing if there is no such group."""
     if key is None:
@@ -116,8 +124,7 @@ class JsonLinesWriter:
         value: dict[str, object] = {"id": name}
         if self._with_text:
             value["text"] = doc.text
-        names = ("start", "end", "label", "score", "calibrated")
-        value["entities"] = [{name: getattr(e, name) for name in names} for e in entities]
+        value["entities"] = [entity_values(entity) for entity in entities]
         line = json.dumps(value, ensure_ascii=False).translate(_LINE_BREAKS)
         self._lines.append(f"{line}\n")
         self.counts.update(e.label for e in entities)

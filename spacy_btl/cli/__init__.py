@@ -12,6 +12,7 @@ from . import (  # noqa: F401  # they add their commands
     evaluate,
     neighbors,
     package,
+    serving,
     sources,
 )
 from .app import app

@@ -46,15 +46,32 @@ class EntityRow(NamedTuple):
 def label_studio_task(name: str, text: str, entities: Sequence[EntityRow], model: str) -> Task:
     """Return a task of Label Studio, with a prediction.
 
+    The id goes by "name", as an export in JSON-MIN puts Label Studio's own number over a field
+    "id".
+    """
+    prediction = label_studio_prediction(entities, model)
+    return {"data": {"text": text, "name": name}, "predictions": [prediction]}
+
+
+def label_studio_prediction(
+    entities: Sequence[EntityRow], model: str, from_name: str = "label", to_name: str = "text"
+) -> Task:
+    """Return a prediction of Label Studio for a text.
+
     Its score, by which the tool can sort tasks, is the mean of those of the entities. Offsets count
-    code points, as the tests of Label Studio have it for texts with emoji. The id goes by "name",
-    as an export in JSON-MIN puts Label Studio's own number over a field "id".
+    code points, as the tests of Label Studio have it for texts with emoji.
+
+    Args:
+        entities: The entities.
+        model: Name and version of the pipeline, which Label Studio shows.
+        from_name: Name of the ``Labels`` of the project.
+        to_name: Name of its ``Text``.
     """
     result = [
         {
             "id": f"e{number}",
-            "from_name": "label",
-            "to_name": "text",
+            "from_name": from_name,
+            "to_name": to_name,
             "type": "labels",
             "value": {"start": e.start, "end": e.end, "text": e.text, "labels": [e.label]},
             **_scored(e),
@@ -64,7 +81,7 @@ def label_studio_task(name: str, text: str, entities: Sequence[EntityRow], model
     prediction: Task = {"model_version": model, "result": result}
     if scores := [e.score for e in entities if e.score is not None]:
         prediction["score"] = sum(scores) / len(scores)
-    return {"data": {"text": text, "name": name}, "predictions": [prediction]}
+    return prediction
 
 
 def doccano_task(name: str, text: str, entities: Sequence[EntityRow]) -> Task:
