@@ -32,7 +32,7 @@ def serve_command(
         int, typer.Option(help="Most requests at a time; further ones get status 503")
     ] = 64,
     timeout: Annotated[
-        float, typer.Option(help="Seconds until a request is given up with status 504")
+        float, typer.Option(help="Most seconds for a request, which then gets status 504")
     ] = 60.0,
     certificate: Annotated[Path | None, typer.Option(help="Certificate for HTTPS (PEM)")] = None,
     key: Annotated[Path | None, typer.Option(help="Private key of the certificate (PEM)")] = None,

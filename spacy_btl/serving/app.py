@@ -112,7 +112,7 @@ def make_app(batcher: Batcher, facts: ModelFacts, settings: ServeSettings) -> Fa
 
     Args:
         batcher: Answers, with its pipeline loaded.
-        facts: What clients may know of the pipeline.
+        facts: Public facts of the pipeline.
         settings: Token and limits.
     """
     app: FastAPI = FastAPIOffline(

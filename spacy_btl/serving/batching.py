@@ -67,7 +67,7 @@ class Batcher:
 
     @property
     def is_alive(self) -> bool:
-        """Whether requests are answered."""
+        """True while requests are answered."""
         return self._thread.is_alive() and not self._is_stopping
 
     def submit(self, questions: Sequence[Question]) -> "Future[list[Answer]]":
@@ -103,9 +103,9 @@ class Batcher:
             max_texts: Most texts, None for any number.
 
         Raises:
-            RefusalError: For too many texts or one that is too long (413), one that is no plain
-                text (422), a service that is busy or ends (503) or is too slow (504), and a text
-                that the pipeline fails for (500).
+            RefusalError: For too many texts or one that is too long (413), one that is not
+                plain text (422), a service that is busy, ends (503) or is too slow (504), and a
+                text that the pipeline fails for (500).
         """
         self._check(texts, max_texts)
         waiting = asyncio.wrap_future(self.submit([Question(text, evidence) for text in texts]))
@@ -173,7 +173,7 @@ class Batcher:
                     and size < self._settings.batch_characters
                 ):
                     job = self._jobs.popleft()
-                    if job.future.done():  # given up, or failed for another of its texts
+                    if job.future.done():  # timed out, or failed for another text
                         continue
                     batch.append((job, job.asked))
                     size += len(job.questions[job.asked].text)
@@ -201,12 +201,12 @@ def _take(job: _Job, i: int, given: Answer | str) -> None:
     if len(job.answers) == len(job.questions):
         try:
             job.future.set_result([job.answers[i] for i in range(len(job.questions))])
-        except InvalidStateError:  # given up meanwhile
+        except InvalidStateError:  # timed out meanwhile
             return
 
 
 def _fail(job: _Job, refusal: RefusalError) -> None:
     try:
         job.future.set_exception(refusal)
-    except InvalidStateError:  # given up, or failed before
+    except InvalidStateError:  # timed out, or failed before
         return

@@ -1,8 +1,8 @@
-"""What stands before every route: the token, the limits of a body, and errors without any text.
+"""Checks of every request before its route: token, kind and size of the body.
 
-A body is read here, and whole, before any route sees the request: bytes are counted as they arrive,
-also where the client has not said how many there will be, and a client that is too slow is given
-up. Whatever a route raises ends here: a traceback may quote the text of a request.
+The whole body is read here. Bytes are counted as they arrive, as a client need not say how many
+there will be, and they have to arrive in time. Exceptions of a route end here. They are logged
+without their message, which may quote a text.
 """
 
 import asyncio
@@ -97,13 +97,13 @@ class Guard:
         if self._token is not None and not _is_open(scope):
             given = _token_of(headers.get(b"authorization", b""))
             if not hmac.compare_digest(given, self._token):
-                why = "wrong token" if given else "no token: send Authorization: Bearer TOKEN"
+                why = "wrong token" if given else "no token (Authorization: Bearer TOKEN)"
                 raise RefusalError(401, why, {"WWW-Authenticate": "Bearer"})
         if scope["method"] != "POST":
             return
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if kind != b"application/json":
-            raise RefusalError(415, "the body must be JSON: send Content-Type: application/json")
+            raise RefusalError(415, "the body must be JSON, with the Content-Type application/json")
         if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
             raise RefusalError(415, "the body must not be compressed")
         length = headers.get(b"content-length", b"")

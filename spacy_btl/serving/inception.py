@@ -59,7 +59,7 @@ def make_router(batcher: Batcher, facts: ModelFacts) -> APIRouter:
 
     Args:
         batcher: Answers.
-        facts: What clients may know of the pipeline.
+        facts: Public facts of the pipeline.
     """
     router = APIRouter(tags=["INCEpTION"])
 

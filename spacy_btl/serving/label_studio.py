@@ -26,7 +26,7 @@ MAX_INTERFACE = 2**20
 
 
 class Interface(NamedTuple):
-    """Where predictions belong in a project.
+    """Place of predictions in a project.
 
     Attributes:
         from_name: Name of its ``Labels``.
@@ -42,13 +42,13 @@ class Interface(NamedTuple):
 
 
 class SetupRequest(BaseModel):
-    """What Label Studio sends when a backend is connected."""
+    """Request by which Label Studio connects a backend."""
 
     interface: str = Field("", alias="schema")
 
 
 class Task(BaseModel):
-    """A task, of which only the data are read."""
+    """A task; only its data are read."""
 
     data: dict[str, Any]
 
@@ -71,7 +71,7 @@ def make_router(batcher: Batcher, facts: ModelFacts) -> APIRouter:
 
     Args:
         batcher: Answers.
-        facts: What clients may know of the pipeline.
+        facts: Public facts of the pipeline.
     """
     router = APIRouter(tags=["Label Studio"])
     known: set[tuple[str, ...]] = set()
@@ -144,7 +144,7 @@ def read_interface(config: str, labels: Iterable[str]) -> Interface:
         labels: Labels of the pipeline.
 
     Raises:
-        RefusalError: If it is no labeling interface, or has no ``Labels`` for a ``Text``.
+        RefusalError: If it cannot be read, or has no ``Labels`` for a ``Text``.
     """
     if len(config) > MAX_INTERFACE or "<!" in config.replace("<!--", ""):
         raise RefusalError(422, "the labeling interface is too long, or has a document type")

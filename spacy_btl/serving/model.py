@@ -36,7 +36,7 @@ class Answer(NamedTuple):
 
 
 class ModelFacts(NamedTuple):
-    """What clients may know of a pipeline.
+    """Public facts of a pipeline.
 
     Attributes:
         name: Name of its package, such as "en_clinical".
@@ -70,7 +70,7 @@ class ServedPipeline:
         settings: The GPU, the spans to take, and the limit of a text.
 
     Attributes:
-        facts: What clients may know of it.
+        facts: Its public facts.
 
     Raises:
         ValueError: If a file of the pipeline has changed since it was sealed, or if it writes no

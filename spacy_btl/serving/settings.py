@@ -1,4 +1,4 @@
-"""Settings of a service: its address, its token, and how much a client may ask of it."""
+"""Settings of a service."""
 
 import ipaddress
 import os
@@ -20,7 +20,7 @@ MAX_TOKEN_FILE = 4096
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ServeSettings:
-    """Where a pipeline is served, to whom, and within which limits.
+    """Address, token and limits of a service.
 
     Attributes:
         host: Address to listen on, by default reached from this machine only.
@@ -31,7 +31,7 @@ class ServeSettings:
         max_texts: Most texts of a request to ``/annotate``.
         max_body: Most bytes of a request.
         max_waiting: Most requests that wait for the pipeline or are worked on.
-        timeout: Seconds until a request is given up; as long may its body take to arrive.
+        timeout: Most seconds for the body of a request to arrive, and again for its answer.
         batch_texts: Most texts that the pipeline takes at once.
         batch_characters: Characters from which on a batch is full.
         gpu_id: GPU, or -1 for the CPU.
@@ -107,12 +107,14 @@ def read_token(file: Path | None = None, environment: Mapping[str, str] = os.env
     with file.open("rb") as opened:
         content = opened.read(MAX_TOKEN_FILE + 1)
     if len(content) > MAX_TOKEN_FILE:
-        raise ValueError(f"{file} has more than {MAX_TOKEN_FILE} bytes: it is no file of a token")
+        raise ValueError(
+            f"{file} has more than {MAX_TOKEN_FILE} bytes: it cannot be that of a token"
+        )
     return _check_token(content.decode("utf-8", "replace").strip(), str(file))
 
 
 def _check_token(token: str, place: str) -> str:
-    """Return a token; ValueError, which never quotes it, if it is none."""
+    """Return a token; ValueError, which does not quote it, if it cannot be one."""
     if len(token) < LEAST_TOKEN:
         raise ValueError(
             f"{place} has {len(token)} characters, but needs {LEAST_TOKEN} or more, as from "

@@ -1,4 +1,4 @@
-"""What the tests of the service share: a client of its application, without a socket."""
+"""A client of the service without a socket, and pipelines for it."""
 
 import asyncio
 import os
@@ -69,14 +69,14 @@ class Client:
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
-    """A body whose size no header says."""
+    """Yield a body whose size no header gives."""
     for part in parts:
         yield part
 
 
 @contextmanager
 def running(answerer: Answerer, **settings: Any) -> Iterator[Batcher]:
-    """A batcher around a function, stopped at the end."""
+    """Run a batcher around a function."""
     batcher = Batcher(lambda: answerer, ServeSettings(**settings))
     batcher.start()
     try:
@@ -89,7 +89,7 @@ def running(answerer: Answerer, **settings: Any) -> Iterator[Batcher]:
 def client_of(
     answerer: Answerer, facts: ModelFacts = FACTS, token: str = "", **settings: Any
 ) -> Iterator[Client]:
-    """A client of the application around a function, with a token if there is one."""
+    """Make a client of the application around a function, with a token if there is one."""
     from spacy_btl.serving.app import make_app
 
     if token:
@@ -100,7 +100,7 @@ def client_of(
 
 
 def words_of(label: str = "Medication") -> Callable[[Sequence[Question]], list[Answer | str]]:
-    """A pipeline that finds "aspirin", and fails for a Secretperson."""
+    """Make a pipeline that finds "aspirin", and fails for a Secretperson."""
 
     def answer(questions: Sequence[Question]) -> list[Answer | str]:
         answers: list[Answer | str] = []

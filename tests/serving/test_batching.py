@@ -35,7 +35,7 @@ class Gate:
 
 
 def texts_of(future: "Future[list[Answer]]") -> list[str]:
-    """The texts that the answers of a request belong to."""
+    """Return the texts that the answers of a request belong to."""
     return [answer.evidence[0]["of"].text for answer in future.result(WAIT)]  # type: ignore[index]
 
 

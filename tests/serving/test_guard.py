@@ -1,4 +1,4 @@
-"""What every request meets first: token, kind and size of the body, errors without a text."""
+"""Checks of every request: token, kind and size of the body, errors without a text."""
 
 import asyncio
 import base64

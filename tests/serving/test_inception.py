@@ -22,7 +22,7 @@ STRING, DOUBLE = "uima.cas.String", "uima.cas.Double"
 
 
 def type_system(*, with_scores: bool = True, with_prediction: bool = True) -> Any:
-    """The types of a project, extended as for a request."""
+    """Return the types of a project, extended as for a request."""
     types = cassis.TypeSystem()
     layer = types.create_type(LAYER, "uima.tcas.Annotation")
     types.create_type(TOKEN_TYPE, "uima.tcas.Annotation")
@@ -37,7 +37,7 @@ def type_system(*, with_scores: bool = True, with_prediction: bool = True) -> An
 
 
 def request_of(text: str | None, types: Any = None, **metadata: Any) -> dict[str, Any]:
-    """A request with a document of one token and one annotation of a person."""
+    """Make a request with a document of one token and one annotation of a person."""
     types = types or type_system()
     cas = cassis.Cas(typesystem=types)
     if text is not None:
@@ -55,7 +55,7 @@ def request_of(text: str | None, types: Any = None, **metadata: Any) -> dict[str
 
 
 def annotations(response: Any, types: Any = None) -> list[Any]:
-    """The annotations of the layer in an answer."""
+    """Return the annotations of the layer in an answer."""
     assert response.status_code == 200, response.text
     types = cassis.load_typesystem((types or type_system()).to_xml())
     cas = cassis.load_cas_from_xmi(response.json()["document"], types)

@@ -22,7 +22,7 @@ def studio() -> Iterator[Client]:
 
 
 def request_of(*texts: Any, interface: str = INTERFACE, field: str = "text") -> dict[str, Any]:
-    """A request for predictions, with all that Label Studio sends."""
+    """Make a request for predictions, with all that Label Studio sends."""
     tasks = [
         {"id": 10 + i, "data": {field: text, "name": f"d{i}"}, "meta": {}, "project": 1}
         for i, text in enumerate(texts)

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs signals of POSIX"
 
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pipeline that waits where a text asks for it, and fails for a Secretperson."""
+    """Save a pipeline that waits where a text asks for it, and fails for a Secretperson."""
     path = train(tmp_path_factory.mktemp("slow") / "model")
     nlp = spacy.load(path)
     nlp.add_pipe("waits_in_a_folder", first=True)

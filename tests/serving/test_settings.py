@@ -69,7 +69,7 @@ def test_a_token_of_a_file(tmp_path: Path) -> None:
         (b"tooshort", "has 8 characters, but needs 16"),
         (f"{TOKEN} {TOKEN}".encode(), "no white space"),
         (b"\xff" * 20, "ASCII"),
-        (b"x" * 5000, "more than 4096 bytes: it is no file of a token"),
+        (b"x" * 5000, "more than 4096 bytes, too many for a token"),
     ],
 )
 def test_a_file_that_is_no_token_is_named_and_not_shown(
