@@ -107,9 +107,7 @@ def read_token(file: Path | None = None, environment: Mapping[str, str] = os.env
     with file.open("rb") as opened:
         content = opened.read(MAX_TOKEN_FILE + 1)
     if len(content) > MAX_TOKEN_FILE:
-        raise ValueError(
-            f"{file} has more than {MAX_TOKEN_FILE} bytes: it cannot be that of a token"
-        )
+        raise ValueError(f"{file} has more than {MAX_TOKEN_FILE} bytes, too many for a token")
     return _check_token(content.decode("utf-8", "replace").strip(), str(file))
 
 
