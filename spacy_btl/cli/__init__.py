@@ -12,7 +12,6 @@ from . import (  # noqa: F401  # they add their commands
     evaluate,
     neighbors,
     package,
-    serving,
     sources,
 )
 from .app import app
