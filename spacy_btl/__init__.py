@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .packaging.saving import load_pipeline, save_pipeline
     from .pipeline.component import BtlKnnNer, component_of
     from .pipeline.workflow import drop_neighbors, explain_entities, fit_knn
+    from .planning.forecast import forecast
     from .planning.suggestion import suggest_reports
     from .util.messages import set_up_logging
 
@@ -43,6 +44,7 @@ __all__ = [
     "explain_entities",
     "export_docs",
     "fit_knn",
+    "forecast",
     "load_pipeline",
     "make_card",
     "make_ensemble",
@@ -70,6 +72,7 @@ _PLACES = {
     "explain_entities": "pipeline.workflow:explain_entities",
     "export_docs": "conversion.export:export_docs",
     "fit_knn": "pipeline.workflow:fit_knn",
+    "forecast": "planning.forecast:forecast",
     "load_pipeline": "packaging.saving:load_pipeline",
     "make_card": "packaging.card:make_card",
     "make_ensemble": "packaging.ensembles:make_ensemble",

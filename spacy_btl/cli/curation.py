@@ -263,3 +263,47 @@ def suggest_command(
         msg.good(f"a row for each report: {csv_file}")
     for warning in suggestion.warnings():  # last, so that nobody overlooks them
         msg.warn(printable(warning))
+
+
+@app.command("forecast", short_help="Forecast what more reports would bring.")
+@errors_as_text()
+def forecast_command(
+    train: Annotated[Path, typer.Argument(help="DocBin of the training documents at hand")],
+    dev: Annotated[
+        Path, typer.Argument(help="DocBin of the documents that choose checkpoints and are scored")
+    ],
+    output: Annotated[
+        Path, typer.Argument(help="Folder for the trainings; run again to resume them")
+    ],
+    config: Annotated[Path, typer.Option(help="Training configuration")] = Path("configs/btl.cfg"),
+    sizes: Annotated[
+        str,
+        typer.Option(help="Numbers of training documents, as 20,40,80; else a quarter, half, all"),
+    ] = "",
+    repeats: Annotated[
+        int, typer.Option(help="Trainings of each size, on other documents each time")
+    ] = 2,
+    updates: Annotated[
+        int, typer.Option(help="Updates of each training; 0 for max_steps of the configuration")
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed")] = 0,
+    gpu_id: GpuOption = -1,
+) -> None:
+    """Forecast what more annotated reports would bring, in F1 and in reports.
+
+    Trains on parts of the documents at hand, and fits power laws to strict micro and macro F1 and
+    to the F1 of rare, middle and frequent types. Writes forecast.json. What is in the folder
+    already is not trained again.
+    """
+    import json
+
+    from ..planning.forecast import ForecastSettings, forecast, parse_sizes
+    from ..util.files import write_file
+
+    settings = ForecastSettings(
+        sizes=parse_sizes(sizes), repeats=repeats, updates=updates, seed=seed
+    )
+    found = forecast(config, train, dev, output, settings, use_gpu=gpu_id, report=typer.echo)
+    write_file(output / "forecast.json", json.dumps(found.to_json(), indent=1) + "\n")
+    typer.echo(found.to_text())
+    msg.good(f"all figures: {output / 'forecast.json'}")
