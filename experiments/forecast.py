@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def checks_of(plan: Plan, store: Store, upto: int) -> list[Check]:
-    """The forecasts of all arms that were run at two sizes or more to fit to, and at one beyond."""
+    """Return the forecasts of all arms with runs at two sizes to fit to, and at one beyond."""
     groups: dict[tuple[str, ...], dict[int, Run]] = defaultdict(dict)
     for run in plan.runs:
         base = base_of(plan.corpora, run.corpus, "train_documents")
@@ -108,7 +108,7 @@ def check(
     target: int,
     measured: Mapping[str, Any],
 ) -> list[Check]:
-    """The forecasts of all figures at one size.
+    """Return the forecasts of all figures at one size.
 
     counts: by number of training documents, the counts of each test document.
     measured: those of the run that is to be predicted.
@@ -136,7 +136,7 @@ def check(
 
 
 def render(checks: Sequence[Check], upto: int) -> str:
-    """The page: a table of all forecasts, and their errors by figure."""
+    """Return the page: a table of all forecasts, and their errors by figure."""
     rows = [
         [
             each.key,
@@ -173,8 +173,8 @@ def render(checks: Sequence[Check], upto: int) -> str:
             "their forecasts for more, and what the runs on these reached. The ways of reading of "
             "one run, and the figures of one way, are not independent. Intervals are for other "
             "test documents too, but the measured scores are of the same ones: more than 95 % "
-            "should be inside. The exponent that curves are held near (`planning/power_law.py`) was chosen "
-            "after a look at the runs on 10, 40 and 112 documents.",
+            "should be inside. The exponent that curves are held near (`planning/power_law.py`) "
+            "was chosen after a look at the runs on 10, 40 and 112 documents.",
             "",
             *markdown_table(header, sums),
             "",

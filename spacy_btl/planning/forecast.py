@@ -219,8 +219,8 @@ def forecast(
     updates = settings.updates or int(config.interpolate()["training"]["max_steps"])
     if updates < 1:
         raise ValueError("the configuration has no max_steps: give the number of updates")
-    if not dev_docs:
-        raise ValueError(f"{dev} has no document to score on")
+    if not any(gold_entities(doc) for doc in dev_docs):
+        raise ValueError(f"{dev} has no entity to score on")
     output.mkdir(parents=True, exist_ok=True)
     points = []
     plan = [(size, repeat) for size in sizes for repeat in range(settings.repeats)]

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import spacy
 
 from tests.helpers.annotators import ANNA, TEXT, two_folders
 from tests.helpers.commands import invoke, run
@@ -89,5 +90,50 @@ def test_suggest_with_bad_input(
 ) -> None:
     monkeypatch.chdir(stage)
     status, printed = invoke("suggest", *arguments)
+    assert status == 1
+    assert message in printed
+
+
+def test_forecast_writes_figures_and_resumes(
+    stage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = spacy.load(stage / "model").config
+    config["corpora"]["train"]["path"] = config["corpora"]["dev"]["path"] = None
+    config.to_disk("tiny.cfg")
+    gold = stage / "gold.spacy"
+    command = ("forecast", gold, gold, "curve", "--config", "tiny.cfg", "--sizes", "2,4")
+    status, printed = invoke(*command, "--updates", 3, "--repeats", 1)
+    assert status == 0
+    assert "training 2 of 2: 4 reports, seed 0" in printed
+    assert "Reports needed beside the 4 at hand" in printed
+    assert json.loads(Path("curve/forecast.json").read_text())["documents"] == 4
+    assert "training 2 of 2" not in invoke(*command, "--updates", 3, "--repeats", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("missing", "gold.spacy"), "no DocBin missing"),
+        (("gold.spacy", "empty.spacy"), "empty.spacy has no entity to score on"),
+        (("empty.spacy", "gold.spacy"), "0 training documents make no learning curve"),
+        (("gold.spacy", "gold.spacy", "--sizes", "2,99"), "a size is 99"),
+        (("gold.spacy", "gold.spacy", "--sizes", "2"), "two different sizes"),
+        (("gold.spacy", "gold.spacy", "--config", "no.cfg"), "no configuration no.cfg"),
+    ],
+)
+def test_forecast_with_bad_input(
+    stage: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    monkeypatch.chdir(stage)
+    config = spacy.load("model").config
+    config["corpora"]["train"]["path"] = config["corpora"]["dev"]["path"] = None
+    config.to_disk(tmp_path / "tiny.cfg")
+    options = () if "--config" in arguments else ("--config", tmp_path / "tiny.cfg")
+    status, printed = invoke("forecast", *arguments[:2], tmp_path / "x", *arguments[2:], *options)
     assert status == 1
     assert message in printed

