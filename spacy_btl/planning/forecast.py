@@ -15,6 +15,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -235,7 +236,7 @@ def forecast(
             updates=updates,
             seed=seed,
             use_gpu=use_gpu,
-            report=lambda title=title: report(title),
+            report=partial(report, title),
         )
         points.append(CurvePoint(size, counts))
     mentions = Counter(label for doc in docs for label, _ in gold_entities(doc))
@@ -375,4 +376,4 @@ def _train_part(
 
 def _two_digits(value: float) -> int:
     """Return a number rounded to two digits."""
-    return round(value, 1 - math.floor(math.log10(value))) if value >= 10 else round(value)
+    return int(round(value, 1 - math.floor(math.log10(value)))) if value >= 10 else round(value)
