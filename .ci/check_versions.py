@@ -17,7 +17,7 @@ import re
 import subprocess
 import sys
 import venv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import tomllib
@@ -73,9 +73,8 @@ def installed_versions(python: Path) -> dict[str, str]:
     return {each["name"].lower().replace("_", "-"): each["version"] for each in listed}
 
 
-def run_tests(python: Path) -> tuple[str, bool]:
+def run_tests(python: Path, places: Sequence[str]) -> tuple[str, bool]:
     """Return pytest's last line, such as "200 passed", and whether all is well."""
-    places = [f"tests/{name}" for name in TESTS]
     options = ["-o", "addopts=--import-mode=importlib", "--tb=short", "-p", "no:cacheprovider"]
     command = [python.with_name("pytest"), *options, *places]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -124,7 +123,7 @@ def main() -> None:
         install(python, name, ranges, options.torch)
         found[name] = installed_versions(python)
         print(f"{name}: testing (minutes)", flush=True)
-        results[name], passed = run_tests(python)
+        results[name], passed = run_tests(python, [f"tests/{each}" for each in TESTS])
         print(f"{name}: {results[name]}", flush=True)
         well = well and passed
     text = table(ranges, found, results)

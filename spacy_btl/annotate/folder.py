@@ -55,6 +55,7 @@ class Outcome:
         errors: The records set aside.
         unmapped: Number of entities without a concept by label (OMOP).
         shortened: Number of entities whose text was cut (OMOP).
+        sections: Number of entities by what is known of their section (OMOP).
         labels: The labels that the pipeline may give (tasks of annotation tools).
     """
 
@@ -64,6 +65,7 @@ class Outcome:
     errors: list[SetAside] = field(default_factory=list)
     unmapped: dict[str, int] = field(default_factory=dict)
     shortened: int = 0
+    sections: dict[str, int] = field(default_factory=dict)
     labels: list[str] = field(default_factory=list)
 
 
@@ -75,6 +77,7 @@ class Totals(NamedTuple):
     reasons: Counter[str]
     unmapped: Counter[str]
     shortened: int
+    sections: Counter[str]
 
 
 class RunFolder:
@@ -176,7 +179,7 @@ class RunFolder:
         """Gather the records set aside, and write the labels that brat or another tool needs."""
         records, labels, errors = 0, Counter[str](), Counter[str]()
         known = set[str]()
-        unmapped, shortened = Counter[str](), 0
+        unmapped, shortened, sections = Counter[str](), 0, Counter[str]()
         self._partial.mkdir(parents=True, exist_ok=True)
         with replacing_file(self.path / "errors.jsonl", build_in=self._partial) as file:
             for outcome in self.outcomes():
@@ -186,6 +189,7 @@ class RunFolder:
                 errors.update(row["error"] for row in outcome.errors)
                 unmapped.update(outcome.unmapped)
                 shortened += outcome.shortened
+                sections.update(outcome.sections)
                 file.writelines(f"{json.dumps(row)}\n".encode() for row in outcome.errors)
         if self._to == "brat" and records:
             names = brat.without_spaces(labels).values()
@@ -197,7 +201,7 @@ class RunFolder:
             config = content(sorted(known | labels.keys()))
             self.write(f"annotations/{file_name}", config.encode("utf-8"))
         shutil.rmtree(self._partial, ignore_errors=True)
-        return Totals(records, labels, errors, unmapped, shortened)
+        return Totals(records, labels, errors, unmapped, shortened, sections)
 
 
 def shard_name(number: int) -> str:
@@ -238,7 +242,7 @@ def _check_settings(
     if differing:
         what = ", ".join(
             name
-            if name in ("input", "model", "concepts")
+            if name in ("input", "model", "concepts", "sections")
             else f"{name} {before.get(name)!r}, now {now.get(name)!r}"
             for name in differing
         )

@@ -17,6 +17,7 @@ from ..conversion.export import file_key, name_error, relabeled, to_standoff
 from ..conversion.tasks import TOOLS, EntityRow, Task, doccano_task, label_studio_task, prodigy_task
 from ..omop.assertions import Assertions
 from ..omop.concepts import UNKNOWN, Concepts
+from ..omop.sections import NOWHERE, Sections
 from ..omop.table import (
     MAX_VARIANT,
     NoteRow,
@@ -285,6 +286,7 @@ class NoteNlpWriter:
         assertions: What other components say of an entity.
         key: Key of ``doc.spans`` to take instead of ``doc.ents``.
         concepts: The concepts of labels and texts, if there are any.
+        sections: Concepts of sections, if there are any.
         size: Most characters of a snippet, 0 for none.
         with_text: Whether words of a document are written; if not, the label takes their place,
             as the column must not be empty.
@@ -292,6 +294,7 @@ class NoteNlpWriter:
     Attributes:
         unmapped: Number of entities without a concept by label, if there are concepts.
         shortened: Number of entities whose text is longer than its column.
+        placed: Number of entities by what is known of their section, if there are sections.
     """
 
     def __init__(
@@ -299,16 +302,19 @@ class NoteNlpWriter:
         assertions: Assertions,
         key: str | None = None,
         concepts: Concepts | None = None,
+        sections: Sections | None = None,
         *,
         size: int = 0,
         with_text: bool = True,
     ) -> None:
         self._assertions, self._key, self._concepts = assertions, key, concepts
+        self._sections = sections
         self._size, self._with_text = size, with_text
         self._rows: list[NoteRow] = []
         self.counts: Counter[str] = Counter()
         self.unmapped: Counter[str] = Counter()
         self.shortened = 0
+        self.placed: Counter[str] = Counter()
 
     def add(self, name: str, doc: Doc) -> None:
         """Take a document with its id; RecordError if that is not a valid ``note_id``."""
@@ -317,19 +323,23 @@ class NoteNlpWriter:
         spans = _spans(doc, self._key)
         try:
             terms = [self._assertions.terms(span) for span in spans]
+            places = [self._sections.place(s) if self._sections else NOWHERE for s in spans]
         except ValueError as error:  # it names an attribute, and nothing of the text
             raise RecordError(str(error)) from error
-        for span, term in zip(spans, terms, strict=True):
+        for span, term, place in zip(spans, terms, places, strict=True):
             label, start, end = span.label_, span.start_char, span.end_char
             concept = self._concepts.find(label, span.text) if self._concepts else UNKNOWN
             variant = stored(span.text) if self._with_text else label
             around = snippet(doc.text, start, end, self._size) if self._size else None
             cut = variant[:MAX_VARIANT]
-            self._rows.append(NoteRow(int(name), around, str(start), cut, *concept, *term))
+            known = *concept, *term, place.concept_id
+            self._rows.append(NoteRow(int(name), around, str(start), cut, *known))
             self.counts[label] += 1
             self.shortened += len(variant) > MAX_VARIANT
             if self._concepts and not concept.concept_id:
                 self.unmapped[label] += 1
+            if self._sections:
+                self.placed[place.where] += 1
 
     def files(self) -> Iterator[tuple[str, bytes]]:
         """Yield the rows."""

@@ -14,7 +14,8 @@ from spacy.util import get_package_path, is_package
 from tqdm import tqdm
 
 from ..conversion.tasks import TOOLS
-from ..omop.concepts import Concepts, read_concepts
+from ..omop.concepts import Concepts, read_concepts, read_sections
+from ..omop.sections import CATEGORY
 from ..omop.settings import OmopSettings
 from ..omop.table import write_table
 from ..util.checks import one_of, whole_number
@@ -93,6 +94,8 @@ class RunSummary:
         reasons: Numbers of records that were set aside, by reason.
         unmapped: Numbers of entities without a concept, by label (OMOP with concepts).
         shortened: Number of entities whose text was cut, as its column is short (OMOP).
+        sections: Numbers of entities in a section with a concept ("known") or without one
+            ("unknown"), and outside of sections ("none"); of OMOP with sections.
     """
 
     records: int
@@ -102,6 +105,7 @@ class RunSummary:
     reasons: Counter[str] = field(default_factory=Counter)
     unmapped: Counter[str] = field(default_factory=Counter)
     shortened: int = 0
+    sections: Counter[str] = field(default_factory=Counter)
 
 
 def annotate_files(
@@ -144,7 +148,8 @@ def annotate_files(
         raise ValueError("for Parquet: pip install 'spacy-btl[parquet]'")
     run = RunFolder(output, settings.to)
     concepts = read_concepts(omop.concepts) if omop.concepts else None
-    job = _make_job(settings, folder, source, output, kind, concepts)
+    sections = read_sections(omop.sections) if omop.sections else None
+    job = _make_job(settings, folder, source, output, kind, concepts, sections)
     bar = {"unit": " records", "disable": None if progress is None else not progress}
     now = _recorded(settings, folder, source, kind, files)
     kept = ("nlp_datetime",) if table and omop.moment is None else ()
@@ -175,6 +180,7 @@ def annotate_files(
         reasons=sums.reasons,
         unmapped=sums.unmapped,
         shortened=sums.shortened,
+        sections=sums.sections,
     )
 
 
@@ -185,6 +191,7 @@ def _make_job(
     output: Path,
     kind: str,
     concepts: Concepts | None,
+    sections: dict[str, int] | None,
 ) -> Job:
     """Return what the workers need to know."""
     on_ray = settings.engine == "ray"
@@ -203,6 +210,7 @@ def _make_job(
         encoding=settings.encoding,
         omop=(settings.omop or OmopSettings()) if settings.to == "omop" else None,
         concepts=concepts,
+        sections=sections,
     )
 
 
@@ -237,6 +245,10 @@ def _recorded(
             "assertions": dict(omop.assertions),
             "nlp_datetime": str((omop.moment or datetime.now()).replace(microsecond=0)),
         }
+        if omop.sections:
+            recorded["sections"] = sha256_of(omop.sections)
+            if omop.section_attribute != CATEGORY:
+                recorded["section_attribute"] = omop.section_attribute
     return recorded
 
 

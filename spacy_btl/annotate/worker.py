@@ -13,6 +13,7 @@ from .. import brat
 from ..conversion.tasks import TOOLS
 from ..omop.assertions import Assertions
 from ..omop.concepts import Concepts
+from ..omop.sections import Sections
 from ..omop.settings import OmopSettings
 from ..packaging.saving import load_pipeline
 from ..util.messages import LOGGER, describe, log_failure
@@ -49,6 +50,7 @@ class Job:
         encoding: Encoding of the input, except for Parquet.
         omop: How a NOTE_NLP table is filled, if there is one.
         concepts: Its concepts, if there are any.
+        sections: Concepts of its sections, if there are any.
     """
 
     model: str
@@ -65,6 +67,7 @@ class Job:
     encoding: str = "utf-8"
     omop: OmopSettings | None = None
     concepts: Concepts | None = None
+    sections: Mapping[str, int] | None = None
 
 
 class ShardAnnotator:
@@ -96,7 +99,10 @@ class ShardAnnotator:
             brat.without_spaces(e for labels in self._nlp.pipe_labels.values() for e in labels)
         self._labels = entity_labels(self._nlp) if job.to in TOOLS else []
         self._assertions: Assertions | None = None
+        self._sections: Sections | None = None
         if job.omop is not None:
+            if job.sections is not None:
+                self._sections = Sections(job.sections, job.omop.section_attribute)
             self._assertions = Assertions(self._nlp, job.spans, job.omop.assertions)
 
     def __call__(self, shard: Shard) -> Outcome:
@@ -135,7 +141,10 @@ class ShardAnnotator:
         outcome = Outcome(shard.number, len(records), counts, set_aside, labels=self._labels)
         if isinstance(writer, NoteNlpWriter):
             unmapped = dict(sorted(writer.unmapped.items()))
-            outcome = replace(outcome, unmapped=unmapped, shortened=writer.shortened)
+            placed = dict(sorted(writer.placed.items()))
+            outcome = replace(
+                outcome, unmapped=unmapped, shortened=writer.shortened, sections=placed
+            )
         self._folder.write_shard(files, outcome)
         return outcome
 
@@ -145,9 +154,13 @@ class ShardAnnotator:
         if job.omop is None or self._assertions is None:
             model = system_name(self._nlp.meta)
             return make_writer(job.to, job.spans, with_text=job.with_text, model=model)
-        size = job.omop.snippet
         return NoteNlpWriter(
-            self._assertions, job.spans, job.concepts, size=size, with_text=job.with_text
+            self._assertions,
+            job.spans,
+            job.concepts,
+            self._sections,
+            size=job.omop.snippet,
+            with_text=job.with_text,
         )
 
     def _records(self, shard: Shard) -> list[tuple[str, Record]]:

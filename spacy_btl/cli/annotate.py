@@ -55,6 +55,13 @@ def annotate_command(
         Path | None,
         typer.Option(help="OMOP: table of label (and text) and concept_id, .csv or .tsv"),
     ] = None,
+    sections: Annotated[
+        Path | None, typer.Option(help="OMOP: table of section and concept_id, .csv or .tsv")
+    ] = None,
+    section_attribute: Annotated[
+        str | None,
+        typer.Option(help="OMOP: attribute of spans with their section, if not medspaCy's"),
+    ] = None,
     snippet: Annotated[
         int | None, typer.Option(help="OMOP: characters of text around an entity, 0 (none) to 250")
     ] = None,
@@ -90,6 +97,8 @@ def annotate_command(
     given: dict[str, Any] = {
         "table": table,
         "concepts": concepts,
+        "sections": sections,
+        "section_attribute": section_attribute,
         "snippet": snippet,
         "first_id": first_id,
         "assertions": assertions,
@@ -135,6 +144,11 @@ def annotate_command(
             f"{counted(len(unmapped), 'label')}",
             most,
         )
+    if (placed := summary.sections) and not placed["known"] + placed["unknown"]:
+        msg.warn("No entity is in a section: does a component of the pipeline set them?")
+    elif placed["unknown"]:
+        said = counted(placed["unknown"], "entity", "entities")
+        msg.warn(f"{said} in sections that {sections} does not have: section_concept_id is 0")
     if summary.shortened:
         said = counted(summary.shortened, "text of an entity", "texts of entities")
         msg.warn(f"{said} cut to the 250 characters of the column")

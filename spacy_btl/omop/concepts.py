@@ -1,4 +1,4 @@
-"""A table of concepts: label, or label and text, to concept id.
+"""Tables of concepts: label, or label and text, to concept id; section to concept id.
 
 A text counts without its case, and with one space for any white space.
 """
@@ -6,16 +6,21 @@ A text counts without its case, and with one space for any white space.
 import csv
 import io
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from .table import MAX_INTEGER
 
 NEEDED = ("label", "concept_id")
 COLUMNS = ("label", "text", "concept_id", "source_concept_id")
 """The columns of a table of concepts; those that are not `NEEDED` may be missing."""
+
+SECTION_COLUMNS = ("section", "concept_id")
+"""The columns of a table of sections."""
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 class Concept(NamedTuple):
@@ -53,26 +58,52 @@ def read_concepts(path: Path) -> Concepts:
         ValueError: If it is not such a file; if a column is unknown, missing or repeated; if an id
             is not a whole number; if an entry is repeated with another id.
     """
+
+    def key(row: Mapping[str, str]) -> tuple[str, str]:
+        return row["label"], normalized(row.get("text", ""))
+
+    return Concepts(_read(path, "concepts", COLUMNS, NEEDED, key))
+
+
+def read_sections(path: Path) -> dict[str, int]:
+    """Return the concept ids of sections, each by the `normalized` name of the section.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: As for `read_concepts`.
+    """
+    columns = SECTION_COLUMNS
+    found = _read(path, "sections", columns, columns, lambda row: normalized(row["section"]))
+    return {name: concept.concept_id for name, concept in found.items()}
+
+
+def _read(
+    path: Path,
+    what: str,
+    columns: Sequence[str],
+    needed: Sequence[str],
+    key: Callable[[Mapping[str, str]], Key],
+) -> dict[Key, Concept]:
+    """Return the concept of each entry of a table; the first needed column must not be empty."""
     if not path.is_file():
-        raise FileNotFoundError(f"no table of concepts {path}")
-    found: dict[tuple[str, str], tuple[Concept, int]] = {}
+        raise FileNotFoundError(f"no table of {what} {path}")
+    found: dict[Key, tuple[Concept, int]] = {}
     rows = _rows(path)
     _, header = next(rows, (1, []))
-    _check_header(path, header)
+    _check_header(path, header, what, columns, needed)
     for line, cells in rows:
         if len(cells) != len(header):
             raise ValueError(
                 f"{path}, line {line}: {len(cells)} cells, the header has {len(header)}"
             )
         row = dict(zip(header, cells, strict=True))
-        if not row["label"]:
-            raise ValueError(f"{path}, line {line}: no label")
+        if not row[needed[0]]:
+            raise ValueError(f"{path}, line {line}: no {needed[0]}")
         concept = Concept(*(_id(path, line, name, row.get(name)) for name in COLUMNS[2:]))
-        entry = row["label"], normalized(row.get("text", ""))
-        first, before = found.setdefault(entry, (concept, line))
+        first, before = found.setdefault(key(row), (concept, line))
         if concept != first:
             raise ValueError(f"{path}, line {line}: the entry of line {before}, with other ids")
-    return Concepts({entry: concept for entry, (concept, _) in found.items()})
+    return {entry: concept for entry, (concept, _) in found.items()}
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -94,15 +125,18 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
 
 
-def _check_header(path: Path, header: Sequence[str]) -> None:
+def _check_header(
+    path: Path, header: Sequence[str], what: str, columns: Sequence[str], needed: Sequence[str]
+) -> None:
     """Raise ValueError if a column is unknown, missing or there twice."""
-    faults = [f'no column "{name}"' for name in NEEDED if name not in header]
-    faults += [f'the unknown column "{name}"' for name in header if name not in COLUMNS]
-    faults += [f'2 columns "{name}"' for name in COLUMNS if header.count(name) > 1]
+    faults = [f'no column "{name}"' for name in needed if name not in header]
+    faults += [f'the unknown column "{name}"' for name in header if name not in columns]
+    faults += [f'2 columns "{name}"' for name in columns if header.count(name) > 1]
     if faults:
+        more = ", ".join(name for name in columns if name not in needed)
         raise ValueError(
-            f"{path}, line 1: {faults[0]}; a table of concepts has {', '.join(NEEDED)} and, if "
-            f"wanted, {', '.join(name for name in COLUMNS if name not in NEEDED)}"
+            f"{path}, line 1: {faults[0]}; a table of {what} has {', '.join(needed)}"
+            + (f" and, if wanted, {more}" if more else "")
         )
 
 

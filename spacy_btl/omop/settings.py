@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias, get_args
 
 from ..util.checks import between, one_of, whole_number
 from .assertions import MEANINGS
+from .sections import CATEGORY
 from .table import MAX_INTEGER, MAX_SNIPPET
 
 TableKind: TypeAlias = Literal["csv", "parquet"]
@@ -22,6 +23,10 @@ class OmopSettings:
         table: Kind of its file.
         concepts: A table of concepts, as `concepts.read_concepts` reads it; without one all concept
             ids are 0.
+        sections: A table of sections, as `concepts.read_sections` reads it; without one
+            ``section_concept_id`` is empty.
+        section_attribute: Extension attribute of spans with the name of their section, by default
+            the one of medspaCy's sectionizer.
         snippet: Most characters of the text around an entity, the entity included, that go into
             ``snippet``; 0 leaves it empty.
         first_id: The first ``note_nlp_id``.
@@ -37,6 +42,8 @@ class OmopSettings:
 
     table: TableKind = "csv"
     concepts: Path | None = None
+    sections: Path | None = None
+    section_attribute: str = CATEGORY
     snippet: int = 0
     first_id: int = 1
     assertions: Mapping[str, str] = field(default_factory=dict)
@@ -46,6 +53,10 @@ class OmopSettings:
         one_of("table", self.table, TABLE_KINDS)
         between("snippet", whole_number("snippet", self.snippet, 0), 0, MAX_SNIPPET)
         between("first_id", whole_number("first_id", self.first_id, 1), 1, MAX_INTEGER)
+        if not self.section_attribute:
+            raise ValueError("section_attribute is empty, but must name an attribute")
+        if self.section_attribute != CATEGORY and self.sections is None:
+            raise ValueError("section_attribute is given, but no table of sections")
         for meaning, attribute in self.assertions.items():
             one_of("an assertion", meaning, MEANINGS)
             if not attribute:

@@ -43,6 +43,7 @@ class NoteRow(NamedTuple):
     term_exists: str | None
     term_temporal: str | None
     term_modifiers: str | None
+    section_concept_id: int | None = None
 
 
 def note_id_key(name: str) -> str:
@@ -104,10 +105,10 @@ def _complete(
                 f"note_nlp_id would be greater than {MAX_INTEGER}: divide the input, or begin "
                 "with a smaller first id"
             )
-        note_id, around, offset, variant, concept, source_concept, *terms = row
+        note_id, around, offset, variant, concept, source_concept, *terms, section = row
         ids = concept, source_concept
         when = moment.date(), moment
-        yield (number, note_id, None, around, offset, variant, *ids, system, *when, *terms)
+        yield (number, note_id, section, around, offset, variant, *ids, system, *when, *terms)
 
 
 def _write_csv(file: BinaryIO, values: Iterable[tuple[object, ...]]) -> None:

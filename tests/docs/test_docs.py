@@ -101,8 +101,9 @@ def test_block(
     page: str, language: str, block: str, request: Any, monkeypatch: Any, tmp_path: Path
 ) -> None:
     if language == "python":
-        if "import medspacy" in block:
-            pytest.importorskip("medspacy", reason="medspaCy is not installed")
+        for companion in ("medspacy", "presidio_analyzer"):
+            if re.search(rf"^(import|from) {companion}\b", block, re.MULTILINE):
+                pytest.importorskip(companion, reason=f"{companion} is not installed")
         nlp = request.getfixturevalue("nlp")
         monkeypatch.chdir(tmp_path)
         for folder in ("training", "corpus"):
@@ -113,11 +114,13 @@ def test_block(
         gold = DocBin(docs=[example.reference for example in make_examples(nlp)])
         for part in PARTS:
             gold.to_disk(f"corpus/{part}.spacy")
+        Path("my_brat").symlink_to(ROOT / "assets" / "sample")
         Path("notes").mkdir()
         Path("notes/case.txt").write_text("He took aspirin", encoding="utf8")
         exec(compile(block, "docs", "exec"), {"nlp": nlp})
     elif language == "ini":
-        parents = "[components]\n\n[training]\n\n"
+        sections = ("[components]", "[training]")
+        parents = "".join(f"{each}\n\n" for each in sections if each not in block)
         assert Config().from_str(parents + block, interpolate=False)
     elif language == "json":
         assert json.loads(block)

@@ -1,6 +1,7 @@
-"""Tools that others built: medspaCy's ConText, displaCy, spaCy's commands, DocBins, loggers."""
+"""Tools of others: medspaCy, Presidio, MLflow, spacy-llm, the hub, displaCy, spaCy's own."""
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -19,13 +20,22 @@ from spacy.training.loop import train
 from thinc.api import Config
 from typer.testing import CliRunner
 
-from spacy_btl.annotate import AnnotationSettings, annotate_files
+from spacy_btl import brat
+from spacy_btl.annotate import AnnotationSettings, OmopSettings, annotate_files
+from spacy_btl.conversion.convert import read_brat
 from spacy_btl.pipeline.component import component_of
+from tests.helpers.annotating import train as train_pipeline
 from tests.helpers.sentences import LABELS, SENTENCES, entities, make_examples
 
 ROOT = Path(__file__).parents[2]
 NAME = "btl_knn_ner"
 TEXTS = [text for text, _ in SENTENCES]
+PUNCTUATED = (
+    "She had no chest pain. She took warfarin",
+    "He denies fever",
+    "Family History: chest pain. Medications: aspirin",
+    "She had fever. Family History: chest pain. Medications: aspirin",
+)
 GOLD = [[(text[s:e], label) for s, e, label in ents] for text, ents in SENTENCES]
 
 
@@ -46,6 +56,31 @@ def model(nlp: Language, tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
+@pytest.fixture(scope="module")
+def with_punctuation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a pipeline that knows what ends a sentence and a title, too."""
+    more = []
+    for text in PUNCTUATED:
+        words = {"Sign_symptom": ("chest pain", "fever"), "Medication": ("aspirin", "warfarin")}
+        found = [(text.find(w), w, label) for label, ws in words.items() for w in ws if w in text]
+        more.append((text, [(start, start + len(w), label) for start, w, label in sorted(found)]))
+    return train_pipeline(tmp_path_factory.mktemp("punctuation") / "model", more)
+
+
+def page_block(words: str, language: str = "python") -> str:
+    """The only block of the page with these words in it."""
+    page = (ROOT / "docs" / "companions.md").read_text(encoding="utf8")
+    blocks = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+    (block,) = [block for block in blocks if words in block]
+    return str(block)
+
+
+def run_block(words: str, **names: Any) -> dict[str, Any]:
+    """The names that a block of the page defines."""
+    exec(compile(page_block(words), "companions.md", "exec"), names)
+    return names
+
+
 def run(*arguments: Any) -> str:
     """Return output of a spaCy command."""
     result = CliRunner().invoke(spacy_app, [str(each) for each in arguments])
@@ -57,8 +92,9 @@ class TestConText:
     """Return the findings that medspaCy takes for negated, from our component's entities."""
 
     @pytest.fixture
-    def clinical(self, nlp: Language) -> Language:
+    def clinical(self, with_punctuation: Path) -> Language:
         pytest.importorskip("medspacy", reason="medspaCy is not installed")
+        nlp = spacy.load(with_punctuation)
         nlp.add_pipe("sentencizer")
         nlp.add_pipe("medspacy_context")
         return nlp
@@ -84,11 +120,9 @@ class TestConText:
 
     def test_the_page(self, clinical: Language, capsys: pytest.CaptureFixture[str]) -> None:
         """Its example, which other environments only read."""
-        page = (ROOT / "docs" / "companions.md").read_text(encoding="utf8")
-        (block,) = re.findall(r"```python\n(import medspacy.*?)```", page, re.DOTALL)
         for name in ("sentencizer", "medspacy_context"):
             clinical.remove_pipe(name)
-        exec(compile(block, "companions.md", "exec"), {"nlp": clinical})
+        run_block("medspacy_context", nlp=clinical)
         shown = capsys.readouterr().out
         assert "('chest pain', 'Sign_symptom', True, " in shown
         assert "('warfarin', 'Medication', False, " in shown
@@ -129,6 +163,184 @@ class TestConText:
         (back,) = DocBin().from_bytes(DocBin(docs=[doc]).to_bytes()).get_docs(clinical.vocab)
         assert entities(back) == GOLD[2]
         assert back.ents[0]._.btl_score == doc.ents[0]._.btl_score
+
+
+class TestSectionizer:
+    """Which section medspaCy finds our entities in."""
+
+    TEXT = "Family History: chest pain. Medications: aspirin"
+
+    @pytest.fixture
+    def clinical(self, with_punctuation: Path) -> Language:
+        pytest.importorskip("medspacy", reason="medspaCy is not installed")
+        return spacy.load(with_punctuation)
+
+    def test_the_page(self, clinical: Language, capsys: pytest.CaptureFixture[str]) -> None:
+        doc = run_block("medspacy_sectionizer", nlp=clinical)["doc"]
+        assert "('aspirin', 'medications')" in capsys.readouterr().out
+        assert entities(doc) == [("aspirin", "Medication")]
+        found = [(span.text, span._.section_category) for span in doc.spans[NAME]]
+        assert found == [("chest pain", "family_history"), ("aspirin", "medications")]
+        assert doc.spans[NAME][0]._.is_family
+        assert [ent._.btl_score for ent in doc.ents] == doc.spans[NAME].attrs["scores"][1:]
+
+    def test_sections_in_an_omop_table(self, clinical: Language, tmp_path: Path) -> None:
+        clinical.add_pipe("medspacy_sectionizer")
+        clinical.to_disk(tmp_path / "model")
+        text = f"She had fever. {self.TEXT}"
+        (tmp_path / "in.jsonl").write_text(json.dumps({"id": 1, "text": text}) + "\n")
+        sections = tmp_path / "sections.csv"
+        sections.write_text("section,concept_id\nfamily_history,7\n")
+        settings = AnnotationSettings(to="omop", omop=OmopSettings(sections=sections))
+        output = tmp_path / "out"
+        summary = annotate_files(tmp_path / "model", tmp_path / "in.jsonl", output, settings)
+        with (output / "annotations" / "note_nlp.csv").open(newline="") as file:
+            rows = {row["lexical_variant"]: row for row in csv.DictReader(file)}
+        assert {text: row["section_concept_id"] for text, row in rows.items()} == {
+            "fever": "",
+            "chest pain": "7",
+            "aspirin": "0",
+        }
+        assert rows["chest pain"]["term_modifiers"] == "Subject=family"
+        assert summary.sections == {"known": 1, "none": 1, "unknown": 1}
+
+
+class TestEntityLinker:
+    """spaCy's linker gives our entities the only concept of their text."""
+
+    def test_the_page(self, nlp: Language, capsys: pytest.CaptureFixture[str]) -> None:
+        names = run_block("InMemoryLookupKB", nlp=nlp)
+        shown = "[('warfarin', 'C-100'), ('chest pain', 'C-200'), ('fever', 'NIL')]"
+        assert shown in capsys.readouterr().out
+        assert None not in [ent._.btl_score for ent in names["doc"].ents]
+        (doc,) = nlp.pipe(["Coumadin. Chest pain"])
+        assert {e.text: e.kb_id_ for e in doc.ents}.items() <= {
+            "Coumadin": "C-100",
+            "Chest pain": "C-200",
+        }.items()
+
+
+class TestPresidio:
+    """BRAT files are de-identified, and each entity is still at its words."""
+
+    TEXT = (
+        "Mary Miller, MRN 1234567, was seen by Dr. Jones on 03/04/2021.\r\n"
+        "She had chest pain \U0001f912 and fever since 2021-03-01; she took warfarin.\n"
+        "Call +1 212 555 0123 or write to mary.miller@example.org.\n"
+    )
+    SECRETS = ("Mary", "Miller", "Jones", "1234567", "2021", "555", "example")
+    KEPT = (("chest pain", "Sign_symptom"), ("fever", "Sign_symptom"), ("warfarin", "Medication"))
+
+    def write(self, folder: Path) -> None:
+        """A document with an entity that is hidden, a free note and entities that stay."""
+        marked = [*self.KEPT, ("2021-03-01", "Date"), ("Dr. Jones on 03/04/2021", "Person")]
+        lines = []
+        for i, (words, label) in enumerate(marked, 1):
+            start = self.TEXT.index(words)
+            lines.append(f"T{i}\t{label} {start} {start + len(words)}\t{words}\n")
+        lines += ["#1\tAnnotatorNotes T1\tMary Miller says so\n", "A1\tNegation T1\n"]
+        (folder / "deep").mkdir(parents=True)
+        (folder / "deep" / "case.txt").write_bytes(self.TEXT.encode())
+        (folder / "deep" / "case.ann").write_bytes("".join(lines).encode())
+
+    @pytest.fixture
+    def hidden(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        pytest.importorskip("presidio_analyzer", reason="Presidio is not installed")
+        pytest.importorskip("presidio_anonymizer", reason="Presidio is not installed")
+        monkeypatch.chdir(tmp_path)
+        self.write(tmp_path / "my_brat")
+        run_block("presidio_analyzer")
+        return tmp_path / "hidden"
+
+    def test_nothing_is_left(self, hidden: Path) -> None:
+        written = "".join(p.read_bytes().decode() for p in hidden.rglob("*") if p.is_file())
+        assert [secret for secret in self.SECRETS if secret in written] == []
+        assert "A1\tNegation T1" in written
+
+    def test_entities_are_at_their_words(self, hidden: Path) -> None:
+        (document,) = brat.read_folder(hidden)
+        assert document.text is not None
+        assert (len(document.text), document.problems) == (len(self.TEXT), ())
+        assert document.text.count("\r\n") == 1
+        texts = [(entity.text, entity.label) for entity in document.standoff.entities]
+        assert texts[:3] == list(self.KEPT)
+        assert texts[3:] == [("0000-00-00", "Date"), ("xx. xxxxx on 00/00/0000", "Person")]
+
+    def test_read_for_training(self, hidden: Path) -> None:
+        (doc,), _ = read_brat(hidden)
+        assert [pair for pair in entities(doc) if pair in self.KEPT] == list(self.KEPT)
+
+    def test_offsets_that_are_wrong_are_refused(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pytest.importorskip("presidio_analyzer", reason="Presidio is not installed")
+        monkeypatch.chdir(tmp_path)
+        self.write(tmp_path / "my_brat")
+        path = tmp_path / "my_brat" / "deep" / "case.ann"
+        path.write_text("T1\tSign_symptom 0 5\tfever\n")
+        with pytest.raises(ValueError, match="offsets that are wrong would stay wrong"):
+            run_block("presidio_analyzer")
+        assert not (tmp_path / "hidden").exists()
+
+
+class TestHub:
+    """What would be uploaded, without a network."""
+
+    def test_the_page(
+        self,
+        model: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "training").mkdir()
+        model.rename(tmp_path / "training" / "model-knn")
+        operations = run_block("CommitOperationAdd")["operations"]
+        folder = tmp_path / "training" / "model-knn"
+        rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
+        files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
+        assert {"config.cfg", "meta.json"} < set(rows)
+        assert rows == {
+            name: [str(path.stat().st_size), hashlib.sha256(path.read_bytes()).hexdigest()]
+            for name, path in files.items()
+        }
+        assert len(operations) == len(files)
+
+
+class TestSpacyLlm:
+    """A language model beside our component, with one that answers nothing."""
+
+    @pytest.fixture
+    def both(self, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Language:
+        pytest.importorskip("spacy_llm", reason="spacy-llm is not installed")
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "training").mkdir()
+        model.rename(tmp_path / "training" / "model-knn")
+        block = page_block("@llm_models", "ini")
+        (tmp_path / "llm.cfg").write_text(block)
+        run("assemble", "llm.cfg", "both")
+        return spacy.load("both")
+
+    def test_before_ours(self, both: Language) -> None:
+        assert both.pipe_names == ["llm", NAME]
+        doc = both(TEXTS[1])
+        assert entities(doc) == GOLD[1]
+        assert list(doc.spans["llm"]) == []
+        assert None not in [ent._.btl_score for ent in doc.ents]
+
+    @pytest.mark.parametrize(
+        ("task", "expected"), [("spacy.SpanCat.v3", GOLD[1]), ("spacy.NER.v3", [])]
+    )
+    def test_behind_ours(self, both: Language, task: str, expected: list[tuple[str, str]]) -> None:
+        """What the page warns of: no scores, or no entities."""
+        both.remove_pipe("llm")
+        settings = {"@llm_tasks": task, "labels": ["Family_member"]}
+        noop = {"@llm_models": "spacy.NoOp.v1"}
+        both.add_pipe("llm", config={"task": settings, "model": noop})
+        doc = both(TEXTS[1])
+        assert entities(doc) == expected
+        assert [ent._.btl_score for ent in doc.ents] == [None] * len(expected)
 
 
 class TestDisplacy:
@@ -177,6 +389,18 @@ class TestCommands:
         assert component_of(nlp).has_neighbors
         assert [entities(doc) for doc in nlp.pipe(TEXTS)] == GOLD
 
+    def test_assemble_as_on_the_page(
+        self, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "training").mkdir()
+        model.rename(tmp_path / "training" / "model-knn")
+        (tmp_path / "both.cfg").write_text(page_block("[components.sentencizer]", "ini"))
+        run("assemble", "both.cfg", "both")
+        nlp = spacy.load("both")
+        assert nlp.pipe_names == ["sentencizer", NAME]
+        assert [entities(doc) for doc in nlp.pipe(TEXTS)] == GOLD
+
     def test_find_threshold(self, model: Path) -> None:
         """The neighbors' share is found so; ``fit-knn`` chooses thresholds by type."""
         dev = model.with_name("dev.spacy")
@@ -212,14 +436,16 @@ class TestCommands:
 class TestLoggers:
     """Training shows the scores that are named in ``training.score_weights``."""
 
-    def train(self, model: Path, logger: dict[str, Any]) -> str:
+    def train(self, model: Path, logger: dict[str, Any], output: Path | None = None) -> str:
         nlp = spacy.load(model)
         config = Config(nlp.config).copy()
         dev = {"@readers": "spacy.Corpus.v1", "path": str(model.with_name("dev.spacy"))}
         config["corpora"] = {"train": dev, "dev": dev}
         config["training"] |= {"max_steps": 31, "eval_frequency": 30, "logger": logger}
         shown = io.StringIO()
-        train(init_nlp(config), stdout=shown)
+        if output is not None:
+            output.mkdir()  # as spacy train does
+        train(init_nlp(config), output, stdout=shown)
         return shown.getvalue()
 
     @pytest.mark.parametrize("version", [1, 2, 3])
@@ -247,6 +473,34 @@ class TestLoggers:
         shown = self.train(model, chain)
         assert shown.count("other_scores.ents_macro_f -> ") == 2
         assert [row["step"] for row in srsly.read_jsonl(path)] == [0, 30]
+
+    @pytest.mark.parametrize("version", [1, 2])
+    def test_mlflow(
+        self, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+    ) -> None:
+        mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed")
+        pytest.importorskip("sqlalchemy", reason="MLflow has no database")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        store = f"sqlite:///{tmp_path}/mlflow.db"
+        mlflow.set_tracking_uri(store)
+        block = page_block("MLflowLogger", "ini").replace(
+            "MLflowLogger.v1", f"MLflowLogger.v{version}"
+        )
+        logger = Config().from_str(f"[training]\n\n{block}")["training"]["logger"]
+        output = tmp_path / "trained" if version == 1 else None
+        self.train(model, logger, output)
+        client = mlflow.MlflowClient(store)
+        (found,) = client.search_runs(["0"])
+        assert found.info.run_name == "clinical"
+        assert found.data.metrics["ents_f"] == 1.0
+        assert found.data.metrics["ents_per_type.Medication.f"] == 1.0
+        assert len(client.get_metric_history(found.info.run_id, "ents_f")) == 2  # step 0 and 30
+        assert found.data.params[f"components.{NAME}.neighbors.n_neighbors"] == "1"
+        assert "paths.train" not in found.data.params
+        if output:
+            logged = spacy.load(next(tmp_path.rglob("model.spacy")))
+            assert [entities(doc) for doc in logged.pipe(TEXTS)] == GOLD
 
 
 @pytest.mark.parametrize("store_user_data", [False, True])

@@ -1,7 +1,9 @@
-"""A run that fills OMOP's NOTE_NLP, loaded into DuckDB with the table definition of the CDM."""
+"""A run that fills OMOP's NOTE_NLP, loaded into DuckDB and PostgreSQL with the table of the CDM."""
 
 import json
 import os
+import re
+from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,10 @@ from spacy_btl.omop.settings import OmopSettings
 from tests.helpers import commands
 from tests.helpers.annotating import RECORDS, make_rules, train, write
 from tests.helpers.files import tree
-from tests.helpers.omop import load
+from tests.helpers.omop import Postgres, load, running_postgres
 
 MOMENT = datetime(2026, 3, 1, 12, 30)
+TERMS = ("exists", "temporal", "modifiers")
 NOTES = [(str(7 * i), text) for i, (_, text) in enumerate(RECORDS)]
 CONCEPTS = """label,text,concept_id,source_concept_id
 Medication,Warfarin,1310149,44816492
@@ -38,7 +41,16 @@ def source(tmp_path: Path) -> Path:
 
 def run(model: Path, source: Path, output: Path, **settings: Any) -> RunSummary:
     """Annotate with settings of a run or of its table."""
-    names = ("table", "concepts", "snippet", "first_id", "assertions", "moment")
+    names = (
+        "table",
+        "concepts",
+        "sections",
+        "section_attribute",
+        "snippet",
+        "first_id",
+        "assertions",
+        "moment",
+    )
     omop = {name: settings.pop(name) for name in names if name in settings}
     more = {"to": "omop", "shard_size": 5, "omop": OmopSettings(**{"moment": MOMENT, **omop})}
     all_settings: Any = {**more, **settings}
@@ -134,6 +146,17 @@ def one_entity(doc: Doc) -> Doc:
         Span.set_extension("btl_test_denied", default=None)
     for ent in doc.ents:
         ent._.btl_test_denied = doc.text.startswith("no ")
+    return doc
+
+
+@Language.component("btl_test_sections")
+def set_sections(doc: Doc) -> Doc:
+    """What comes before the first colon is the title of a section."""
+    if not Span.has_extension("btl_test_section"):
+        Span.set_extension("btl_test_section", default=None)
+    title, colon, _ = doc.text.partition(":")
+    for ent in doc.ents:
+        ent._.btl_test_section = title if colon else None
     return doc
 
 
@@ -258,3 +281,164 @@ def test_the_command(rules: Path, source: Path, tmp_path: Path) -> None:
     assert f"{medication} entities without a concept (0), of 1 label" in shown
     assert f"Medication ({medication})" in shown
     assert rows[0]["note_nlp_id"] == 100
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    with running_postgres() as server:
+        ids = (0, 1310149, 44816492, 441840, 4083)
+        server.run(*(f"INSERT INTO concept VALUES ({each})" for each in ids))
+        yield server
+
+
+def page_copy() -> str:
+    """The command of docs/annotate.md that loads a table into PostgreSQL."""
+    page = (Path(__file__).parents[2] / "docs" / "annotate.md").read_text(encoding="utf8")
+    (command,) = re.findall(r"^\\copy .*$", page, flags=re.MULTILINE)
+    return str(command)
+
+
+class TestPostgres:
+    """The table of the CDM with its lengths and keys, and texts that a CSV file may break at."""
+
+    ODD = (
+        *('say "no"', '"', '""', "a,b", "a\nb", "a\r\nb", "a\rb", "\n", " fever", "\t"),
+        *(
+            "\\N",
+            "\\.",
+            "a\\nb",
+            "NULL",
+            "null",
+            "a\0b",
+            "\U0001f912 fever",
+            "caf\u00e9",
+            "\ufeff",
+        ),
+        *("x" * 250, "\U0001f912" * 250, "y" * 300),
+    )
+
+    @pytest.mark.parametrize("encoding", ["UTF8", "LATIN1"])
+    def test_odd_texts(
+        self, postgres: Postgres, whole_texts: Path, tmp_path: Path, encoding: str
+    ) -> None:
+        """Also where psql takes files for Latin 1, as it does under some locales."""
+        source = write(tmp_path / "in.jsonl", [(str(i), text) for i, text in enumerate(self.ODD)])
+        output = tmp_path / "annotated"
+        summary = run(whole_texts, source, output, snippet=250)
+        assert (summary.records, summary.set_aside) == (len(self.ODD), 0)
+        rows = postgres.load(output / "annotations" / "note_nlp.csv", page_copy(), encoding)
+        expected = [text.replace("\0", "\ufffd")[:250] for text in self.ODD]
+        assert [row["lexical_variant"] for row in rows] == expected
+        assert [row["snippet"] for row in rows] == expected
+        assert rows == table(output)
+
+    def test_the_mark_of_an_end(
+        self, postgres: Postgres, whole_texts: Path, tmp_path: Path
+    ) -> None:
+        """A line that is "\\." ends a file before PostgreSQL 18, in quotes too; it says so."""
+        text = "a\n\\.\nb"
+        run(whole_texts, write(tmp_path / "in.jsonl", [("1", text)]), tmp_path / "annotated")
+        path = tmp_path / "annotated" / "annotations" / "note_nlp.csv"
+        if int(postgres.run("SHOW server_version_num")) < 180_000:
+            with pytest.raises(ValueError, match="unterminated CSV quoted field"):
+                postgres.load(path, page_copy())
+        else:
+            assert [r["lexical_variant"] for r in postgres.load(path, page_copy())] == [text]
+
+    def test_what_the_pipeline_found(
+        self, postgres: Postgres, rules: Path, source: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "concepts.csv").write_text(CONCEPTS)
+        output = tmp_path / "annotated"
+        run(rules, source, output, concepts=tmp_path / "concepts.csv")
+        rows = postgres.load(output / "annotations" / "note_nlp.csv", page_copy())
+        assert rows == table(output)
+        assert found(rules) == [(r["note_id"], r["offset"], r["lexical_variant"]) for r in rows]
+        empty = {name for name in rows[0] if all(row[name] is None for row in rows)}
+        assert empty == {"section_concept_id", "snippet", *(f"term_{n}" for n in TERMS)}
+
+    def test_an_id_that_is_no_concept_is_refused(
+        self, postgres: Postgres, rules: Path, source: Path, tmp_path: Path
+    ) -> None:
+        """The keys are in force: the other tests would not pass with any ids."""
+        (tmp_path / "concepts.csv").write_text(CONCEPTS.replace("441840", "5"))
+        output = tmp_path / "annotated"
+        run(rules, source, output, concepts=tmp_path / "concepts.csv")
+        with pytest.raises(ValueError, match=r"\(note_nlp_concept_id\)=\(5\) is not present"):
+            postgres.load(output / "annotations" / "note_nlp.csv", page_copy())
+
+
+class TestSections:
+    """What `btl_test_sections` says of entities, as a sectionizer does."""
+
+    TEXTS = ("Past  Medical History: fever", "PLAN: fever", "fever", " : fever")
+    TABLE = "section,concept_id\npast medical history,4083\n"
+
+    @pytest.fixture
+    def model(self, tmp_path: Path) -> Path:
+        nlp = spacy.blank("en")
+        ruler = nlp.add_pipe("entity_ruler")
+        ruler.add_patterns([{"label": "Finding", "pattern": "fever"}])  # type: ignore[attr-defined]
+        nlp.add_pipe("btl_test_sections")
+        nlp.to_disk(tmp_path / "model")
+        return tmp_path / "model"
+
+    @pytest.fixture
+    def source(self, tmp_path: Path) -> Path:
+        return write(tmp_path / "in.jsonl", [(str(i), t) for i, t in enumerate(self.TEXTS)])
+
+    @pytest.mark.parametrize("kind", ["csv", "parquet"])
+    def test_concepts_of_sections(
+        self, model: Path, source: Path, tmp_path: Path, kind: str
+    ) -> None:
+        if kind == "parquet":
+            pytest.importorskip("pyarrow", reason="needs the extra parquet")
+        (tmp_path / "sections.csv").write_text(self.TABLE)
+        given = {"sections": tmp_path / "sections.csv", "section_attribute": "btl_test_section"}
+        summary = run(model, source, tmp_path / "out", table=kind, **given)
+        rows = table(tmp_path / "out", kind)
+        assert [row["section_concept_id"] for row in rows] == [4083, 0, None, None]
+        assert summary.sections == {"known": 1, "unknown": 1, "none": 2}
+        run(model, source, tmp_path / "without")
+        rows = table(tmp_path / "without")
+        assert [row["section_concept_id"] for row in rows] == [None] * 4
+
+    def test_in_postgres(
+        self, postgres: Postgres, model: Path, source: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "sections.csv").write_text(self.TABLE)
+        given = {"sections": tmp_path / "sections.csv", "section_attribute": "btl_test_section"}
+        run(model, source, tmp_path / "annotated", **given)
+        path = tmp_path / "annotated" / "annotations" / "note_nlp.csv"
+        rows = postgres.load(path, page_copy())
+        assert [row["section_concept_id"] for row in rows] == [4083, 0, None, None]
+
+    def test_the_command(self, model: Path, source: Path, tmp_path: Path) -> None:
+        (tmp_path / "sections.csv").write_text(self.TABLE)
+        options = ["--to", "omop", "--sections", tmp_path / "sections.csv"]
+        options += ["--section-attribute", "btl_test_section"]
+        shown = " ".join(
+            commands.run("annotate", model, source, tmp_path / "out", *options).split()
+        )
+        assert "1 entity in sections that" in shown
+        (tmp_path / "in.jsonl").write_text('{"id": 1, "text": "fever"}\n')
+        shown = " ".join(commands.run("annotate", model, source, tmp_path / "b", *options).split())
+        assert "No entity is in a section" in shown
+
+    def test_a_run_is_resumed_only_with_the_same_table(
+        self, model: Path, source: Path, tmp_path: Path
+    ) -> None:
+        sections = tmp_path / "sections.csv"
+        given = {"sections": sections, "section_attribute": "btl_test_section"}
+        sections.write_text(self.TABLE)
+        run(model, source, tmp_path / "out", **given)
+        run(model, source, tmp_path / "out", **given)
+        sections.write_text(self.TABLE.replace("4083", "4084"))
+        with pytest.raises(ValueError, match=r"other settings \(sections\)"):
+            run(model, source, tmp_path / "out", **given)
+
+    def test_no_component_sets_them(self, rules: Path, source: Path, tmp_path: Path) -> None:
+        (tmp_path / "sections.csv").write_text(self.TABLE)
+        given = {"sections": tmp_path / "sections.csv", "section_attribute": "btl_no_such"}
+        with pytest.raises(ValueError, match='has registered the attribute "btl_no_such"'):
+            run(rules, source, tmp_path / "out", **given)

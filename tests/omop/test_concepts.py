@@ -1,10 +1,18 @@
 """Tables of concepts: what is found, and what is refused with its line."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from spacy_btl.omop.concepts import UNKNOWN, Concept, Concepts, normalized, read_concepts
+from spacy_btl.omop.concepts import (
+    UNKNOWN,
+    Concept,
+    Concepts,
+    normalized,
+    read_concepts,
+    read_sections,
+)
 
 TABLE = """label,text,concept_id,source_concept_id
 Medication,,21600001,
@@ -81,6 +89,33 @@ def test_what_is_refused(tmp_path: Path, content: str | bytes, message: str) -> 
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no table of concepts"):
         read_concepts(tmp_path / "no.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("section,concept_id\nPast  Medical History,4083\nplan,0\n", {"plan": 0}),
+        ("concept_id;section\n4083;past_medical_history\n", {"past_medical_history": 4083}),
+        ("section,concept_id\nPlan,7\nPLAN,7\n", {"plan": 7}),
+        ("section,concept_id\nPlan,7\nPLAN,8\n", "line 3: the entry of line 2, with other ids"),
+        ("section,concept_id\n,7\n", "line 2: no section"),
+        ("section,concept_id\nPlan,\n", "line 2: concept_id is '', but must be a whole number"),
+        ("label,concept_id\nPlan,7\n", 'no column "section"; a table of sections has section, con'),
+        ("section,concept_id,text\nPlan,7,x\n", 'the unknown column "text"'),
+    ],
+)
+def test_sections(tmp_path: Path, content: str, expected: dict[str, int] | str) -> None:
+    path = tmp_path / "sections.csv"
+    path.write_text(content)
+    if isinstance(expected, str):
+        with pytest.raises(ValueError, match=re.escape(expected)):
+            read_sections(path)
+    else:
+        found = read_sections(path)
+        assert expected.items() <= found.items()
+        assert all(name == normalized(name) for name in found)
+    with pytest.raises(FileNotFoundError, match="no table of sections"):
+        read_sections(tmp_path / "no.csv")
 
 
 def test_forms_of_one_text() -> None:

@@ -19,6 +19,8 @@ from spacy_btl.omop.settings import OmopSettings, parse_assertions
         ({"first_id": 2**31}, "first_id is 2147483648, but must be at least 1 and at most"),
         ({"assertions": {"denied": "x"}}, "an assertion is 'denied', but must be one of negated"),
         ({"assertions": {"negated": ""}}, "the assertion negated names no attribute"),
+        ({"section_attribute": ""}, "section_attribute is empty, but must name an attribute"),
+        ({"section_attribute": "part"}, "section_attribute is given, but no table of sections"),
         ({"moment": datetime.now(timezone.utc)}, "moment has a time zone"),
     ],
 )
