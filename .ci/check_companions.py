@@ -34,18 +34,18 @@ COMPANIONS = {
     "mlflow": Companion(("mlflow==3.17.2",), "test_mlflow"),
     "spacy-llm": Companion(("spacy-llm==0.7.4",), "TestSpacyLlm"),
 }
-"""What is not among the extras, as it is heavy or asks for other versions of spaCy or numpy."""
+"""Packages outside of the extras: they are large, or need other versions of spaCy or numpy."""
 
 
 def install(python: Path, companion: Companion) -> None:
-    """The package, its tests' tools and a companion in one command, so that versions suit all."""
+    """Install all in one command, so that pip finds versions that suit the package and a companion."""
     command = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     torch = f"torch=={tested_torch()}"
     subprocess.run([*command, ROOT, "pytest", torch, *companion.packages], check=True)
 
 
 def table(found: Mapping[str, Mapping[str, str]], results: Mapping[str, str]) -> str:
-    """Markdown: a row for each companion."""
+    """Return Markdown with a row for each companion."""
     lines = [["companion", "packages", "spaCy", "numpy", "tests"], ["---"] * 5]
     for name, versions in found.items():
         packages = ", ".join(COMPANIONS[name].packages).replace("==", " ")

@@ -72,7 +72,7 @@ class Postgres:
         self._psql, self._folder = programs / "psql", folder
 
     def run(self, *commands: str, encoding: str = "UTF8", folder: Path | None = None) -> str:
-        """What psql says to commands, with an encoding of the client."""
+        """Run commands in psql, with an encoding of the client, and return its output."""
         where = {"PGHOST": str(self._folder), "PGUSER": "omop", "PGDATABASE": "postgres"}
         options = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]
         options += [part for command in commands for part in ("-c", command)]
@@ -83,7 +83,7 @@ class Postgres:
         return done.stdout.decode()
 
     def load(self, path: Path, command: str, encoding: str = "UTF8") -> list[dict[str, Any]]:
-        """The rows of a CSV file, once a command has copied it into the empty table."""
+        """Empty the table, copy a CSV file into it by a command, and return its rows."""
         self.run("TRUNCATE note_nlp", command, encoding=encoding, folder=path.parents[2])
         query = "SELECT coalesce(json_agg(t ORDER BY note_nlp_id), '[]') FROM note_nlp t"
         rows: list[dict[str, Any]] = json.loads(self.run(query))
@@ -95,7 +95,7 @@ class Postgres:
 
 @contextmanager
 def running_postgres() -> Iterator[Postgres]:
-    """A server of its own, without a network; skip the test where PostgreSQL is not installed."""
+    """Start a server of its own, on a socket only; skip the test without PostgreSQL."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     on_path = shutil.which("initdb")
     if not found and not on_path:

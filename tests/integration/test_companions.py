@@ -58,7 +58,7 @@ def model(nlp: Language, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def with_punctuation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a pipeline that knows what ends a sentence and a title, too."""
+    """Return the folder of a pipeline that is trained with punctuation."""
     more = []
     for text in PUNCTUATED:
         words = {"Sign_symptom": ("chest pain", "fever"), "Medication": ("aspirin", "warfarin")}
@@ -68,7 +68,7 @@ def with_punctuation(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def page_block(words: str, language: str = "python") -> str:
-    """The only block of the page with these words in it."""
+    """Return the only block of the page that contains some words."""
     page = (ROOT / "docs" / "companions.md").read_text(encoding="utf8")
     blocks = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
     (block,) = [block for block in blocks if words in block]
@@ -76,7 +76,7 @@ def page_block(words: str, language: str = "python") -> str:
 
 
 def run_block(words: str, **names: Any) -> dict[str, Any]:
-    """The names that a block of the page defines."""
+    """Run a block of the page and return the names that it defines."""
     exec(compile(page_block(words), "companions.md", "exec"), names)
     return names
 
@@ -166,7 +166,7 @@ class TestConText:
 
 
 class TestSectionizer:
-    """Which section medspaCy finds our entities in."""
+    """Sections of medspaCy for our entities."""
 
     TEXT = "Family History: chest pain. Medications: aspirin"
 
@@ -232,7 +232,7 @@ class TestPresidio:
     KEPT = (("chest pain", "Sign_symptom"), ("fever", "Sign_symptom"), ("warfarin", "Medication"))
 
     def write(self, folder: Path) -> None:
-        """A document with an entity that is hidden, a free note and entities that stay."""
+        """Write a document with an entity that is masked, a free note, and entities that stay."""
         marked = [*self.KEPT, ("2021-03-01", "Date"), ("Dr. Jones on 03/04/2021", "Person")]
         lines = []
         for i, (words, label) in enumerate(marked, 1):
@@ -284,7 +284,7 @@ class TestPresidio:
 
 
 class TestHub:
-    """What would be uploaded, without a network."""
+    """A dry run of an upload, without a network."""
 
     def test_the_page(
         self,
@@ -333,7 +333,7 @@ class TestSpacyLlm:
         ("task", "expected"), [("spacy.SpanCat.v3", GOLD[1]), ("spacy.NER.v3", [])]
     )
     def test_behind_ours(self, both: Language, task: str, expected: list[tuple[str, str]]) -> None:
-        """What the page warns of: no scores, or no entities."""
+        """The warnings of the page are true: no scores, or no entities."""
         both.remove_pipe("llm")
         settings = {"@llm_tasks": task, "labels": ["Family_member"]}
         noop = {"@llm_models": "spacy.NoOp.v1"}

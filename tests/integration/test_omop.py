@@ -151,7 +151,7 @@ def one_entity(doc: Doc) -> Doc:
 
 @Language.component("btl_test_sections")
 def set_sections(doc: Doc) -> Doc:
-    """What comes before the first colon is the title of a section."""
+    """Take the text before the first colon for the title of a section."""
     if not Span.has_extension("btl_test_section"):
         Span.set_extension("btl_test_section", default=None)
     title, colon, _ = doc.text.partition(":")
@@ -292,7 +292,7 @@ def postgres() -> Iterator[Postgres]:
 
 
 def page_copy() -> str:
-    """The command of docs/annotate.md that loads a table into PostgreSQL."""
+    """Return the command of docs/annotate.md that loads a table into PostgreSQL."""
     page = (Path(__file__).parents[2] / "docs" / "annotate.md").read_text(encoding="utf8")
     (command,) = re.findall(r"^\\copy .*$", page, flags=re.MULTILINE)
     return str(command)
@@ -369,7 +369,7 @@ class TestPostgres:
 
 
 class TestSections:
-    """What `btl_test_sections` says of entities, as a sectionizer does."""
+    """Sections set by `btl_test_sections`, as by a sectionizer."""
 
     TEXTS = ("Past  Medical History: fever", "PLAN: fever", "fever", " : fever")
     TABLE = "section,concept_id\npast medical history,4083\n"
