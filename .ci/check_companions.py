@@ -38,7 +38,7 @@ COMPANIONS = {
 
 
 def install(python: Path, companion: Companion) -> None:
-    """Install all in one command, so that pip finds versions that suit the package and a companion."""
+    """Install all in one command, so that pip finds versions that suit each other."""
     command = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     torch = f"torch=={tested_torch()}"
     subprocess.run([*command, ROOT, "pytest", torch, *companion.packages], check=True)

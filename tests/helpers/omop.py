@@ -83,7 +83,7 @@ class Postgres:
         return done.stdout.decode()
 
     def load(self, path: Path, command: str, encoding: str = "UTF8") -> list[dict[str, Any]]:
-        """Empty the table, copy a CSV file into it by a command, and return its rows."""
+        """Copy a CSV file into the emptied table by a command, and return its rows."""
         self.run("TRUNCATE note_nlp", command, encoding=encoding, folder=path.parents[2])
         query = "SELECT coalesce(json_agg(t ORDER BY note_nlp_id), '[]') FROM note_nlp t"
         rows: list[dict[str, Any]] = json.loads(self.run(query))

@@ -335,7 +335,7 @@ class TestPostgres:
     def test_the_mark_of_an_end(
         self, postgres: Postgres, whole_texts: Path, tmp_path: Path
     ) -> None:
-        """A line that is "\\." ends a file before PostgreSQL 18, in quotes too; it says so."""
+        """A backslash and a period in a line end a file before PostgreSQL 18; the load fails."""
         text = "a\n\\.\nb"
         run(whole_texts, write(tmp_path / "in.jsonl", [("1", text)]), tmp_path / "annotated")
         path = tmp_path / "annotated" / "annotations" / "note_nlp.csv"
