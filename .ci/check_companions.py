@@ -31,7 +31,9 @@ COMPANIONS = {
     "presidio": Companion(
         ("presidio-analyzer==2.2.366", "presidio-anonymizer==2.2.366"), "TestPresidio"
     ),
-    "mlflow": Companion(("mlflow==3.17.2",), "test_mlflow"),
+    "mlflow": Companion(
+        ("mlflow-skinny==3.17.2", "sqlalchemy==2.1.9", "alembic==1.20.1", "pandas"), "test_mlflow"
+    ),
     "spacy-llm": Companion(("spacy-llm==0.7.4",), "TestSpacyLlm"),
 }
 """Packages outside of the extras: they are large, or need other versions of spaCy or numpy."""
@@ -41,7 +43,7 @@ def install(python: Path, companion: Companion) -> None:
     """Install all in one command, so that pip finds versions that suit each other."""
     command = [python, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     torch = f"torch=={tested_torch()}"
-    subprocess.run([*command, ROOT, "pytest", torch, *companion.packages], check=True)
+    subprocess.run([*command, ROOT, "pytest", "hypothesis", torch, *companion.packages], check=True)
 
 
 def table(found: Mapping[str, Mapping[str, str]], results: Mapping[str, str]) -> str:
