@@ -162,7 +162,10 @@ def annotate_command(
 @app.command("serve", short_help="Serve a pipeline over HTTP.")
 @errors_as_text()
 def serve_command(
-    model: Annotated[str, typer.Argument(help="Pipeline: a folder or an installed package")],
+    model: Annotated[
+        str,
+        typer.Argument(envvar="SPACY_BTL_MODEL", help="Pipeline: a folder or an installed package"),
+    ],
     host: Annotated[
         str, typer.Option(help="Address to listen on; any but a loopback address needs a token")
     ] = "127.0.0.1",
