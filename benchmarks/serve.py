@@ -46,7 +46,7 @@ class Service:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> float:
-        """Start, and return the seconds until the first answer."""
+        """Start the process, and return the seconds until the first answer."""
         begin = time.perf_counter()
         command = [sys.executable, "-m", "spacy", "btl", "serve", self.model]
         with self.log.open("ab") as log:

@@ -161,6 +161,8 @@ def is_run(words: list[str]) -> bool:
     """Return whether this is a command of ours, or one of spaCy's on a pipeline, on one machine."""
     if words[:3] != ["python", "-m", "spacy"] or words[3] not in SPACY_RUN:
         return False
+    if words[4] == "serve":  # it does not end
+        return False
     return "--engine" not in words and (HAS_PARQUET or "notes.parquet" not in words)
 
 
