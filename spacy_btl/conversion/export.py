@@ -80,7 +80,7 @@ def to_standoff(doc: Doc, key: str | None = None) -> Exported:
 
     Args:
         doc: A document, converted or not.
-        key: Of the ``doc.spans`` that are its entities; None for ``doc.ents``. With the key "brat",
+        key: Key of the ``doc.spans`` with its entities; None for ``doc.ents``. With the key "brat",
             those that the conversion could not place come back as well. A changed span of a group
             keeps its id, as a correction of its record; one of ``doc.ents`` gets a new id, as spaCy
             leaves the ids of earlier entities on the tokens.

@@ -39,8 +39,7 @@ class Reading:
         format: Their format.
         columns: CoNLL only. The names of the columns: "token,_,_,tag"; "" for the token in the
             first and its tag in the last.
-        sentences: Of CoNLL without -DOCSTART-, how many sentences make a document; 0: all of a
-            file.
+        sentences: CoNLL without -DOCSTART- only. Sentences of a document; 0 for all of a file.
         text_key: JSON only. The name of the text in a document, or in the data of a task of Label
             Studio; "" to find it out.
         spans_key: DocBin only. The key of ``doc.spans`` with the entities; "" for the annotation

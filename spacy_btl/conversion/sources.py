@@ -61,8 +61,8 @@ def convert_sources(
     Args:
         sources: Folders or files by name, as `convert_folder` takes them.
         out_dir: A folder that is new, empty, or has such folders only.
-        shares: Of the documents, for train, dev and test; None for one DocBin of all.
-        seed: Of the split.
+        shares: Shares of the documents in train, dev and test; None for one DocBin of all.
+        seed: Seed of the split.
         lang: Language of the tokenizer.
         apart_from: DocBins whose documents no source may have, see `Reading`.
 

@@ -75,8 +75,8 @@ class Figures(NamedTuple):
         partial: As strict.
         overlap: As strict.
         token: As strict.
-        kappa: Of tokens; of a type, whether a token is in an entity of it. None where it is not
-            defined, as all tokens are alike.
+        kappa: Cohen's kappa of tokens; for a type, of whether a token is in an entity of it. None
+            where it is not defined, as all tokens are alike.
     """
 
     a: int
@@ -122,8 +122,8 @@ class Agreement:
         any_type: F1 of bounds whatever the types, "exact" and "partial".
         kappa_marked: Kappa over the tokens that at least one has marked.
         tokens: All tokens, and those that at least one has marked.
-        intervals: Of `MEASURES` over all types, of 95 % of documents drawn with replacement; empty
-            for one document.
+        intervals: Intervals of `MEASURES` over all types, of 95 % of documents drawn with
+            replacement; empty for one document.
         by_type: The most frequent type first.
         documents: As in ``annotations.pairs``.
     """

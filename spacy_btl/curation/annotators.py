@@ -120,7 +120,7 @@ def read_annotators(
 
     Args:
         a: The file or folder of the first, of any format that `conversion.reading` reads.
-        b: That of the second.
+        b: The file or folder of the second annotator.
         names: What the two are called; by default after their files or folders.
         reading_a: How the documents of the first are read.
         reading_b: How those of the second are read.

@@ -30,8 +30,8 @@ def write_parts(
     Args:
         docs: Converted documents.
         out_dir: The folder to write to; the same files in it are replaced together.
-        shares: Of the documents, for each part; None for one DocBin of all.
-        seed: Of the split.
+        shares: Shares of the documents in each part; None for one DocBin of all.
+        seed: Seed of the split.
         together: Sets of names of documents that stay in one part.
         given: The part of each document, to keep a division instead of making one.
         about: What else split.json says.

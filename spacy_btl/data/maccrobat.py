@@ -57,10 +57,10 @@ class CorpusInfo:
 
     Attributes:
         source: "folder", "assets", "zip", "download" or "sample".
-        title: Of the corpus; like the next three, "" if not known.
-        doi: Of the corpus.
-        license: Of the corpus.
-        citation: Of the corpus.
+        title: Title of the corpus; like the next three, "" if not known.
+        doi: DOI of the corpus.
+        license: License of the corpus.
+        citation: Citation of the corpus.
         documents: Number of texts with annotation.
         unpaired: Number of texts without annotation, which are not copied.
         sha256: Over names and contents, the same wherever the same documents are found.

@@ -44,8 +44,8 @@ def split_documents(
 
     Args:
         types: The entity types of each document, by its name.
-        shares: Of the documents, for each part; positive, and 1 in sum.
-        seed: Of the order in which documents are dealt out.
+        shares: Shares of the documents in each part; positive, and 1 in sum.
+        seed: Seed of the order in which documents are dealt out.
         together: Names of documents that stay in one part, as many sets of them as there are.
             Sets with a name in common are one set.
 
@@ -80,7 +80,7 @@ def keep_parts(
         types: The entity types of each document, by its name.
         given: The part of each document.
         shares: As in `split_documents`, as are the seed and what stays together.
-        seed: Of dev, where it is dealt out.
+        seed: Seed of the choice of dev, where it is dealt out.
         together: Names of documents that stay in one part, where dev is dealt out.
 
     Raises:

@@ -20,7 +20,8 @@ def compare_evaluations(
 
     Args:
         first: The ``by_document`` of one evaluation.
-        second: That of another one, of the same documents in the same order.
+        second: The ``by_document`` of the other evaluation, of the same documents in the same
+            order.
         names: Names of the two systems.
         samples: Number of draws (`scoring.summary.compare_systems`).
         seed: Seed of the draws.

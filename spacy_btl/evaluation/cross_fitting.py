@@ -133,10 +133,10 @@ def train_anew(
         examples: Annotated documents.
         steps: ``training.max_steps``; the last weights are taken.
         labels: Entity types of the component. A rare type may be missing from the examples.
-        seed: For the training.
+        seed: Seed of the training.
         keep_schedule: Whether a schedule of the learning rate keeps its length, so that a training
             with fewer steps ends before it does.
-        title: Of the progress bar.
+        title: Title of the progress bar.
         progress: Whether to show a progress bar; None to show it in a terminal only.
     """
     config = nlp.config.copy()

@@ -111,7 +111,7 @@ class Metrics(Scored, TrainingFacts, OptionalFacts):
         heading: The heading that a report on these documents must carry, or "".
         errors: Number of entities of each kind (`scoring.matching.KINDS`).
         errors_by_type: The same by type: of the gold entity, or of the spurious one.
-        reliability: By kind of score: "calibrated" and "not calibrated".
+        reliability: Reliability by kind of score, "calibrated" and "not calibrated".
         confusion: Number of entities by gold type and predicted type.
         documents: Number of documents.
         tokens: Number of tokens.

@@ -100,7 +100,8 @@ def read_columns(
     Args:
         files: The files, all of one scheme.
         columns: Where token and tags are.
-        sentences: Of a document, in a file without ``-DOCSTART-``; 0 for all of the file.
+        sentences: Number of sentences of a document, in a file without ``-DOCSTART-``; 0 for all of
+            the file.
 
     Raises:
         ValueError: If the first column, which nobody has named, numbers the tokens.

@@ -85,8 +85,8 @@ def agreements(
     """Return the agreement of each ordered pair of corpora on each type that both have.
 
     Args:
-        forms: By corpus and type, as `forms_by_type` returns them.
-        uses: By corpus, as `uses_of` returns them for the forms of all corpora.
+        forms: Forms by corpus and type, as `forms_by_type` returns them.
+        uses: Uses by corpus, as `uses_of` returns them for the forms of all corpora.
     """
     result = []
     for corpus, other in permutations(forms, 2):

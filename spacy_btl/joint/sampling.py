@@ -18,7 +18,7 @@ def repetitions(sizes: Mapping[str, int], smoothing: float) -> dict[str, float]:
 
     Args:
         sizes: Words of each corpus; one without words is not repeated.
-        smoothing: From 0 to 1.
+        smoothing: Exponent from 0 to 1.
     """
     largest = max(sizes.values(), default=0)
     return {

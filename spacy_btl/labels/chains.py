@@ -227,8 +227,8 @@ class Chains:
         Args:
             labels: (n_tokens, n_types), anything where they are missing.
             missing: (n_tokens, n_types)
-            log_first: From `log_first`.
-            log_next: From `log_next`.
+            log_first: The result of `log_first`.
+            log_next: The result of `log_next`.
         """
         n = self.n_first
         found = np.full((N_LABELS, *labels.shape), -np.inf)

@@ -96,7 +96,7 @@ class EncoderShim(PyTorchShim):
     """A transformer with its tokenizer, run in mixed precision, saved as JSON and safetensors.
 
     Args:
-        precision: Of the matrix products, see `autocast_dtype`.
+        precision: Number format of the matrix products, see `autocast_dtype`.
         tokenizer_config: Settings for the tokenizer, for as long as no encoder is loaded.
         transformer_config: Settings for the transformer, for as long as no encoder is loaded.
     """

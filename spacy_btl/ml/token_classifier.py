@@ -160,7 +160,7 @@ def fill_ensemble(model: TokenModel, sources: Sequence[tuple[TokenModel, Ints1d]
     """Give the members of an ensemble the weights of trained models.
 
     Args:
-        model: From `build_ensemble`.
+        model: A model of `build_ensemble`.
         sources: For each member, in order, a trained model of the same layers, and its column
             (n_columns,) for each column of the ensemble.
 
@@ -246,7 +246,7 @@ def add_columns(model: TokenModel, n: int) -> None:
     of the old one does not fit it.
 
     Args:
-        model: From `build_token_classifier`.
+        model: A model of `build_token_classifier`.
         n: Number of columns.
     """
     old = model.get_ref("output_layer")
@@ -266,7 +266,7 @@ def take_columns(model: TokenModel, other: TokenModel, columns: Ints1d) -> None:
     """Take over columns of the logits of another model; the others stay as they are.
 
     Args:
-        model: From `build_token_classifier`, initialized.
+        model: A model of `build_token_classifier`, initialized.
         other: The same, trained, over an encoder of the same width.
         columns: (n_columns,) the other's column for each of this one's, -1 for none.
 
@@ -300,7 +300,7 @@ def token_vectors(
     """Return the logits of all tokens and, if asked, the hidden states before the last layer.
 
     Args:
-        model: From `build_token_classifier`.
+        model: A model of `build_token_classifier`.
         docs: Documents; they may be empty.
         with_hidden: Whether to return hidden states.
 

@@ -49,7 +49,7 @@ class SeededDropout(TorchFunctionMode):
     and ``nn.functional.embedding``, which `torch.nn.Dropout` and `torch.nn.Embedding` do.
 
     Args:
-        seed: Of the dropout.
+        seed: Seed of the dropout.
         rows: The list that takes the rows of embeddings.
     """
 
@@ -114,7 +114,7 @@ def torch_seed(seed: int, rows: list[Rows]) -> Iterator[None]:
     """Let torch's own generators draw from a seed while inside, for a worker that is the only one.
 
     Args:
-        seed: Of all of torch's generators.
+        seed: Seed of all of torch's generators.
         rows: Stays empty.
     """
     devices = list(range(torch.cuda.device_count()))
@@ -127,9 +127,9 @@ class TrainingPass:
     """The pass over a few batches of windows: forward, and backward once their gradient is known.
 
     Args:
-        run_batch: From a batch to its vectors (n_kept, width).
+        run_batch: Function from a batch to its vectors (n_kept, width).
         batches: Batches of windows, which are run one after another.
-        seeds: Of the dropout of each batch.
+        seeds: Seeds of the dropout of each batch.
         n_kept: Number of batches that keep what their backward pass needs. It runs each of the
             others once more, so that memory does not grow with a document.
         seeded: `SeededDropout`, or `torch_seed`.

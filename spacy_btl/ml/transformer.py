@@ -74,9 +74,9 @@ def build_transformer_model(
         workers: Threads that share the windows on a CPU, each with one core for itself. None for as
             many as torch has threads (``OMP_NUM_THREADS``, ``torch.set_num_threads``). With another
             number, a seed of the training gives other weights.
-        precision: Of the encoder's matrix products. "auto" takes bfloat16 where the device
-            multiplies it natively, else float32. "float16" is for prediction only. Weights are kept
-            in float32 in any case.
+        precision: Number format of the encoder's matrix products. "auto" takes bfloat16 where the
+            device multiplies it natively, else float32. "float16" is for prediction only. Weights
+            are kept in float32 in any case.
         keep_vectors: Keep the token vectors of a prediction with the document, as ``doc.tensor``.
         tokenizer_config: Further settings for the tokenizer's ``from_pretrained``.
         transformer_config: Further settings for the transformer's ``from_pretrained``.

@@ -34,7 +34,7 @@ def vote_weights(distances: Floats2d, votes: Votes, temperature: float = 1.0) ->
     Args:
         distances: (n_queries, k), ascending in each row.
         votes: "uniform", "distance" or "softmax".
-        temperature: Of "softmax", above 0.
+        temperature: Temperature of "softmax", above 0.
 
     Returns:
         (n_queries, k).
@@ -124,7 +124,7 @@ class KNearestNeighbors:
         n_neighbors: Keys that vote, 1 or more.
         metric: "euclidean", or "cosine": the distance between vectors scaled to length 1.
         votes: "uniform", "distance" or "softmax", see `vote_weights`.
-        temperature: Of "softmax", above 0.
+        temperature: Temperature of "softmax", above 0.
         search: "auto", "brute" or "pruned", see `make_search`.
 
     Attributes:

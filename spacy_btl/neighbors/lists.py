@@ -88,7 +88,7 @@ def list_keys(
     """Return the lists of keys around all anchors of the index.
 
     Args:
-        index: Of the keys.
+        index: Index of the keys.
         keys: (n_keys, width).
         labels: (n_keys,).
         n_same: Keys of an anchor's label to list at most.

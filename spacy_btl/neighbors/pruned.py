@@ -76,8 +76,8 @@ class PrunedSearch:
         keys: (n_keys, width); kept as float32.
         labels: (n_keys,), indices below ``n_labels``.
         n_labels: Number of labels.
-        n_anchors: Of the index; by default twice the square root of the number of keys, and
-            at most ``MOST_ANCHORS``.
+        n_anchors: Number of anchors of the index; by default twice the square root of the number of
+            keys, and at most ``MOST_ANCHORS``.
         n_same: Keys of its label that are listed around each anchor; by default ``LISTED``.
         n_others: Keys of other labels that are listed around each anchor; by default ``LISTED``.
         n_threads: By default `usable_threads`, asked at each call, but at most 8.

@@ -114,7 +114,7 @@ class CardFacts(TypedDict):
         license: The license of the pipeline.
         heading: The heading that a report on the data must carry.
         data: The annotated documents.
-        stages: Of a training on named corpora, the number of documents of each, stage by stage.
+        stages: Number of documents of each corpus, stage by stage, of a training on named corpora.
         labels: Entities in training and in the test part, by label.
         test: The size of the test part.
         level: An explanation of the scores.

@@ -115,8 +115,9 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
     Args:
         nlp: The pipeline that the component is made for; a shared encoder is looked up there.
         name: Name of the component in its pipeline.
-        model: From documents to logits (n_tokens, 1 + 2 * n_types) each.
-        loss: From logits and labels to gradient and loss; it also reads logits as probabilities.
+        model: Model from documents to logits (n_tokens, 1 + 2 * n_types) each.
+        loss: Function from logits and labels to gradient and loss; it also reads logits as
+            probabilities.
         class_weights: How the loss weighs the labels; None for no weights.
         neighbors: Classifies keys once it has a datastore (`fit_neighbors`). Until then, and again
             after any update of the weights, the model's own probabilities decide.
@@ -234,7 +235,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         """Mix the model's probabilities and the votes; the first axis of the result is n_tokens.
 
         Args:
-            own: From `model_probabilities`; may be None where ``weight`` is 1.
+            own: The result of `model_probabilities`; may be None where ``weight`` is 1.
             votes: (n_tokens, n_neighbor_labels) shares of the vote; may be None where ``weight``
                 is 0.
             weight: Share of the votes.

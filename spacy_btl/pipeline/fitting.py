@@ -163,7 +163,7 @@ def collect_keys(
         types: Entity types of the labels; None for those that the model was trained on.
         dropout: Dropout rate under which the keys are made, 0 for none.
         passes: Keys of each token; with dropout they differ from pass to pass.
-        seed: For the dropout. Random states of the program stay as they are.
+        seed: Seed of the dropout. The random states of the program do not change.
         progress: Whether to show a progress bar; None to show it in a terminal only.
 
     Raises:
@@ -261,7 +261,7 @@ def fit_neighbors(
         examples: Annotated documents, as from `examples_for`.
         dropout: Dropout rate under which the keys are made, 0 for none.
         passes: Keys of each token; with dropout they differ from pass to pass.
-        seed: For the dropout. Random states of the program stay as they are.
+        seed: Seed of the dropout. The random states of the program do not change.
         progress: Whether to show a progress bar; None to show it in a terminal only.
 
     Raises:
@@ -349,7 +349,7 @@ def add_examples(
             for as many as give the nearest such token the majority.
         dropout: Dropout rate under which the keys are made, 0 for none.
         passes: Keys of each token; with dropout they differ from pass to pass.
-        seed: For the dropout.
+        seed: Seed of the dropout.
 
     Raises:
         ValueError: If a document has neighbors already, the component has no neighbors at all,

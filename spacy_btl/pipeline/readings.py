@@ -90,7 +90,8 @@ class Reading(Protocol):
         """Mix the model's probabilities and the votes; the first axis is n_tokens.
 
         Args:
-            own: From `from_logits`, for the first ``n_own`` types; may be None if ``weight`` is 1.
+            own: Probabilities of `from_logits` for the first ``n_own`` types; may be None if
+                ``weight`` is 1.
             votes: (n_tokens, n_labels), for the labels of `neighbor_labels`; may be None if
                 ``weight`` is 0 and there are no further types.
             weight: Share of the votes; the rest is the model's. Types after the first ``n_own`` are

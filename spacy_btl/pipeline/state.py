@@ -25,7 +25,7 @@ class ComponentState:
         labels: Entity types of the head, in the order of their columns.
         added_labels: Further types, which only the neighbors know.
         updates: Optimizer steps behind the weights.
-        calibration: From raw scores to probabilities; None for raw scores.
+        calibration: Function from raw scores to probabilities; None for raw scores.
         calibrated_for: The settings that the calibration was fitted with, as text
             (`BtlKnnNer.decision`). With any other settings it does not apply.
     """

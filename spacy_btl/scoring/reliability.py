@@ -40,7 +40,7 @@ class ReliabilityFigures(TypedDict, total=False):
         error: `expected_calibration_error`.
         chance: `error_by_chance`.
         brier: Mean squared difference of score and outcome (Brier 1950).
-        bins: From low to high scores.
+        bins: Bins from low to high scores.
         histogram: Entities in 20 equal steps of the score.
     """
 
@@ -122,8 +122,8 @@ def expected_calibration_error(
 
     Args:
         scores: As in `reliability_table`.
-        correct: As there.
-        n_bins: As there.
+        correct: As in `reliability_table`.
+        n_bins: As in `reliability_table`.
 
     Returns:
         The error; NaN without entities.
@@ -148,7 +148,7 @@ def error_by_chance(scores: npt.ArrayLike, n_bins: int = 10) -> float:
 
     Args:
         scores: As in `reliability_table`.
-        n_bins: As there.
+        n_bins: As in `reliability_table`.
 
     Returns:
         The error; NaN without entities.
@@ -213,8 +213,8 @@ def reliability_figures(
 
     Args:
         scores: As in `reliability_table`.
-        correct: As there.
-        n_bins: As there.
+        correct: As in `reliability_table`.
+        n_bins: As in `reliability_table`.
 
     Raises:
         ValueError: As `reliability_table`.

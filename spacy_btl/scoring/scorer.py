@@ -21,7 +21,7 @@ class ExampleEntities(NamedTuple):
     """The entities and tokens by which a document is scored.
 
     Attributes:
-        gold: From the original annotation, see `gold_entities`.
+        gold: Entities of the original annotation, see `gold_entities`.
         predicted: Those of the prediction whose types the document annotates.
         judged: Predicted entities that touch no token that is `unannotated`. Whether the others are
             right is not known: they count neither way, as in spaCy's own scorer.
@@ -51,7 +51,7 @@ def example_entities(example: Example, spans_key: str | None = None) -> ExampleE
 
     Args:
         example: Prediction and reference.
-        spans_key: Of the spans that are the entities; None for ``doc.ents``.
+        spans_key: Key of the ``doc.spans`` with the entities; None for ``doc.ents``.
     """
     unknown = unannotated(example, spans_key)
     everything = predicted_entities(example.predicted, spans_key)
@@ -151,7 +151,7 @@ def score_ner(
 
     Args:
         examples: Predictions and references.
-        spans_key: Of the spans that are the entities; None for ``doc.ents``.
+        spans_key: Key of the ``doc.spans`` with the entities; None for ``doc.ents``.
         **kwargs: Other arguments of spaCy; not used.
     """
     return score_documents([example_entities(example, spans_key).counts() for example in examples])

@@ -131,7 +131,7 @@ def corpus_scores(labels: Sequence[str], sums: Float64sXd) -> Scores:
     """Return all scores from the counts of documents summed up.
 
     Args:
-        labels: Of the columns, as `scoring.counts.count_tables` returns them.
+        labels: Labels of the columns, as `scoring.counts.count_tables` returns them.
         sums: (width,), of the same.
     """
     spans, _, _ = split_counts(sums)

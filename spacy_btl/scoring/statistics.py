@@ -39,7 +39,7 @@ class Comparison(NamedTuple):
         high: Upper end.
         effect: The difference in standard deviations of what single documents contribute
             (`standardized_difference`).
-        p: Of the paired permutation test, not corrected for several comparisons (`holm`).
+        p: p value of the paired permutation test, not corrected for several comparisons (`holm`).
     """
 
     difference: Float64s1d
@@ -67,7 +67,7 @@ def bootstrap_intervals(
         score: See the module.
         samples: Number of draws.
         level: Share of the draws inside the interval.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         (n_figures, 2); NaN for a figure that no draw defines.
@@ -111,7 +111,7 @@ def paired_permutation_test(
         second: Those of the other system, of the same documents in the same order.
         score: See the module.
         samples: Ways to swap that are tried at most.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         (n_figures,); NaN where a figure is not defined.
@@ -188,9 +188,10 @@ def compare(
         first: (n_documents, width), counts of one system.
         second: Those of the other system, of the same documents in the same order.
         score: See the module.
-        samples: Of the bootstrap, which draws both systems together, and of the permutation test.
-        level: Of the interval.
-        seed: Of both.
+        samples: Number of draws of the bootstrap, which draws both systems together, and of the
+            permutation test.
+        level: Level of the interval.
+        seed: Seed of both.
 
     Raises:
         ValueError: If the shapes differ, there is no document, or ``samples`` or ``level`` give no

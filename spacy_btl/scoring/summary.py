@@ -28,9 +28,9 @@ class ComparedScore(TypedDict):
         first: Score of the first system.
         second: Score of the second system.
         difference: First minus second.
-        interval: Of the difference.
+        interval: Confidence interval of the difference.
         effect: The difference in standard deviations of what single documents contribute.
-        p: Of the paired permutation test.
+        p: p value of the paired permutation test.
     """
 
     first: float | None
@@ -68,8 +68,8 @@ def score_intervals(
     Args:
         documents: Counts of the documents.
         samples: As in `scoring.statistics.bootstrap_intervals`.
-        level: As there.
-        seed: As there.
+        level: As in `scoring.statistics.bootstrap_intervals`.
+        seed: As in `scoring.statistics.bootstrap_intervals`.
 
     Raises:
         ValueError: If ``samples`` or ``level`` give no interval.
@@ -100,8 +100,8 @@ def compare_systems(
         first: Counts of the documents by the first system.
         second: Counts of the same documents, in the same order, by the second system.
         samples: As in `scoring.statistics.compare`.
-        level: As there.
-        seed: As there.
+        level: As in `scoring.statistics.compare`.
+        seed: As in `scoring.statistics.compare`.
 
     Returns:
         A `ComparedScore` for each of `scoring.scores.FIGURES`, and under ``ents_per_type`` a

@@ -28,8 +28,8 @@ class ClassWeights:
             "effective_number": proportional to ``(1 - beta) / (1 - beta ** N_c)`` (Cui et al. 2019,
             arXiv 1901.05555): no weights for beta 0, the inverse frequency for beta towards 1.
             "table": from ``table``, whatever the counts are.
-        power: For "inverse_frequency", 0 or more; 0.5 for the square root.
-        beta: For "effective_number", from 0 to below 1.
+        power: Exponent of "inverse_frequency", 0 or more; 0.5 for the square root.
+        beta: Parameter of "effective_number", from 0 to below 1.
         table: Weight, 0 or more, of each label: of a column ("O", "B-Age") or of an entity type
             ("Age", for its columns that are not in the table themselves). Keys may be escaped as by
             `labels.to_config_key`.

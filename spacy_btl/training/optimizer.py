@@ -34,16 +34,16 @@ class AdamByLayer(Optimizer):
     itself, before weights get a second update at the same rate.
 
     Args:
-        learn_rate: Of the encoder's top layer; a number or a schedule.
+        learn_rate: Learning rate of the encoder's top layer; a number or a schedule.
         layer_decay: Factor for each layer further down, above 0 and at most 1; 1 for equal rates.
         head_factor: Factor for the layers outside a pretrained encoder, above 0.
         beta1: This and all further settings are those of ``Adam.v1``.
-        beta2: See there.
-        eps: See there.
-        L2: See there.
-        L2_is_weight_decay: See there.
-        grad_clip: See there.
-        use_averages: See there.
+        beta2: As in ``Adam.v1``.
+        eps: As in ``Adam.v1``.
+        L2: As in ``Adam.v1``.
+        L2_is_weight_decay: As in ``Adam.v1``.
+        grad_clip: As in ``Adam.v1``.
+        use_averages: As in ``Adam.v1``.
 
     Raises:
         ValueError: If a setting is out of its range.

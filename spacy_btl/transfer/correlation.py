@@ -50,7 +50,7 @@ def correlate(
         gains: (n,) the gain of each pair.
         targets: (n,) the target of each pair.
         permutations: Permutations to draw.
-        seed: Of the drawing.
+        seed: Seed of the drawing.
     """
     _, groups = np.unique(np.array([str(target) for target in targets]), return_inverse=True)
     members = [np.flatnonzero(groups == group) for group in range(groups.max(initial=-1) + 1)]

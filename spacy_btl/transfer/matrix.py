@@ -80,13 +80,13 @@ class Matrix:
     Attributes:
         sources: Names of the sources.
         targets: Names of the targets.
-        alone: By target, the scores of each seed's training on it alone.
-        cells: By source and target, the scores of each seed.
-        predictors: By name of a predictor, its value for each pair.
-        by_type: By source and target, the share of mentions that the source knows, by type.
-        slopes: By target, the slope of its learning curve; empty where it was not asked for.
-        shared: By source and target, how many documents of the target's dev the source's training
-            documents have too, or nearly; pairs without any are left out.
+        alone: Scores by target, of each seed's training on it alone.
+        cells: Scores of each seed by source and target.
+        predictors: Value for each pair, by name of a predictor.
+        by_type: Share of mentions that the source knows by type, by source and target.
+        slopes: Slope of the learning curve by target; empty where it was not asked for.
+        shared: By source and target, the number of documents of the target's dev that the source's
+            training documents have too, or nearly; pairs without any are left out.
     """
 
     sources: list[str]
@@ -189,7 +189,7 @@ def transfer_matrix(
     """Train what is missing of a matrix, and return all of it.
 
     Args:
-        config: Of each training, as `training.read_config` returns it.
+        config: Configuration of each training, as `training.read_config` returns it.
         sources: Corpora to begin with.
         targets: Corpora to be good at; they may be sources of each other.
         out_dir: The folder of all trainings. Trainings in it are not repeated if they have the

@@ -25,8 +25,8 @@ class Shade(NamedTuple):
     Attributes:
         text: Its figure.
         note: What is below it, "" for nothing.
-        strength: From -100 (the worst loss of the map) to 100 (as large a gain), or None for a
-            cell without a figure.
+        strength: Number from -100 (the worst loss of the map) to 100 (as large a gain), or None for
+            a cell without a figure.
     """
 
     text: str
@@ -59,7 +59,7 @@ def write_page(
         matrix: All figures.
         schedule: How it was trained.
         folder: The folder; these files are replaced in it.
-        title: Of the page.
+        title: Title of the page.
     """
     text = render_report(matrix, schedule, title)
     figures = json.dumps(matrix.to_json(), indent=1)

@@ -38,7 +38,7 @@ def topic_similarities(
     Args:
         texts: The texts of each corpus.
         n_topics: Topics; fewer where there are fewer documents or words.
-        seed: Of the factorization.
+        seed: Seed of the factorization.
 
     Returns:
         A value for each pair of names, in both orders, and 1 for a corpus with itself.
@@ -83,7 +83,7 @@ def curve_slope(shares: Sequence[float], scores: Sequence[float]) -> float:
     It is that of the straight line with the least squares.
 
     Args:
-        shares: Of the training documents, at least two different ones.
+        shares: Shares of the training documents, at least two different ones.
         scores: The score of a training on each.
     """
     slope, _ = np.polyfit(np.asarray(shares, dtype=np.float64), np.asarray(scores), 1)

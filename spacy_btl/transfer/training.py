@@ -66,9 +66,9 @@ class Training:
         train: Corpora to train on; several are read together.
         dev: The corpus on whose dev the checkpoint is chosen.
         updates: Updates of the weights.
-        seed: Of the training.
+        seed: Seed of the training.
         start: The folder of the training to begin with; None for the encoder's own weights.
-        share: Of the training documents.
+        share: Share of the training documents.
     """
 
     config: Config

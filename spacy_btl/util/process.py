@@ -30,7 +30,7 @@ def fixed_random_state(seed: int) -> Iterator[None]:
     """Run a block under a seed of its own; afterwards all generators go on as if it had not run.
 
     Args:
-        seed: For the generators of Python, numpy, torch (CPU and GPUs) and CuPy.
+        seed: Seed of the generators of Python, numpy, torch (CPU and GPUs) and CuPy.
     """
     from thinc.api import fix_random_seed
 

@@ -87,6 +87,7 @@ def test_the_project_is_in_plain_english() -> None:
         ("text", "The latter whilst running", "The latter while running"),
         ("text", "It is read. What is left over is missed.", "What is left over?"),
         ("text", "Who has the pipeline can run it.", "Who has the pipeline?"),
+        ("docstring", "CODE: Of the split.", "CODE: Seed of the split."),
         ("text", "One thing: two things: three", "One thing: two things. The rest: three"),
     ],
 )
