@@ -166,7 +166,7 @@ def _folds(names: Sequence[str], n_folds: int, seed: int) -> list[int]:
 
 
 def _labels(pipe: BtlKnnNer, examples: Sequence[Example]) -> list[str]:
-    seen = {label for example in examples for label in pipe.reading.entity_labels(example)}
+    seen = {label for example in examples for label in pipe.scheme.entity_labels(example)}
     return pipe.label_data or sorted(seen)
 
 

@@ -42,7 +42,7 @@ def train_final(
     """
     pipe, examples = component_of(nlp), [*train, *dev]
     _check(nlp, pipe, dev)
-    seen = {label for example in examples for label in pipe.reading.entity_labels(example)}
+    seen = {label for example in examples for label in pipe.scheme.entity_labels(example)}
     made = train_anew(
         nlp,
         examples,

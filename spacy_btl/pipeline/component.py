@@ -3,7 +3,7 @@
 A prediction goes one way: the model gives logits, they and the neighbors' votes become label
 probabilities (`BtlKnnNer.predict`), the best well-formed label sequence becomes spans
 (`BtlKnnNer.find`), and these are written into the document (`BtlKnnNer.write`). How labels and
-entities correspond, flat or with a layer for each type, is the business of `pipeline.readings`.
+entities correspond, flat or with a layer for each type, is defined in `pipeline.schemes`.
 """
 
 import json
@@ -41,9 +41,9 @@ from ..util.arrays import Float32s2d, FloatsXd, IntsXd
 from ..util.checks import one_of
 from ..util.messages import warn
 from ..util.seal import check_seal, remove_seal
-from . import explaining, fitting
+from . import explanation, fitting
 from .entities import ScoredSpans, set_span_extensions, write_scores
-from .readings import FlatReading, LayeredReading, Reading, annotated_types, count_labels
+from .schemes import FlatScheme, LabelScheme, LayeredScheme, annotated_types, count_labels
 from .state import (
     MODEL_ALONE,
     ComponentName,
@@ -173,7 +173,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         self.scorer = scorer
         self.scores_key = spans_key or scores_key
         self.spans_key = spans_key
-        self.reading: Reading = LayeredReading(spans_key) if spans_key else FlatReading()
+        self.scheme: LabelScheme = LayeredScheme(spans_key) if spans_key else FlatScheme()
         self.state = ComponentState()
         self.cfg: dict[str, Any] = {}  # spacy find-threshold writes what it tries into it
         self._pipeline = PipelineReference(nlp)
@@ -229,7 +229,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
 
     def model_probabilities(self, docs: Sequence[Doc], logits: Float32s2d) -> FloatsXd:
         """Return the model's own label probabilities, with n_tokens as the first axis."""
-        return self.reading.from_logits(self.loss, logits, [len(doc) for doc in docs])
+        return self.scheme.from_logits(self.loss, logits, [len(doc) for doc in docs])
 
     def mixed(self, own: FloatsXd | None, votes: Float32s2d | None, weight: float) -> FloatsXd:
         """Mix the model's probabilities and the votes; the first axis of the result is n_tokens.
@@ -240,14 +240,14 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
                 is 0.
             weight: Share of the votes.
         """
-        return self.reading.mixed(own, votes, weight, len(self.state.labels), len(self.labels))
+        return self.scheme.mixed(own, votes, weight, len(self.state.labels), len(self.labels))
 
     def find(self, docs: Sequence[Doc], probabilities: Sequence[FloatsXd]) -> list[ScoredSpans]:
         """Return the entities of each document with their scores, without changing it.
 
         Entities under the threshold of their type are left out.
         """
-        every = self.reading.find(docs, probabilities, self.labels)
+        every = self.scheme.find(docs, probabilities, self.labels)
         if (calibration := self.calibration) is not None:
             every = [scored.calibrate(calibration) for scored in every]
         return [scored.kept(self.thresholds) for scored in every] if self.thresholds else every
@@ -263,7 +263,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
 
     def write(self, doc: Doc, scored: ScoredSpans) -> None:
         """Write entities with their scores into a document."""
-        self.reading.write(doc, scored)
+        self.scheme.write(doc, scored)
         if self.scores_key is not None:
             write_scores(doc, self.scores_key, scored)
 
@@ -329,14 +329,14 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         return loss, ops.unflatten(gradient, lengths)
 
     def gold(self, examples: Iterable[Example], types: Sequence[str] | None = None) -> IntsXd:
-        """Return the gold labels of all tokens, as the reading has them.
+        """Return the gold labels of all tokens, as the label scheme encodes them.
 
         Args:
             examples: Annotated documents.
             types: Entity types in the order of their columns; None for those of the head.
         """
         types = self.state.labels if types is None else types
-        return np.concatenate([self.reading.gold(example, types) for example in examples])
+        return np.concatenate([self.scheme.gold(example, types) for example in examples])
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Let the optimizer change the weights, and count the step in ``state.updates``."""
@@ -400,13 +400,13 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         self.forget_neighbors()
         warn_of_other_tokens(get_examples(), self.vocab.lang, self.name)
         start = load_start(start_from, component_of)
-        seen = {k for eg in start.noting(get_examples()) for k in self.reading.entity_labels(eg)}
+        seen = {k for eg in start.noting(get_examples()) for k in self.scheme.entity_labels(eg)}
         self._kept = start.kept(seen)
         given = labels if labels is not None else start.labels(self.labels or sorted(seen))
         for label in checked_labels(given, seen, self.name):
             self.add_label(label)
         columns = n_columns(len(self.labels))
-        counts = count_labels(self.reading, get_examples(), self.labels)
+        counts = count_labels(self.scheme, get_examples(), self.labels)
         self.loss.prepare(counts, column_names(self.labels))
         output = self.model.get_ref("output_layer")
         if output.maybe_get_dim("nO") not in (None, columns):
@@ -486,7 +486,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
 
     def explain(self, doc: Doc) -> list[EntityEvidence]:
         """Return the entities of a document, each with the neighbors that support it."""
-        return explaining.explain(self, doc)
+        return explanation.explain(self, doc)
 
     def set_key_kind(self, keys: str) -> None:
         """Search "logits" or "hidden" states; ValueError if the model has no hidden states."""
@@ -513,7 +513,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
 
     def _take_neighbors(self, store: Datastore | None) -> None:
         self.neighbors.datastore = store
-        self.reading.set_arrays({} if store is None else store.extras)
+        self.scheme.set_arrays({} if store is None else store.extras)
         self._are_neighbors_checked = False
 
     def _drop_neighbors(self) -> None:

@@ -27,7 +27,7 @@ from ..util.arrays import Bools2d, Floats2d, Ints1d, IntsXd
 from ..util.checks import between, whole_number
 from ..util.messages import warn
 from ..util.process import fixed_random_state
-from .readings import annotated_types
+from .schemes import annotated_types
 
 if TYPE_CHECKING:
     from .component import BtlKnnNer
@@ -45,7 +45,7 @@ class TokenKeys:
 
     Attributes:
         keys: (n_tokens, width) vectors.
-        gold: Gold labels as the component's reading has them; the first axis is n_tokens.
+        gold: Gold labels as the component's label scheme encodes them; the first axis is n_tokens.
         documents: Id of each token's document, n_tokens of them.
         offsets: (n_tokens,) start of each token in its document, in characters.
         annotated: (n_tokens, n_types) bool, the types that its document annotates; None for all.
@@ -104,7 +104,7 @@ def distinct_documents(
     documents are left out with a warning. Documents without tokens are all kept.
 
     Args:
-        pipe: The component, whose reading decides what the gold labels are.
+        pipe: The component; its label scheme decides the gold labels.
         examples: Annotated documents.
         types: Entity types of the labels.
 
@@ -218,13 +218,13 @@ def to_datastore(pipe: "BtlKnnNer", tokens: TokenKeys) -> Datastore:
             f'"{pipe.name}" takes the token vectors of a shared encoder whose pipeline is gone: '
             "spacy_btl.pipeline.fitting.examples_for(nlp, pipe, examples) names the new one"
         )
-    before = pipe.reading.get_arrays()
-    pipe.reading.set_arrays({})
+    before = pipe.scheme.get_arrays()
+    pipe.scheme.set_arrays({})
     try:
-        labels, names = pipe.reading.neighbor_labels(tokens.gold, pipe.label_data, tokens.annotated)
-        extras = pipe.reading.get_arrays()
+        labels, names = pipe.scheme.neighbor_labels(tokens.gold, pipe.label_data, tokens.annotated)
+        extras = pipe.scheme.get_arrays()
     finally:
-        pipe.reading.set_arrays(before)  # they belong to the neighbors that still vote
+        pipe.scheme.set_arrays(before)  # they belong to the neighbors that still vote
     known = np.flatnonzero(labels != MISSING)
     if not len(known):
         raise ValueError("there is no labeled token to fit the neighbors on")
@@ -361,13 +361,13 @@ def add_examples(
     if store is None:
         raise ValueError(f'"{pipe.name}" has no neighbors to add to: run fit-knn first')
     pipe.check_neighbors()
-    seen = {label for example in examples for label in pipe.reading.entity_labels(example)}
+    seen = {label for example in examples for label in pipe.scheme.entity_labels(example)}
     new = tuple(sorted(seen - set(pipe.labels)))
     types = [*pipe.labels, *new]
     tokens = collect_keys(pipe, examples, types=types, dropout=dropout, passes=passes, seed=seed)
-    labels, names = pipe.reading.neighbor_labels(tokens.gold, types, tokens.annotated)
-    extras = pipe.reading.get_arrays()
-    pipe.reading.set_arrays(store.extras)  # should anything fail below, all is as before
+    labels, names = pipe.scheme.neighbor_labels(tokens.gold, types, tokens.annotated)
+    extras = pipe.scheme.get_arrays()
+    pipe.scheme.set_arrays(store.extras)  # should anything fail below, all is as before
     known = labels != MISSING
     if only_entities:
         known &= np.array([not is_outside(name) for name in names])[labels]

@@ -228,7 +228,7 @@ class Dev:
         Those that touch tokens without annotation are left out, and those of types that their
         document does not annotate: nobody knows if they are correct.
         """
-        every = self.pipe.reading.find(self.docs, self.probabilities(setting), self.pipe.labels)
+        every = self.pipe.scheme.find(self.docs, self.probabilities(setting), self.pipe.labels)
         return [
             found.without(unjudged(found.entities, tokens, types)) if tokens or types else found
             for found, tokens, types in zip(every, self.unannotated, self.types, strict=True)

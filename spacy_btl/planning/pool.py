@@ -32,7 +32,7 @@ from ..labels.layers import BEGIN
 from ..ml.token_classifier import token_vectors
 from ..pipeline.component import BtlKnnNer
 from ..pipeline.fitting import read_before
-from ..pipeline.readings import LayeredReading
+from ..pipeline.schemes import LayeredScheme
 from ..util.arrays import Float32s1d, Float64s1d, Floats2d, FloatsXd
 from ..util.messages import log_failure
 
@@ -133,11 +133,11 @@ def known_mentions(pipe: BtlKnnNer) -> dict[str, int] | None:
     places = np.stack([store.document_of_key.astype(np.int64), store.offsets])
     _, first = np.unique(places, axis=1, return_index=True)
     labels = store.labels[first]
-    if isinstance(pipe.reading, LayeredReading):
-        begins = (pipe.reading.rows == BEGIN)[labels].sum(axis=0)
+    if isinstance(pipe.scheme, LayeredScheme):
+        begins = (pipe.scheme.rows == BEGIN)[labels].sum(axis=0)
         counts = np.pad(begins, (0, max(len(pipe.labels) - len(begins), 0)))
     else:
-        votes = getattr(pipe.reading, "votes", None)
+        votes = getattr(pipe.scheme, "votes", None)
         columns = labels if votes is None else votes.columns[labels]
         counts = np.bincount(columns, minlength=n_columns(len(pipe.labels)))[1::2]
     return dict(zip(pipe.labels, counts.tolist(), strict=False))
@@ -273,7 +273,7 @@ def candidates(
         doc: A document.
         probabilities: Its label probabilities, from the component.
     """
-    (scored,) = pipe.reading.find([doc], [probabilities], pipe.labels)
+    (scored,) = pipe.scheme.find([doc], [probabilities], pipe.labels)
     if (calibration := pipe.calibration) is not None:
         scored = scored.calibrate(calibration)
     index = {label: i for i, label in enumerate(pipe.labels)}

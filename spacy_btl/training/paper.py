@@ -110,8 +110,8 @@ class PaperBinaryTokenLabels(TokenLoss):
             return softmax(logits)
         seen = self.seen
         if self.copies_from == "batcher" and self.label_counts is not None:
-            seen = seen_over_copies(seen, self.label_counts, self.other_classes == "mask")
-        return without_prior(logits, seen)
+            seen = count_over_copies(seen, self.label_counts, self.other_classes == "mask")
+        return remove_prior(logits, seen)
 
     def averaging(self, *, layered: bool) -> Averaging | None:
         """Return that of a softmax; None for "all", whose reading is another in each training."""
@@ -189,7 +189,7 @@ class PaperBinaryTokenLabels(TokenLoss):
         return scale / divisor(self.reduction, scale.sum(), len(targets))
 
 
-def without_prior(logits: XpArray, seen: Float64s2d) -> XpArray:
+def remove_prior(logits: XpArray, seen: Float64s2d) -> XpArray:
     """Return the probabilities ``q`` (n_tokens, n_labels), see `PaperBinaryTokenLabels`.
 
     Args:
@@ -215,7 +215,7 @@ def without_prior(logits: XpArray, seen: Float64s2d) -> XpArray:
     return result
 
 
-def seen_over_copies(seen: Float64s2d, label_counts: Float64s1d, mask_others: bool) -> Float64s2d:
+def count_over_copies(seen: Float64s2d, label_counts: Float64s1d, mask_others: bool) -> Float64s2d:
     """Return what was seen in all copies together (3, n_labels), if every batch was one copy.
 
     A token that a copy calls ``O`` may be of any class. Each token of the data is shown about as

@@ -292,7 +292,7 @@ def test_command(tmp_path, options, n_entities, warned):
 
 def test_command_names_what_is_missing(tmp_path):
     code, said = invoke("export", tmp_path / "x.spacy", tmp_path / "out")
-    assert (code, "not a DocBin" in said) == (1, True)
+    assert (code, "no DocBin" in said) == (1, True)
 
 
 def test_what_brat_gets_is_clean(tmp_path):

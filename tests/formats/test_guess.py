@@ -128,4 +128,4 @@ def test_any_bytes_have_a_format_or_none(content, suffix):
         try:
             guess_format(path)
         except ValueError as error:
-            assert "no format that is plain" in str(error)
+            assert "its format is not clear" in str(error)

@@ -16,9 +16,9 @@ from spacy_btl.labels.bio import MISSING
 from spacy_btl.labels.layers import OPEN
 from spacy_btl.packaging.saving import save_pipeline
 from spacy_btl.pipeline.component import component_of
-from spacy_btl.pipeline.readings import (
-    FlatReading,
-    LayeredReading,
+from spacy_btl.pipeline.schemes import (
+    FlatScheme,
+    LayeredScheme,
     annotated_types,
     count_labels,
 )
@@ -104,7 +104,7 @@ def test_the_mask_and_the_gold_labels_of_documents() -> None:
     mask = annotated_types(examples, TYPES)
     assert mask is not None
     assert mask.tolist() == [[False, False, True]] * 2 + [[True] * 3] * 3
-    flat, layered = FlatReading(), LayeredReading(KEY)
+    flat, layered = FlatScheme(), LayeredScheme(KEY)
     assert flat.gold(examples[0], TYPES).tolist() == [0, 5]
     assert layered.gold(examples[0], TYPES).tolist() == [
         [MISSING, MISSING, 0],
@@ -114,7 +114,7 @@ def test_the_mask_and_the_gold_labels_of_documents() -> None:
         assert count_labels(reading, examples, TYPES).tolist() == [3, 0, 0, 1, 0, 1, 0]
 
 
-@pytest.mark.parametrize("reading", [FlatReading(), LayeredReading(KEY)], ids=["flat", "layered"])
+@pytest.mark.parametrize("reading", [FlatScheme(), LayeredScheme(KEY)], ids=["flat", "layered"])
 def test_an_entity_that_is_not_annotated_is_refused_by_name(reading: Any) -> None:
     example = make_example(spacy.blank("en"), "No fever", [(3, 8, "Sign_symptom")], None, "case-7")
     set_label_set(example.reference, DRUGS)
@@ -200,7 +200,7 @@ def test_layers_with_open_rows(tmp_path: Path) -> None:
     nlp = make_pipeline(spans_key=KEY, neighbors={"n_neighbors": 2})
     pipe = component_of(nlp)
     pipe.fit_neighbors(make_corpora(nlp))
-    rows = pipe.reading.get_arrays()["rows"]
+    rows = pipe.scheme.get_arrays()["rows"]
     assert (rows == OPEN).any()
     docs = [nlp.make_doc(text) for text, _ in SENTENCES]
     layers = votes_of(nlp, docs)

@@ -142,7 +142,7 @@ def test_what_does_not_fit_one_layer_is_not_taught_as_outside(nlp: Language) -> 
     (example, *_) = make_examples(nlp)
     reference = example.reference
     reference.spans[KEY] = [Span(reference, 0, 3, "History"), Span(reference, 2, 4, "History")]
-    history = pipe.reading.gold(example, pipe.labels)[:, pipe.labels.index("History")]
+    history = pipe.scheme.gold(example, pipe.labels)[:, pipe.labels.index("History")]
     assert history.tolist() == [1, 2, 2, MISSING]
 
 

@@ -18,7 +18,7 @@ from thinc.api import SGD, Config
 from spacy_btl.conversion.convert import read_brat
 from spacy_btl.data.label_sets import set_label_set
 from spacy_btl.labels.bio import MISSING
-from spacy_btl.pipeline.readings import FlatReading
+from spacy_btl.pipeline.schemes import FlatScheme
 from spacy_btl.training.paper import make_one_class_batches
 from tests.helpers.sentences import LABELS, make_examples
 
@@ -44,7 +44,7 @@ def gold_of(batch: list[Example]) -> list[str]:
     """Return the gold labels of a batch, in the letters of `make_example`."""
     letters = ["O", *(letter for kind in TYPES for letter in (kind, kind.lower()))]
     return [
-        "".join("?" if g == MISSING else letters[g] for g in FlatReading().gold(eg, TYPES))
+        "".join("?" if g == MISSING else letters[g] for g in FlatScheme().gold(eg, TYPES))
         for eg in batch
     ]
 

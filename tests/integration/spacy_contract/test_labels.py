@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from spacy_btl.labels.bio import MISSING, column_names
 from spacy_btl.packaging.saving import load_pipeline, save_pipeline
 from spacy_btl.pipeline.component import component_of
-from spacy_btl.pipeline.readings import FlatReading, LayeredReading
+from spacy_btl.pipeline.schemes import FlatScheme, LayeredScheme
 from spacy_btl.pipeline.workflow import store_settings
 from tests.helpers.sentences import LABELS, make_examples
 
@@ -166,7 +166,7 @@ def test_tokens_that_differ(predicted: str, reference: str, tags: str, expected:
     example = Example.from_dict(Doc(vocab, **tokens(predicted)), annotation)
     names = [
         "?" if label == MISSING else COLUMNS[label]
-        for label in FlatReading().gold(example, ["Drug", "Sign"])
+        for label in FlatScheme().gold(example, ["Drug", "Sign"])
     ]
     assert " ".join(names) == expected
 
@@ -196,7 +196,7 @@ def test_tokens_that_differ_under_overlapping_entities(
     gold = Doc(vocab, **tokens(reference))
     gold.spans["brat"] = [Span(gold, 1, len(gold), "Sign")]
     example = Example(Doc(vocab, **tokens(predicted)), gold)
-    assert LayeredReading("brat").gold(example, ["Drug", "Sign"])[:, 1].tolist() == expected
+    assert LayeredScheme("brat").gold(example, ["Drug", "Sign"])[:, 1].tolist() == expected
 
 
 def test_learns_on_other_tokens_than_those_annotated() -> None:

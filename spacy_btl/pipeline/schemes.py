@@ -1,7 +1,7 @@
-"""Two readings of entities as labels: flat, and one layer for each type.
+"""Two schemes for entities as labels: flat, and one layer for each type.
 
-The component asks its reading for gold labels, for label probabilities, for the entities in them,
-and to write these into documents. It knows of neither reading itself.
+The component uses its scheme for gold labels, for label probabilities, for the entities in them,
+and to write these into documents. It does not depend on either scheme.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -49,7 +49,7 @@ Arrays = Mapping[str, Any]
 """Arrays by name, as a datastore keeps them."""
 
 
-class Reading(Protocol):
+class LabelScheme(Protocol):
     """The correspondence of entities and labels; ``types`` are entity types in column order."""
 
     def entity_labels(self, example: Example) -> set[str]:
@@ -115,7 +115,7 @@ class Reading(Protocol):
         """Take over what `get_arrays` returned; from nothing, forget."""
 
 
-class FlatReading:
+class FlatScheme:
     """One label for each token, from ``doc.ents`` and back.
 
     Neighbors have the columns as labels. Where documents do not annotate all types, there are
@@ -223,7 +223,7 @@ class FlatReading:
             self.votes = VoteLabels(arrays["columns"], arrays["annotated"].astype(bool))
 
 
-class LayeredReading:
+class LayeredScheme:
     """A BIO layer for each type, from ``doc.spans[key]`` and back; ``doc.ents`` gets a flat choice.
 
     Entities of different types may overlap. Neighbors are labeled with the whole row of a token's
@@ -342,17 +342,17 @@ class LayeredReading:
         self.rows = arrays.get("rows", np.zeros((0, 0), dtype=np.int64))
 
 
-def count_labels(reading: Reading, examples: Iterable[Example], types: Sequence[str]) -> Ints1d:
+def count_labels(scheme: LabelScheme, examples: Iterable[Example], types: Sequence[str]) -> Ints1d:
     """Return the number of tokens of each column (n_columns,) over all examples.
 
     A token counts as ``O`` if it is in no entity of the types that its document annotates.
     """
     counts = np.zeros(n_columns(len(types)), dtype=np.int64)
     for example in examples:
-        gold = reading.gold(example, types)
+        gold = scheme.gold(example, types)
         if gold.ndim == 2 and (known := _annotated(example, types)) is not None:
             gold[:, ~known] = OUTSIDE
-        counts += reading.label_counts(gold, types)
+        counts += scheme.label_counts(gold, types)
     return counts
 
 

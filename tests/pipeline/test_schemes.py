@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spacy.tokens import Doc, Span
 
-from spacy_btl.pipeline.readings import add_entities, taken_tokens, trimmed_span
+from spacy_btl.pipeline.schemes import add_entities, taken_tokens, trimmed_span
 
 VOCAB = spacy.blank("en").vocab
 
