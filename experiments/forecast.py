@@ -1,4 +1,4 @@
-"""How well learning curves of small parts predict scores with more documents.
+"""Check of forecasts: curves of few documents, and the scores of runs on more.
 
 python -m experiments.forecast
 
@@ -56,7 +56,7 @@ class Check(NamedTuple):
 
     @property
     def inside(self) -> bool:
-        """Whether the interval contains what was measured."""
+        """True if the interval contains the measured score."""
         return self.low <= self.measured <= self.high
 
 

@@ -13,7 +13,7 @@ from ..conversion.export import LabelSpaces
 from ..conversion.reading import FormatName
 from ..util.text import counted, printable
 from .app import GpuOption, app, errors_as_text, use_gpu
-from .data import ColumnsOption, LangOption, SpansKeyOption, show_renamed
+from .data import ApartOption, ColumnsOption, LangOption, SpansKeyOption, show_renamed
 
 
 @app.command("agreement", short_help="Show how far two annotators agree.")
@@ -289,11 +289,11 @@ def forecast_command(
     seed: Annotated[int, typer.Option(help="Random seed")] = 0,
     gpu_id: GpuOption = -1,
 ) -> None:
-    """Forecast what more annotated reports would bring, in F1 and in reports.
+    """Show what more annotated reports would bring, in F1 and in reports.
 
     Trains on parts of the documents at hand, and fits power laws to strict micro and macro F1 and
-    to the F1 of rare, middle and frequent types. Writes forecast.json. What is in the folder
-    already is not trained again.
+    to the F1 of rare, middle and frequent types. Writes forecast.json. Run the command again to
+    resume; finished trainings are skipped.
     """
     import json
 
@@ -307,3 +307,68 @@ def forecast_command(
     write_file(output / "forecast.json", json.dumps(found.to_json(), indent=1) + "\n")
     typer.echo(found.to_text())
     msg.good(f"all figures: {output / 'forecast.json'}")
+
+
+@app.command("merge", short_help="Join corrected documents with those of before.")
+@errors_as_text()
+def merge_command(
+    sources: Annotated[
+        list[Path], typer.Argument(help="DocBins as convert writes them, the latest last")
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="DocBin to write")],
+    apart_from: ApartOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is there")] = False,
+) -> None:
+    """Join corrected documents with those of before, to train on all of them.
+
+    A document with the words of an earlier one replaces it. Give dev and test to --apart-from, so
+    that no document of theirs is trained on.
+    """
+    from spacy.vocab import Vocab
+
+    from ..curation.retraining import merge_documents, to_docbin
+    from ..data.docbin import read_docbin
+    from ..util.files import write_file
+
+    if out.exists() and not force:
+        raise ValueError(f"{out} is there already; --force replaces it")
+    vocab = Vocab()
+    apart = [doc for path in apart_from or () for doc in read_docbin(path, vocab)]
+    merged = merge_documents({str(path): read_docbin(path, vocab) for path in sources}, apart)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_file(out, to_docbin(merged.docs))
+    taken = ", ".join(f"{n} of {source}" for source, n in merged.taken.items())
+    msg.good(f"{counted(len(merged.docs), 'document')}, {taken}: {out}")
+    if n := len(merged.replaced):
+        said = counted(n, "document is", "documents are")
+        msg.info(f"{said} replaced by a later one: {printable(', '.join(merged.replaced_names()))}")
+    if n := len(merged.left_out):
+        said = counted(n, "document is", "documents are")
+        msg.info(f"{said} left out, as a document to keep apart has the text")
+    for warning in merged.warnings():
+        msg.warn(printable(warning))
+
+
+@app.command("retrain", short_help="Train a pipeline again, beginning with its weights.")
+@errors_as_text()
+def retrain_command(
+    model: Annotated[Path, typer.Argument(help="Trained pipeline")],
+    train: Annotated[Path, typer.Argument(help="DocBin of all training documents, as of merge")],
+    dev: Annotated[Path, typer.Argument(help="DocBin of the documents that choose the checkpoint")],
+    output: Annotated[Path, typer.Argument(help="Folder for model-best and model-last")],
+    updates: Annotated[
+        int, typer.Option(help="Updates of the weights; 0 for max_steps of the pipeline")
+    ] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Random seed; by default that of the pipeline")
+    ] = None,
+    gpu_id: GpuOption = -1,
+) -> None:
+    """Train a pipeline again by its own configuration, beginning with its own weights.
+
+    Fit neighbors afterwards (fit-knn), and compare both pipelines (evaluate --compare).
+    """
+    from ..curation.retraining import retrain
+
+    made = retrain(model, train, dev, output, updates=updates, seed=seed, use_gpu=gpu_id)
+    msg.good(f"{made}; next: fit-knn {made} {train} OUT --dev {dev}")

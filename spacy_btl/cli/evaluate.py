@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from wasabi import msg
 
+from ..util.text import printable
 from .app import GpuOption, app, errors_as_text, use_gpu
 
 
@@ -42,8 +43,14 @@ def evaluate_command(
     be computed again. The files contain names of documents and counts, and no text, except with
     --documents.
     """
-    from ..evaluation.compare import compare_evaluations
-    from ..evaluation.evaluate import evaluate, label_counts, matched_documents, read_examples
+    from ..evaluation.compare import compare_evaluations, verdict
+    from ..evaluation.evaluate import (
+        evaluate,
+        label_counts,
+        matched_documents,
+        pipeline_name,
+        read_examples,
+    )
     from ..evaluation.plots import NO_MATPLOTLIB, has_matplotlib
     from ..evaluation.report import write_report
     from ..packaging.saving import load_pipeline
@@ -60,6 +67,7 @@ def evaluate_command(
         theirs = evaluate(other, read_examples(data, other))["by_document"]
         names = (str(model), str(compare))
         comparison = compare_evaluations(metrics["by_document"], theirs, names)
+        comparison["pipelines"] = [pipeline_name(each.meta) for each in (nlp, other)]
     report = write_report(
         output,
         metrics,
@@ -68,6 +76,8 @@ def evaluate_command(
         comparison=comparison,
     )
     typer.echo(report)
+    for line in verdict(comparison) if comparison is not None else ():
+        msg.info(printable(line))
     if not has_matplotlib():
         msg.warn(NO_MATPLOTLIB)
     msg.good(f"metrics.json, report.md and report.html in {output}")

@@ -63,6 +63,10 @@ def card_command(
     dev: Annotated[
         Path | None, typer.Option(help="dev.json that fit-knn wrote into the folder --report")
     ] = None,
+    comparison: Annotated[
+        Path | None,
+        typer.Option(help="comparison.json that evaluate --compare wrote: the version before"),
+    ] = None,
     data_title: Annotated[str, typer.Option(help="Name of the data")] = "",
     data_license: Annotated[str, typer.Option(help="License of the data")] = "",
     license: Annotated[str, typer.Option("--license", help="License of the pipeline")] = "",
@@ -83,6 +87,7 @@ def card_command(
         account=account,
         source=source,
         dev=dev,
+        comparison=comparison,
         data_title=data_title,
         data_license=data_license,
         license=license,

@@ -54,6 +54,28 @@ def document_f(counts: DocumentCounts) -> float:
     return float(precision_recall_f(correct, predicted, gold)["f"]) if gold + predicted else 1.0
 
 
+def verdict(comparison: SystemComparison) -> list[str]:
+    """Return a sentence on each of strict micro and macro F1: better, worse, or not clear.
+
+    A difference counts if its 95 % interval does not contain 0. Documents that one of the systems
+    was trained on say nothing.
+    """
+    first, second = comparison["systems"]
+    said = []
+    for key, name in (("ents_f", "strict micro F1"), ("ents_macro_f", "strict macro F1")):
+        row = comparison["figures"][key]
+        difference, (low, high) = row["difference"], row["interval"]
+        if difference is None or low is None or high is None:
+            said.append(f"{name}: not defined")
+            continue
+        sign = 1 if low > 0 else -1 if high < 0 else 0
+        word = {1: "better than", -1: "worse than", 0: "not clearly different from"}[sign]
+        said.append(
+            f"{name}: {first} is {word} {second}, {difference:+.3f} ({low:+.3f} to {high:+.3f})"
+        )
+    return said
+
+
 def count_changes(comparison: SystemComparison) -> tuple[int, int]:
     """Return the number of documents on which the first system is better, and worse."""
     differences = [row["difference"] for row in comparison["documents"]]

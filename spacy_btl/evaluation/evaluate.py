@@ -161,7 +161,20 @@ class DocumentDifference(TypedDict):
     difference: float
 
 
-class SystemComparison(TypedDict):
+class PipelineName(TypedDict):
+    """A pipeline as its meta data have it: name, with the language before it, and version."""
+
+    name: str
+    version: str
+
+
+class _ComparedPipelines(TypedDict, total=False):
+    """The two pipelines, where the systems are pipelines."""
+
+    pipelines: list[PipelineName]
+
+
+class SystemComparison(_ComparedPipelines):
     """Two systems on the same documents.
 
     Attributes:
@@ -177,6 +190,12 @@ class SystemComparison(TypedDict):
     ents_per_type: dict[str, ComparedType]
     second_scores: Scores
     documents: list[DocumentDifference]
+
+
+def pipeline_name(meta: Mapping[str, object]) -> PipelineName:
+    """Return name and version of a pipeline, from its meta data."""
+    names = [str(meta[key]) for key in ("lang", "name") if meta.get(key)]
+    return {"name": "_".join(names) or "pipeline", "version": str(meta.get("version", ""))}
 
 
 def read_examples(path: Path, nlp: Language) -> list[Example]:

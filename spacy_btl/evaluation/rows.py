@@ -313,9 +313,15 @@ def document_rows(by_document: Sequence[DocumentRow]) -> list[TextRow]:
 
 def compared_figures(comparison: SystemComparison) -> list[TextRow]:
     """Return both scores, their difference, its interval and p of each overall score."""
-    figures = comparison["figures"]
+    return compared_rows(comparison["figures"])
+
+
+def compared_rows(figures: Mapping[str, ComparedScore]) -> list[TextRow]:
+    """Return the same of those overall scores that are there."""
     return [
-        [name, *_compared(figures[key], figures[key]["p"])] for key, name in FIGURE_NAMES.items()
+        [name, *_compared(figures[key], figures[key]["p"])]
+        for key, name in FIGURE_NAMES.items()
+        if key in figures
     ]
 
 

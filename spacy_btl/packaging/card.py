@@ -13,7 +13,7 @@ from typing import Any
 
 import srsly
 
-from ..evaluation.rows import MACRO_NOTE, label_set_note, overall_rows
+from ..evaluation.rows import MACRO_NOTE, compared_rows, label_set_note, overall_rows
 from ..pipeline.component import component_of
 from ..util.files import replacing_folder
 from ..util.templates import markdown_templates
@@ -36,6 +36,7 @@ def make_card(
     account: Path | None = None,
     source: Path | None = None,
     dev: Path | None = None,
+    comparison: Path | None = None,
     data_title: str = "",
     data_license: str = "",
     license: str = "",
@@ -54,6 +55,7 @@ def make_card(
         account: The account.json of a conversion; the split.json beside it is read too.
         source: The corpus.json of a corpus.
         dev: The dev.json of a choice of settings.
+        comparison: The comparison.json of the same evaluation, with the version before.
         data_title: The name of the data.
         data_license: The license of the data.
         license: The license of the pipeline, by default the one in its meta.json.
@@ -85,6 +87,7 @@ def make_card(
             labels=labels,
             pipeline=pipeline,
             size=sizes(files_of(model)),
+            comparison=_read_json(comparison) or None,
         )
         text, new_meta = render_card(facts), card_meta(meta, facts)
     with replacing_folder(out_dir) as new:
@@ -99,7 +102,7 @@ def render_card(facts: CardFacts) -> str:
     template = markdown_templates("spacy_btl.packaging").get_template("card.md.j2")
     size = facts["size"]
     return template.render(
-        **facts,
+        **{"began_with": None, "previous": None, **facts},
         description=description(facts),
         few=FEW,
         limits=_limits(facts),
@@ -108,6 +111,7 @@ def render_card(facts: CardFacts) -> str:
         label_set_note=label_set_note(facts["test"]["documents"], facts["test"]["label_sets"]),
         macro_note=MACRO_NOTE if "ents_macro_f" in facts["intervals"] else "",
         label_rows=_label_rows(facts),
+        previous_rows=_previous_rows(facts),
         size_rows=[(part, f"{n:,}") for part, n in {**size, "all": sum(size.values())}.items()],
     )
 
@@ -185,6 +189,14 @@ def _label_rows(facts: CardFacts) -> list[list[str]]:
         trained = "-" if counts["train"] is None else f"{counts['train']:,}"
         rows.append([label, trained, f"{counts['test']:,}", *shown])
     return rows
+
+
+def _previous_rows(facts: CardFacts) -> list[list[str]]:
+    """Return the scores of this version and the one before; nothing where that is not known."""
+    if "previous" not in facts:
+        return []
+    figures: Any = facts["previous"]["figures"]
+    return compared_rows(figures)
 
 
 def _read_json(path: Path | None) -> Any:

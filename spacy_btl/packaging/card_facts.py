@@ -6,13 +6,26 @@ from typing import Any, TypedDict
 
 from spacy.language import Language
 
-from ..evaluation.evaluate import TRAINED_ON_DEV, LabelSetFacts, Machine, Metrics
+from ..evaluation.evaluate import (
+    TRAINED_ON_DEV,
+    LabelSetFacts,
+    Machine,
+    Metrics,
+    PipelineName,
+    SystemComparison,
+)
 from ..joint.start import STAGES
 from ..pipeline.component import component_of
 from ..pipeline.tuning import current_setting
 from ..scoring.scores import Scores
-from ..scoring.summary import Intervals
+from ..scoring.summary import ComparedScore, Intervals
 from .saving import without_training_texts
+
+BEGAN_WITH = "began_with"
+"""The key of a pipeline's meta for name and version of the one that its training began with."""
+
+SURE = 0.05
+"""Corrected p of a type below which it counts as better or worse."""
 
 LEVEL = (
     "Span scores are strict: label and all bounds must agree with the annotation as it was before "
@@ -104,7 +117,29 @@ class PipelineFacts(OptionalPipelineFacts):
     other_strings: int
 
 
-class CardFacts(TypedDict):
+class PreviousFacts(PipelineName):
+    """The version before, and how this one differs from it on the test part.
+
+    Attributes:
+        figures: Scores of this version (first) and of the one before (second), their difference
+            with its interval, and p, by name of the score.
+        better: Types whose strict F1 is better, p corrected for their number below 0.05.
+        worse: Types whose strict F1 is worse.
+    """
+
+    figures: dict[str, ComparedScore]
+    better: list[str]
+    worse: list[str]
+
+
+class OptionalCardFacts(TypedDict, total=False):
+    """The pipeline that a training began with, and the comparison with it, where they are known."""
+
+    began_with: PipelineName
+    previous: PreviousFacts
+
+
+class CardFacts(OptionalCardFacts):
     """The facts of a model card, as JSON values.
 
     Attributes:
@@ -159,6 +194,7 @@ def card_facts(
     labels: Sequence[str],
     pipeline: PipelineFacts,
     size: Mapping[str, int],
+    comparison: SystemComparison | None = None,
 ) -> CardFacts:
     """Return the facts of a card. Mappings are empty where their facts are not known.
 
@@ -172,9 +208,11 @@ def card_facts(
         labels: The labels of the component.
         pipeline: The facts of `pipeline_facts`.
         size: Bytes by part.
+        comparison: The comparison of the evaluated pipeline with the version before; None without.
 
     Raises:
         KeyError: A mapping that is not empty lacks a value.
+        ValueError: The comparison is not one of the evaluated pipeline.
     """
     by_type = metrics["scores"]["ents_per_type"] or {}
     trained_on = metrics.get("train_counts")
@@ -210,8 +248,33 @@ def card_facts(
         "size": dict(size),
         "pipeline": pipeline,
     }
+    if began_with := meta.get(BEGAN_WITH):
+        facts["began_with"] = {"name": began_with["name"], "version": began_with["version"]}
+    if comparison:
+        facts["previous"] = _previous(comparison, metrics)
     rounded: CardFacts = _rounded(facts)
     return rounded
+
+
+def _previous(comparison: SystemComparison, metrics: Metrics) -> PreviousFacts:
+    """Return the facts on the version before; ValueError if they are of another evaluation."""
+    figures, by_type = comparison["figures"], comparison["ents_per_type"]
+    if figures["ents_f"]["first"] != metrics["scores"]["ents_f"]:
+        raise ValueError(
+            "the comparison is not of the pipeline in metrics.json: give the comparison.json that "
+            "the same run of evaluate --compare has written beside it"
+        )
+    sure = {
+        label: row["difference"] or 0.0
+        for label, row in by_type.items()
+        if row["p_holm"] is not None and row["p_holm"] < SURE
+    }
+    return {
+        **comparison["pipelines"][1],
+        "figures": {key: figures[key] for key in ("ents_f", "ents_macro_f")},
+        "better": sorted(label for label, difference in sure.items() if difference > 0),
+        "worse": sorted(label for label, difference in sure.items() if difference < 0),
+    }
 
 
 def pipeline_facts(nlp: Language) -> PipelineFacts:

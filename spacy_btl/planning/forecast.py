@@ -54,7 +54,7 @@ COUNTS = "counts.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ForecastSettings:
-    """How a learning curve is measured.
+    """Settings of a learning curve.
 
     Attributes:
         sizes: Numbers of training documents; none for a quarter, half and all of them.
@@ -202,7 +202,7 @@ def forecast(
         config: A training configuration, such as configs/btl.cfg.
         train: DocBin of the training documents at hand.
         dev: DocBin of the documents that choose checkpoints and are scored.
-        output: Folder for the trainings, whose counts are kept. What is there is not trained again.
+        output: Folder for the trainings, whose counts are kept; finished ones are skipped.
         settings: Sizes, repeats and updates; None for the defaults.
         use_gpu: GPU to use, -1 for the CPU.
         report: Is called with a line before each training.

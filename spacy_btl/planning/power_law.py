@@ -24,7 +24,7 @@ import numpy.typing as npt
 from ..util.arrays import Float64s1d, Float64s2d, Floats1d, Floats2d
 
 EXPONENT = 0.5
-"""What the exponent is held near."""
+"""Value that the exponent is held near."""
 
 SPREAD = 0.5
 """Standard deviation of the exponent's logarithm: with 0.5, 95 of 100 are between 0.19 and 1.33."""

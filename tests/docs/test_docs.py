@@ -37,6 +37,7 @@ SMALLER = {
     "train": "--training.max_steps 10 --training.eval_frequency 10 --components.btl_knn_ner.model."
     "tok2vec.name encoder",
     "annotate": "--n-process 1",
+    "retrain": "--updates 4",
     "forecast": "--config tiny.cfg --updates 2 --repeats 1 --sizes 10,20",
 }
 BLOCKS = [

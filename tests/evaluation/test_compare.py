@@ -2,7 +2,7 @@
 
 import pytest
 
-from spacy_btl.evaluation.compare import compare_evaluations, count_changes, document_f
+from spacy_btl.evaluation.compare import compare_evaluations, count_changes, document_f, verdict
 
 NOTHING = {"spans": {}, "pairs": {"exact": 0, "partial": 0, "type": 0}, "tokens": {}}
 
@@ -45,3 +45,22 @@ def test_documents_without_any_entity_count_as_right():
 def test_other_documents_are_refused():
     with pytest.raises(ValueError, match="cannot be compared"):
         compare_evaluations(rows(NOTHING), rows(NOTHING, NOTHING), ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [
+        (0.01, 0.05, "better than"),
+        (-0.05, -0.01, "worse than"),
+        (-0.01, 0.05, "not clearly different from"),
+        (0.0, 0.05, "not clearly different from"),
+    ],
+)
+def test_a_verdict_by_the_interval(low, high, word):
+    row = {"difference": 0.02, "interval": [low, high]}
+    undefined = {"difference": None, "interval": [None, None]}
+    comparison = {"systems": ["new", "old"], "figures": {"ents_f": row, "ents_macro_f": undefined}}
+    assert verdict(comparison) == [
+        f"strict micro F1: new is {word} old, +0.020 ({low:+.3f} to {high:+.3f})",
+        "strict macro F1: not defined",
+    ]

@@ -310,3 +310,43 @@ def test_a_folder_of_something_else_stays(model: Path, metrics: Path, tmp_path: 
     with pytest.raises(ValueError, match="exists and is not a pipeline"):
         make_card(model, tmp_path / "out", metrics=metrics)
     assert (tmp_path / "out" / "meta.json").read_text() == "{}"
+
+
+def compared(first: float) -> dict[str, Any]:
+    """Return a comparison with a previous version, whose micro F1 is 0.5."""
+    row = {"first": first, "second": 0.5, "difference": first - 0.5, "interval": [0.01, 0.08]}
+    row |= {"effect": 1.0, "p": 0.01}
+    types = {"Drug": (0.2, 0.01), "Age": (-0.1, 0.04), "Dose": (0.3, 0.2), "Time": (None, None)}
+    return {
+        "systems": ["/home/somebody/new", "/home/somebody/old"],
+        "pipelines": [{"name": "en_test_btl", "version": ""}, {"name": "en_old", "version": "1.1"}],
+        "figures": {"ents_f": row, "ents_macro_f": row},
+        "ents_per_type": {
+            label: row | {"difference": difference, "p_holm": p}
+            for label, (difference, p) in types.items()
+        },
+    }
+
+
+def test_the_version_before_is_recorded() -> None:
+    meta = INPUT["meta"] | {"began_with": {"name": "en_old", "version": "1.1"}}
+    facts = card_facts(**INPUT | {"meta": meta}, comparison=compared(SCORES["ents_f"]))
+    assert facts["previous"]["name"] == facts["began_with"]["name"] == "en_old"
+    assert (facts["previous"]["better"], facts["previous"]["worse"]) == (["Drug"], ["Age"])
+    text = render_card(facts)
+    assert "## Compared with en_old 1.1" in text
+    assert re.search(r"\| +0\.545 +\| +0\.500 +\| +\+0\.045 +\| \+0\.010 to \+0\.080", text)
+    assert "Better types: Drug." in text and "Worse types: Age." in text
+    assert "The training began with the weights of en_old 1.1" in text
+    assert "somebody" not in text
+
+
+def test_a_comparison_of_another_evaluation_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"the comparison is not of the pipeline in metrics\.json"):
+        card_facts(**INPUT, comparison=compared(0.7))
+
+
+def test_without_a_comparison_nothing_is_said_of_a_version_before() -> None:
+    facts = card_facts(**INPUT)
+    assert "previous" not in facts
+    assert "Compared with" not in render_card(facts)

@@ -29,7 +29,7 @@ MENTIONS = {"Drug": 500, "Dose": 50, "Sign": 5}
 
 
 def document(correct: dict[str, int], gold: int = 10) -> dict[str, Any]:
-    """Counts of a document with as many predicted entities as gold ones."""
+    """Return counts of a document with as many predicted entities as gold ones."""
     return {
         "spans": {label: [gold, gold, n] for label, n in correct.items()},
         "pairs": {"exact": 0, "partial": 0, "type": 0},
@@ -142,7 +142,7 @@ def test_text_that_is_no_sizes() -> None:
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> tuple[Config, Path]:
-    """A configuration of a tiny model, and a folder with train, dev, and documents without gold."""
+    """Return a configuration of a tiny model and a folder with DocBins, some without gold."""
     nlp: Language = spacy.blank("en")
     nlp.add_pipe(
         "btl_knn_ner",
