@@ -97,7 +97,7 @@ def card(**changes: Any) -> str:
         "License of the data: CC BY 4.0",
         "License of this pipeline: MIT",
         "Split by document: 128 train, 16 dev, 16 test (seed 7)",
-        "20,216, of which the conversion left 20,000 kept, 100 moved, 116 flattened, 0 dropped",
+        "20,216; the conversion left 20,000 kept, 100 moved, 116 flattened, 0 dropped",
         "Rules of the conversion: overlap rarest",
         "16 documents, 8,782 tokens; entities: 15 gold, 9 predicted",
         "Span scores are strict: label and all bounds",
