@@ -1,7 +1,7 @@
 """Retraining: corrected documents join those of before, and a training begins with the old weights.
 
-``evaluate --compare`` says whether the new pipeline is better, on documents that neither was trained
-on. The card of the new one records both.
+``evaluate --compare`` says whether the new pipeline is better, on documents that neither was
+trained on. The card of the new one records both.
 """
 
 from collections.abc import Mapping, Sequence
