@@ -242,7 +242,7 @@ def _check_settings(
     if differing:
         what = ", ".join(
             name
-            if name in ("input", "model", "concepts", "sections")
+            if name in ("input", "model", "concepts", "sections", "code")
             else f"{name} {before.get(name)!r}, now {now.get(name)!r}"
             for name in differing
         )

@@ -46,9 +46,12 @@ class AnnotationSettings:
         engine: "local", or "ray" for the machines of a Ray cluster.
         n_process: Number of pipelines at a time, on all machines together.
         gpu_id: GPU, or -1 for the CPU. On Ray, 0 gives each pipeline a GPU.
+        code: Python file that is run before the pipeline is loaded, such as one that imports the
+            package of a component.
 
     Raises:
         ValueError: If a setting is out of its range, or if an engine is not installed.
+        FileNotFoundError: If there is no such Python file.
     """
 
     to: Format = "jsonl"
@@ -62,6 +65,7 @@ class AnnotationSettings:
     engine: Engine = "local"
     n_process: int = 1
     gpu_id: int = -1
+    code: Path | None = None
 
     def __post_init__(self) -> None:
         one_of("to", self.to, FORMATS)
@@ -80,6 +84,8 @@ class AnnotationSettings:
         whole_number("n_process", self.n_process, 1)
         whole_number("gpu_id", self.gpu_id, -1)
         check_engine(self.engine)
+        if self.code is not None and not self.code.is_file():
+            raise FileNotFoundError(f"no Python file {self.code}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +217,7 @@ def _make_job(
         omop=(settings.omop or OmopSettings()) if settings.to == "omop" else None,
         concepts=concepts,
         sections=sections,
+        code=str(settings.code.resolve()) if settings.code else None,
     )
 
 
@@ -235,6 +242,8 @@ def _recorded(
     }
     if (encoding := codecs.lookup(settings.encoding).name) != UTF8:
         recorded["encoding"] = encoding
+    if settings.code:
+        recorded["code"] = sha256_of(settings.code)
     if settings.to == "omop":
         omop = settings.omop or OmopSettings()
         recorded |= {

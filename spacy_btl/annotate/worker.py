@@ -8,6 +8,7 @@ from pathlib import Path
 import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
+from spacy.util import import_file
 
 from .. import brat
 from ..conversion.tasks import TOOLS
@@ -51,6 +52,7 @@ class Job:
         omop: How a NOTE_NLP table is filled, if there is one.
         concepts: Its concepts, if there are any.
         sections: Concepts of its sections, if there are any.
+        code: Absolute path of a Python file that is run before the pipeline is loaded.
     """
 
     model: str
@@ -68,6 +70,7 @@ class Job:
     omop: OmopSettings | None = None
     concepts: Concepts | None = None
     sections: Mapping[str, int] | None = None
+    code: str | None = None
 
 
 class ShardAnnotator:
@@ -76,7 +79,7 @@ class ShardAnnotator:
     Raises:
         ValueError: If a file of the pipeline has changed since it was sealed, if it writes no
             spans of the key that the job names, if no component has registered an attribute that
-            the job names, or if two of its labels would be one in brat.
+            the job names, if two of its labels would be one in brat, or as `load` does.
         Exception: Whatever the pipeline raises for a plain sentence.
     """
 
@@ -88,7 +91,7 @@ class ShardAnnotator:
         if job.gpu_id >= 0:
             spacy.require_gpu(job.gpu_id)  # type: ignore[attr-defined]
         self._job = job
-        self._nlp = load_pipeline(Path(job.model))
+        self._nlp = load(job)
         self._reader = InputReader(Path(job.source), job.kind, job.fields, job.encoding)
         self._folder = RunFolder(Path(job.output), job.to)
         doc = self._nlp(PROBE)  # faults of the pipeline itself show before the work begins
@@ -202,6 +205,29 @@ class ShardAnnotator:
         """Return where a record is, in words."""
         name, place = file or Path(self._job.source).name, PLACES.get(self._job.kind)
         return f"{name}, {place} {record.number}" if place else name
+
+
+def load(job: Job) -> Language:
+    """Return the pipeline of a job, once its code has run.
+
+    Raises:
+        ValueError: As `load_pipeline`; if the code fails, or a component is not registered.
+    """
+    if job.code is not None:
+        try:
+            import_file("spacy_btl_user_code", job.code)
+        except Exception as error:  # the code may raise anything
+            raise ValueError(f"{job.code} fails: {type(error).__name__}: {error}") from error
+    try:
+        return load_pipeline(Path(job.model))
+    except ValueError as error:
+        if "[E002]" not in str(error):  # spaCy's number for a factory that it does not find
+            raise
+        why = str(error).partition(" for language")[0]
+        raise ValueError(
+            f"{job.model}: {why}. Write a Python file that imports the package of this component, "
+            "and name it with --code (from Python, with AnnotationSettings.code)"
+        ) from error
 
 
 def entity_labels(nlp: Language) -> list[str]:

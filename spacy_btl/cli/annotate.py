@@ -79,6 +79,10 @@ def annotate_command(
         Literal["local", "ray"],
         typer.Option(help="This machine, or the Ray cluster in RAY_ADDRESS"),
     ] = "local",
+    code: Annotated[
+        Path | None,
+        typer.Option("--code", "-c", help="Python file to run first, such as: import medspacy"),
+    ] = None,
 ) -> None:
     """Annotate many documents. Run the same command again to resume a run that was stopped.
 
@@ -116,6 +120,7 @@ def annotate_command(
         engine=engine,
         n_process=n_process,
         gpu_id=gpu_id,
+        code=code,
     )
     summary = annotate_files(model, source, output, settings)
     if summary.resumed:

@@ -14,7 +14,7 @@ from spacy_btl.annotate.inputs import Fields, RecordError
 from spacy_btl.annotate.outputs import JsonLinesWriter
 from spacy_btl.annotate.shards import Shard, Slice
 from spacy_btl.annotate.worker import Job, ShardAnnotator, annotate_texts, entity_labels, failure
-from tests.helpers.annotating import fails_on_secrets, make_rules, write
+from tests.helpers.annotating import RECORDS, annotate, fails_on_secrets, make_rules, write
 
 SECRET = "Mrs Secretperson has fever"
 
@@ -156,3 +156,46 @@ def test_a_failure_is_described_without_its_message() -> None:
         int("Secretperson")
     assert failure(caught.value).startswith("ValueError in annotate/test_worker.py:")
     assert failure(RecordError("not JSON")) == "not JSON"
+
+
+class TestCode:
+    """A pipeline with a component that only a Python file makes known."""
+
+    @pytest.fixture
+    def model(self, tmp_path: Path) -> Path:
+        nlp = spacy.blank("en")
+        nlp.add_pipe("merge_entities")
+        nlp.to_disk(tmp_path / "model")
+        config = tmp_path / "model" / "config.cfg"
+        factory = 'factory = "{}"'.format
+        known, unknown = factory("merge_entities"), factory("btl_test_from_code")
+        config.write_text(config.read_text().replace(known, unknown))
+        return tmp_path / "model"
+
+    def test_workers_run_it(self, model: Path, tmp_path: Path) -> None:
+        code, source = tmp_path / "code.py", write(tmp_path / "in.jsonl")
+        with pytest.raises(ValueError, match=r"Can't find factory for 'btl_test_from_code'.*--code"):
+            annotate(model, source, tmp_path / "out")
+        code.write_text(
+            "from spacy.language import Language\n"
+            "from spacy.tokens import Span\n"
+            "@Language.component('btl_test_from_code')\n"
+            "def find(doc):\n"
+            "    doc.ents = [Span(doc, 0, 1, label='First')] if len(doc) else []\n"
+            "    return doc\n"
+        )
+        summary = annotate(model, source, tmp_path / "coded", code=code, n_process=2)
+        assert summary.entities == {"First": sum(bool(text) for _, text in RECORDS)}
+        code.write_text(code.read_text() + "# changed\n")
+        with pytest.raises(ValueError, match=r"other settings \(code\)"):
+            annotate(model, source, tmp_path / "coded", code=code, n_process=2)
+
+    def test_code_that_fails(self, model: Path, tmp_path: Path) -> None:
+        code, source = tmp_path / "code.py", write(tmp_path / "in.jsonl")
+        code.write_text("import btl_no_such_package\n")
+        with pytest.raises(
+            ValueError, match=r"code.py fails: ModuleNotFoundError: No module named"
+        ):
+            annotate(model, source, tmp_path / "out", code=code)
+        with pytest.raises(FileNotFoundError, match="no Python file"):
+            annotate(model, source, tmp_path / "out", code=tmp_path / "no.py")
