@@ -184,6 +184,18 @@ class TestSectionizer:
         assert doc.spans[NAME][0]._.is_family
         assert [ent._.btl_score for ent in doc.ents] == doc.spans[NAME].attrs["scores"][1:]
 
+    @pytest.mark.parametrize(("boundary", "expected"), [(False, True), (True, False)])
+    def test_a_title_begins_a_sentence(
+        self, clinical: Language, boundary: bool, expected: bool
+    ) -> None:
+        """ConText counts "family" for the next section only without the setting of the page."""
+        clinical.add_pipe("sentencizer")
+        settings = {"apply_sentence_boundary": boundary}
+        clinical.add_pipe("medspacy_sectionizer", config=settings)
+        clinical.add_pipe("medspacy_context")
+        doc = clinical("Family History: chest pain\nMedications: aspirin")
+        assert {ent.text: ent._.is_family for ent in doc.ents}["aspirin"] == expected
+
     def test_sections_in_an_omop_table(self, clinical: Language, tmp_path: Path) -> None:
         clinical.add_pipe("medspacy_sectionizer")
         clinical.to_disk(tmp_path / "model")
