@@ -259,7 +259,7 @@ def suggest_reports(
 def _known_counts(pipe: BtlKnnNer, mentions: Mapping[str, int]) -> tuple[Floats1d | None, str]:
     """Return the known mentions of each type (n_types,) and where they come from."""
     counts, known_by = dict(mentions), "known documents"
-    if not counts:
+    if counts.keys().isdisjoint(pipe.labels):  # none given, or those of other types
         counts, known_by = known_mentions(pipe) or {}, "neighbors"
     if not counts:
         return None, "pool"

@@ -79,6 +79,18 @@ def test_what_is_known_is_not_suggested_nor_is_any_text_twice(
     assert not [word for word in ("chairs", "chest", "FEVER") if word in shown]
 
 
+def test_known_documents_of_other_types_count_for_their_texts_only(
+    nlp: Language, pool: Path, annotated: Path
+) -> None:
+    for path in annotated.glob("*.ann"):
+        text = path.read_text(encoding="utf8")
+        path.write_text(text.replace("Sign_symptom", "A").replace("Medication", "B")
+                        .replace("Dosage", "C"), encoding="utf8")  # fmt: skip
+    found = suggest_reports(nlp, pool, 2, known=[annotated])
+    assert found.known_by == "neighbors"
+    assert "known" in {name for name, *_ in found.refused_records}
+
+
 def test_numbers_of_a_report(nlp: Language, pool: Path) -> None:
     (report,) = suggest_reports(nlp, pool / "long.txt", 1).reports
     assert (report.id, report.words, report.value, report.gain) == ("long", 16, 1, 1)

@@ -1,0 +1,276 @@
+"""Simulation of annotators who take the reports that ``suggest`` names, or others.
+
+python -m experiments.suggest --corpora path/to/corpora
+
+Begins with some training reports of MACCROBAT, drawn at random, and adds others step by step,
+chosen in one of the `STRATEGIES` from the rest. After each step a pipeline is trained from nothing
+on all reports so far, and scored on the test part by the model alone. Half the dev part calibrates
+scores and chooses checkpoints, for all strategies alike, and is not counted; its other half joins
+the pool. A seed is also the fold, as in ``plan.yml``, and draws the first reports.
+
+The figures are in `results/suggest.json`, from which a killed run goes on, with the names of the
+chosen reports; `results/suggest.md` is rendered from them.
+"""
+
+import argparse
+import random
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import numpy as np
+import srsly
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+from thinc.api import Config
+
+from experiments import corpora
+from experiments.documents import name_of, read_docs
+from spacy_btl.data.duplicates import text_words
+from spacy_btl.evaluation.evaluate import evaluate
+from spacy_btl.packaging.saving import load_pipeline
+from spacy_btl.pipeline.component import component_of
+from spacy_btl.pipeline.fitting import read_before
+from spacy_btl.pipeline.workflow import fit_knn
+from spacy_btl.planning.pool import BATCH, measure
+from spacy_btl.planning.selection import Reports, select
+from spacy_btl.scoring.scorer import gold_entities
+from spacy_btl.transfer.training import Corpus, Training, perform, read_config
+from spacy_btl.util.files import write_file
+from spacy_btl.util.text import markdown_table
+
+HERE = Path(__file__).parent
+
+STRATEGIES = {
+    "random": "in any order",
+    "longest": "the longest first",
+    "uncertainty": "the most doubt for each word first",
+    "suggest": "as `btl suggest` has it",
+}
+FIGURES = {"micro": "strict micro F1", "macro": "strict macro F1"}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--corpora", type=Path, required=True, help="folder of the corpora")
+    parser.add_argument("--folder", default="maccrobat", help="the corpus in it")
+    parser.add_argument("--config", type=Path, default=HERE.parent / "configs" / "btl.cfg")
+    parser.add_argument("--work", type=Path, default=Path("training/experiments/suggest"))
+    parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
+    parser.add_argument("--updates", type=int, default=400, help="of each training")
+    parser.add_argument("--start", type=int, default=20, help="reports to begin with")
+    parser.add_argument("--step", type=int, default=10, help="reports that are added at a time")
+    parser.add_argument("--upto", type=int, default=120, help="reports to end with")
+    options = parser.parse_args(arguments)
+    settings = {
+        name: getattr(options, name) for name in ("folder", "updates", "start", "step", "upto")
+    }
+    path = options.results / "suggest.json"
+    found = srsly.read_json(path) if path.is_file() else {"settings": settings, "seeds": {}}
+    if found["settings"] != settings:
+        print(f"{path} has other settings: {found['settings']}; remove it", file=sys.stderr)
+        return 1
+    config = read_config(options.config)
+    for seed in options.seeds:
+        data = prepare(options.corpora, options.folder, options.work / "corpus", seed)
+        for strategy in options.strategies:
+            rows = found["seeds"].setdefault(str(seed), {}).setdefault(strategy, [])
+            while (names := next_names(rows, data, options, seed)) is not None:
+                twin = same_reports(found["seeds"][str(seed)], names)
+                print(f"seed {seed}, {strategy}: {len(names)} reports", flush=True)
+                rows.append(one_round(strategy, names, data, config, options, seed, twin))
+                write_file(path, srsly.json_dumps(found, indent=1))
+    write_file(options.results / "suggest.md", render(found))
+    return 0
+
+
+def prepare(source: Path, folder: str, work: Path, seed: int) -> dict[str, list[Doc]]:
+    """Return the pool, and the documents to calibrate and to test on."""
+    made = corpora.prepare({"folder": folder}, source, work, seed)
+    train, dev, test = (read_docs(made / f"{part}.spacy") for part in ("train", "dev", "test"))
+    half = len(dev) // 2
+    return {"pool": [*train, *dev[half:]], "dev": dev[:half], "test": test}
+
+
+def next_names(
+    rows: Sequence[Mapping[str, Any]],
+    data: Mapping[str, Sequence[Doc]],
+    options: argparse.Namespace,
+    seed: int,
+) -> list[str] | None:
+    """Return the names of the reports of the next training, None after the last one."""
+    if not rows:
+        names = sorted(name_of(doc) for doc in data["pool"])
+        return random.Random(seed).sample(names, options.start)
+    last = rows[-1]
+    return [*last["names"], *last["next"]] if last["next"] else None
+
+
+def same_reports(by_strategy: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any] | None:
+    """Return a training on the same reports by another strategy: the first and the last are."""
+    for rows in by_strategy.values():
+        for row in rows:
+            if set(row["names"]) == set(names):
+                return dict(row)
+    return None
+
+
+def one_round(
+    strategy: str,
+    names: Sequence[str],
+    data: Mapping[str, Sequence[Doc]],
+    config: Config,
+    options: argparse.Namespace,
+    seed: int,
+    twin: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Train on reports, score, and choose those that come next."""
+    known = [doc for doc in data["pool"] if name_of(doc) in set(names)]
+    rest = [doc for doc in data["pool"] if name_of(doc) not in set(names)]
+    n = min(options.step, options.upto - len(names), len(rest))
+    row = {"reports": len(names), "words": sum(len(text_words(doc.text)) for doc in known)}
+    needs_model = n > 0 and strategy in ("uncertainty", "suggest")
+    folder = options.work / str(seed) / strategy / str(len(names))
+    if twin is None or needs_model:
+        nlp = trained(known, data["dev"], folder, config, options.updates, seed)
+        scores = evaluate(nlp, examples_of(nlp, data["test"]), progress=False)["scores"]
+        row |= {"micro": scores["ents_f"], "macro": scores["ents_macro_f"]}
+        order = chosen(strategy, nlp, known, rest, data["dev"], n, seed) if n else []
+        shutil.rmtree(folder)
+    else:
+        row |= {name: twin[name] for name in FIGURES}
+        order = chosen(strategy, None, known, rest, data["dev"], n, seed) if n else []
+    return {**row, "names": list(names), "next": order}
+
+
+def trained(
+    docs: Sequence[Doc], dev: Sequence[Doc], folder: Path, config: Config, updates: int, seed: int
+) -> Any:
+    """Return a pipeline that is trained on documents, from nothing."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    corpus = Corpus("part", folder / "corpus")
+    corpus.folder.mkdir()
+    for part, path in ((docs, corpus.train), (dev, corpus.dev)):
+        DocBin(docs=part, store_user_data=True).to_disk(path)
+    training = Training(config, (corpus,), corpus, updates, seed)
+    perform(training, folder / "trained", score=False, keep=True)
+    nlp = load_pipeline(folder / "trained" / "model-best")
+    component_of(nlp).neighbor_weight = 0.0
+    return nlp
+
+
+def chosen(
+    strategy: str,
+    nlp: Any,
+    known: Sequence[Doc],
+    rest: Sequence[Doc],
+    dev: Sequence[Doc],
+    n: int,
+    seed: int,
+) -> list[str]:
+    """Return the names of the reports that a strategy takes next."""
+    names = sorted(name_of(doc) for doc in rest)
+    words = {name_of(doc): len(text_words(doc.text)) for doc in rest}
+    if strategy == "random":
+        return random.Random(f"{seed}-{len(known)}").sample(names, n)
+    if strategy == "longest":
+        return sorted(names, key=lambda name: (-words[name], name))[:n]
+    pipe = component_of(nlp)
+    fit_knn(nlp, examples_of(nlp, known), examples_of(nlp, dev), fixed=True, progress=False)
+    found = []
+    for begin in range(0, len(rest), BATCH):
+        part = rest[begin : begin + BATCH]
+        docs = read_before(nlp, pipe, [nlp.make_doc(doc.text) for doc in part])
+        found += measure(pipe, docs, [words[name_of(doc)] for doc in part])
+    reports = Reports(
+        np.array([each.words for each in found]),
+        np.stack([each.expected for each in found]),
+        np.stack([each.doubt for each in found]),
+        np.array([each.distance for each in found]),
+        np.stack([each.vector for each in found]),
+    )
+    if strategy == "uncertainty":
+        order = np.argsort(-reports.doubt.sum(axis=1) / reports.words, kind="stable")[:n].tolist()
+    else:
+        mentions = Counter(label for doc in known for label, _ in gold_entities(doc))
+        counts = np.array([mentions[label] for label in pipe.labels], dtype=float)
+        order = [choice.report for choice in select(reports, counts, n)]
+    return [name_of(rest[i]) for i in order]
+
+
+def examples_of(nlp: Any, docs: Sequence[Doc]) -> list[Example]:
+    """Return annotated documents with unannotated ones on the tokens of a pipeline."""
+    return [Example(nlp.tokenizer(doc.text), doc) for doc in docs]
+
+
+def words_needed(rows: Sequence[Mapping[str, Any]], figure: str, goal: float) -> float | None:
+    """Return the words after which a figure is there for the first time, None if never.
+
+    Between two trainings, the figure is taken to rise in a straight line.
+    """
+    before = None
+    for row in rows:
+        if row[figure] >= goal:
+            if before is None:
+                return float(row["words"])
+            share = (goal - before[figure]) / (row[figure] - before[figure])
+            return float(before["words"] + share * (row["words"] - before["words"]))
+        before = row
+    return None
+
+
+def render(found: Mapping[str, Any]) -> str:
+    """Return the page: what each strategy needs to reach the scores of all, and all scores."""
+    seeds, settings = found["seeds"], found["settings"]
+    needs, cells = [], []
+    for strategy, title in STRATEGIES.items():
+        runs = [rows for each in seeds.values() if (rows := each.get(strategy))]
+        done = [rows for rows in runs if not rows[-1]["next"]]
+        if not done:
+            continue
+        row = [f"{strategy}: {title}", str(len(done))]
+        for figure in FIGURES:
+            shares = []
+            for rows in done:
+                needed = words_needed(rows, figure, rows[-1][figure])
+                shares.append(f"{(needed or 0) / rows[-1]['words']:.2f}")
+            row.append(f"{mean(map(float, shares)):.2f} ({', '.join(shares)})")
+        row += [f"{mean(mean(r[figure] for r in rows) for rows in done):.3f}" for figure in FIGURES]
+        needs.append(row)
+        for same in zip(*done, strict=False):
+            cells.append(
+                [
+                    strategy,
+                    str(same[0]["reports"]),
+                    f"{mean(each['words'] for each in same):,.0f}",
+                    *(f"{mean(each[figure] for each in same):.3f}" for figure in FIGURES),
+                ]
+            )
+    share = [f"share of words for the {name} of all" for name in FIGURES.values()]
+    average = [f"{name}, mean over the steps" for name in FIGURES.values()]
+    return "\n".join(
+        [
+            f"# Reports to annotate next, {settings['folder']}",
+            "",
+            f"`python -m experiments.suggest`, {settings['updates']} updates a training, from "
+            f"{settings['start']} to {settings['upto']} reports in steps of {settings['step']}; "
+            "means over seeds, with the values of each. Scores of single trainings vary by .01 to "
+            ".02, so that a share of one seed says little.",
+            "",
+            *markdown_table(["reports", "seeds", *share, *average], needs),
+            "",
+            *markdown_table(["reports", "number", "words", *FIGURES.values()], cells),
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""The simulation of annotators, with a tiny model on the bundled sample."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+from spacy.util import load_config
+
+from experiments import suggest
+from experiments.suggest import next_names, render, words_needed
+
+ROOT = Path(__file__).parents[2]
+
+ROWS = [
+    {"reports": 20, "words": 100, "micro": 0.4, "macro": 0.2, "names": ["a"], "next": ["b"]},
+    {"reports": 30, "words": 200, "micro": 0.6, "macro": 0.4, "names": ["a", "b"], "next": ["c"]},
+    {"reports": 40, "words": 400, "micro": 0.5, "macro": 0.6, "names": ["a", "b", "c"], "next": []},
+]
+
+
+@pytest.mark.parametrize(
+    ("figure", "goal", "words"),
+    [
+        ("micro", 0.4, 100),
+        ("micro", 0.5, 150),
+        ("micro", 0.7, None),
+        ("macro", 0.6, 400),
+        ("macro", 0.5, 300),
+        ("macro", 0.1, 100),
+    ],
+)
+def test_words_until_a_score_is_reached(figure: str, goal: float, words: float | None) -> None:
+    assert words_needed(ROWS, figure, goal) == (None if words is None else pytest.approx(words))
+
+
+def test_a_run_goes_on_where_it_was() -> None:
+    options = argparse.Namespace(start=1)
+    assert next_names(ROWS[:1], {"pool": []}, options, 0) == ["a", "b"]
+    assert next_names(ROWS, {"pool": []}, options, 0) is None
+
+
+def test_the_page_has_shares_and_scores() -> None:
+    settings = {"folder": "c", "updates": 1, "start": 20, "step": 10, "upto": 40}
+    page = render({"settings": settings, "seeds": {"0": {"random": ROWS}, "1": {"random": ROWS}}})
+    line = next(line for line in page.splitlines() if line.startswith("| random: "))
+    cells = [cell.strip() for cell in line.split("|")]
+    assert cells[2:5] == ["2", "0.38 (0.38, 0.38)", "1.00 (1.00, 1.00)"]
+
+
+def test_a_small_simulation_runs_and_resumes(tmp_path: Path) -> None:
+    config = load_config(ROOT / "configs" / "btl.cfg", interpolate=False)
+    config["components"]["btl_knn_ner"]["model"]["tok2vec"] = {
+        "@architectures": "spacy.HashEmbedCNN.v2",
+        "width": 8, "depth": 1, "embed_size": 50, "window_size": 1, "maxout_pieces": 2,
+        "subword_features": True, "pretrained_vectors": None,
+    }  # fmt: skip
+    config["training"]["optimizer"] = {"@optimizers": "Adam.v1"}
+    config.to_disk(tmp_path / "tiny.cfg")
+    arguments = [
+        "--corpora", ROOT / "assets", "--folder", "sample", "--config", tmp_path / "tiny.cfg",
+        "--work", tmp_path / "work", "--results", tmp_path, "--seeds", 0, "--updates", 2,
+        "--start", 10, "--step", 10, "--upto", 30,
+    ]  # fmt: skip
+    assert suggest.main([str(each) for each in arguments]) == 0
+    written = (tmp_path / "suggest.json").read_bytes()
+    runs = json.loads(written)["seeds"]["0"]
+    assert list(runs) == list(suggest.STRATEGIES)
+    for rows in runs.values():
+        assert [row["reports"] for row in rows] == [10, 20, 30]
+        assert len(set(rows[-1]["names"])) == 30
+    assert len({tuple(rows[0]["names"]) for rows in runs.values()}) == 1
+    assert runs["longest"][1]["words"] == max(rows[1]["words"] for rows in runs.values())
+    assert suggest.main([str(each) for each in arguments]) == 0
+    assert (tmp_path / "suggest.json").read_bytes() == written
+    assert suggest.main([str(each) for each in (*arguments, "--updates", 3)]) == 1
