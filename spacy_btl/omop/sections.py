@@ -32,7 +32,7 @@ class Sections:
     Args:
         concepts: Concept ids by name of the section, as `concepts.read_sections` returns them.
         attribute: Extension attribute of spans with the name of the section. None or an empty name
-            is no section.
+            means no section.
 
     Raises:
         ValueError: If no component has registered the attribute.

@@ -81,7 +81,7 @@ def fit_power_law(
         scores: (n_points,) between 0 and 1.
         deviations: (n_points,) standard deviations of the scores; smaller ones than
             `LEAST_DEVIATION` count as that.
-        exponent: What the exponent is held near.
+        exponent: Value that the exponent is held near.
 
     Raises:
         ValueError: If there are fewer than two sizes, one is not above 0, or the lengths differ.
@@ -168,7 +168,7 @@ def forecast_curve(
         resampled: (n_draws, n_points) the same scores on documents drawn with replacement, the same
             documents in all trainings of a draw.
         noise: Standard deviation of the score of one training; `LEAST_DEVIATION` at the least.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Raises:
         ValueError: As in `fit_power_law`.

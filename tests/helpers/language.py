@@ -18,13 +18,13 @@ _VERBS = """
 Bound Build Calibrate Call Carry Change Check Choose Clear Close Collect Combine Compare Complete
 Compute Connect Continue Convert Copy Correct Count Create Cut Deal Decide Describe Divide Do
 Download Draw Drop Encode End Evaluate Exit Expect Explain Export Extend Fail Fetch Fill Find
-Finish Fit Flush Forget Format Free Gather Give Group Hide Hold Import Initialize Install Issue
-Iterate Join Judge Keep Kill Label Lay Learn Leave Let List Load Locate Log Look Make Map Mark Match
-Measure Mend Merge Mix Move Name Normalize Open Pack Parse Pass Perform Pick Place Plot Predict
-Prepare Print Pull Put Raise Read Register Remove Rename Render Repair Replace Report Reset Resolve
-Restore Resume Return Round Run Sample Save Say Score Seal Search Select Send Serve Set Show Sort
-Split Start Stop Store Swap Switch Take Test Time Train Translate Try Turn Undo Unpack Update Use
-Wait Warn Work Wrap Write Yield
+Finish Fit Flush Forecast Forget Format Free Gather Give Group Hide Hold Import Initialize Install
+Issue Iterate Join Judge Keep Kill Label Lay Learn Leave Let List Load Locate Log Look Make Map Mark
+Match Measure Mend Merge Mix Move Name Normalize Open Pack Parse Pass Perform Pick Place Plot
+Predict Prepare Print Pull Put Raise Read Register Remove Rename Render Repair Replace Report Reset
+Resolve Restore Resume Return Round Run Sample Save Say Score Seal Search Select Send Serve Set Show
+Sort Split Start Stop Store Swap Switch Take Test Time Train Translate Try Turn Undo Unpack Update
+Use Wait Warn Work Wrap Write Yield
 """
 VERBS = frozenset(_VERBS.split())
 
@@ -238,7 +238,7 @@ def passages_of_markdown(path: Path, source: str) -> Iterator[Passage]:
         if text.startswith("#"):
             yield Passage(path, line, "title", _clean(text.lstrip("# ")))
         else:
-            text = re.sub(r"^\s*([-*]|\d+\.) |\[(default|required)\b[^]]*\]", "", text)
+            text = re.sub(r"^\s*([-*]|\d+\.) |\[(default|required|env var)\b[^]]*\]", "", text)
             for cell in text.split("|") if text.lstrip().startswith("|") else [text]:
                 yield Passage(path, line, "text", _clean(cell))
 

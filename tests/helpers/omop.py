@@ -65,7 +65,7 @@ class Postgres:
 
     Args:
         programs: Folder of psql.
-        folder: That of the socket.
+        folder: Folder of the socket.
     """
 
     def __init__(self, programs: Path, folder: Path) -> None:
