@@ -145,7 +145,7 @@ def retrain(
         dev: DocBin of the documents that choose the checkpoint.
         output: Folder for ``model-best`` and ``model-last``.
         updates: Updates of the weights; 0 for as many as the configuration has.
-        seed: Of the training; None for that of the configuration.
+        seed: Seed of the training; None for that of the configuration.
         use_gpu: GPU to use, -1 for the CPU.
 
     Returns:

@@ -62,7 +62,7 @@ class ForecastSettings:
             smaller size are among those of a greater.
         updates: ``training.max_steps`` of each training; 0 for that of the configuration.
         samples: Draws behind the intervals.
-        seed: Of documents, trainings and draws.
+        seed: Seed of documents, trainings and draws.
 
     Raises:
         ValueError: If a setting is out of its range.
@@ -293,7 +293,7 @@ def forecast_of(
         mentions: Number of mentions of each type in the training documents at hand, for `GROUPS`.
         documents: Number of training documents at hand.
         samples: Draws behind the intervals.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Raises:
         ValueError: If there is no gold entity, or fewer than two sizes.
