@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .annotate.run import AnnotationSettings, annotate_files
+    from .audit.audit import AuditSettings, audit_documents
     from .conversion.convert import convert_folder, read_brat
     from .conversion.export import export_docs
     from .conversion.reading import Reading
@@ -31,9 +32,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AnnotationSettings",
+    "AuditSettings",
     "BtlKnnNer",
     "Reading",
     "annotate_files",
+    "audit_documents",
     "compare_annotators",
     "compare_evaluations",
     "component_of",
@@ -59,9 +62,11 @@ __all__ = [
 
 _PLACES = {
     "AnnotationSettings": "annotate.run:AnnotationSettings",
+    "AuditSettings": "audit.audit:AuditSettings",
     "BtlKnnNer": "pipeline.component:BtlKnnNer",
     "Reading": "conversion.reading:Reading",
     "annotate_files": "annotate.run:annotate_files",
+    "audit_documents": "audit.audit:audit_documents",
     "compare_annotators": "curation.agreement:compare_annotators",
     "compare_evaluations": "evaluation.compare:compare_evaluations",
     "component_of": "pipeline.component:component_of",

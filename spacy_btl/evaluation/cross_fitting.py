@@ -9,7 +9,7 @@ scores or train a smaller model without the optimism of a model that knows the a
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from spacy.language import Language
 from spacy.schemas import ConfigSchemaTraining
@@ -83,32 +83,104 @@ def cross_predict(
         ValueError: If there are fewer documents than folds, the component is frozen in training, or
             neither the configuration nor ``max_steps`` limits the updates.
     """
-    examples, pipe = list(examples), component_of(nlp)
-    training = nlp.config.interpolate()["training"]
-    if pipe.name in training["frozen_components"]:
-        raise ValueError(
-            f'"{pipe.name}" is among the frozen_components of [training]: no fold would train it'
-        )
-    folds = _folds([document_id(example.reference) for example in examples], n_folds, seed)
-    steps = max_steps or round(training["max_steps"] * (1 - 1 / n_folds))
-    if steps < 1:
-        raise ValueError("the configuration has no max_steps: give max_steps for each fold")
-    labels = _labels(pipe, examples) if labels is None else list(labels)
+    examples = list(examples)
+    plan = plan_folds(nlp, examples, n_folds=n_folds, max_steps=max_steps, labels=labels, seed=seed)
     predictions: dict[int, CrossPrediction] = {}
     for number in range(n_folds):
-        rest = [eg for eg, fold in zip(examples, folds, strict=True) if fold != number]
-        title = f"fold {number + 1} of {n_folds}"
-        LOGGER.info("%s: training on %d of %d documents", title, len(rest), len(examples))
-        trained = train_anew(
-            nlp, rest, steps=steps, labels=labels, seed=seed, title=title, progress=progress
-        )
-        held_out = [i for i, fold in enumerate(folds) if fold == number]
+        trained = train_fold(nlp, examples, plan, number, progress=progress)
+        held_out = plan.members(number)
         found = _predict(trained, component_of(trained), [examples[i] for i in held_out])
         for i, (doc, probabilities) in zip(held_out, found, strict=True):
             data = doc.to_bytes(exclude=["user_data", "tensor"])
             copy = Doc(nlp.vocab).from_bytes(data)
             predictions[i] = CrossPrediction(copy, probabilities, number)
     return [predictions[i] for i in range(len(examples))]
+
+
+class FoldPlan(NamedTuple):
+    """How documents are cross-fitted.
+
+    Attributes:
+        folds: The fold of each document, from 0.
+        n_folds: Number of folds.
+        steps: Updates of each training.
+        labels: Entity types, in the order of their columns.
+        seed: For each training.
+    """
+
+    folds: list[int]
+    n_folds: int
+    steps: int
+    labels: list[str]
+    seed: int
+
+    def members(self, number: int, *, inside: bool = True) -> list[int]:
+        """Return the indices of the documents in a fold, or of those outside of it."""
+        return [i for i, fold in enumerate(self.folds) if (fold == number) == inside]
+
+
+def plan_folds(
+    nlp: Language,
+    examples: Sequence[Example],
+    *,
+    n_folds: int = 5,
+    max_steps: int = 0,
+    labels: Sequence[str] | None = None,
+    seed: int = 0,
+    names: Sequence[str] | None = None,
+) -> FoldPlan:
+    """Return the folds of documents, and how each is trained; arguments as of `cross_predict`.
+
+    Args:
+        nlp: As there.
+        examples: As there.
+        n_folds: As there.
+        max_steps: As there.
+        labels: As there.
+        seed: As there.
+        names: What documents are told apart by: those of the same name are in one fold. By default
+            `document_id`.
+
+    Raises:
+        ValueError: As there.
+    """
+    pipe = component_of(nlp)
+    training = nlp.config.interpolate()["training"]
+    if pipe.name in training["frozen_components"]:
+        raise ValueError(
+            f'"{pipe.name}" is among the frozen_components of [training]: no fold would train it'
+        )
+    if names is None:
+        names = [document_id(example.reference) for example in examples]
+    folds = _folds(names, n_folds, seed)
+    steps = max_steps or round(training["max_steps"] * (1 - 1 / n_folds))
+    if steps < 1:
+        raise ValueError("the configuration has no max_steps: give max_steps for each fold")
+    own = _labels(pipe, examples) if labels is None else list(labels)
+    return FoldPlan(folds, n_folds, steps, own, seed)
+
+
+def train_fold(
+    nlp: Language,
+    examples: Sequence[Example],
+    plan: FoldPlan,
+    number: int,
+    *,
+    progress: bool | None = None,
+) -> Language:
+    """Return a pipeline that was trained on all documents but those of a fold; see `train_anew`."""
+    rest = [examples[i] for i in plan.members(number, inside=False)]
+    title = f"fold {number + 1} of {plan.n_folds}"
+    LOGGER.info("%s: training on %d of %d documents", title, len(rest), len(examples))
+    return train_anew(
+        nlp,
+        rest,
+        steps=plan.steps,
+        labels=plan.labels,
+        seed=plan.seed,
+        title=title,
+        progress=progress,
+    )
 
 
 def train_anew(

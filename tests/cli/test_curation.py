@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import spacy
+from spacy.tokens import DocBin
 
 from tests.helpers.annotators import ANNA, TEXT, two_folders
 from tests.helpers.commands import invoke, run
 from tests.helpers.files import tree
+from tests.helpers.reports import report, small_config
 
 
 def test_agreement_prints_figures_and_writes_what_is_asked_for(tmp_path: Path) -> None:
@@ -137,3 +139,56 @@ def test_forecast_with_bad_input(
     status, printed = invoke("forecast", *arguments[:2], tmp_path / "x", *arguments[2:], *options)
     assert status == 1
     assert message in printed
+
+
+class TestAudit:
+    def small(self, folder: Path) -> Path:
+        small_config().to_disk(folder / "small.cfg")
+        docs = [report(number) for number in range(6)]
+        DocBin(docs=docs, store_user_data=True).to_disk(folder / "train.spacy")
+        return folder
+
+    def test_it_prints_figures_and_no_text(self, tmp_path: Path) -> None:
+        folder = self.small(tmp_path)
+        options = ("--folds", 2, "--updates", 2, "--least", 0, "--types", "Drug")
+        arguments = (folder / "train.spacy", folder / "out", "--config", folder / "small.cfg")
+        status, printed = invoke("audit", *arguments, *options)
+        assert status == 0
+        assert "Documents: 6; entities: 12." in printed
+        assert "audit.html (contains text), findings.jsonl and audit.json in" in printed
+        assert not [word for word in ("aspirin", "warfarin", "slept") if word in printed]
+        assert "aspirin" in (folder / "out" / "audit.html").read_text()
+        rows = [json.loads(line) for line in (folder / "out" / "findings.jsonl").open()]
+        labels = [[p and p["label"] for p in (r["annotated"], r["suggested"])] for r in rows]
+        assert rows
+        assert all("Drug" in own for own in labels)
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("train.spacy", "out"), "name a training configuration (--config)"),
+            (("train.spacy", "out", "--config", "missing.cfg"), "no configuration missing.cfg"),
+            (("missing.spacy", "out", "--config", "small.cfg"), "no DocBin missing.spacy"),
+            (("train.spacy", "out", "--config", "train.spacy"), "train.spacy is no training conf"),
+            (("train.spacy", "out", "--config", "small.cfg", "--set", "seed=1"), "is no value of"),
+            (("train.spacy", "out", "--model", "m", "--set", "training.seed=1"), "need a config"),
+            (("empty", "out", "--config", "small.cfg"), "empty"),
+            (("train.spacy", "out", "--config", "small.cfg", "--folds", "7"),
+             "6 documents have a text, and an audit needs at least 7"),
+            (("train.spacy", "out", "--config", "small.cfg", "--error-rate", "2"),
+             "error_rate is 2.0"),
+            (("train.spacy", "out", "--model", "small.cfg"), "small.cfg"),
+        ],
+    )  # fmt: skip
+    def test_bad_input(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        arguments: tuple[str, ...],
+        message: str,
+    ) -> None:
+        (self.small(tmp_path) / "empty").mkdir()
+        monkeypatch.chdir(tmp_path)
+        status, printed = invoke("audit", *arguments)
+        assert status == 1
+        assert message in printed

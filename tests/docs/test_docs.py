@@ -37,6 +37,7 @@ SMALLER = {
     "train": "--training.max_steps 10 --training.eval_frequency 10 --components.btl_knn_ner.model."
     "tok2vec.name encoder",
     "annotate": "--n-process 1",
+    "audit": "--config tiny.cfg --updates 2 --folds 2",
     "retrain": "--updates 4",
     "forecast": "--config tiny.cfg --updates 2 --repeats 1 --sizes 10,20",
 }
@@ -109,6 +110,8 @@ def test_block(
         monkeypatch.chdir(tmp_path)
         for folder in ("training", "corpus"):
             Path(folder).mkdir()
+        for folder in ("assets", "configs"):
+            Path(folder).symlink_to(ROOT / folder)
         for model in ("model-best", "model-knn", "demo/model"):
             Path("training", model).parent.mkdir(exist_ok=True)
             nlp.to_disk(f"training/{model}")
