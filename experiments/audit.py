@@ -87,14 +87,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def read_corpus(name: str, source: Path, n_documents: int = 0) -> list[Doc]:
-    """The documents of a corpus, in the order of their names."""
+    """Return the documents of a corpus, in the order of their names."""
     docs = [doc for path in CORPORA[name] for doc in read_brat(source / path)[0]]
     docs.sort(key=document_name)
     return docs[: n_documents or None]
 
 
 def run(docs: Sequence[Doc], share: float, options: Any, work: Path) -> dict[str, Any]:
-    """Damage, cross-fit and rank; the figures of each ranking."""
+    """Return the figures of each ranking, after damage and cross-fitting."""
     nlp = load_model_from_config(load_config(options.config, interpolate=False), auto_fill=True)
     types = sorted({ent.label_ for doc in docs for ent in doc.ents})
     texts = [text_of(doc, types) for doc in docs]
@@ -121,13 +121,13 @@ def run(docs: Sequence[Doc], share: float, options: Any, work: Path) -> dict[str
 
 
 def text_of(doc: Doc, types: Sequence[str]) -> Text:
-    """A document as the damage takes it."""
+    """Return a document as the damage takes it."""
     words = [token.text.strip() for token in doc]
     return Text(words, [(ent.start, ent.end, types.index(ent.label_)) for ent in doc.ents])
 
 
 def damaged(doc: Doc, entities: Sequence[LabelSpan], types: Sequence[str]) -> Doc:
-    """A document with these entities, and no other annotation."""
+    """Return a document with these entities, and no other annotation."""
     copy = Doc(doc.vocab, [token.text for token in doc], [bool(t.whitespace_) for t in doc])
     copy.set_ents([Span(copy, start, end, types[kind]) for start, end, kind in entities])
     copy.user_data["name"] = document_name(doc)
@@ -143,7 +143,7 @@ def judge(
     damages: Sequence[Damage],
     types: Sequence[str],
 ) -> dict[str, Any]:
-    """The figures of each ranking, and how well the probabilities of the audit hold."""
+    """Return the figures of each ranking, and the reliability of the audit's probabilities."""
     own = [each.own for each in predictions]
     found = find_errors(
         [audited(example, types, None) for example in examples],
@@ -173,7 +173,7 @@ def judge(
 
 
 def columns(spans: Sequence[LabelSpan], n_tokens: int) -> np.ndarray[Any, Any]:
-    """The BIO column of each token."""
+    """Return the BIO column of each token."""
     found = np.zeros(n_tokens, dtype=np.int64)
     for start, end, kind in spans:
         found[start:end] = 2 + 2 * kind
@@ -188,7 +188,7 @@ def by_loss(
     *,
     with_predicted: bool = True,
 ) -> list[Place]:
-    """Annotated entities, and predicted ones that touch none, by the mean loss of their tokens."""
+    """Return annotated entities, and predicted ones that touch none, by the mean token loss."""
     found = []
     paths = best_paths(own, [np.zeros(len(each), dtype=bool) for each in own])
     for i, (spans, gold, values) in enumerate(zip(entities, labels, own, strict=True)):
@@ -204,7 +204,7 @@ def by_loss(
 def by_cleanlab(
     texts: Sequence[Text], labels: Sequence[Any], own: Sequence[Any], method: str
 ) -> list[Place]:
-    """Tokens by cleanlab's label quality, the worst first; of adjacent ones only the first."""
+    """Return tokens by cleanlab's label quality, the worst first; of adjacent ones the first."""
     from cleanlab.token_classification.rank import get_label_quality_scores
 
     _, scores = get_label_quality_scores(
@@ -230,7 +230,7 @@ def by_cleanlab(
 def reliability(
     found: Findings, places: Sequence[Place], damages: Sequence[Damage]
 ) -> list[dict[str, float]]:
-    """Mean probability and share of errors of the findings of some ranks."""
+    """Return mean probability and share of errors of the findings of some ranks."""
     outcomes = list(hits(places, damages))
     probabilities = [each.probability for each in found.findings]
     rows = []
@@ -252,7 +252,7 @@ def rounded(values: dict[str, float]) -> dict[str, float]:
 
 
 def render(found: dict[str, Any]) -> str:
-    """The page: a row for each ranking of each run."""
+    """Return the page, with a row for each ranking of each run."""
     rows, recalls, reliable = [], [], []
     for name, own in found["runs"].items():
         for ranking in RANKINGS:

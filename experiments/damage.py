@@ -27,7 +27,7 @@ class Text(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """What was done in a document: an entity before and after, None for none."""
+    """An entity of a document before and after the damage, None for none."""
 
     kind: str
     document: int
@@ -35,17 +35,17 @@ class Damage(NamedTuple):
     after: LabelSpan | None
 
     def touches(self, start: int, end: int) -> bool:
-        """Whether tokens share one with the entity before or after."""
+        """Return whether tokens share one with the entity before or after."""
         return any(span[0] < end and start < span[1] for span in (self.before, self.after) if span)
 
 
 def damage(
     texts: Sequence[Text], share: float, seed: int
 ) -> tuple[list[list[LabelSpan]], list[Damage]]:
-    """The entities of each document after ``share`` of them as many errors, and the errors.
+    """Return the entities of each document with errors put in, and the errors.
 
-    The kinds of `KINDS` take turns. Types are drawn as often as they occur. No error touches, or
-    adjoins, another one.
+    There are as many errors as ``share`` of the entities. The kinds of `KINDS` take turns. Types
+    are drawn as often as they occur. No error touches, or adjoins, another one.
     """
     rng = random.Random(seed)
     n_types = Counter(kind for text in texts for _, _, kind in text.entities)
@@ -89,7 +89,7 @@ def _one(
     recurring: Sequence[tuple[int, LabelSpan]],
     pool: Sequence[int],
 ) -> Damage | None:
-    """One error of a kind at a random place; None where it cannot be made there."""
+    """Return one error of a kind at a random place; None where it cannot be made there."""
     if kind == "surplus":
         i = rng.randrange(len(texts))
         length = rng.randint(1, LONGEST_SURPLUS)
@@ -119,7 +119,7 @@ def _one(
 
 
 def _is_free(text: Text, entities: Iterable[LabelSpan], span: LabelSpan) -> bool:
-    """Whether tokens are words, at least one with a letter, and in no entity."""
+    """Return whether tokens are words, at least one with a letter, and in no entity."""
     start, end, _ = span
     words = text.words[start:end]
     if end > len(text.words) or not all(words):
@@ -130,7 +130,7 @@ def _is_free(text: Text, entities: Iterable[LabelSpan], span: LabelSpan) -> bool
 
 
 def _recurring(texts: Sequence[Text]) -> list[tuple[int, LabelSpan]]:
-    """Entities whose words have the same type in at least `RECURRING` other documents."""
+    """Return entities whose words have the same type in at least `RECURRING` other documents."""
     documents: dict[tuple[tuple[str, ...], int], set[int]] = {}
     for i, text in enumerate(texts):
         for start, end, kind in text.entities:
@@ -152,7 +152,7 @@ class Place(NamedTuple):
 
 
 def hits(ranking: Iterable[Place], damages: Sequence[Damage]) -> Iterator[bool]:
-    """Whether each place is an error, in order.
+    """Return whether each place is an error, in order.
 
     A place that touches only errors that were found before is passed over: nobody looks at the
     same words twice.
@@ -176,7 +176,7 @@ def hits(ranking: Iterable[Place], damages: Sequence[Damage]) -> Iterator[bool]:
 def figures(
     ranking: Iterable[Place], damages: Sequence[Damage], at: Collection[int] = (50, 100, 200)
 ) -> dict[str, float]:
-    """Precision at some ranks, and the average precision over all errors."""
+    """Return precision at some ranks, and the average precision over all errors."""
     outcomes = list(hits(ranking, damages))
     right, total = 0, 0.0
     values = {}
@@ -191,7 +191,7 @@ def figures(
 
 
 def recall_by_kind(ranking: Sequence[Place], damages: Sequence[Damage]) -> dict[str, float]:
-    """The share of the errors of each kind that the places touch."""
+    """Return the share of the errors of each kind that the places touch."""
     found: Counter[str] = Counter()
     for each in damages:
         found[each.kind] += any(

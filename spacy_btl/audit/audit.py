@@ -16,7 +16,7 @@ from ..data.groups import describe_names
 from ..data.label_sets import label_set_of
 from ..labels.bio import LabelSpan
 from ..pipeline.component import component_of
-from ..pipeline.readings import Reading as LabelReading
+from ..pipeline.schemes import LabelScheme
 from ..scoring.scorer import entity_of, gold_entities, touching, unannotated
 from ..util.checks import between, whole_number
 from ..util.text import counted
@@ -36,7 +36,7 @@ from .predictions import TokenPrediction, cross_fitted, predicted_by
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """How an annotation is audited.
+    """Settings of an audit.
 
     Attributes:
         n_folds: Trainings of cross-fitting, 2 or more.
@@ -200,14 +200,14 @@ def audit_documents(
         if len(doc := nlp.tokenizer(reference.text))  # a document without a token has no entity
     ]
     names = document_ids([example.reference for example in examples], pipe.spans_key)
-    _check(examples, names, pipe.reading, settings, n_least=2 if trained else settings.n_folds)
+    _check(examples, names, pipe.scheme, settings, n_least=2 if trained else settings.n_folds)
     predictions: list[TokenPrediction]
     if trained:
         types = list(pipe.label_data)
         predictions = predicted_by(nlp, examples, progress=progress)
         how = "Predicted by a pipeline that has not seen them."
     else:
-        seen = {label for example in examples for label in pipe.reading.entity_labels(example)}
+        seen = {label for example in examples for label in pipe.scheme.entity_labels(example)}
         types = pipe.label_data or sorted(seen)
         predictions = cross_fitted(
             nlp,
@@ -261,7 +261,7 @@ def audit_documents(
 def _check(
     examples: Sequence[Example],
     names: Sequence[str],
-    reading: LabelReading,
+    scheme: LabelScheme,
     settings: AuditSettings,
     n_least: int,
 ) -> None:
@@ -277,7 +277,7 @@ def _check(
             f"{counted(len(twice), 'name')} of more than one document: {describe_names(twice)}; "
             "leave one of each out, or give each its own name"
         )
-    if not any(reading.entity_labels(example) for example in examples):
+    if not any(scheme.entity_labels(example) for example in examples):
         raise ValueError(
             f"none of the {len(examples)} documents has an entity: there is no annotation to audit"
         )

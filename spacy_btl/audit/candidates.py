@@ -110,9 +110,9 @@ def rivals(candidates: Candidates, values: Float64s1d, *, layered: bool = False)
     """Return the highest value among other candidates that share a token with each of them.
 
     Args:
-        candidates: Of one document.
+        candidates: Candidates of one document.
         values: (n_candidates,)
-        layered: Whether entities of other types may overlap, and are no rivals.
+        layered: Whether entities of different types may overlap, and so are not rivals.
 
     Returns:
         (n_candidates,), minus infinity where there is no other.

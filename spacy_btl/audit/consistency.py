@@ -1,4 +1,4 @@
-"""How the same words are annotated elsewhere: counts without one's own document, and by type.
+"""Annotation of the same words in other documents, counted for an entity and by type.
 
 Words are the same where they differ in case, Unicode form and white space only. An
 occurrence of the words of an entity counts as its label where exactly these tokens are an entity,
@@ -53,7 +53,7 @@ class AnnotatedTokens(NamedTuple):
 
 
 class Elsewhere(NamedTuple):
-    """How often words occur in other documents.
+    """Number of occurrences of words in other documents.
 
     Attributes:
         same: As an entity of the type in question.
@@ -72,7 +72,7 @@ class Elsewhere(NamedTuple):
 
 
 class TypeUse(NamedTuple):
-    """How consistently a type is used; shares are means over its mentions, None without any.
+    """Consistency of a type; shares are means over its mentions, None without any.
 
     Attributes:
         mentions: Number of mentions.
@@ -93,7 +93,7 @@ class TypeUse(NamedTuple):
 
 @dataclass(slots=True)
 class Lexicon:
-    """Where words occur in annotated documents, and as what; made by `make_lexicon`.
+    """Occurrences of words in annotated documents, with their types; made by `make_lexicon`.
 
     Attributes:
         documents: The documents.

@@ -31,7 +31,7 @@ def counter_example(
 
     Args:
         finding: The finding.
-        evidence: Of its document.
+        evidence: Evidence of its document.
         lexicon: Where words occur.
         token_at: The token of a document at a character.
     """

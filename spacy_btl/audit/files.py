@@ -1,7 +1,7 @@
 """Audit annotated files, and write what is found.
 
-What is written contains names of documents, offsets, labels and figures. Only the page contains
-text of the documents.
+The files contain names of documents, offsets, labels and figures. Only the page contains text of
+the documents.
 """
 
 import json
@@ -25,8 +25,8 @@ from .audit import DEFAULT_SETTINGS, Audit, AuditSettings, audit_documents
 from .page import render_page
 
 FINDINGS, SUMMARY, PAGE, FOLDS = "findings.jsonl", "audit.json", "audit.html", "folds"
-"""What an audit writes: a line for each finding, figures by type, the page with text of the
-documents, and the folder with the predictions of each fold."""
+"""Files of an audit: a line for each finding, figures by type, the page with text of the documents,
+and the folder with the predictions of each fold."""
 
 
 def audit_files(
@@ -95,13 +95,15 @@ def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
     {'training.dropout': 0.2, 'paths.train': 'corpus'}
 
     Raises:
-        ValueError: If a pair is no name of at least two parts, "=" and a value.
+        ValueError: If a pair is not a name of at least two parts, "=" and a value.
     """
     found: dict[str, Any] = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator or "." not in name.strip("."):
-            raise ValueError(f'"{pair}" is no value of a configuration, as training.dropout=0.2')
+            raise ValueError(
+                f'"{pair}" is not a value of a configuration, such as training.dropout=0.2'
+            )
         try:
             found[name] = json.loads(value)
         except ValueError:
@@ -117,7 +119,7 @@ def _untrained(path: Path, overrides: Mapping[str, Any]) -> Language:
         config = load_config(path, overrides=dict(overrides), interpolate=False)
         return load_model_from_config(config, auto_fill=True)
     except (ConfigValidationError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no training configuration: {error}") from error
+        raise ValueError(f"{path} is not a training configuration: {error}") from error
 
 
 def _read(data: Sequence[Path], nlp: Language) -> tuple[list[Doc], str]:

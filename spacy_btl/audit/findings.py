@@ -55,13 +55,13 @@ LOWEST = -8.0
 """Log-odds of a rival that count for no less."""
 
 RIVAL_WEIGHT = 0.25
-"""What the log-odds of another reading of the same tokens count beside those of the annotated one.
+"""Weight of the log-odds of another reading of the same tokens, beside those of the annotated one.
 
-This and `MISSED_BONUS` were chosen once, on 48 documents of MACCROBAT of which 5 % of the entities
-were damaged (``experiments/damage.py``), for a model trained on 112 others."""
+This, `MISSED_BONUS` and `SLOPE` were chosen once, on 48 documents of MACCROBAT with damage to 5 %
+of the entities (``experiments/damage.py``), for a model trained on 112 others."""
 
 MISSED_BONUS = 5.0
-"""What is added to the log-odds of missed entities. An annotated entity is surprising by far lower
+"""Addition to the log-odds of missed entities. An annotated entity is surprising by far lower
 log-odds than a candidate by high ones, as few candidates are certain."""
 
 SLOPE = 0.75
@@ -86,7 +86,7 @@ class AuditedDocument(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What a model says of a document: `audit.predictions` makes it.
+    """Judgment of a model on a document, as `audit.predictions` makes it.
 
     Attributes:
         own: Label probabilities (n_tokens, 1 + 2 * n_types), or (n_tokens, n_types, 3).
@@ -176,7 +176,7 @@ def find_errors(
         for start, end, _ in part.tolist()
     }
     lexicon = make_lexicon(tokens, keys)
-    # What speaks for a candidate are words but for their numbers; what is shown are the words.
+    # Numbers play no part in features. The words that are shown are as they are.
     shapes = [own._replace(words=[_DIGITS.sub("0", word) for word in own.words]) for own in tokens]
     shape_keys = {tuple(_DIGITS.sub("0", word) for word in key) for key in keys}
     shape_lexicon = make_lexicon(shapes, shape_keys)

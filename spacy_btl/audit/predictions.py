@@ -1,4 +1,4 @@
-"""What models that have not seen a document make of its tokens, and which tokens are like them.
+"""Predictions for documents by models that have not seen them, and the nearest tokens in others.
 
 Cross-fitted predictions are kept in a folder, a file for each fold, so that a fold is trained once:
 probabilities, indices and places, no text. A file belongs to the documents, the configuration and
@@ -39,7 +39,7 @@ SPARE = 4
 
 
 class TokenPrediction(NamedTuple):
-    """What a model that has not seen a document makes of its tokens.
+    """Prediction for the tokens of a document by a model that has not seen it.
 
     Attributes:
         own: Label probabilities of the model, (n_tokens, 1 + 2 * n_types) or (n_tokens, n_types,
@@ -181,7 +181,7 @@ def _groups(examples: Sequence[Example]) -> list[str]:
     first = {name: name for name in names}
     for group in find_duplicates([example.reference.text for example in examples]):
         if group.words < LEAST_WORDS:
-            continue  # "No fever." of two reports is no copy
+            continue  # "No fever." of two reports is not a copy
         for member in group.members:
             first[names[member]] = first[names[group.members[0]]]
     return [first[name] for name in names]

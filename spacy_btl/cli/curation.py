@@ -184,10 +184,10 @@ def audit_command(
 ) -> None:
     """Find likely errors in an annotation, each with a probability and what speaks against it.
 
-    Each document is predicted by a model that was trained without it. What the model, the nearest
-    tokens and the same words in other documents hold against the annotation makes it a finding:
-    missed, surplus, wrong type, wrong bounds, or inconsistent. A table says which types are used
-    inconsistently at all. A second run with the same settings trains nothing.
+    Each document is predicted by a model that was trained without it. A finding is a place
+    where the model, the nearest tokens, and the same words in other documents contradict the
+    annotation: missed, surplus, wrong type, wrong bounds, or inconsistent. A table lists the types
+    that are used inconsistently. A second run with the same settings trains nothing.
     """
     from ..audit.audit import AuditSettings
     from ..audit.files import audit_files, parse_overrides

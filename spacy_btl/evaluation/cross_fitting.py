@@ -98,7 +98,7 @@ def cross_predict(
 
 
 class FoldPlan(NamedTuple):
-    """How documents are cross-fitted.
+    """Plan of cross-fitting.
 
     Attributes:
         folds: The fold of each document, from 0.
@@ -129,20 +129,23 @@ def plan_folds(
     seed: int = 0,
     names: Sequence[str] | None = None,
 ) -> FoldPlan:
-    """Return the folds of documents, and how each is trained; arguments as of `cross_predict`.
+    """Return the folds of documents, and the settings of their trainings.
 
     Args:
-        nlp: As there.
-        examples: As there.
-        n_folds: As there.
-        max_steps: As there.
-        labels: As there.
-        seed: As there.
-        names: What documents are told apart by: those of the same name are in one fold. By default
+        nlp: The pipeline, with one component ``btl_knn_ner``.
+        examples: Annotated documents.
+        n_folds: Number of trainings.
+        max_steps: Updates of each training; 0 for the number in the configuration, reduced by the
+            share of documents that are left out.
+        labels: Entity types, in the order of their columns; None for those of the component, or
+            else all types of the examples.
+        seed: Seed of the folds and of each training.
+        names: Names of the documents; those of the same name are in one fold. None for
             `document_id`.
 
     Raises:
-        ValueError: As there.
+        ValueError: If there are fewer documents than folds, the component is frozen in training, or
+            neither the configuration nor ``max_steps`` limits the updates.
     """
     pipe = component_of(nlp)
     training = nlp.config.interpolate()["training"]

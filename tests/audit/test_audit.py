@@ -24,7 +24,7 @@ QUICK = AuditSettings(n_folds=2, updates=2, least=0.0)
 
 @pytest.fixture
 def files(config: Config, reports: list[Doc], tmp_path: Path) -> Path:
-    """A folder with the configuration, and with the reports in two DocBins."""
+    """Return a folder with the configuration, and the reports in two DocBins."""
     config.to_disk(tmp_path / "small.cfg")
     for name, part in (("train", reports[:12]), ("dev", reports[12:])):
         DocBin(docs=part, store_user_data=True).to_disk(tmp_path / f"{name}.spacy")
@@ -180,7 +180,7 @@ def test_types_that_are_not_annotated_are_never_findings(nlp: Language, reports:
 
 
 def test_entities_under_others_are_no_findings(nlp: Language, reports: list[Doc]) -> None:
-    """The flat annotation lacks what the original has beneath: that is no error."""
+    """The flat annotation lacks what the original has beneath: which is not an error."""
     for doc in reports:
         problem = next(ent for ent in doc.ents if ent.label_ == "Problem")
         doc.user_data["brat"] = {

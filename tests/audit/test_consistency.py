@@ -1,4 +1,4 @@
-"""What the same words are elsewhere."""
+"""The annotation of the same words in other documents is counted."""
 
 import pytest
 

@@ -48,7 +48,7 @@ def test_an_error_is_found_first(
 
 
 def test_words_that_are_otherwise_everywhere_else_are_inconsistent() -> None:
-    """The model has learned to make the same difference: only the words tell."""
+    """The model has learned to make the same difference: only the words show it."""
     drug = [GOLD[0], GOLD[1], (8, 9, DRUG)]
     found = [each for each in audit(document(drug, drug)) if each.document == 0]
     first = max(found, key=lambda each: each.probability)
@@ -97,7 +97,7 @@ def test_an_assumption_changes_the_probabilities_and_not_the_order() -> None:
 
 
 def test_the_own_annotation_has_no_part_in_the_judgment() -> None:
-    """A candidate is as probable, annotated or not, but for what its words mean for others."""
+    """A candidate is as probable, annotated or not, except for effects of its words on others."""
     without = top(document([GOLD[0], GOLD[1]]))
     found = audit(document())
     within = next(e for e in found if e.document == 0 and e.annotated == GOLD[2])

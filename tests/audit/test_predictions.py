@@ -21,7 +21,7 @@ def examples_of(nlp: Language, docs: list[Doc]) -> list[Example]:
 
 @pytest.fixture
 def trainings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The folds that are trained, in order."""
+    """Return the folds that are trained, in order."""
     found: list[int] = []
     train_fold = predictions.train_fold
 

@@ -15,7 +15,7 @@ GOLD: tuple[LabelSpan, ...] = ((2, 3, DRUG), (5, 7, PROBLEM), (8, 9, PROBLEM))
 
 
 def beliefs(n_tokens: int, spans: Sequence[LabelSpan], sure: float = 0.97) -> np.ndarray:
-    """Label probabilities (n_tokens, 1 + 2 * n_types) of a model that believes in these spans."""
+    """Return label probabilities (n_tokens, 1 + 2 * n_types) that say these spans."""
     labels = np.zeros(n_tokens, dtype=int)
     for start, end, kind in spans:
         labels[start] = 1 + 2 * kind
@@ -34,7 +34,7 @@ def document(
     hidden: Sequence[LabelSpan] = (),
     known: Sequence[bool] | None = None,
 ) -> tuple[AuditedDocument, Evidence]:
-    """An annotated document, and what a model makes of it; the neighbors think the same."""
+    """Return an annotated document with evidence of a model; the neighbors think the same."""
     own = beliefs(len(words), believed)
     tokens = AnnotatedTokens([normalized(word) for word in words], sorted(entities), types)
     nowhere = np.full((len(words), 1, 2), -1, dtype=np.int32)

@@ -23,7 +23,7 @@ PROBLEMS = ("chest pain", "fever", "cough", "severe headache")
 
 
 def small_config() -> Config:
-    """The shipped configuration with an encoder of a few thousand weights."""
+    """Return the shipped configuration with an encoder of a few thousand weights."""
     config = load_config(ROOT / "configs" / "btl.cfg", interpolate=False)
     config["components"]["btl_knn_ner"]["model"]["tok2vec"] = HASH
     rates = config["training"]["optimizer"]["learn_rate"]
@@ -32,7 +32,7 @@ def small_config() -> Config:
 
 
 def report(number: int) -> Doc:
-    """A report with its own number, on one of the drugs and one of the problems."""
+    """Return a report with its own number, on one of the drugs and one of the problems."""
     drug, problem = DRUGS[number % 4], PROBLEMS[number // 4 % 4]
     text = f"Patient {number} took {drug} daily for {problem} and slept well afterwards today"
     doc = spacy.blank("en")(text)
