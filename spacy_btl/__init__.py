@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .pipeline.workflow import drop_neighbors, explain_entities, fit_knn
     from .planning.forecast import forecast
     from .planning.suggestion import suggest_reports
+    from .serving.server import serve
+    from .serving.settings import ServeSettings
     from .util.messages import set_up_logging
 
 __version__ = "0.1.0"
@@ -35,6 +37,7 @@ __all__ = [
     "AuditSettings",
     "BtlKnnNer",
     "Reading",
+    "ServeSettings",
     "annotate_files",
     "audit_documents",
     "compare_annotators",
@@ -55,6 +58,7 @@ __all__ = [
     "read_docbin",
     "read_examples",
     "save_pipeline",
+    "serve",
     "set_up_logging",
     "suggest_reports",
     "train_final",
@@ -65,6 +69,7 @@ _PLACES = {
     "AuditSettings": "audit.audit:AuditSettings",
     "BtlKnnNer": "pipeline.component:BtlKnnNer",
     "Reading": "conversion.reading:Reading",
+    "ServeSettings": "serving.settings:ServeSettings",
     "annotate_files": "annotate.run:annotate_files",
     "audit_documents": "audit.audit:audit_documents",
     "compare_annotators": "curation.agreement:compare_annotators",
@@ -85,6 +90,7 @@ _PLACES = {
     "read_docbin": "data.docbin:read_docbin",
     "read_examples": "evaluation.evaluate:read_examples",
     "save_pipeline": "packaging.saving:save_pipeline",
+    "serve": "serving.server:serve",
     "set_up_logging": "util.messages:set_up_logging",
     "suggest_reports": "planning.suggestion:suggest_reports",
     "train_final": "packaging.final_training:train_final",

@@ -91,7 +91,7 @@ class ShardAnnotator:
         if job.gpu_id >= 0:
             spacy.require_gpu(job.gpu_id)  # type: ignore[attr-defined]
         self._job = job
-        self._nlp = load(job)
+        self._nlp = load(job.model, job.code)
         self._reader = InputReader(Path(job.source), job.kind, job.fields, job.encoding)
         self._folder = RunFolder(Path(job.output), job.to)
         doc = self._nlp(PROBE)  # faults of the pipeline itself show before the work begins
@@ -207,26 +207,30 @@ class ShardAnnotator:
         return f"{name}, {place} {record.number}" if place else name
 
 
-def load(job: Job) -> Language:
-    """Return the pipeline of a job, once its code has run.
+def load(model: str, code: str | None = None) -> Language:
+    """Return a pipeline, once the code that it needs has run.
+
+    Args:
+        model: Path of the pipeline.
+        code: Path of a Python file that registers components, if there is one.
 
     Raises:
         ValueError: As `load_pipeline`; if the code fails, or a component is not registered.
     """
-    if job.code is not None:
+    if code is not None:
         try:
-            import_file("spacy_btl_user_code", job.code)
+            import_file("spacy_btl_user_code", code)
         except Exception as error:  # the code may raise anything
-            raise ValueError(f"{job.code} fails: {type(error).__name__}: {error}") from error
+            raise ValueError(f"{code} fails: {type(error).__name__}: {error}") from error
     try:
-        return load_pipeline(Path(job.model))
+        return load_pipeline(Path(model))
     except ValueError as error:
         if "[E002]" not in str(error):  # spaCy's number for a factory that it does not find
             raise
         why = str(error).partition(" for language")[0]
         raise ValueError(
-            f"{job.model}: {why}. Write a Python file that imports the package of this component, "
-            "and name it with --code (from Python, with AnnotationSettings.code)"
+            f"{model}: {why}. Write a Python file that imports the package of this component, "
+            "and name it with --code (from Python, with the setting code)"
         ) from error
 
 

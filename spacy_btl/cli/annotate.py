@@ -200,6 +200,10 @@ def serve_command(
         typer.Option("--log-requests", help="Log route, status and milliseconds of each request"),
     ] = False,
     gpu_id: GpuOption = -1,
+    code: Annotated[
+        Path | None,
+        typer.Option("--code", "-c", help="Python file to run first, such as: import medspacy"),
+    ] = None,
 ) -> None:
     """Serve a pipeline over HTTP until SIGTERM or Ctrl+C; /docs shows the interface.
 
@@ -219,6 +223,7 @@ def serve_command(
         max_waiting=max_waiting,
         timeout=timeout,
         gpu_id=gpu_id,
+        code=code,
         certificate=certificate,
         key=key,
         log_requests=log_requests,

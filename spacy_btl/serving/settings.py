@@ -35,6 +35,8 @@ class ServeSettings:
         batch_texts: Most texts that the pipeline takes at once.
         batch_characters: Characters from which on a batch is full.
         gpu_id: GPU, or -1 for the CPU.
+        code: Python file that is run before the pipeline is loaded, such as one that imports the
+            package of a component.
         certificate: Certificate of the server (PEM), for TLS without a reverse proxy.
         key: Private key of the certificate (PEM).
         log_requests: Whether each request is logged: method, route, status, milliseconds.
@@ -42,6 +44,7 @@ class ServeSettings:
     Raises:
         ValueError: If a setting is out of its range, or if a host that other machines reach has no
             token.
+        FileNotFoundError: If there is no such Python file.
     """
 
     host: str = "127.0.0.1"
@@ -56,6 +59,7 @@ class ServeSettings:
     batch_texts: int = 32
     batch_characters: int = 50_000
     gpu_id: int = -1
+    code: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
     log_requests: bool = False
@@ -68,6 +72,8 @@ class ServeSettings:
             whole_number(name, getattr(self, name), 1)
         above_0("timeout", self.timeout)
         whole_number("gpu_id", self.gpu_id, -1)
+        if self.code is not None and not self.code.is_file():
+            raise FileNotFoundError(f"no Python file {self.code}")
         if self.key is not None and self.certificate is None:
             raise ValueError("a key is given without its certificate")
         if self.token is not None:

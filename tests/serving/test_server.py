@@ -21,10 +21,8 @@ from tests.helpers.serving import SECRET, TEXT, TOKEN
 
 ROOT = Path(__file__).parents[2]
 WAIT = 120  # seconds; a busy machine starts slowly
-MAIN = (
-    "import tests.helpers.annotating, tests.helpers.serving, spacy_btl.cli; "
-    "from spacy.cli._util import app; app()"
-)
+CODE = "import tests.helpers.annotating, tests.helpers.serving"
+"""Registers the components of the pipelines."""
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs signals of POSIX")
 
@@ -67,8 +65,10 @@ class Service:
 @contextmanager
 def serving(model: Path, folder: Path, *options: str, **variables: str) -> Iterator[Service]:
     """Start the command, on a free port."""
-    output = folder / "output"
-    command = [sys.executable, "-c", MAIN, "btl", "serve", str(model), "--port", "0", *options]
+    output, code = folder / "output", folder / "code.py"
+    code.write_text(CODE)
+    start = [sys.executable, "-m", "spacy", "btl", "serve", str(model)]
+    command = [*start, "--port", "0", "--code", str(code), *options]
     environment = {**os.environ, "BTL_TEST_FOLDER": str(folder), **variables}
     with output.open("wb") as file:
         process = subprocess.Popen(
@@ -142,6 +142,7 @@ def test_another_address_needs_a_token_and_debug_mode_shows_no_text(
         (["--token-file", "nowhere"], "nowhere"),
         (["--certificate", "nowhere.pem"], "nowhere.pem"),
         (["--key", "nowhere.pem"], "a key is given without its certificate"),
+        (["--code", "nowhere.py"], "no Python file nowhere.py"),
         (["--spans", "other"], 'writes no doc.spans["other"]'),
     ],
 )
