@@ -1,4 +1,4 @@
-"""Commands on the work of annotators: documents for them, how far two agree, likely errors.
+"""Commands on the work of annotators: documents for them, and how far two of them agree.
 
 Which reports come next, and what more of them would bring, is in `planning`.
 """
@@ -116,104 +116,6 @@ def agreement_command(
         if n := len(report["left_out"]):
             msg.warn(f"{n} other records could not be kept: {adjudicate / 'adjudication.json'}")
     for warning in agreement.warnings():  # last, so that nobody overlooks them
-        typer.secho(f"WARNING: {printable(warning)}", fg="yellow", err=True)
-
-
-@app.command("audit", short_help="Find likely errors in an annotation.")
-@errors_as_text()
-def audit_command(
-    data: Annotated[
-        list[Path],
-        typer.Argument(
-            help="DocBins, such as train.spacy and dev.spacy, or folders and files that convert "
-            "reads"
-        ),
-    ],
-    output: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder for audit.html, which contains text of the documents, and for "
-            "findings.jsonl and audit.json, which do not"
-        ),
-    ],
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            help="Training configuration, such as configs/btl.cfg: each document is predicted by "
-            "a training without it"
-        ),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Value of the configuration, as training.dropout=0.2; may be repeated",
-        ),
-    ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="Instead, a trained pipeline that has not seen the documents"),
-    ] = None,
-    folds: Annotated[int, typer.Option(help="Trainings, with --config")] = 3,
-    updates: Annotated[
-        int,
-        typer.Option(
-            help="Updates of each training; 0: those of the configuration, reduced by the share "
-            "of documents that are left out"
-        ),
-    ] = 0,
-    types: Annotated[
-        str,
-        typer.Option(
-            help="Types that matter, as Age,Sex or a file with one a line; others are "
-            "left out of the findings"
-        ),
-    ] = "",
-    error_rate: Annotated[
-        float,
-        typer.Option(
-            help="Share of the entities that is assumed to be wrong: it fixes the probabilities, "
-            "not the order"
-        ),
-    ] = 0.05,
-    least: Annotated[
-        float, typer.Option(help="Probability from which on a place is a finding")
-    ] = 0.1,
-    seed: Annotated[int, typer.Option(help="Of the folds and the trainings")] = 0,
-    gpu_id: GpuOption = -1,
-) -> None:
-    """Find likely errors in an annotation, each with a probability and what speaks against it.
-
-    Each document is predicted by a model that was trained without it. A finding is a place
-    where the model, the nearest tokens, and the same words in other documents contradict the
-    annotation: missed, surplus, wrong type, wrong bounds, or inconsistent. A table lists the types
-    that are used inconsistently. A second run with the same settings trains nothing.
-    """
-    from ..audit.audit import AuditSettings
-    from ..audit.files import audit_files, parse_overrides
-    from ..audit.page import render_text
-    from ..formats import parse_labels
-
-    settings = AuditSettings(
-        n_folds=folds,
-        updates=updates,
-        seed=seed,
-        error_rate=error_rate,
-        least=least,
-        labels=parse_labels(types) if types else (),
-    )
-    use_gpu(gpu_id)
-    audit = audit_files(
-        data,
-        output,
-        config=config,
-        overrides=parse_overrides(overrides or ()),
-        model=model,
-        settings=settings,
-    )
-    typer.echo(render_text(audit))
-    msg.good(f"audit.html (contains text), findings.jsonl and audit.json in {output}")
-    for warning in audit.warnings:  # last, so that nobody overlooks them
         typer.secho(f"WARNING: {printable(warning)}", fg="yellow", err=True)
 
 
