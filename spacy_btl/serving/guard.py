@@ -26,6 +26,9 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 OPEN_PATHS = ("/health", "/label-studio/health", "/openapi.json", "/docs")
 """Paths that need no token: they hold nothing of a text or of the pipeline."""
 
+PREFIXES = ("/label-studio", "/inception")
+"""Starts of the paths for annotation tools."""
+
 OPEN_FOLDER = "/static-offline-docs/"
 """Scripts and styles of the page of the interface."""
 
@@ -153,7 +156,10 @@ class _ClientGoneError(Exception):
 
 def route_of(scope: Scope) -> str:
     """Return the route of a request, "-" if there is none: a path may hold anything."""
-    return str(getattr(scope.get("route"), "path", "-"))
+    route = str(getattr(scope.get("route"), "path", "-"))
+    # Newer versions of FastAPI leave the prefix of a router out.
+    prefix = next((p for p in PREFIXES if scope["path"] == f"{p}{route}"), "")
+    return f"{prefix}{route}"
 
 
 def error_body(message: str, **more: object) -> bytes:

@@ -188,11 +188,13 @@ def test_the_log_of_requests_names_routes_only(caplog: pytest.LogCaptureFixture)
         client.get(f"/{SECRET}?{SECRET}")
         client.get(f"/model?{SECRET}")
         client.post("/annotate", {"text": TEXT})
+        client.get("/label-studio/versions")
     lines = [r.getMessage() for r in caplog.records if r.name == "spacy_btl"]
     assert [line.rsplit(" ", 2)[0] for line in lines] == [
         "GET - 404",
         "GET /model 200",
         "POST /annotate 200",
+        "GET /label-studio/versions 200",
     ]
 
 
