@@ -25,7 +25,7 @@ from spacy_btl.scoring.scores import strict_span_scores
 
 WAYS: dict[str, dict[str, Any]] = {
     "`--weight 1`": {"weight": 1},
-    "as it comes": {},
+    "default": {},
 }
 
 

@@ -1,4 +1,4 @@
-"""spacy-btl: named entity recognition for clinical text that keeps the rare entity types.
+"""spacy-btl: named entity recognition for clinical text with many entity types.
 
 The names below are those that most programs need. Each is imported when it is first used: `import
 spacy_btl` alone is fast, and spaCy finds the component ``btl_knn_ner`` without it.

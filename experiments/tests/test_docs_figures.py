@@ -16,6 +16,8 @@ README = (ROOT / "README.md").read_text(encoding="utf8")
 RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf8")
 PLAN = read_plan(ROOT / "experiments" / "plan.yml")
 RUN = ROOT / "docs" / "results" / "maccrobat"
+EXPERIMENTS = (ROOT / "experiments" / "README.md").read_text(encoding="utf8")
+CURATION = (ROOT / "docs" / "curation.md").read_text(encoding="utf8")
 METRICS = json.loads((RUN / "metrics.json").read_text(encoding="utf8"))
 
 EXPECTED = {
@@ -43,9 +45,9 @@ def rows_of(text: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in rows}
 
 
-def gains(page: str, other: tuple[str, str]) -> list[str]:
-    """Return seeds and differences of the default minus another reading, from a page."""
-    start = [title_of(PLAN, PLAN.default), title_of(PLAN, other)]
+def gains(page: str, other: tuple[str, str], first: tuple[str, str] = PLAN.default) -> list[str]:
+    """Return seeds and differences of the default, or another reading, minus one, from a page."""
+    start = [title_of(PLAN, first), title_of(PLAN, other)]
     text = (TABLES / f"{page}.md").read_text(encoding="utf8").split("## Gains")[1]
     lines = [re.split(r"\s*\|\s*", line.strip("| \n")) for line in text.splitlines()]
     row = next(line for line in lines if line[:2] == start)
@@ -78,3 +80,40 @@ def test_the_table_of_the_front_page_is_that_of_the_results() -> None:
     assert len(names) == 3
     assert [rows[name] for name in names] == [results[name] for name in names]
     assert rows["standard fine-tuning"] == results["MACCROBAT"]
+    text = README.replace("\n", " ")
+    for step, said in (
+        ("the most probable well-formed sequence instead of argmax", "decoding ({} of micro F1)"),
+        ("a learning rate for each layer", "learning rates by layer ({})"),
+    ):
+        assert said.format(rows_of(EXPERIMENTS)[step][0]) in text
+    for corpus in ("CHIA", "BioNLP13CG"):
+        page = PAGES[corpus]
+        accuracy = gains(page, OTHERS["cross-entropy with our learning rates and neighbors"])[3]
+        assert accuracy.split()[0].lstrip("+") in text.partition("raise unweighted accuracy")[2]
+
+
+STEPS = {
+    "the most probable well-formed sequence instead of argmax": (
+        ("atl", "model"),
+        ("atl", "argmax"),
+    ),
+    "a learning rate for each layer": (("atl-layers", "model"), ("atl", "model")),
+    "Binary Token Labels": (("btl-layers", "model"), ("atl-layers", "model")),
+    "neighbors mixed in, where dev chooses them": (
+        ("btl-layers", "chosen"),
+        ("btl-layers", "model"),
+    ),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_steps_to_the_default(step: str) -> None:
+    first, second = STEPS[step]
+    figures = [figure.split()[0] for figure in gains("maccrobat-minilm", second, first)[1:]]
+    assert rows_of(EXPERIMENTS)[step] == figures
+
+
+@pytest.mark.parametrize("figure", ["micro F1", "macro F1"])
+def test_errors_of_forecasts(figure: str) -> None:
+    row = rows_of((TABLES / "forecast.md").read_text(encoding="utf8"))[figure]
+    assert f"{row[2]} of {figure}" in CURATION.replace("\n", " ")

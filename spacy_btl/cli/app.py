@@ -29,7 +29,7 @@ def btl(
         ),
     ] = False,
 ) -> None:
-    """Clinical entity recognition that keeps the rare types: from BRAT annotation to a wheel."""
+    """Clinical entity recognition with many entity types: from BRAT annotation to a wheel."""
     set_up_logging(debug=True if debug else None)
 
 

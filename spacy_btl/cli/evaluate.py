@@ -143,7 +143,7 @@ def audit_command(
     least: Annotated[
         float, typer.Option(help="Probability from which on a place is a finding")
     ] = 0.1,
-    seed: Annotated[int, typer.Option(help="Of the folds and the trainings")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the folds and the trainings")] = 0,
     gpu_id: GpuOption = -1,
 ) -> None:
     """Find likely errors in an annotation, each with a probability and what speaks against it.

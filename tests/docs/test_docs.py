@@ -95,7 +95,27 @@ def stage(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(folder / "training" / "scores", folder / "metrics")
     for name in ("more.spacy", "predicted.spacy"):
         shutil.copy(folder / "corpus" / "test.spacy", folder / name)
+    write_new_reports(folder)
     return folder
+
+
+def write_new_reports(folder: Path) -> None:
+    """Write corrected reports, reports that annotate only a new type, and the old types."""
+    sample = ROOT / "assets" / "sample"
+    split = json.loads((folder / "corpus" / "split.json").read_text(encoding="utf8"))
+    (folder / "corrected").mkdir()
+    for name in sorted(split["parts"]["train"])[:5]:
+        for suffix in (".txt", ".ann"):
+            shutil.copy(sample / (name + suffix), folder / "corrected")
+    (folder / "device_reports").mkdir()
+    for i, device in enumerate(("pacemaker", "stent", "catheter", "drain", "shunt", "splint")):
+        text, path = f"A {device} was placed.", folder / "device_reports" / f"device-{i}"
+        path.with_suffix(".txt").write_text(text, encoding="utf8")
+        entity = f"T1\tDevice 2 {2 + len(device)}\t{device}\n"
+        path.with_suffix(".ann").write_text(entity, encoding="utf8")
+    lines = [line for path in sample.glob("*.ann") for line in path.read_text("utf8").splitlines()]
+    types = sorted({line.split()[1] for line in lines if line.startswith("T")})
+    (folder / "labels.txt").write_text("\n".join(types), encoding="utf8")
 
 
 @pytest.mark.parametrize(("page", "language", "block"), BLOCKS)
