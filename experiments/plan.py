@@ -8,7 +8,7 @@ from typing import Any
 
 import srsly
 
-STAGES = ("first_updates", "with_target", "shared_first", "reader", "second")
+STAGES = ("first_updates", "with_target", "shared_first", "reader", "second", "teacher", "share")
 """Settings of an arm for the stages of its training; see `systems.stages`."""
 
 Reading = tuple[str, str]

@@ -17,7 +17,10 @@ import srsly
 from spacy import util
 from spacy.language import Language
 
-from experiments import levers  # noqa: F401 (registers what the models of arms are made of)
+from experiments import (
+    levers,  # noqa: F401 (registers what the models of arms are made of)
+    silver,
+)
 from spacy_btl.evaluation.evaluate import read_examples
 from spacy_btl.ml.pretrained import find_encoder
 from spacy_btl.packaging.ensembles import make_ensemble
@@ -41,7 +44,8 @@ def train(
 
     settings: values of the configuration by dotted name. For a script they are its options.
     python: the interpreter, see `environment`.
-    sources: the DocBins of other corpora that the arm trains on, by name (`stages`).
+    sources: the DocBins of other corpora that the arm trains on, by name (`stages`); with a
+    "teacher", an encoder and an arm as ``minilm/btl``, their texts as it labels them.
     """
     if "members" in arm:
         average(arm, work)
@@ -54,6 +58,8 @@ def train(
         ]
     else:
         commands = []
+        if "teacher" in arm:
+            sources = {"silver": label(arm, work, sources or {})}
         for config, folder in stages(arm, settings, corpus, seed, work, sources or {}):
             if folder != work and _is_trained(folder, config):
                 continue  # another seed has made it
@@ -94,6 +100,21 @@ def average(arm: dict[str, Any], work: Path) -> None:
     )
     scores = {name: dev[name] for name in ("ents_f", "ents_macro_f")}
     srsly.write_jsonl(work / "log.jsonl", [{**row, **scores}])
+
+
+def label(arm: dict[str, Any], work: Path, sources: Mapping[str, Path]) -> Path:
+    """The DocBin of the texts of "sources" with the labels of the "teacher" of the same seed.
+
+    "share" is the share of the teacher's entities that is kept, of each type.
+    """
+    folder = work.parents[2] / arm["teacher"] / work.name
+    if not (folder / "model-best").is_dir():
+        raise ValueError(
+            f"{folder} has no trained pipeline: run the teacher first, on this machine"
+        )
+    path = work / "silver.spacy"
+    silver.write(load_pipeline(folder / "model-best"), sources.values(), arm["share"], path)
+    return path
 
 
 def stages(
