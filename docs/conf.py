@@ -62,7 +62,7 @@ CONTENTS = {
         "experiments/README",
         "benchmarks/README",
     ],
-    "For contributors": ["docs/layout", "docs/style", "CHANGELOG"],
+    "For contributors": ["docs/layout", "docs/style", "docs/release", "CHANGELOG"],
 }
 BELOW = {  # pages that the contents show below another page
     "docs/results": RUN,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from .serving.settings import ServeSettings
     from .util.messages import set_up_logging
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AnnotationSettings",
