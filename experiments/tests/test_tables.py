@@ -189,10 +189,12 @@ def test_a_record_names_the_encoder_of_its_arm(
     monkeypatch.setattr(record, "find_encoder", lambda name: f"/weights/of/{name}/on/disk")
     corpus = tmp_path / "corpus"
     text = f'train = "{corpus}/train.spacy"\nname = "/weights/of/other/on/disk"\n'
-    (tmp_path / "config.cfg").write_text(text, encoding="utf8")
+    work = tmp_path / "c" / "e" / "a" / "0"
+    work.mkdir(parents=True)
+    (work / "config.cfg").write_text(text, encoding="utf8")
     arms = {"a": {"title": "A", "config": "a.cfg", "with": {"encoder": "other"}}}
     plan = Plan({}, {"e": {"with": {"encoder": "first"}}}, {}, arms, [], ("a", "model"), [], [])
-    lines = record._config(plan, Run("c", "e", "a", 0), corpus, tmp_path)
+    lines = record._config(plan, Run("c", "e", "a", 0), corpus, work)
     assert lines == ['train = "corpus/train.spacy"', 'name = "other"']
 
 

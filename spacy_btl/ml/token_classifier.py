@@ -238,6 +238,25 @@ def _no_backprop(gradient: Any) -> Any:
     raise ValueError("an ensemble is not trained, but its members are, one by one")
 
 
+def set_columns(model: TokenModel, n: int, name: str) -> None:
+    """Set the number of columns of the logits.
+
+    Args:
+        model: A model of `build_token_classifier`.
+        n: Number of columns.
+        name: Name of the component, for the error.
+
+    Raises:
+        ValueError: If the model has another number already.
+    """
+    output = model.get_ref("output_layer")
+    if output.maybe_get_dim("nO") not in (None, n):
+        raise ValueError(
+            f'the head of "{name}" has {output.get_dim("nO")} columns, but its labels need {n}'
+        )
+    output.set_dim("nO", n)
+
+
 def add_columns(model: TokenModel, n: int) -> None:
     """Append columns to the logits of an initialized model; those that are there stay as they are.
 

@@ -28,11 +28,12 @@ from ..explain.evidence import EntityEvidence
 from ..joint.start import StartFrom, load_start
 from ..labels.bio import column_names, n_columns
 from ..labels.calibration import ScoreCalibration
+from ..ml import token_classifier as head
 from ..ml.shared_encoder import PipelineReference, check_read, shared_encoders
-from ..ml.token_classifier import add_columns, check_hidden, check_trainable, token_vectors
 from ..ml.weights import read_model, weights_fingerprint
 from ..neighbors.classifier import NeighborSearch
 from ..neighbors.datastore import Datastore
+from ..scoring.scorer import SCORE_WEIGHTS
 from ..training import rehearsal
 from ..training.class_weights import ClassWeights
 from ..training.losses import TokenLoss
@@ -94,20 +95,7 @@ DEFAULT_CONFIG: dict[str, Any] = {
     "btl_knn_ner",
     assigns=["doc.ents", "doc.spans", "token.ent_iob", "token.ent_type"],
     default_config=DEFAULT_CONFIG,
-    default_score_weights={
-        "ents_f": 0.5,
-        "ents_macro_f": 0.5,
-        "ents_p": 0.0,
-        "ents_r": 0.0,
-        "ents_per_type": None,
-        "token_macro_r": 0.0,
-        # Kept in the meta of a trained pipeline, without a column in the log.
-        "ents_exact_f": None,
-        "ents_partial_f": None,
-        "ents_type_f": None,
-        "token_micro_f": None,
-        "token_macro_f": None,
-    },
+    default_score_weights=SCORE_WEIGHTS,
 )
 class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
     """Named entity recognition by a token classifier and the nearest neighbors of its tokens.
@@ -224,7 +212,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
     def token_vectors(self, docs: Sequence[Doc]) -> tuple[Float32s2d, Float32s2d]:
         """Return logits (n_tokens, n_columns) and keys (n_tokens, width) of all tokens."""
         check_read(self.model, docs, self.name)
-        logits, hidden = token_vectors(self.model, docs, with_hidden=self.keys == "hidden")
+        logits, hidden = head.token_vectors(self.model, docs, with_hidden=self.keys == "hidden")
         return logits, logits if hidden is None else hidden
 
     def model_probabilities(self, docs: Sequence[Doc], logits: Float32s2d) -> FloatsXd:
@@ -253,10 +241,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         return [scored.kept(self.thresholds) for scored in every] if self.thresholds else every
 
     def set_annotations(self, docs: Iterable[Doc], scores: Sequence[FloatsXd]) -> None:
-        """Write the entities of the best well-formed label sequences into the documents.
-
-        Entities that are there already, and tokens blocked by another component, stay as they are.
-        """
+        """Write the entities into the documents, beside those that are there already."""
         docs = list(docs)
         for doc, scored in zip(docs, self.find(docs, scores), strict=True):
             self.write(doc, scored)
@@ -270,9 +255,8 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Annotate a stream of documents, batch by batch.
 
-        Documents that fail go to the error handler and are left out. Where spaCy's own components
-        drop the whole batch, the documents of a batch that fails are tried one by one, unless
-        the handler is spaCy's default, which raises.
+        Documents that fail go to the error handler and are left out. Those of a failing batch are
+        tried one by one, unless the handler is spaCy's default, which raises.
         """
         for docs in util.minibatch(stream, batch_size):  # type: ignore[no-untyped-call]
             yield from self._annotated(docs)
@@ -304,7 +288,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         Raises:
             ValueError: Before `initialize`, and for an ensemble.
         """
-        check_trainable(self.model, self.name)
+        head.check_trainable(self.model, self.name)
         if self.model.get_ref("output_layer").maybe_get_dim("nO") is None:
             raise ValueError(
                 f'"{self.name}" is not initialized: nlp.initialize(get_examples) before nlp.update'
@@ -371,8 +355,6 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         losses[self.name] = losses.get(self.name, 0.0) + loss
         return losses
 
-    # Initialization
-
     def initialize(
         self,
         get_examples: Callable[[], Iterable[Example]],
@@ -394,7 +376,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
             ValueError: If there is no label, the examples have others, the start does not fit, or
                 the model is an ensemble.
         """
-        check_trainable(self.model, self.name)
+        head.check_trainable(self.model, self.name)
         validate_get_examples(get_examples, "BtlKnnNer.initialize")
         prepare_training(nlp)
         self.forget_neighbors()
@@ -405,16 +387,9 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         given = labels if labels is not None else start.labels(self.labels or sorted(seen))
         for label in checked_labels(given, seen, self.name):
             self.add_label(label)
-        columns = n_columns(len(self.labels))
         counts = count_labels(self.scheme, get_examples(), self.labels)
         self.loss.prepare(counts, column_names(self.labels))
-        output = self.model.get_ref("output_layer")
-        if output.maybe_get_dim("nO") not in (None, columns):
-            raise ValueError(
-                f'the head of "{self.name}" has {output.get_dim("nO")} columns, but '
-                f"{len(self.labels)} labels need {columns}"
-            )
-        output.set_dim("nO", columns)
+        head.set_columns(self.model, n_columns(len(self.labels)), self.name)
         docs = [example.x for example in islice(get_examples(), 10)]
         docs = [doc for doc in docs if len(doc)] or docs
         start.initialize(self, nlp, lambda: self.model.initialize(X=docs))
@@ -432,16 +407,14 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
             raise ValueError(f"a label must be a non-empty string, not {label!r}")
         if label in self.state.labels:
             return 0
-        check_trainable(self.model, self.name)
+        head.check_trainable(self.model, self.name)
         if self.model.get_ref("output_layer").has_param("W"):
             self._drop_neighbors()
-            add_columns(self.model, n_columns(1) - n_columns(0))
+            head.add_columns(self.model, n_columns(1) - n_columns(0))
             self.loss.add_columns(n_columns(1) - n_columns(0))
         self.state.labels.append(label)
         self.vocab.strings.add(label)
         return 1
-
-    # Neighbors
 
     def fit_neighbors(self, examples: Iterable[Example], **settings: Any) -> int:
         """Let the labeled tokens of these examples vote, and no others; return their number.
@@ -450,8 +423,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
 
         Args:
             examples: Annotated documents, as from `spacy_btl.read_examples`.
-            settings: ``dropout``, ``passes``, ``seed`` and ``progress``, as for
-                `spacy_btl.fit_knn`.
+            settings: ``dropout``, ``passes``, ``seed`` and ``progress``; see `spacy_btl.fit_knn`.
 
         Raises:
             ValueError: If there is no labeled token, or a setting is out of its range.
@@ -491,7 +463,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
     def set_key_kind(self, keys: str) -> None:
         """Search "logits" or "hidden" states; ValueError if the model has no hidden states."""
         if one_of("keys", keys, ("logits", "hidden")) == "hidden":
-            check_hidden(self.model, self.name)
+            head.check_hidden(self.model, self.name)
         self.keys = keys
 
     def set_neighbors(self, store: Datastore) -> None:
@@ -532,15 +504,12 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         self._pipeline, self._are_neighbors_checked = PipelineReference(nlp), False
 
     def fingerprint(self) -> str | None:
-        """Return a fingerprint of all weights that keys depend on, shared encoders included.
+        """Return a fingerprint of all weights that keys depend on, or None if a pipeline is gone.
 
-        It is None if the pipeline of a shared encoder is gone. ValueError if the pipeline does not
-        have such an encoder.
+        ValueError if the pipeline of a shared encoder does not have such an encoder.
         """
         encoders = shared_encoders(self._pipeline(), self.model, self.name)
         return None if encoders is None else weights_fingerprint(self.model, encoders)
-
-    # Calibration of the scores
 
     @property
     def decision(self) -> str:
@@ -619,7 +588,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         return {"cfg": write_cfg, "model": self.model.to_bytes, "neighbors": write_neighbors}
 
     def _read_parts(self, parts: dict[str, bytes], folder: Path | None = None) -> None:
-        """Take over saved parts, after all but the model were found to be readable."""
+        """Take over saved parts, once all but the model are readable."""
         names = {key: key if folder is None else str(folder / key) for key in parts}
         cfg, data = parts.get("cfg"), parts.get("neighbors")
         saved = None if cfg is None else readable(names["cfg"], read_state, cfg)

@@ -16,6 +16,22 @@ from .counts import DocumentCounts, document_counts
 from .scores import NO_LABEL, LabeledFragments, Scores
 from .summary import score_documents
 
+SCORE_WEIGHTS = {
+    "ents_f": 0.5,
+    "ents_macro_f": 0.5,
+    "ents_p": 0.0,
+    "ents_r": 0.0,
+    "ents_per_type": None,
+    "token_macro_r": 0.0,
+    # Kept in the meta of a trained pipeline, without a column in the log.
+    "ents_exact_f": None,
+    "ents_partial_f": None,
+    "ents_type_f": None,
+    "token_micro_f": None,
+    "token_macro_f": None,
+}
+"""The weight of each score in the mean that chooses the best checkpoint of a training."""
+
 
 class ExampleEntities(NamedTuple):
     """The entities and tokens by which a document is scored.
