@@ -44,5 +44,5 @@ def keep_best(docs: list[Doc], share: float) -> None:
 
 
 def score_of(ent: Span) -> float:
-    """The score of an entity of ours."""
+    """Return the score of an entity of ours."""
     return float(ent._.btl_score)

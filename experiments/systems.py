@@ -103,7 +103,7 @@ def average(arm: dict[str, Any], work: Path) -> None:
 
 
 def label(arm: dict[str, Any], work: Path, sources: Mapping[str, Path]) -> Path:
-    """The DocBin of the texts of "sources" with the labels of the "teacher" of the same seed.
+    """Return the DocBin of the texts of "sources" with the labels of the "teacher" of this seed.
 
     "share" is the share of the teacher's entities that is kept, of each type.
     """
