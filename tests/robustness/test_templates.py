@@ -9,6 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from spacy_btl.audit.audit import Audit, AuditSettings
+from spacy_btl.audit.consistency import AnnotatedTokens, TypeUse, make_lexicon
+from spacy_btl.audit.findings import KINDS, Finding, Findings
+from spacy_btl.audit.page import render_page as render_audit
+from spacy_btl.audit.page import render_text as render_audit_text
 from spacy_btl.brat import Entity
 from spacy_btl.curation.agreement import Agreement, agreement_of
 from spacy_btl.curation.agreement_page import render_page as render_agreement
@@ -214,7 +219,57 @@ def agreement_text(word: str) -> str:
     return render_agreement_text(agreement(word))
 
 
-HTML: list[Callable[[str], str]] = [report_page, evidence_page, transfer_page, agreement_page]
+def audit(word: str) -> Audit:
+    """Return findings of all kinds, with texts and labels from outside."""
+    text = f"{word} 5 mg"
+    n = len(word)
+    tokens = AnnotatedTokens(["word", "5", "mg"], [(0, 1, 0), (2, 3, 1)])
+    span, other = (0, 1, 0), (0, 2, 1)
+    found = [
+        Finding(
+            kind,
+            0.9,
+            0,
+            None if kind == "missed" else span,
+            None if kind == "surplus" else other,
+            0.1,
+            0.8,
+            {0: 1, 1: 3, -1: 2},
+            {0: 0.2, 1: 0.5, -1: 0.3},
+        )
+        for kind in KINDS
+    ]
+    use = [TypeUse(9, 9, 0.1, 0.6, 0.3, rival) for rival in (1, 0)]
+    return Audit(
+        settings=AuditSettings(),
+        how=word,
+        names=[word, f"other {word}"],
+        texts=[text, text],
+        bounds=[[(0, n), (n + 1, n + 2), (n + 3, n + 5)]] * 2,
+        types=[word, f"other {word}"],
+        findings=Findings(found, use, make_lexicon([tokens, tokens]), [1.0, 2.0]),
+        shown=found,
+        examples=[(1, 0, 1)] * len(found),
+        heading=word,
+        warnings=[word],
+    )
+
+
+def audit_page(word: str) -> str:
+    return render_audit(audit(word))
+
+
+def audit_text(word: str) -> str:
+    return render_audit_text(audit(word))
+
+
+HTML: list[Callable[[str], str]] = [
+    report_page,
+    evidence_page,
+    transfer_page,
+    agreement_page,
+    audit_page,
+]
 MARKDOWN: list[Callable[[str], str]] = [
     report_text,
     card,
@@ -223,6 +278,7 @@ MARKDOWN: list[Callable[[str], str]] = [
     pipeline_stats,
     transfer_text,
     agreement_text,
+    audit_text,
 ]
 CONTROLS = re.compile("[\0-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -257,7 +313,7 @@ def test_nothing_becomes_markup_of_markdown(render: Callable[[str], str], word: 
     text.encode("utf8")
 
 
-@pytest.mark.parametrize("room", ["curation", "evaluation", "explain", "packaging"])
+@pytest.mark.parametrize("room", ["audit", "curation", "evaluation", "explain", "packaging"])
 def test_no_template_is_left_out(room: str) -> None:
     """Those above have loaded all templates of the room."""
     for render in (*HTML, *MARKDOWN):
@@ -274,4 +330,4 @@ def test_no_template_is_left_out(room: str) -> None:
 
 def test_every_room_with_templates_is_tested() -> None:
     rooms = {path.parent.name for path in PACKAGE.glob("*/templates")}
-    assert rooms == {"curation", "evaluation", "explain", "packaging", "transfer", "util"}
+    assert rooms == {"audit", "curation", "evaluation", "explain", "packaging", "transfer", "util"}
