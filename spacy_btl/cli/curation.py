@@ -330,8 +330,12 @@ def merge_command(
     from ..data.docbin import read_docbin
     from ..util.files import write_file
 
+    if any(out.resolve() == path.resolve() for path in (*sources, *(apart_from or ()))):
+        raise ValueError(f"{out} is a source too, and would be lost: OUT comes last, a new file")
+    if out.is_dir():
+        raise IsADirectoryError(f"{out} is a folder: OUT comes last, a new file")
     if out.exists() and not force:
-        raise ValueError(f"{out} is there already; --force replaces it")
+        raise ValueError(f"OUT comes last, and {out} is there already; --force replaces it")
     vocab = Vocab()
     apart = [doc for path in apart_from or () for doc in read_docbin(path, vocab)]
     merged = merge_documents({str(path): read_docbin(path, vocab) for path in sources}, apart)

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spacy.tokens import Doc, DocBin
+from spacy.vocab import Vocab
 
+from ..data.docbin import read_docbin
 from ..data.duplicates import find_duplicates, text_words
 from ..data.gold import document_name
 from ..data.label_sets import label_set_of
@@ -57,7 +59,7 @@ class MergedDocuments:
         every = set().union(*self.types.values())
         found = []
         for source, own in self.types.items():
-            if own and (missing := sorted(every - set(own))):
+            if self.taken[source] and (missing := sorted(every - set(own))):
                 found.append(
                     f"{source} has no entity of {_listed(missing)}. If nobody looked for them "
                     "there, convert it again with --labels: without, they count as absent"
@@ -114,6 +116,8 @@ def merge_documents(
         for label in [*annotated, *(label for label, _ in gold_entities(doc))]:
             types[source][label] = types[source].get(label, 0) + 1
     if not docs:
+        if not rows:
+            raise ValueError(f"no document in {_listed(list(sources))}")
         raise ValueError("no document is left: all have the text of a document to keep apart")
     return MergedDocuments(docs, taken, replaced, left_out, types)
 
@@ -152,17 +156,22 @@ def retrain(
         The folder of the new pipeline.
 
     Raises:
-        ValueError: If the pipeline has components that a training would make anew, its
-            configuration names no single DocBin, or a setting is out of its range.
+        ValueError: If a DocBin has no entity, the pipeline has components that a training would
+            make anew, its configuration names no single DocBin, or a setting is out of its range.
         OSError: If a file is missing, or there is a pipeline in the folder already.
     """
+    import spacy
     from spacy.training.initialize import init_nlp
     from spacy.training.loop import train as spacy_train
 
     whole_number("updates", updates, 0)
+    if use_gpu >= 0:  # spaCy's own training leaves that to its command line
+        spacy.require_gpu(use_gpu)  # type: ignore[attr-defined]
     for path in (train, dev):
-        if not path.is_file():
-            raise FileNotFoundError(f"no DocBin {path}; python -m spacy btl convert writes one")
+        if not any(gold_entities(doc) for doc in read_docbin(path, Vocab())):
+            raise ValueError(
+                f"{path} has no entity in doc.ents: take a DocBin that convert or merge has written"
+            )
     if (output / "model-best").exists():
         raise FileExistsError(f"{output / 'model-best'} is there already: name another folder")
     nlp = load_pipeline(model)

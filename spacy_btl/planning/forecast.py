@@ -361,7 +361,7 @@ def _train_part(
         training = Training(config, (corpus,), corpus, updates, seed)
         key, path = training.key(), folder / COUNTS
         if path.is_file():
-            known: dict[str, Any] = json.loads(path.read_text("utf8"))
+            known = _read_counts(path)
             if known["key"] == key:
                 return [row["counts"] for row in known["documents"]]
             shutil.rmtree(folder)
@@ -372,6 +372,16 @@ def _train_part(
     write_file(path, json.dumps({"key": key, "documents": kept}))
     shutil.rmtree(folder / "model-best")
     return [row["counts"] for row in rows]
+
+
+def _read_counts(path: Path) -> dict[str, Any]:
+    """Return what a training has left; ValueError if its file is damaged."""
+    try:
+        known: dict[str, Any] = json.loads(path.read_text("utf8"))
+        _ = known["key"], [row["counts"] for row in known["documents"]]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{path} is damaged: delete it, to train again") from None
+    return known
 
 
 def _two_digits(value: float) -> int:

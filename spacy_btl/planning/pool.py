@@ -21,6 +21,7 @@ import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from ..annotate.contents import check_encoding
 from ..annotate.inputs import PLACES, Fields, InputReader, Record, RecordError, read_errors
 from ..annotate.shards import file_error, find_files
 from ..annotate.worker import PROBE, failure
@@ -172,6 +173,7 @@ def measure_pool(
         OSError: If the source is missing.
     """
     kind, files = find_files(source, kind)
+    check_encoding(encoding, kind)
     reader = InputReader(source, kind, fields or Fields(), encoding)
     known, seen = frozenset(known), set[bytes]()
     records = _records(reader, files, source)

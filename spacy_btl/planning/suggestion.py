@@ -211,7 +211,7 @@ def suggest_reports(
     """
     whole_number("n", n, 1)
     settings = settings or SelectionSettings()
-    check_encoding(encoding, kind or "")
+    check_encoding(encoding)
     annotated = read_known(known)
     nlp = model if isinstance(model, Language) else load_pipeline(find_model(model))
     pipe = component_of(nlp)

@@ -20,7 +20,7 @@ from .. import __version__
 from ..annotate.outputs import entity_values
 from ..formats.json_documents import UTF16
 from . import inception, label_studio
-from .batching import Batcher
+from .batching import Batcher, unicode_error
 from .guard import Guard, RefusalError, error_body
 from .model import Answer, ModelFacts
 from .settings import ServeSettings
@@ -117,6 +117,7 @@ def make_app(batcher: Batcher, facts: ModelFacts, settings: ServeSettings) -> Fa
     """
     app: FastAPI = FastAPIOffline(
         redoc_url=None,
+        redirect_slashes=False,  # a redirection would repeat the query
         title="spacy-btl",
         version=__version__,
         description=DESCRIPTION,
@@ -182,6 +183,9 @@ def _texts_of(request: AnnotateRequest) -> tuple[Sequence[str | int | None], lis
         raise RefusalError(422, "give one of text, texts and records")
     if request.records is not None:
         records = request.records
+        for number, record in enumerate(records):
+            if isinstance(record.id, str) and (why := unicode_error(record.id)):
+                raise RefusalError(422, f"the id of record {number} is {why}")
         return [record.id for record in records], [record.text for record in records]
     texts = request.texts if request.texts is not None else [request.text or ""]
     return [None] * len(texts), texts

@@ -129,7 +129,7 @@ class Batcher:
                     413,
                     f"text {number} has {len(text):,} characters, but at most {most:,} are taken",
                 )
-            if why := markup_error(text) or _unicode_error(text):
+            if why := markup_error(text) or unicode_error(text):
                 raise RefusalError(422, f"text {number} is {why}")
 
     def _closed(self, _: "Future[list[Answer]]") -> None:
@@ -183,7 +183,7 @@ class Batcher:
         return batch
 
 
-def _unicode_error(text: str) -> str:
+def unicode_error(text: str) -> str:
     """Return what a text with half of a pair of surrogates is, "" for any other."""
     try:
         text.encode()

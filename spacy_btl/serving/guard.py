@@ -26,6 +26,9 @@ App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 OPEN_PATHS = ("/health", "/label-studio/health", "/openapi.json", "/docs")
 """Paths that need no token: they hold nothing of a text or of the pipeline."""
 
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+"""Methods that a log may show; any other word may be part of a text."""
+
 PREFIXES = ("/label-studio", "/inception")
 """Starts of the paths for annotation tools."""
 
@@ -88,7 +91,7 @@ class Guard:
             if self._settings.log_requests:
                 LOGGER.info(
                     "%s %s %d %.0f ms",
-                    scope["method"] if scope["method"].isalpha() else "?",
+                    scope["method"] if scope["method"] in METHODS else "?",
                     route_of(scope),
                     status,
                     1000 * (time.perf_counter() - begin),

@@ -21,8 +21,15 @@ from .guard import RefusalError
 from .label_studio import NOT_TRAINED
 from .model import ModelFacts
 
+STRING = "uima.cas.String"
+"""Type of a feature that can take a label."""
+
 PREDICTED = "inception_internal_predicted"
 """Feature of an annotation by which INCEpTION knows a prediction."""
+
+
+RANGES = {"_score": "uima.cas.Double", "_score_explanation": STRING}
+"""Types of the features beside that of the label, which INCEpTION adds."""
 
 
 class Metadata(BaseModel):
@@ -108,6 +115,8 @@ def read_document(request: PredictRequest) -> Target:
     layer = types.get_type(name)
     if any(layer.get_feature(each) is None for each in (feature, PREDICTED, "begin", "end")):
         raise RefusalError(422, f"the layer lacks the feature, or {PREDICTED}")
+    if layer.get_feature(feature).rangeType.name != STRING:
+        raise RefusalError(422, "the feature does not take a text: choose one of type String")
     return Target(cas, layer, text)
 
 
@@ -132,7 +141,8 @@ def with_predictions(target: Target, feature: str, entities: list[EntityRow], sy
             kind = "calibrated probability" if entity.calibrated else "score, not calibrated"
             more = {"_score": entity.score, "_score_explanation": f"{system}: {kind}"}
             for suffix, value in more.items():
-                if target.type.get_feature(f"{feature}{suffix}") is not None:
+                own = target.type.get_feature(f"{feature}{suffix}")
+                if own is not None and own.rangeType.name == RANGES[suffix]:
                     values[f"{feature}{suffix}"] = value
         target.cas.add(target.type(**values))
     xmi: str = target.cas.to_xmi()

@@ -20,6 +20,9 @@ from ..joint.start import SETTING
 from ..packaging.saving import load_pipeline
 from ..util.files import sha256_of, write_file
 
+OUTPUT = "output.txt"
+"""The file with what a training prints, which shows that a folder is one of a training."""
+
 DONE = "done.json"
 """The file of a training that came to its end: its key, and its scores where these are asked."""
 
@@ -156,9 +159,11 @@ def read_config(path: Path) -> Config:
     if not path.is_file():
         raise FileNotFoundError(f"no configuration {path}; configs/btl.cfg is one")
     config = load_config(path, interpolate=False)
+    if missing := [name for name in ("components", "corpora", "training") if name not in config]:
+        raise ValueError(f"{path} is no training configuration: it has no [{missing[0]}]")
     component_name(config)
     for part in ("train", "dev"):
-        if "path" not in config["corpora"][part]:
+        if "path" not in config["corpora"].get(part, {}):
             raise ValueError(
                 f"{path}: corpora.{part} has no path that could be that of a corpus: take a "
                 "configuration with spacy.Corpus.v1, such as configs/btl.cfg"
@@ -187,12 +192,17 @@ def perform(
 
     Returns:
         Its ``key`` and, if it was scored, ``scores``.
+
+    Raises:
+        FileExistsError: If the folder has files, and not those of a training.
     """
     done, key = folder / DONE, training.key()
     if done.is_file():
         known: dict[str, Any] = json.loads(done.read_text("utf8"))
         if known["key"] == key and (not keep or (folder / "model-best").is_dir()):
             return known
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / OUTPUT).is_file():
+        raise FileExistsError(f"{folder} has files of something else: name another folder")
     report()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -208,11 +218,14 @@ def perform(
 
 
 def _train(training: Training, folder: Path, use_gpu: int) -> None:
+    import spacy
     from spacy.training.initialize import init_nlp
     from spacy.training.loop import train
 
+    if use_gpu >= 0:  # spaCy's own training leaves that to its command line
+        spacy.require_gpu(use_gpu)  # type: ignore[attr-defined]
     config = training.full_config(folder / "log.jsonl")
-    with (folder / "output.txt").open("w", encoding="utf8") as output:
+    with (folder / OUTPUT).open("w", encoding="utf8") as output:
         nlp = init_nlp(config, use_gpu=use_gpu)
         train(nlp, folder, use_gpu=use_gpu, stdout=output, stderr=output)
 

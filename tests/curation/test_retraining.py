@@ -8,6 +8,7 @@ import pytest
 import spacy
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
+from thinc.util import gpu_is_available
 
 from spacy_btl.curation.retraining import merge_documents, retrain
 from spacy_btl.data.docbin import read_docbin
@@ -65,6 +66,9 @@ def test_types_that_only_one_source_has() -> None:
         "old has no entity of Dose",
         "new has no entity of Sign",
     ]
+    sources["none"] = [document("c", "A cough")]
+    assert merge_documents(sources).warnings()[-1].startswith("none has no entity of Dose, Sign")
+    del sources["none"]
     set_label_set(sources["old"][0], ["Sign", "Dose"])
     assert len(merge_documents(sources).warnings()) == 1
 
@@ -155,6 +159,13 @@ def test_the_whole_way(stage: Path) -> None:
         ("merge old.spacy", "Missing argument"),
         ("merge missing.spacy out.spacy", "no DocBin missing.spacy"),
         ("merge old.spacy new.spacy", "new.spacy is there already; --force replaces it"),
+        ("merge old.spacy new.spacy new.spacy --force", "new.spacy is a source too"),
+        ("merge old.spacy out.spacy --apart-from out.spacy --force", "out.spacy is a source too"),
+        ("merge old.spacy there --force", "there is a folder: OUT comes last"),
+        ("merge bare.spacy out.spacy", "no document in bare.spacy"),
+        ("retrain model bare.spacy dev.spacy out", "bare.spacy has no entity in doc.ents"),
+        ("retrain model old.spacy bare.spacy out", "bare.spacy has no entity in doc.ents"),
+        ("retrain model model/config.cfg dev.spacy out", "is not a DocBin"),
         ("retrain missing old.spacy dev.spacy out", "missing"),
         ("retrain model missing.spacy dev.spacy out", "no DocBin missing.spacy"),
         ("retrain model old.spacy missing.spacy out", "no DocBin missing.spacy"),
@@ -165,6 +176,7 @@ def test_the_whole_way(stage: Path) -> None:
 )
 def test_bad_input(stage: Path, command: str, message: str) -> None:
     (stage / "there" / "model-best").mkdir(parents=True)
+    DocBin().to_disk(stage / "bare.spacy")
     nlp = spacy.load("model")
     nlp.add_pipe("sentencizer")
     nlp.to_disk("senter")
@@ -173,6 +185,14 @@ def test_bad_input(stage: Path, command: str, message: str) -> None:
     assert status != 0
     assert message in printed
     assert (stage / "new.spacy").read_bytes() == before
+
+
+@pytest.mark.skipif(gpu_is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_an_error(stage: Path) -> None:
+    status, printed = invoke("retrain", "model", "old.spacy", "dev.spacy", "out", "--gpu-id", 0)
+    assert status == 1
+    assert "Cannot use GPU" in printed
+    assert not (stage / "out").exists()
 
 
 def test_thresholds_are_dropped_with_a_warning(stage: Path) -> None:

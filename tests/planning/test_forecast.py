@@ -186,7 +186,12 @@ def test_trainings_are_made_once_and_only_what_has_changed_is_made_again(
     again = forecast(config, train, dev, out, settings, report=lines.append)
     assert len(lines) == 2
     assert again.to_json() == first.to_json()
-    (out / "4-0" / COUNTS).unlink()
+    counts = out / "4-0" / COUNTS
+    for damaged in ("{", "{}", "[]", '{"key": 1, "documents": [1]}'):
+        counts.write_text(damaged, "utf8")
+        with pytest.raises(ValueError, match=r"counts\.json is damaged: delete it"):
+            forecast(config, train, dev, out, settings)
+    counts.unlink()
     forecast(config, train, dev, out, settings, report=lines.append)
     assert lines[2:] == ["training 2 of 2: 4 reports, seed 0"]
     files = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}

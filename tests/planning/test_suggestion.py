@@ -162,6 +162,18 @@ def test_bad_pools(
         suggest_reports(nlp, folder, n, known=[annotated])
 
 
+@pytest.mark.parametrize(("name", "refused"), [("a.txt", False), ("a.jsonl", True)])
+def test_an_encoding_that_cannot_be_read_by_line(
+    nlp: Language, tmp_path: Path, name: str, refused: bool
+) -> None:
+    (tmp_path / name).write_text('{"id": 1, "text": "No fever"}', encoding="utf-16")
+    if refused:
+        with pytest.raises(ValueError, match=r"^\.jsonl is read line by line"):
+            suggest_reports(nlp, tmp_path, 1, encoding="utf-16")
+    else:
+        assert suggest_reports(nlp, tmp_path, 1, encoding="utf-16").reports[0].id == "a"
+
+
 def test_a_report_that_the_pipeline_fails_for_is_left_out(nlp: Language, pool: Path) -> None:
     @Language.component("fails_for_chairs")
     def fails(doc: Doc) -> Doc:

@@ -1,5 +1,6 @@
 """The interface: what a request may ask for, and what the answer has."""
 
+import json
 from typing import Any
 
 import pytest
@@ -66,6 +67,20 @@ def test_what_is_refused(client: Client, request_: Any, status: int, error: str)
     assert response.status_code == status
     assert error in response.json()["error"]
     assert SECRET not in response.text
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        ({"text": "\ud83d"}, "text 0 is not Unicode"),
+        ({"records": [{"id": "\ud83d", "text": "a"}]}, "the id of record 0 is not Unicode"),
+    ],
+)
+def test_half_a_surrogate_pair(client: Client, request_: Any, error: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    response = client.send("POST", "/annotate", content=json.dumps(request_), headers=headers)
+    assert response.status_code == 422
+    assert error in response.json()["error"]
 
 
 @pytest.mark.parametrize(

@@ -189,12 +189,16 @@ def test_the_log_of_requests_names_routes_only(caplog: pytest.LogCaptureFixture)
         client.get(f"/model?{SECRET}")
         client.post("/annotate", {"text": TEXT})
         client.get("/label-studio/versions")
+        client.send(SECRET, "/annotate")
+        assert client.post(f"/annotate/?{SECRET}", {"text": TEXT}).status_code == 404
     lines = [r.getMessage() for r in caplog.records if r.name == "spacy_btl"]
     assert [line.rsplit(" ", 2)[0] for line in lines] == [
         "GET - 404",
         "GET /model 200",
         "POST /annotate 200",
         "GET /label-studio/versions 200",
+        "? /annotate 405",
+        "POST - 404",
     ]
 
 

@@ -115,6 +115,10 @@ def test_any_text_comes_back_unchanged(inception: Client, text: str) -> None:
         ),
         ({"metadata": {"layer": "Other", "feature": "value"}}, "no such layer"),
         ({"metadata": {"layer": LAYER, "feature": "other"}}, "lacks the feature"),
+        *(
+            ({"metadata": {"layer": LAYER, "feature": name}}, "does not take a text")
+            for name in ("begin", "end", "sofa", PREDICTED, "value_score")
+        ),
         ({"metadata": {"layer": LAYER}}, "does not have the form"),
     ],
 )

@@ -2,6 +2,7 @@ import json
 
 import pytest
 from spacy.util import load_config
+from thinc.util import gpu_is_available
 
 from spacy_btl.transfer.training import DONE, Corpus, Training, component_name, perform, read_config
 
@@ -29,6 +30,20 @@ def test_what_is_done_is_not_trained_again(training, tmp_path, monkeypatch):
     assert perform(training, tmp_path, score=True, keep=False) == known
     with pytest.raises(TypeError):  # a pipeline that is not there would have to be trained
         perform(training, tmp_path, score=True, keep=True)
+
+
+def test_files_of_something_else_stay(training, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="mine has files of something else"):
+        perform(training, tmp_path / "mine", score=False, keep=False)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.skipif(gpu_is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_an_error(training, tmp_path):
+    with pytest.raises(ValueError, match="Cannot use GPU"):
+        perform(training, tmp_path / "out", score=False, keep=False, use_gpu=0)
 
 
 def test_the_key_depends_on_all_that_is_trained_with(training, corpora, small_config, tmp_path):
@@ -96,5 +111,9 @@ def test_a_configuration_needs_one_component_of_ours(small_config, tmp_path):
     other.to_disk(tmp_path / "joint.cfg")
     with pytest.raises(ValueError, match=r"corpora\.dev has no path"):
         read_config(tmp_path / "joint.cfg")
+    for text, missing in [("", "components"), ("[components]", "corpora")]:
+        (tmp_path / "part.cfg").write_text(text)
+        with pytest.raises(ValueError, match=rf"no training configuration: .* \[{missing}\]"):
+            read_config(tmp_path / "part.cfg")
     small_config.to_disk(tmp_path / "one.cfg")
     assert read_config(tmp_path / "one.cfg") == load_config(tmp_path / "one.cfg", interpolate=False)
