@@ -160,7 +160,7 @@ def read_config(path: Path) -> Config:
         raise FileNotFoundError(f"no configuration {path}; configs/btl.cfg is one")
     config = load_config(path, interpolate=False)
     if missing := [name for name in ("components", "corpora", "training") if name not in config]:
-        raise ValueError(f"{path} is no training configuration: it has no [{missing[0]}]")
+        raise ValueError(f"{path} is not a training configuration: it has no [{missing[0]}]")
     component_name(config)
     for part in ("train", "dev"):
         if "path" not in config["corpora"].get(part, {}):

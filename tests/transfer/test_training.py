@@ -113,7 +113,7 @@ def test_a_configuration_needs_one_component_of_ours(small_config, tmp_path):
         read_config(tmp_path / "joint.cfg")
     for text, missing in [("", "components"), ("[components]", "corpora")]:
         (tmp_path / "part.cfg").write_text(text)
-        with pytest.raises(ValueError, match=rf"no training configuration: .* \[{missing}\]"):
+        with pytest.raises(ValueError, match=rf"not a training configuration: .* \[{missing}\]"):
             read_config(tmp_path / "part.cfg")
     small_config.to_disk(tmp_path / "one.cfg")
     assert read_config(tmp_path / "one.cfg") == load_config(tmp_path / "one.cfg", interpolate=False)
