@@ -74,6 +74,8 @@ def fit_knn_command(
         msg.warn("Without --dev the settings stay as they are, and scores are not calibrated")
     else:
         typer.echo(render_choice(fitted.choice))
+        if fitted.choice.calibrated is None:
+            msg.warn(f"The scores stay raw: {fitted.choice.entities.why_raw}")
         if report is not None:
             write_choice(fitted.choice, report)
     save_pipeline(nlp, out_dir)

@@ -172,7 +172,9 @@ def drop_neighbors_command(
     choice = drop_neighbors(nlp, None if dev is None else read_examples(dev, nlp))
     if choice is not None:
         typer.echo(render_choice(choice))
-    if component_of(nlp).calibration is None:
+        if choice.calibrated is None:
+            msg.warn(f"The scores stay raw: {choice.entities.why_raw}")
+    elif component_of(nlp).calibration is None:
         msg.warn("The scores are not calibrated; --dev calibrates those of the model alone")
     save_pipeline(nlp, out_dir)
     msg.good(f"no neighbors, {out_dir}")

@@ -183,6 +183,7 @@ def render_choice(choice: DevChoice, *, shown: int = TRIALS_SHOWN) -> str:
         bins=[([f"{name} score", *columns], rows.bin_rows(each)) for name, each in series.items()],
         min_count=MIN_COUNT,
         type_rows=_reliability_by_type(choice),
+        why_raw=entities.why_raw,
     )
 
 

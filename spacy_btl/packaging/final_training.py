@@ -69,7 +69,7 @@ def _check(nlp: Language, pipe: BtlKnnNer, dev: Sequence[Example]) -> None:
     if pipe.calibration is None or pipe.state.updates < 2:
         raise ValueError(
             "dev has not chosen yet: give a trained pipeline as fit-knn --dev writes it, with a "
-            "calibration for its present settings"
+            "calibration for its present settings (it reports where dev is too small for one)"
         )
     if nlp.meta.get(TRAINED_ON_DEV):
         raise ValueError("the pipeline was trained on dev already: give the one of fit-knn --dev")

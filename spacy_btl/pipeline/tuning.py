@@ -21,6 +21,8 @@ from ..neighbors.classifier import Votes, label_shares, vote_weights
 from ..scoring.scorer import gold_entities, unannotated, unjudged
 from ..scoring.scores import strict_span_scores
 from ..util.arrays import Bools1d, Floats1d, FloatsXd, Ints1d
+from ..util.messages import warn
+from ..util.text import counted
 from .entities import ScoredSpans
 
 if TYPE_CHECKING:
@@ -58,6 +60,10 @@ class Trial(NamedTuple):
         return (self.micro_f + self.macro_f) / 2
 
 
+FEW = 10
+"""With fewer correct, or fewer wrong, entities on dev, a warning calls calibrated scores rough."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredEntities:
     """Entities found in documents, with the gold annotation's verdict on each.
@@ -78,6 +84,28 @@ class ScoredEntities:
     correct: Bools1d
     documents: Ints1d
     n_gold: dict[str, int]
+
+    @property
+    def n_rarer(self) -> tuple[int, str]:
+        """The number of correct or of wrong entities, whichever are fewer, and which they are."""
+        n_correct = int(self.correct.sum())
+        return min((n_correct, "correct"), (len(self.correct) - n_correct, "wrong"))
+
+    @property
+    def why_raw(self) -> str:
+        """The reason why no calibration can be fitted on these entities; "" where one can."""
+        n, (n_rarer, rarer) = len(self.correct), self.n_rarer
+        if not self.n_gold:
+            return "dev has no annotated entity"
+        if not n:
+            return "no entity was predicted on dev"
+        if not n_rarer:
+            kind = "wrong" if rarer == "correct" else "correct"
+            predicted = counted(n, "predicted entity of dev is", "predicted entities of dev are")
+            return f"{predicted} {kind}, none is {rarer}"
+        if len(np.unique(self.documents)) < 2:
+            return "entities were predicted in only one document of dev"
+        return ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +136,8 @@ def choose_on_dev(
     The component takes the settings over; its configuration in the pipeline is another matter
     (`spacy_btl.pipeline.workflow.store_settings`). If no setting finds an entity, the settings stay
     as they are. Scores stay raw if dev has no gold entity, or predicted ones in fewer than two
-    documents. Thresholds stay as they are and have no part in the choice.
+    documents, or if these are all correct or all wrong. Thresholds stay as they are and have no
+    part in the choice.
 
     Args:
         pipe: The component.
@@ -130,7 +159,14 @@ def choose_on_dev(
     entities = dev.scored(chosen.setting)
     calibrated = None
     pipe.state.calibration = None
-    if entities.n_gold and len(np.unique(entities.documents)) > 1:
+    if not entities.why_raw:
+        n_rarer, kind = entities.n_rarer
+        if n_rarer < FEW:
+            warn(
+                f"the scores are calibrated on only {n_rarer} {kind} of "
+                f"{len(entities.correct)} predicted entities on dev, and are rough: use them to "
+                "rank entities, or give a larger dev part"
+            )
         sample = (entities.scores, entities.types, entities.lengths, entities.correct)
         pipe.calibration = fit_calibration(*sample, entities.documents)
         calibrated = cross_validated(*sample, entities.documents)

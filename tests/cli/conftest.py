@@ -11,6 +11,7 @@ from spacy.tokens import DocBin
 import spacy_btl.cli  # noqa: F401  # adds the commands
 from spacy_btl.pipeline.component import component_of
 from tests.helpers import commands
+from tests.helpers.dev import dev_examples
 from tests.helpers.sentences import make_examples
 
 Run = Callable[..., str]
@@ -18,7 +19,9 @@ Run = Callable[..., str]
 
 @pytest.fixture(scope="session")
 def stage(trained: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with ``model``, the same with neighbors as ``fitted``, and ``gold.spacy``."""
+    """Return a folder with ``model``, the same with neighbors as ``fitted``, ``gold.spacy``
+    and ``dev.spacy``, in which a trained model is wrong once.
+    """
     folder = tmp_path_factory.mktemp("stage")
     nlp = spacy.blank("en")
     nlp.add_pipe("btl_knn_ner", config={"neighbors": {"n_neighbors": 1}})
@@ -28,6 +31,8 @@ def stage(trained: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
         example.reference.user_data["name"] = f"case-{i}"
     gold = DocBin(docs=[example.reference for example in examples], store_user_data=True)
     gold.to_disk(folder / "gold.spacy")
+    dev = DocBin(docs=[example.reference for example in dev_examples(nlp)])
+    dev.to_disk(folder / "dev.spacy")
     DocBin().to_disk(folder / "empty.spacy")
     component_of(nlp).fit_neighbors(examples)
     nlp.to_disk(folder / "fitted")

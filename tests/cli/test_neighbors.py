@@ -50,12 +50,22 @@ class TestFitKnn:
         assert "7 tokens" in output
 
     def test_with_dev(self, run: Run, tmp_path: Path) -> None:
-        options = ("--dev", "gold.spacy", "--report", tmp_path / "report")
+        options = ("--dev", "dev.spacy", "--report", tmp_path / "report")
         output = run("fit-knn", "model", "gold.spacy", tmp_path / "out", *options)
         assert "| chosen |" in output
         assert "18 tokens" in output
         assert (tmp_path / "report" / "dev.json").is_file()
         assert saved(tmp_path / "out").calibration is not None
+
+    @pytest.mark.parametrize(("dev", "is_calibrated"), [("dev.spacy", True), ("gold.spacy", False)])
+    def test_why_scores_stay_raw(
+        self, run: Run, tmp_path: Path, dev: str, is_calibrated: bool
+    ) -> None:
+        output = run("fit-knn", "model", "gold.spacy", tmp_path / "out", "--dev", dev, "--fixed")
+        reason = "The scores stay raw: 6 predicted entities of dev are correct, none is wrong"
+        assert (reason in output) == (not is_calibrated)
+        assert ("on only 1 wrong of 7 predicted entities" in output) == is_calibrated
+        assert (saved(tmp_path / "out").calibration is not None) == is_calibrated
 
     def test_without_dev_a_warning(self, run: Run, tmp_path: Path) -> None:
         output = run("fit-knn", "model", "gold.spacy", tmp_path / "out")

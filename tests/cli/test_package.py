@@ -69,16 +69,27 @@ class TestEnsemble:
 
 
 class TestDropNeighbors:
-    @pytest.mark.parametrize("dev", [False, True])
-    def test_the_model_alone(self, run: Run, tmp_path: Path, dev: bool) -> None:
-        options = ["--dev", "gold.spacy"] if dev else []
+    @pytest.mark.parametrize(
+        ("options", "warning"),
+        [
+            ([], "The scores are not calibrated; --dev"),
+            (
+                ["--dev", "gold.spacy"],
+                "The scores stay raw: 6 predicted entities of dev are correct",
+            ),
+            (["--dev", "dev.spacy"], "on only 1 wrong of 7 predicted entities"),
+        ],
+    )
+    def test_the_model_alone(
+        self, run: Run, tmp_path: Path, options: list[str], warning: str
+    ) -> None:
         output = run("drop-neighbors", "fitted", tmp_path / "out", *options)
-        assert ("1 of 1 settings" in output) == dev
-        assert ("The scores are not calibrated; --dev" in output) == (not dev)
+        assert ("1 of 1 settings" in output) == bool(options)
+        assert warning in output
         assert "no neighbors" in output
         pipe = component_of(spacy.load(tmp_path / "out"))
         assert (pipe.has_neighbors, pipe.neighbor_weight) == (False, 0.0)
-        assert (pipe.calibration is not None) == dev
+        assert (pipe.calibration is not None) == ("dev.spacy" in options)
 
     def test_refused(self, run: Run, stage: Path) -> None:
         output = run("drop-neighbors", "fitted", "out", "--dev", "empty.spacy", expect=1)

@@ -18,6 +18,7 @@ from spacy_btl.packaging.ensembles import make_ensemble
 from spacy_btl.packaging.saving import load_pipeline, save_pipeline
 from spacy_btl.pipeline.component import BtlKnnNer, component_of
 from spacy_btl.pipeline.workflow import explain_entities, fit_knn
+from tests.helpers.dev import dev_examples
 from tests.helpers.sentences import LABELS, SENTENCES, entities, make_examples
 
 TEXTS = [*(text for text, _ in SENTENCES), "", "He had 5 mg warfarin for the pain"]
@@ -203,7 +204,7 @@ def test_members_stay_as_they_are_and_nothing_of_their_neighbors_is_taken() -> N
     own = spacy.blank("en")
     own.add_pipe("btl_knn_ner", config={"neighbors": {"n_neighbors": 1}})
     own.from_bytes(member("plain").to_bytes())
-    fit_knn(own, make_examples(own), make_examples(own))
+    fit_knn(own, make_examples(own), dev_examples(own))
     before = own.to_bytes()
     for soup in (False, True):
         pipe = component_of(make_ensemble([own, own], soup=soup))
@@ -250,7 +251,7 @@ class TestOneLoadablePipeline:
     ) -> None:
         nlp = load_pipeline(folder)
         examples = make_examples(nlp)
-        fit_knn(nlp, examples, examples, keys=keys, dropout=dropout)
+        fit_knn(nlp, examples, dev_examples(nlp), keys=keys, dropout=dropout)
         pipe = component_of(nlp)
         assert pipe.has_neighbors
         assert pipe.calibration is not None

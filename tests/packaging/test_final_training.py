@@ -25,11 +25,12 @@ from tests.helpers.sentences import LABELS, make_examples
 DEV = [
     ("He had fever", [(7, 12, "Sign_symptom")]),
     ("She took 5 mg of aspirin", [(9, 13, "Dosage"), (17, 24, "Medication")]),
+    ("No fever", []),  # a trained model finds one
 ]
 
 
 def parts(nlp: Language) -> tuple[list[Example], list[Example]]:
-    """Return the sentences as train, and two of dev."""
+    """Return the sentences as train, and three of dev, one of them with a wrong entity."""
     train = make_examples(nlp)
     dev = [Example.from_dict(nlp.make_doc(text), {"entities": found}) for text, found in DEV]
     for i, example in enumerate([*train, *dev]):
@@ -64,11 +65,11 @@ def test_what_dev_has_chosen_is_taken_over(fitted: Language, tmp_path: Path) -> 
     assert ours.calibration == theirs.calibration
     assert ours.calibration is not None
     assert ours.neighbors.datastore is not None
-    assert set(ours.neighbors.datastore.documents) == {f"case-{i}" for i in range(6)}
+    assert set(ours.neighbors.datastore.documents) == {f"case-{i}" for i in range(7)}
     assert ours.fingerprint() != theirs.fingerprint()
     save_pipeline(made, tmp_path / "final")
     loaded = load_pipeline(tmp_path / "final")
-    assert loaded.meta[TRAINED_ON_DEV] == 2
+    assert loaded.meta[TRAINED_ON_DEV] == 3
     assert not loaded.meta["performance"]
     doc = "He took 5 mg of aspirin daily"
     scores = [nlp(doc).spans["btl_knn_ner"].attrs["scores"] for nlp in (made, loaded)]
@@ -95,7 +96,7 @@ def test_both_parts_are_trained_on_along_the_same_schedule(
     monkeypatch.setattr(cross_fitting, "_train", train)
     with pytest.raises(InterruptedError):
         train_final(fitted, *parts(fitted))
-    assert len(passed["examples"]) == 6
+    assert len(passed["examples"]) == 7
     assert passed["max_steps"] == 60
     assert passed["config"]["training"]["optimizer"]["learn_rate"]["total_steps"] == 99
 
@@ -111,12 +112,12 @@ def test_report_and_card_say_so(fitted: Language) -> None:
     made = train_final(fitted, *parts(fitted))
     _, dev = parts(made)
     metrics = {**evaluate(made, dev), "train_counts": {}}
-    assert metrics["trained_on"] == {"dev_documents": 2, "seen": 2}
+    assert metrics["trained_on"] == {"dev_documents": 3, "seen": 3}
     for text in (render_report(metrics), render_html(metrics)):
-        assert "trained on dev too (2 documents)" in text
-        assert "2 of the 2 evaluated documents are among its neighbors" in text
-    assert pipeline_facts(made)["dev_documents"] == 2
-    assert make_ensemble([fitted, made]).meta[TRAINED_ON_DEV] == 2
+        assert "trained on dev too (3 documents)" in text
+        assert "3 of the 3 evaluated documents are among its neighbors" in text
+    assert pipeline_facts(made)["dev_documents"] == 3
+    assert make_ensemble([fitted, made]).meta[TRAINED_ON_DEV] == 3
     dev_of_before = parts(fitted)[1]
     before = evaluate(fitted, dev_of_before)
     assert "trained_on" not in before

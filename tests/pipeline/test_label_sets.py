@@ -238,7 +238,8 @@ def test_dev_leaves_out_what_is_not_annotated() -> None:
     found = dev.find(current_setting(pipe))
     assert {label for each in found for label, _ in each.entities} == set(DRUGS)
     assert dev.trial(current_setting(pipe)).micro_f == 1.0
-    choice = choose_on_dev(pipe, examples, fixed=True)
+    wrong = make_example(nlp, "She took warfarin", [(9, 17, "Dosage")], DRUGS, "wrong")
+    choice = choose_on_dev(pipe, [*examples, wrong], fixed=True)
     assert set(choice.entities.n_gold) == set(DRUGS)
     assert pipe.calibration is not None
     assert set(pipe.calibration.offsets) == set(DRUGS)

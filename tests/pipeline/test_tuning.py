@@ -1,5 +1,6 @@
 """Choices on dev: every setting is tried as the pipeline would use it."""
 
+import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from spacy_btl.evaluation.evaluate import evaluate
 from spacy_btl.pipeline.component import component_of
 from spacy_btl.pipeline.tuning import (
     Dev,
+    ScoredEntities,
     Setting,
     Trial,
     apply_setting,
@@ -20,7 +22,7 @@ from spacy_btl.pipeline.tuning import (
     current_setting,
     grid,
 )
-from tests.helpers.dev import too_little
+from tests.helpers.dev import KINDS, dev_examples, too_little
 from tests.helpers.sentences import SENTENCES, make_examples
 
 CURRENT = Setting(17, "uniform", 1.0, 1.0)
@@ -95,7 +97,7 @@ def test_the_best_by_the_mean_of_both(figures: list[tuple[float, float]], chosen
 def test_the_component_decides_by_what_is_chosen(fitted: Language) -> None:
     pipe = component_of(fitted)
     apply_setting(pipe, CURRENT)
-    choice = choose_on_dev(pipe, make_examples(fitted))
+    choice = choose_on_dev(pipe, dev_examples(fitted))
     assert choice.chosen == best(choice.trials)
     assert choice.before.setting == CURRENT
     assert current_setting(pipe) == choice.chosen.setting
@@ -154,29 +156,60 @@ class TestTooLittleOnDev:
 
     @pytest.mark.parametrize("fixed", [False, True])
     @pytest.mark.parametrize(
-        ("kind", "is_tried"),
-        [
-            ("one document", True),
-            ("one with entities", True),
-            ("no prediction", False),
-            ("no gold", False),
-        ],
+        ("kind", "is_chosen"),
+        [(kind, kind in ("one document", "one with entities", "all correct")) for kind in KINDS],
     )
     def test_scores_stay_raw(
-        self, fitted: Language, kind: str, is_tried: bool, fixed: bool
+        self, fitted: Language, kind: str, is_chosen: bool, fixed: bool
     ) -> None:
         pipe = component_of(fitted)
         current = CURRENT._replace(n_neighbors=1)
         apply_setting(pipe, current)
-        choose_on_dev(pipe, make_examples(fitted), fixed=True)
+        choose_on_dev(pipe, dev_examples(fitted), fixed=True)
         assert pipe.calibration is not None
         choice = choose_on_dev(pipe, too_little(fitted, kind), fixed=fixed)
         assert pipe.calibration is None
         assert choice.calibrated is None
+        assert not fixed or KINDS[kind] in choice.entities.why_raw
         assert choice.before.setting == current
-        assert choice.chosen == (best(choice.trials) if is_tried and not fixed else choice.before)
+        assert choice.chosen == (best(choice.trials) if is_chosen and not fixed else choice.before)
         doc = fitted("She had fever")
         assert not doc.spans["btl_knn_ner"].attrs["calibrated"].any()
+
+    @pytest.mark.parametrize(
+        ("n_correct", "n_wrong", "rough"),
+        [
+            (9, 9, "9 correct of 18 predicted"),
+            (9, 50, "9 correct of 59 predicted"),
+            (50, 1, "1 wrong of 51 predicted"),
+            (10, 10, ""),
+            (0, 5, ""),  # raw, which is reported
+        ],
+    )
+    def test_a_rough_calibration_is_warned_of(
+        self,
+        fitted: Language,
+        monkeypatch: pytest.MonkeyPatch,
+        n_correct: int,
+        n_wrong: int,
+        rough: str,
+    ) -> None:
+        n = n_correct + n_wrong
+        entities = ScoredEntities(
+            np.linspace(0.2, 0.9, n),
+            ["Dosage"] * n,
+            np.ones(n, dtype=np.int64),
+            np.arange(n) < n_correct,
+            np.arange(n) % 3,
+            {"Dosage": n},
+        )
+        monkeypatch.setattr(Dev, "scored", lambda *_: entities)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            choose_on_dev(component_of(fitted), make_examples(fitted), fixed=True)
+        found = [str(each.message) for each in caught if "calibrated on only" in str(each.message)]
+        assert len(found) == bool(rough)
+        assert all(rough in each for each in found)
 
     def test_no_document(self, fitted: Language) -> None:
         with pytest.raises(ValueError, match="no dev document"):

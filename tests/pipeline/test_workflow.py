@@ -20,6 +20,7 @@ from spacy_btl.pipeline.workflow import (
     fit_knn,
     round_weights,
 )
+from tests.helpers.dev import dev_examples
 from tests.helpers.sentences import make_examples
 
 NAME = "btl_knn_ner"
@@ -49,7 +50,7 @@ class TestFitKnn:
         assert component_settings(component_of(nlp)) == before
 
     def test_dev_chooses_and_calibrates(self, nlp: Language, tmp_path: Path) -> None:
-        fitted = fit_knn(nlp, make_examples(nlp), make_examples(nlp))
+        fitted = fit_knn(nlp, make_examples(nlp), dev_examples(nlp))
         pipe = component_of(nlp)
         assert fitted.choice is not None
         assert len(fitted.choice.trials) > 50
@@ -71,7 +72,7 @@ class TestFitKnn:
             monkeypatch.setattr(Language, "get_pipe_config", lambda *a: copy.deepcopy(get(*a)))
         pipe: Any = component_of(nlp)
         pipe.neighbors.n_neighbors, pipe.neighbors.votes = 40, "distance"
-        fitted = fit_knn(nlp, make_examples(nlp), make_examples(nlp), keys="hidden")
+        fitted = fit_knn(nlp, make_examples(nlp), dev_examples(nlp), keys="hidden")
         assert fitted.choice is not None
         save_pipeline(nlp, tmp_path / "model")
         again = component_of(load_pipeline(tmp_path / "model"))
@@ -80,7 +81,7 @@ class TestFitKnn:
 
     def test_fixed(self, nlp: Language) -> None:
         before = component_settings(component_of(nlp))
-        fitted = fit_knn(nlp, make_examples(nlp), make_examples(nlp), fixed=True)
+        fitted = fit_knn(nlp, make_examples(nlp), dev_examples(nlp), fixed=True)
         assert fitted.choice is not None
         assert len(fitted.choice.trials) == 2
         assert component_settings(component_of(nlp)) == before
@@ -100,7 +101,7 @@ class TestFitKnn:
     def test_neighbors_stay_where_fitting_fails(
         self, nlp: Language, settings: dict[str, Any], message: str
     ) -> None:
-        fit_knn(nlp, make_examples(nlp), make_examples(nlp))
+        fit_knn(nlp, make_examples(nlp), dev_examples(nlp))
         before = component_of(nlp).to_bytes()
         with pytest.raises(ValueError, match=message):
             fit_knn(nlp, **({"train": make_examples(nlp)} | settings))
@@ -129,13 +130,13 @@ class TestFitKnn:
             return doc
 
         nlp.add_pipe("made_up_reader", first=True)
-        fit_knn(nlp, make_examples(nlp), make_examples(nlp)[:2])
+        fit_knn(nlp, make_examples(nlp), dev_examples(nlp)[:2])
         assert len(seen) == 6
 
 
 class TestDropNeighbors:
     def test_the_model_alone_decides(self, nlp: Language, tmp_path: Path) -> None:
-        fit_knn(nlp, make_examples(nlp), make_examples(nlp), fixed=True)
+        fit_knn(nlp, make_examples(nlp), dev_examples(nlp), fixed=True)
         assert component_of(nlp).calibration is not None
         assert drop_neighbors(nlp) is None
         save_pipeline(nlp, tmp_path / "model")
@@ -146,13 +147,13 @@ class TestDropNeighbors:
 
     def test_dev_calibrates_its_scores(self, nlp: Language) -> None:
         fit_knn(nlp, make_examples(nlp))
-        choice = drop_neighbors(nlp, make_examples(nlp))
+        choice = drop_neighbors(nlp, dev_examples(nlp))
         assert choice is not None
         assert {trial.setting.neighbor_weight for trial in choice.trials} == {0.0}
         assert component_of(nlp).calibration is not None
 
     def test_neighbors_stay_where_dev_is_empty(self, nlp: Language) -> None:
-        fit_knn(nlp, make_examples(nlp), make_examples(nlp), fixed=True)
+        fit_knn(nlp, make_examples(nlp), dev_examples(nlp), fixed=True)
         before = component_of(nlp).to_bytes()
         with pytest.raises(ValueError, match="no dev document"):
             drop_neighbors(nlp, [])
@@ -161,7 +162,7 @@ class TestDropNeighbors:
 
     def test_a_calibration_of_the_model_alone_stays(self, nlp: Language) -> None:
         component_of(nlp).neighbor_weight = 0.0
-        fit_knn(nlp, make_examples(nlp), make_examples(nlp), fixed=True)
+        fit_knn(nlp, make_examples(nlp), dev_examples(nlp), fixed=True)
         calibration = component_of(nlp).calibration
         drop_neighbors(nlp)
         assert component_of(nlp).calibration == calibration is not None
@@ -208,7 +209,7 @@ class TestRoundWeights:
         model = {"@architectures": "spacy-btl.TokenClassifier.v1", "tok2vec": encoder}
         nlp.add_pipe(NAME, config={"model": model, "neighbors": {"n_neighbors": 1}})
         nlp.initialize(lambda: make_examples(nlp))
-        fit_knn(nlp, make_examples(nlp), make_examples(nlp), fixed=True)
+        fit_knn(nlp, make_examples(nlp), dev_examples(nlp), fixed=True)
         return nlp
 
     def test_neighbors_are_dropped(self, fitted: Language) -> None:
