@@ -313,6 +313,8 @@ def show_conversion(conversion: "Conversion", source: Path, out_dir: Path) -> No
         msg.info(note)
     parts = conversion.parts.items()
     msg.good(", ".join(f"{part} {counted(len(names), 'document')}" for part, names in parts))
+    if conversion.warning:
+        msg.warn(conversion.warning)
     show_warnings(conversion.account)  # last, so that nobody overlooks them
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal, TypeAlias, TypedDict, get_args
 
 from ..brat import Fault, Fragments, Level, Problem
-from ..formats import Mapped
+from ..formats import PREDICTED_ONLY, Mapped
 from ..util.text import cell, counted, markdown_table
 
 Status: TypeAlias = Literal["kept", "moved", "flattened", "dropped"]
@@ -191,6 +191,13 @@ class Account:
             return 0
         return int(self.settings.get("documents without text or annotation") or 0)
 
+    def predicted_only(self) -> str:
+        """Return what to do with tasks of Label Studio that have predictions only, or ""."""
+        number = int(self.settings.get(PREDICTED_ONLY) or 0)
+        tasks = counted(number, "task contains", "tasks contain")
+        them = "it" if number == 1 else "them"
+        return f"{tasks} only predictions; submit {them} in Label Studio first" if number else ""
+
     def warnings(self) -> list[str]:
         """Return what nobody should overlook: what is lost, and that there is nothing at all."""
         found = []
@@ -214,6 +221,8 @@ class Account:
                 f"{counted(lost, 'document or file', 'documents or files')} cannot be read, and "
                 "what is annotated there is lost"
             )
+        if predicted := self.predicted_only():
+            found.append(predicted)
         undecoded = [p for p in self.problems if "not UTF-8" in p["detail"]]
         if undecoded:
             found.append(

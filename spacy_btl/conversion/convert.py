@@ -48,6 +48,12 @@ from .placement import Policies, Tokens, is_aligned, place_entities
 from .reading import DEFAULT_READING, Reading, Source, read_source
 
 SHARES = (0.8, 0.1, 0.1)
+LARGER = (0.6, 0.2, 0.2)
+"""Shares that are advised where dev or test is small."""
+
+FEW = 10
+"""With fewer documents in dev or test, a warning says that what is found on them is uncertain."""
+
 DEFAULT_POLICIES = Policies()
 
 
@@ -61,6 +67,7 @@ class Conversion:
         passed_over: Files of the folder that belong to no document.
         duplicates: Documents of the same text.
         notes: What else is to be said of the parts.
+        warning: What is wrong with the parts, "" for nothing.
     """
 
     account: Account
@@ -68,6 +75,7 @@ class Conversion:
     passed_over: list[Path]
     duplicates: list[DuplicatesJson] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    warning: str = ""
 
 
 class LossError(ValueError):
@@ -149,7 +157,9 @@ def convert_folder(
         raise LossError(Conversion(account, {}, passed_over, alike))
     if not docs:
         errors = [f"{p['file']}: {p['detail']}" for p in account.errors()]
-        raise ValueError(f"no document has both a text and annotation; {describe_names(errors)}")
+        why = [account.predicted_only(), describe_names(errors)]
+        told = "; ".join(filter(None, why)) or f"{out_dir / 'account.md'} counts what was left out"
+        raise ValueError(f"no document has both a text and annotation; {told}")
     names = [document_name(doc) for doc in docs]
     groups: dict[str, list[str]] = {}
     for name, key in (read_groups(group, names) if group else {}).items():
@@ -172,7 +182,25 @@ def convert_folder(
         about={key: value for key, value in about.items() if value},
     )
     notes = _notes(names, parts, groups, given)
-    return Conversion(account, parts, passed_over, alike, notes)
+    warning = small_parts(parts, shares if given is None else None)
+    return Conversion(account, parts, passed_over, alike, notes, warning)
+
+
+def small_parts(parts: Mapping[str, Sequence[str]], shares: Sequence[float] | None = None) -> str:
+    """Return a warning of a dev or test with fewer than `FEW` documents, "" where there is none.
+
+    Args:
+        parts: The names of the documents of each part.
+        shares: Shares that the parts were made by; None for parts that were given.
+    """
+    few = {part: len(parts[part]) for part in ("dev", "test") if part in parts}
+    few = {part: number for part, number in few.items() if number < FEW}
+    if not few:
+        return ""
+    said = ", ".join(f"{part} {counted(number, 'document')}" for part, number in few.items())
+    more = shares is not None and min(shares[1:]) < min(LARGER[1:])
+    how = f"--split {','.join(map(str, LARGER))} gives them more" if more else "annotate more"
+    return f"{said}: with fewer than {FEW}, settings, scores and figures are uncertain; {how}"
 
 
 def _notes(

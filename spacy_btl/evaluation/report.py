@@ -84,7 +84,7 @@ def render_report(metrics: Metrics, comparison: SystemComparison | None = None) 
         metrics=metrics,
         label_set_note=rows.label_set_note(metrics["documents"], metrics.get("label_sets")),
         trained_on_note=rows.trained_on_note(metrics["documents"], metrics.get("trained_on")),
-        macro_note=_macro_note(metrics),
+        interval_note=rows.interval_note(metrics, metrics["documents"]),
         overall_rows=rows.overall_rows(metrics),
         type_header=rows.type_header(metrics),
         type_rows=[row.cells for row in rows.type_rows(metrics)],
@@ -123,7 +123,7 @@ def render_html(
         pictures=drawn,
         label_set_note=rows.label_set_note(evaluation["documents"], evaluation.get("label_sets")),
         trained_on_note=rows.trained_on_note(evaluation["documents"], evaluation.get("trained_on")),
-        macro_note=_macro_note(evaluation),
+        interval_note=rows.interval_note(evaluation, evaluation["documents"]),
         overall_rows=rows.overall_rows(evaluation),
         comparison=comparison and _compared(comparison),
         type_header=rows.type_header(evaluation),
@@ -138,10 +138,6 @@ def render_html(
         document_rows=rows.document_rows(evaluation["by_document"]),
         documents=None if documents is None else side_by_side(documents),
     )
-
-
-def _macro_note(metrics: Metrics) -> str:
-    return rows.MACRO_NOTE if "ents_macro_f" in metrics["intervals"] else ""
 
 
 def _compared(comparison: SystemComparison) -> dict[str, object]:

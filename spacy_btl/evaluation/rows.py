@@ -11,6 +11,7 @@ from ..scoring.matching import KINDS
 from ..scoring.reliability import ReliabilityFigures
 from ..scoring.scores import NO_LABEL, Scores
 from ..scoring.summary import ComparedScore, ComparedType
+from ..util.text import counted
 from .compare import document_f
 from .evaluate import (
     Confusion,
@@ -128,6 +129,23 @@ def trained_on_note(documents: int, facts: TrainedOnFacts | None) -> str:
             "it was fitted on them, and these figures are too high."
         )
     return " ".join(notes)
+
+
+FEW = 10
+"""With fewer documents, draws may all give the same figure, so that there is no interval."""
+
+
+def interval_note(scored: Scored, documents: int) -> str:
+    """Return what a report says of its intervals, "" for nothing.
+
+    Args:
+        scored: The scores with their intervals.
+        documents: Number of the evaluated documents.
+    """
+    if documents < FEW and not any(interval for *_, interval in overall_rows(scored)):
+        number = counted(documents, "document")
+        return f"{number}: too few for intervals; these figures are not certain."
+    return MACRO_NOTE if "ents_macro_f" in scored["intervals"] else ""
 
 
 def spread(interval: Sequence[float] | None) -> str:

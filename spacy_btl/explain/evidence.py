@@ -159,7 +159,7 @@ def summarize(
     shares: dict[str, list[float]] = defaultdict(list)
     for neighbor in neighbors:
         shares[type_of(neighbor.label)].append(float(neighbor.share))
-    votes = [Vote(label, fsum(parts) * weight, len(parts)) for label, parts in shares.items()]
+    votes = [Vote(label, _share(parts, weight), len(parts)) for label, parts in shares.items()]
     votes.sort(key=lambda vote: (-round(vote.share, 9), -vote.votes, vote.label))
     reach = entity.end - entity.start + NEARBY
     examples = [_example(place, weight) for place in _places(neighbors, reach, corpus)]
@@ -172,6 +172,11 @@ def summarize(
         tuple(_with_passage(example, corpus) for example in opposing[:n_opposing]),
         len(supporting),
     )
+
+
+def _share(parts: Iterable[float], weight: float) -> float:
+    """Return the sum of shares, each of this weight; rounding may not take it above 1."""
+    return min(fsum(parts) * weight, 1.0)
 
 
 def _places(
@@ -206,7 +211,7 @@ def _example(place: Sequence[Neighbor], weight: float) -> TrainingExample:
         type_of(place[0].label),
         place[0].document,
         tuple(sorted({int(neighbor.offset) for neighbor in place})),
-        fsum(float(neighbor.share) for neighbor in place) * weight,
+        _share((float(neighbor.share) for neighbor in place), weight),
         float(min(neighbor.distance for neighbor in place)),
         len(place),
     )

@@ -61,7 +61,11 @@ def describe_support(label: str, summary: VoteSummary, neighbor_weight: float = 
     share = percent(fsum(example.share for example in summary.supporting))
     these = "this training example" if count == 1 else f"these {count} training examples"
     if not neighbor_weight:
-        return f"Labeled {label} by the model alone; next to it are {these} ({share} of the vote)"
+        have = "has" if count == 1 else "have"
+        return (
+            f"Labeled {label} by the model alone: the neighbors did not decide. Of their vote, "
+            f"{these} {have} {share}"
+        )
     if neighbor_weight < 1:
         weights = f"which counts for {percent(neighbor_weight)}, the model for the rest"
         return f"Labeled {label} because of {these} ({share} of the vote, {weights})"
@@ -87,10 +91,11 @@ def describe_votes(summary: VoteSummary) -> str:
 
 def describe_example(example: TrainingExample) -> str:
     """Return the vote and the place of a training example in one line."""
-    offset, label = example.offsets[0], example.label
+    label = example.label
     line = (
         f"{label}, share {percent(example.share)}, distance {example.distance:.3g}, "
-        f"{example.votes} vote{'s' if example.votes > 1 else ''}, {example.document} at {offset}"
+        f"{example.votes} vote{'s' if example.votes > 1 else ''}, "
+        f"document {example.document}, character {example.offsets[0]}"
     )
     return f"{line} (this corpus has no {label} there)" if example.contradicted else line
 

@@ -7,12 +7,13 @@ from .bioc import read_bioc
 from .columns import SENTENCES, Columns, read_columns
 from .files import DataFile, Format, Read, data_files
 from .guess import TITLES, Guess, guess_format
-from .json_documents import read_json
+from .json_documents import PREDICTED_ONLY, read_json
 from .label_map import Mapped, apply_map, check_labels, parse_labels, read_label_map
 from .pubtator import read_pubtator
 from .tags import Scheme, Tag, TagSpan, find_scheme, parse_tag, spans_of
 
 __all__ = [
+    "PREDICTED_ONLY",
     "SENTENCES",
     "TITLES",
     "Columns",

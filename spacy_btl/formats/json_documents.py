@@ -55,6 +55,9 @@ _ANNOTATED = frozenset(("answer", "annotation_id"))
 """Fields that only a document has that somebody has annotated."""
 
 _UNANNOTATED = "documents that nobody has annotated, left out"
+PREDICTED_ONLY = "tasks of Label Studio with predictions only, left out"
+"""The setting of an account that counts tasks whose predictions nobody has submitted."""
+
 _LEFT_OUT = {"reject": "rejected documents, left out", "ignore": "ignored documents, left out"}
 
 _XPATH = (
@@ -284,7 +287,7 @@ def _of_label_studio(
     every = every if isinstance(every, list) else []
     done = [each for each in every if isinstance(each, dict) and not each.get("was_cancelled")]
     if not done:
-        counts[_UNANNOTATED] += 1
+        counts[PREDICTED_ONLY if task.get("predictions") and not every else _UNANNOTATED] += 1
         return None
     if len(done) > 1:
         counts["documents with several annotations, the first taken"] += 1

@@ -13,7 +13,8 @@ from typing import Any
 
 import srsly
 
-from ..evaluation.rows import MACRO_NOTE, compared_rows, label_set_note, overall_rows
+from ..evaluation.evaluate import Scored
+from ..evaluation.rows import compared_rows, interval_note, label_set_note, overall_rows
 from ..pipeline.component import component_of
 from ..util.files import replacing_folder
 from ..util.templates import markdown_templates
@@ -101,15 +102,16 @@ def render_card(facts: CardFacts) -> str:
     """Return the card as Markdown."""
     template = markdown_templates("spacy_btl.packaging").get_template("card.md.j2")
     size = facts["size"]
+    scored: Scored = {"scores": facts["scores"], "intervals": facts["intervals"]}
     return template.render(
         **{"began_with": None, "previous": None, **facts},
         description=description(facts),
         few=FEW,
         limits=_limits(facts),
         not_stated=NOT_STATED,
-        overall_rows=overall_rows({"scores": facts["scores"], "intervals": facts["intervals"]}),
+        overall_rows=overall_rows(scored),
         label_set_note=label_set_note(facts["test"]["documents"], facts["test"]["label_sets"]),
-        macro_note=MACRO_NOTE if "ents_macro_f" in facts["intervals"] else "",
+        interval_note=interval_note(scored, facts["test"]["documents"]),
         label_rows=_label_rows(facts),
         previous_rows=_previous_rows(facts),
         size_rows=[(part, f"{n:,}") for part, n in {**size, "all": sum(size.values())}.items()],

@@ -224,8 +224,16 @@ async def _invalid(_: Request, error: Exception) -> Response:
     faults = error.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
         return _response(400, "the body is not JSON")
-    problems = [{"where": _place(f["loc"]), "why": f["msg"]} for f in faults[:PROBLEMS_SHOWN]]
+    problems = [{"where": _place(f["loc"]), "why": _why(f)} for f in faults[:PROBLEMS_SHOWN]]
     return _response(422, "the request does not have the form shown at /docs", problems=problems)
+
+
+def _why(fault: Mapping[str, Any]) -> str:
+    """Return what is wrong with a field; of one that is not known, which ones are."""
+    if fault["type"] != "extra_forbidden":
+        return str(fault["msg"])
+    model = Record if "records" in fault["loc"][:-1] else AnnotateRequest
+    return f"there is no such field; fields are {', '.join(model.model_fields)}"
 
 
 def _place(steps: Sequence[str | int]) -> str:

@@ -12,12 +12,15 @@ from spacy.training import Example
 
 from spacy_btl.brat import dumps, read_folder
 from spacy_btl.conversion.convert import (
+    LARGER,
+    SHARES,
     LossError,
     blank,
     convert_folder,
     count_misaligned,
     make_docs,
     read_brat,
+    small_parts,
 )
 from spacy_btl.conversion.placement import Policies
 from spacy_btl.data.docbin import read_docbin, write_parts
@@ -316,6 +319,8 @@ def test_bad_input(folder, files, written, statuses, message, stops, strict):
         assert len(read_docbin(out / "all.spacy", spacy.blank("en").vocab)) == written
 
 
+PREDICTED = {"data": {"text": "No fever"}, "predictions": [{"result": []}]}
+
 NO_CORPUS = {
     # arguments after "convert" (of files in the folder), what is said
     "no such folder": ({}, ["absent"], "no folder"),
@@ -325,7 +330,17 @@ NO_CORPUS = {
         ["brat"],
         "no file in brat is in a format that is plain, such as b.zip",
     ),
-    "no whole document": ({"d.txt": "a"}, ["brat"], "no document has both a text and annotation"),
+    "no whole document": ({"d.txt": "a"}, ["brat"], "no document has both a text and annotation; "),
+    "predictions only": (
+        {"tasks.json": json.dumps([PREDICTED] * 3)},
+        ["brat"],
+        "annotation; 3 tasks contain only predictions; submit them in Label Studio first",
+    ),
+    "skipped tasks only": (
+        {"tasks.json": json.dumps([PREDICTED | {"annotations": [{"was_cancelled": True}]}])},
+        ["brat"],
+        "annotation; out/account.md counts what was left out",
+    ),
     "too few to split": (GOOD, ["brat"], "1 document cannot be split into train, dev, test"),
     "odd shares": (GOOD, ["brat", "--split", "8:1:1"], "three shares such as 0.8,0.1,0.1"),
     "shares over 1": (
@@ -345,6 +360,56 @@ def test_input_that_is_no_corpus(folder, files, args, message, monkeypatch):
     assert code == 1
     assert message in said
     assert not list(root.parent.glob("out/*.spacy"))
+
+
+@pytest.mark.parametrize(
+    ("predicted", "message"),
+    [
+        (0, ""),
+        (1, "1 task contains only predictions; submit it in Label Studio first"),
+        (2, "2 tasks contain only predictions; submit them in Label Studio first"),
+    ],
+)
+def test_tasks_that_only_have_predictions_are_warned_of(folder, predicted, message):
+    done = PREDICTED | {"annotations": [{"result": []}]}
+    root = folder({"tasks.json": json.dumps([done] + [PREDICTED] * predicted)})
+    code, said = invoke("convert", root, root.parent / "out", "--no-split")
+    assert code == 0
+    assert ("only predictions" in said) == bool(message)
+    assert message in said
+
+
+SMALL = {
+    # documents of dev and test, shares of the split (None: a division was given), the warning
+    "large": (10, 10, SHARES, ""),
+    "small dev": (9, 10, SHARES, "dev 9 documents: "),
+    "small test": (10, 1, SHARES, "test 1 document: "),
+    "both": (3, 4, SHARES, "dev 3 documents, test 4 documents: "),
+    "both, larger shares": (3, 4, LARGER, "dev 3 documents, test 4 documents: "),
+    "both, as given": (3, 4, None, "dev 3 documents, test 4 documents: "),
+}
+
+
+@pytest.mark.parametrize(("dev", "test", "shares", "warning"), SMALL.values(), ids=SMALL)
+def test_small_parts_are_warned_of(dev, test, shares, warning):
+    said = small_parts({"train": [], "dev": ["d"] * dev, "test": ["t"] * test}, shares)
+    assert bool(said) == bool(warning)
+    assert said.startswith(warning)
+    assert ("--split 0.6,0.2,0.2" in said) == bool(warning and shares == SHARES)
+    assert small_parts({"all": ["a"]}, shares) == ""
+
+
+@pytest.mark.parametrize(("options", "is_small"), [([], True), (["--no-split"], False)])
+def test_convert_prints_the_warning_of_small_parts(folder, options, is_small):
+    files = {
+        f"{i}.{suffix}": f"text {i}" * (suffix == "txt")
+        for i in range(6)
+        for suffix in ("txt", "ann")
+    }
+    root = folder(files)
+    code, said = invoke("convert", root, root.parent / "out", *options)
+    assert code == 0
+    assert ("dev 1 document, test 1 document: with fewer than 10" in said) == is_small
 
 
 @pytest.mark.parametrize("option", ["--overlap", "--discontinuous", "--alignment"])

@@ -6,11 +6,13 @@ import pytest
 
 from spacy_btl.evaluation.rows import (
     BANDS,
+    MACRO_NOTE,
     MOST_CONFUSIONS,
     band_rows,
     compared_figures,
     confusion_matrix,
     confusion_rows,
+    interval_note,
     overall_rows,
     recall_bands,
     signed,
@@ -47,6 +49,25 @@ def test_scores_that_are_not_defined_have_a_dash():
     )
     assert rows[0] == ["strict span precision, micro", "-", ""]
     assert rows[2] == ["strict span F1, micro", "0.500", "0.000 to 1.000"]
+
+
+FEW_NOTE = "3 documents: too few for intervals; these figures are not certain."
+
+
+@pytest.mark.parametrize(
+    ("documents", "intervals", "note"),
+    [
+        (3, {}, FEW_NOTE),
+        (3, {"ents_f": [1.0, 1.0], "ents_macro_f": [1.0, 1.0]}, FEW_NOTE),
+        (1, {}, FEW_NOTE.replace("3 documents", "1 document")),
+        (3, {"ents_f": [0.5, 1.0]}, ""),
+        (3, {"ents_f": [0.5, 1.0], "ents_macro_f": [1.0, 1.0]}, MACRO_NOTE),
+        (10, {}, ""),
+        (10, {"ents_macro_f": [1.0, 1.0]}, MACRO_NOTE),  # all is correct, in many documents
+    ],
+)
+def test_what_is_said_of_the_intervals(documents, intervals, note):
+    assert interval_note({"scores": {"ents_f": 1.0}, "intervals": intervals}, documents) == note
 
 
 def test_types_by_support():

@@ -156,3 +156,15 @@ def test_contradicted(label, passage, contradicted):
     example = TrainingExample(label, "case-1", (0,), 0.5, 1.0, 1, passage)
     assert example.contradicted is contradicted
     assert ("no Dosage there" in describe_example(example)) is contradicted
+
+
+@pytest.mark.parametrize(
+    "shares", [[1.0000000037], [0.5, 0.5000001], [0.25], [1 / 3 + 1e-8] * 3, [0.0]], ids=str
+)
+def test_rounding_takes_no_share_out_of_its_range(shares):
+    votes = [vote("B-Dosage", "case-1", 0, share=share) for share in shares]
+    summary = summarize(entity(votes))
+    expected = pytest.approx(min(sum(shares), 1.0))
+    for found in (*summary.votes, *summary.supporting):
+        assert 0 <= found.share <= 1
+        assert found.share == expected

@@ -185,7 +185,7 @@ def test_no_training_text_without_a_corpus():
     assert secret & words(render_page(TEXT, [entity(9, 13)], CORPUS))
     page = check(html)
     assert "Word" not in page.text("thead")
-    assert "case-2 at 13" in page.text("ol")
+    assert "document case-2, character 13" in page.text("ol")
 
 
 @pytest.mark.parametrize(

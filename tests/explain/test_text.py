@@ -38,7 +38,8 @@ def test_missing_is_counted(votes, missing):
     assert all(re.match(rf"\d+ of {missing[0]} neighbors", note) for note in notes)
     rendered = render_text(EXPLAINED, evidence, CORPUS)
     assert all(note.split()[0] in rendered for note in notes)
-    assert all(f"{name} at {offset}" in rendered for name, offset in votes)
+    words = " ".join(rendered.split())
+    assert all(f"document {name}, character {offset}" in words for name, offset in votes)
 
 
 @pytest.mark.parametrize(
@@ -60,8 +61,8 @@ def test_percent(share, text):
         ),
         (
             0.0,
-            "Labeled Dosage by the model alone; next to it are this training example "
-            "(10 % of the vote)",
+            "Labeled Dosage by the model alone: the neighbors did not decide. Of their vote, this "
+            "training example has 10 %",
         ),
     ],
 )
@@ -105,13 +106,13 @@ document and offset only.
 5 mg | Dosage | score 0.75 (calibrated), offset 9
   4 votes: Dosage 75 % (3), O 25 % (1)
   Labeled Dosage because of these 3 training examples (75 % of the vote)
-  - Dosage, share 25 %, distance 0.5, 1 vote, case-2 at 23
+  - Dosage, share 25 %, distance 0.5, 1 vote, document case-2, character 23
     Methotrexate [[15 mg]] weekly was begun.
-  - Dosage, share 25 %, distance 1, 1 vote, case-1 at 13
+  - Dosage, share 25 %, distance 1, 1 vote, document case-1, character 13
     He was given [[300 mg]] of aspirin daily.
-  - Dosage, share 25 %, distance 2, 1 vote, gone at 4
+  - Dosage, share 25 %, distance 2, 1 vote, document gone, character 4
   Strongest for another label
-  - O, share 25 %, distance 3, 1 vote, case-1 at 7
+  - O, share 25 %, distance 3, 1 vote, document case-1, character 7
     He was [[given]] 300 mg of aspirin daily.
 """
 
@@ -136,7 +137,7 @@ def test_no_training_text_without_a_corpus():
     # The frame of the report has words of its own: these two are among them.
     assert not secret & (words(rendered) - {"no", "of"})
     assert "shown by document and offset only" in " ".join(rendered.split())
-    assert "case-2 at 23" in rendered
+    assert "document case-2, character 23" in rendered
     values = evidence_to_json(EXPLAINED, [entity(FOUR)])
     assert not secret & words(json.dumps(values))
     assert secret & words(render_text(EXPLAINED, [entity(FOUR)], CORPUS))

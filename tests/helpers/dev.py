@@ -18,7 +18,7 @@ KINDS = {
 
 
 def dev_examples(nlp: Language) -> list[Example]:
-    """Return the sentences, and one of which a trained model finds a wrong entity."""
+    """Return the sentences, and one more that a trained model gets wrong."""
     return [*make_examples(nlp), _wrong(nlp)]
 
 

@@ -103,6 +103,28 @@ def test_another_form_is_refused_with_its_place(client: Client, request_: Any, w
     assert SECRET not in response.text
 
 
+TOP = "fields are text, texts, records, evidence, with_text, offsets"
+
+
+@pytest.mark.parametrize(
+    ("request_", "why"),
+    [
+        ({"text": "a", SECRET: 1}, TOP),
+        ({"text": "a", "records": None, "document": 1}, TOP),
+        ({"records": [{"id": 1, "text": "a", SECRET: 1}]}, "fields are id, text"),
+        ({"records": [{"id": 1, "text": "a", "records": 1}]}, "fields are id, text"),
+    ],
+)
+def test_an_unknown_field_is_answered_with_those_there_are(
+    client: Client, request_: Any, why: str
+) -> None:
+    response = client.post("/annotate", request_)
+    assert response.status_code == 422
+    (problem,) = response.json()["problems"]
+    assert problem["why"] == f"there is no such field; {why}"
+    assert SECRET not in response.text
+
+
 def test_evidence_of_a_pipeline_that_has_none() -> None:
     with client_of(words_of()) as client:
         response = client.post("/annotate", {"text": "a", "evidence": True})
