@@ -27,6 +27,7 @@ class TestCard:
 
         monkeypatch.setattr(card, "make_card", make_card)
         files = {"metrics": "m.json", "account": "a.json", "source": "s.json", "dev": "d.json"}
+        files["comparison"] = "c.json"
         texts = {"data-title": "Notes", "data-license": "CC BY", "license": "MIT"}
         texts |= {"name": "notes", "version": "1.0"}
         options = [f"--{name}={value}" for name, value in (files | texts).items()]
