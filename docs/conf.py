@@ -16,7 +16,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "README"
 include_patterns = ["README.md", "CHANGELOG.md", "docs/**.md", "benchmarks/README.md"]
 include_patterns += ["experiments/README.md", "experiments/results/*.md"]
-include_patterns += ["experiments/results/joint/*.md"]
+include_patterns += ["experiments/results/joint/*.md", "experiments/results/quality/*.md"]
 exclude_patterns = [".*"]
 highlight_language = "none"
 myst_enable_extensions = ["colon_fence"]
@@ -69,6 +69,7 @@ BELOW = {  # pages that the contents show below another page
     "experiments/README": [
         *sorted(f"experiments/results/{page.stem}" for page in TABLES.glob("*.md")),
         *sorted(f"experiments/results/joint/{page.stem}" for page in TABLES.glob("joint/*.md")),
+        *sorted(f"experiments/results/quality/{page.stem}" for page in TABLES.glob("quality/*.md")),
     ],
 }
 TITLES = {  # of pages that commands have written, and that have none

@@ -68,7 +68,7 @@ class Plan:
         """Return the stages of an arm on other corpora, or the members of an ensemble, if any."""
         arm = self.arms[run.arm]
         if "members" in arm:
-            return {name: arm[name] for name in ("members", "soup") if name in arm}
+            return {"members": arm["members"]}
         found = {name: arm[name] for name in STAGES if name in arm}
         return {**found, "sources": self.sources_of(run)} if "sources" in arm else {}
 

@@ -79,7 +79,7 @@ def train(
 
 
 def average(arm: dict[str, Any], work: Path) -> None:
-    """Make an ensemble of "members", arms that are trained already with the same seed, or a "soup".
+    """Make an ensemble of "members", arms that are trained already with the same seed.
 
     The log has one row: the updates and seconds of all members together.
     """
@@ -90,7 +90,7 @@ def average(arm: dict[str, Any], work: Path) -> None:
                 f"{folder} has no trained pipeline: run that arm first, on this machine"
             )
     members = [load_pipeline(folder / "model-best") for folder in folders]
-    nlp = make_ensemble(members, soup=arm.get("soup", False))
+    nlp = make_ensemble(members)
     save_pipeline(nlp, work / "model-best")
     nlp.config.to_disk(work / "config.cfg")
     ends = [list(srsly.read_jsonl(folder / "log.jsonl"))[-1] for folder in folders]

@@ -222,8 +222,7 @@ def test_a_first_stage_of_all_seeds_is_trained_once(
     assert ran[2:] == ([] if is_trained else [str(first)]) + [str(second)]
 
 
-@pytest.mark.parametrize("soup", [False, True])
-def test_an_ensemble_is_of_the_members_with_its_seed(tmp_path: Path, soup: bool) -> None:
+def test_an_ensemble_is_of_the_members_with_its_seed(tmp_path: Path) -> None:
     nlp = spacy.blank("en")
     nlp.add_pipe("btl_knn_ner")
     examples = make_examples(nlp)
@@ -239,7 +238,7 @@ def test_an_ensemble_is_of_the_members_with_its_seed(tmp_path: Path, soup: bool)
         srsly.write_jsonl(tmp_path / member / "3" / "log.jsonl", rows)
     work = tmp_path / "both" / "3"
     work.mkdir(parents=True)
-    systems.train({"members": ["one", "two"], "soup": soup}, {}, tmp_path, 3, work)
+    systems.train({"members": ["one", "two"]}, {}, tmp_path, 3, work)
     (row,) = srsly.read_jsonl(work / "log.jsonl")
     assert (row["updates"], row["seconds"]) == (42, 4.0)
     both = systems.load(work)

@@ -17,9 +17,6 @@ FIGURES = {"ents_f": "strict span F1, micro", "ents_macro_f": "strict span F1, m
 def ensemble_command(
     models: Annotated[list[Path], typer.Argument(help="Trained pipelines, two or more")],
     out_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the new pipeline")],
-    soup: Annotated[
-        bool, typer.Option("--soup", help="Average the weights: one model, of one model's cost")
-    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a pipeline that is in OUT already")
     ] = False,
@@ -27,8 +24,7 @@ def ensemble_command(
     """Combine several pipelines into one that averages their label probabilities.
 
     They must have the same labels; their encoders may differ. The new pipeline has no neighbors and
-    no calibration: run fit-knn --dev on it. With --soup their weights are averaged, which requires
-    trainings that began with the same encoder.
+    no calibration: run fit-knn --dev on it.
     """
     from ..packaging.ensembles import make_ensemble
     from ..packaging.saving import check_target, load_pipeline, save_pipeline
@@ -40,10 +36,9 @@ def ensemble_command(
             f"{out_dir} is a pipeline already. The last argument is the folder for the new one; "
             "--force replaces what is there"
         )
-    save_pipeline(make_ensemble([load_pipeline(model) for model in models], soup=soup), out_dir)
+    save_pipeline(make_ensemble([load_pipeline(model) for model in models]), out_dir)
     size = sum(sizes(files_of(out_dir)).values())
-    kind = "a soup" if soup else "an ensemble"
-    msg.good(f"{kind} of {len(models)} pipelines, {size:,} bytes, {out_dir}")
+    msg.good(f"an ensemble of {len(models)} pipelines, {size:,} bytes, {out_dir}")
     msg.info("no neighbors, and scores are not calibrated: fit-knn --dev adds both")
 
 

@@ -90,41 +90,6 @@ def read_model(model: AnyModel, parts: dict[str, bytes]) -> None:
     model.from_dict(message)
 
 
-def similarity(model: AnyModel, other: AnyModel) -> float:
-    """Return the cosine between all weights of two layers of the same shapes, from -1 to 1.
-
-    Trainings that share their start stay near it, so that it is near 1; between trainings from
-    other random weights it is near 0.
-    """
-    products = np.zeros(3)
-    for ours, theirs in zip(_floats(model), _floats(other), strict=True):
-        a, b = (array.reshape(-1).astype(np.float64) for array in (ours, theirs))
-        products += (a @ b, a @ a, b @ b)
-    both, own, its = products
-    return float(both / np.sqrt(own * its)) if own and its else 1.0
-
-
-def average_weights(model: AnyModel, others: Collection[AnyModel]) -> None:
-    """Set the weights of a layer to the mean of its own and those of others of the same shapes.
-
-    Integers, such as positions, stay as they are.
-    """
-    sums = [array.astype(np.float64) for array in _floats(model)]
-    for other in others:
-        for total, array in zip(sums, _floats(other), strict=True):
-            total += array
-    means = ((total / (1 + len(others))).astype(np.float32) for total in sums)
-    for node in model.walk():
-        for name in node.param_names:
-            if node.has_param(name):
-                ops: Any = node.ops
-                node.set_param(name, ops.asarray(next(means)))
-        for module in modules_of(node):
-            for tensor in _float_tensors(module):
-                with torch.no_grad():
-                    tensor.copy_(torch.from_numpy(next(means)))
-
-
 def _floats(model: AnyModel) -> Iterator[npt.NDArray[np.floating]]:
     """Yield all weights of a layer in a fixed order."""
     for node in model.walk():

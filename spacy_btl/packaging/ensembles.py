@@ -1,8 +1,7 @@
-"""One pipeline of several trained ones: an ensemble of them, or a soup of their weights.
+"""One pipeline of several trained ones: an ensemble of them.
 
 An ensemble reads each document with every member and averages their label probabilities. All that
-follows, from the best label sequence to neighbors and calibration, is done once, on the average. A
-soup is one model whose weights are the means of those of the members, at the cost of one.
+follows, from the best label sequence to neighbors and calibration, is done once, on the average.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +14,7 @@ from spacy.language import Language
 from ..evaluation.evaluate import TRAINED_ON_DEV
 from ..labels.bio import OUTSIDE, Averaging, n_columns
 from ..ml.shared_encoder import has_listener
-from ..ml.token_classifier import check_parts, fill_ensemble, head_of, set_head
-from ..ml.weights import average_weights, similarity
+from ..ml.token_classifier import check_parts, fill_ensemble
 from ..pipeline.component import BtlKnnNer, component_of
 from ..pipeline.state import ComponentState
 from ..pipeline.workflow import current_config
@@ -25,12 +23,8 @@ from .saving import made_anew
 
 ARCHITECTURE = "spacy-btl.Ensemble.v1"
 
-LEAST_SIMILARITY = 0.5
-"""Cosine of two encoders' weights below which they cannot have begun with the same weights: those
-of two trainings that share a start are near 1, and those of two that do not near 0."""
 
-
-def make_ensemble(pipelines: Sequence[Language], *, soup: bool = False) -> Language:
+def make_ensemble(pipelines: Sequence[Language]) -> Language:
     """Return a new pipeline that averages trained ones; these stay as they are.
 
     The first one gives all that is not averaged: tokenizer, other components, settings, the order
@@ -40,14 +34,11 @@ def make_ensemble(pipelines: Sequence[Language], *, soup: bool = False) -> Langu
 
     Args:
         pipelines: Two or more, each with one component ``btl_knn_ner``.
-        soup: Whether to average the weights instead of the label probabilities. The members must
-            have begun with the same encoder. Their heads may have begun with other random weights:
-            a head has no hidden layer, and its mean gives the mean of the logits.
 
     Raises:
         ValueError: If there are fewer than two, their labels, tokens or the way their logits are
-            read differ, a model is not an encoder with one linear layer, it takes the vectors of a
-            shared encoder, or for a soup, their encoders differ in shape or share no start.
+            read differ, a model is not an encoder with one linear layer, or it takes the vectors of
+            a shared encoder.
     """
     if len(pipelines) < 2:
         raise ValueError(f"an ensemble is of two pipelines or more, not of {len(pipelines)}")
@@ -57,21 +48,17 @@ def make_ensemble(pipelines: Sequence[Language], *, soup: bool = False) -> Langu
         _check_alike(pipelines[0], pipes[0], nlp, pipe, number)
     averaging, columns = _averaging(pipes), [_columns(pipe, pipes[0]) for pipe in pipes]
     name, config = pipes[0].name, current_config(pipelines[0])
-    if soup:
-        _check_starts(pipes)
-        made = made_anew(pipelines[0], config)
-        _average_weights(component_of(made), pipes, columns)
-    else:
-        config["components"][name]["model"] = _block(pipelines, pipes, averaging)
-        made = made_anew(pipelines[0], config, exclude=[name])
-        sources = [(pipe.model, own) for pipe, own in zip(pipes, columns, strict=True)]
-        fill_ensemble(component_of(made).model, sources)
+    config["components"][name]["model"] = _block(pipelines, pipes, averaging)
+    made = made_anew(pipelines[0], config, exclude=[name])
+    sources = [(pipe.model, own) for pipe, own in zip(pipes, columns, strict=True)]
+    fill_ensemble(component_of(made).model, sources)
     pipe = component_of(made)
     pipe.forget_neighbors()
     pipe.state = ComponentState(pipes[0].label_data, updates=sum(p.state.updates for p in pipes))
     pipe.loss.set_state(_mean_state(pipes, columns))
-    averaged = "weights" if soup else "label probabilities"
-    made.meta["description"] = f"The averaged {averaged} of {len(pipes)} trained pipelines."
+    made.meta["description"] = (
+        f"The averaged label probabilities of {len(pipes)} trained pipelines."
+    )
     made.meta["performance"] = {}  # the scores of the first
     made.meta.pop("model_card", None)
     if n_dev := max(nlp.meta.get(TRAINED_ON_DEV, 0) for nlp in pipelines):
@@ -166,43 +153,6 @@ def _block(
         for number, (nlp, pipe) in enumerate(zip(pipelines, pipes, strict=True), 1)
     }
     return {"@architectures": ARCHITECTURE, "averaging": averaging, "*": members}
-
-
-def _check_starts(pipes: Sequence[BtlKnnNer]) -> None:
-    """Raise ValueError if an encoder differs in shape from the first, or began with others."""
-    # Imports transformers, which no pipeline without an encoder needs.
-    from ..joint.handover import differences_of, listed
-
-    first = pipes[0].model.get_ref("tok2vec")
-    for number, pipe in enumerate(pipes[1:], 2):
-        encoder = pipe.model.get_ref("tok2vec")
-        if differences := differences_of(encoder, first):
-            raise ValueError(
-                f"pipeline {number} has an encoder of another shape than the first one: "
-                f"{listed(differences)}. Leave --soup out: an ensemble takes any encoders"
-            )
-        if (cosine := similarity(encoder, first)) < LEAST_SIMILARITY:
-            raise ValueError(
-                f"the encoders of pipeline {number} and of the first one share no start (the "
-                f"cosine of their weights is {cosine:.2f}), so that the mean of their weights is "
-                "not a model. Leave --soup out: an ensemble takes any encoders"
-            )
-
-
-def _average_weights(
-    pipe: BtlKnnNer, pipes: Sequence[BtlKnnNer], columns: Sequence[Ints1d]
-) -> None:
-    """Set the weights of a component, which has those of the first, to the mean of all."""
-    others = [other.model.get_ref("tok2vec") for other in pipes[1:]]
-    average_weights(pipe.model.get_ref("tok2vec"), others)
-    heads = [head_of(each.model, own) for each, own in zip(pipes, columns, strict=True)]
-    xp: Any = pipe.model.ops.xp
-    # In double precision, so that the mean of copies is the copy.
-    weights, biases = (
-        xp.stack(arrays).astype("float64").mean(axis=0).astype("float32")
-        for arrays in zip(*heads, strict=True)
-    )
-    set_head(pipe.model.get_ref("output_layer"), weights, biases)
 
 
 def _mean_state(pipes: Sequence[BtlKnnNer], columns: Sequence[Ints1d]) -> Mapping[str, object]:

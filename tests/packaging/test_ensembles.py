@@ -1,4 +1,4 @@
-"""Ensembles and soups of trained pipelines: what they predict, what they keep, what is refused."""
+"""Ensembles of trained pipelines: what they predict, what they keep, what is refused."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -13,7 +13,6 @@ from spacy.tokens import Span
 from spacy.training import Example
 from spacy.util import fix_random_seed
 
-from spacy_btl.ml.weights import weights_fingerprint
 from spacy_btl.packaging.ensembles import make_ensemble
 from spacy_btl.packaging.saving import load_pipeline, save_pipeline
 from spacy_btl.pipeline.component import BtlKnnNer, component_of
@@ -72,7 +71,6 @@ def member(kind: str) -> Language:
         "longer": lambda: train(updates=15),  # shares its start with plain
         "narrow": lambda: train(2, NARROW),
         "reverse": lambda: train(3, NARROW, reverse),
-        "reverse of the same start": lambda: train(0, None, reverse),
         "ATL": lambda: train(0, ATL),
         "ATL longer": lambda: train(0, ATL, updates=15),
         "CRF": lambda: train(0, CRF),
@@ -121,16 +119,12 @@ def test_probabilities_are_the_mean_of_the_members(kinds: tuple[str, ...]) -> No
 
 
 @pytest.mark.parametrize("kind", ["plain", "ATL", "CRF", "type CRF"])
-@pytest.mark.parametrize("soup", [False, True])
-def test_copies_of_one_pipeline_are_the_pipeline(kind: str, soup: bool) -> None:
+def test_copies_of_one_pipeline_are_the_pipeline(kind: str) -> None:
     own = member(kind)
-    made = make_ensemble([own, own, own], soup=soup)
+    made = make_ensemble([own, own, own])
     check_mean(made, [own])
     for text in TEXTS:
         assert entities(made(text)) == entities(own(text))
-    if soup:
-        ours, theirs = (weights_fingerprint(component_of(each).model) for each in (made, own))
-        assert ours == theirs
 
 
 def test_a_crf_gives_sequences_the_geometric_mean() -> None:
@@ -178,39 +172,16 @@ def test_entities_that_overlap() -> None:
         make_ensemble([member("plain"), pipelines[0]])
 
 
-def test_a_soup_has_the_mean_of_all_weights_and_goes_on_training() -> None:
-    both = members("plain", "longer")
-    soup = make_ensemble(both, soup=True)
-    nodes = (component_of(nlp).model.walk() for nlp in [soup, *both])
-    for ours, *theirs in zip(*nodes, strict=True):
-        for name in ours.param_names:
-            mean = sum(node.get_param(name).astype("float64") for node in theirs) / 2
-            np.testing.assert_allclose(ours.get_param(name), mean, atol=1e-6)
-    before = weights_fingerprint(component_of(soup).model)
-    soup.update(make_examples(soup), sgd=soup.resume_training())
-    assert weights_fingerprint(component_of(soup).model) != before
-
-
-def test_a_soup_with_labels_in_another_order() -> None:
-    both = members("plain", "reverse of the same start")
-    soup = make_ensemble(both, soup=True)
-    heads: list[Any] = [component_of(nlp).model.get_ref("output_layer") for nlp in [soup, *both]]
-    order = [0, 5, 6, 3, 4, 1, 2]
-    mean = (heads[1].get_param("W") + heads[2].get_param("W")[order]) / 2
-    np.testing.assert_allclose(heads[0].get_param("W"), mean, atol=1e-6)
-
-
 def test_members_stay_as_they_are_and_nothing_of_their_neighbors_is_taken() -> None:
     own = spacy.blank("en")
     own.add_pipe("btl_knn_ner", config={"neighbors": {"n_neighbors": 1}})
     own.from_bytes(member("plain").to_bytes())
     fit_knn(own, make_examples(own), dev_examples(own))
     before = own.to_bytes()
-    for soup in (False, True):
-        pipe = component_of(make_ensemble([own, own], soup=soup))
-        assert not pipe.has_neighbors
-        assert pipe.calibration is None
-        assert pipe.neighbors.settings == component_of(own).neighbors.settings
+    pipe = component_of(make_ensemble([own, own]))
+    assert not pipe.has_neighbors
+    assert pipe.calibration is None
+    assert pipe.neighbors.settings == component_of(own).neighbors.settings
     assert own.to_bytes() == before
 
 
@@ -294,18 +265,6 @@ def test_pretrained_encoders(tiny_bert: Path, tmp_path: Path) -> None:
     mixed = [*ours, member("plain")]
     save_pipeline(make_ensemble(mixed), tmp_path / "three")
     check_mean(load_pipeline(tmp_path / "three"), mixed)
-    soup = make_ensemble(ours, soup=True)
-    save_pipeline(soup, tmp_path / "soup")
-    loaded = load_pipeline(tmp_path / "soup")
-    states = [
-        component_of(nlp).model.get_ref("tok2vec").shims[0]._model.state_dict()
-        for nlp in (loaded, *ours)
-    ]
-    for name, tensor in states[0].items():
-        mean = (states[1][name].double() + states[2][name].double()) / 2
-        np.testing.assert_allclose(tensor, mean, atol=1e-6)
-    with pytest.raises(ValueError, match=r"pipeline 2 has an encoder of another shape"):
-        make_ensemble([ours[0], member("plain")], soup=True)
 
 
 def with_pipe(change: Callable[[Language, BtlKnnNer], Any]) -> Language:
@@ -333,19 +292,17 @@ def untrained() -> Language:
 
 
 @pytest.mark.parametrize(
-    ("others", "soup", "message"),
+    ("others", "message"),
     [
-        (lambda: [], False, r"two pipelines or more, not of 1"),
-        (lambda: [untrained()], False, r"pipeline 2 is not trained"),
-        (lambda: [listening()], False, r'pipeline 2 takes .* shared .* "btl_knn_ner", \["model'),
+        (lambda: [], r"two pipelines or more, not of 1"),
+        (lambda: [untrained()], r"pipeline 2 is not trained"),
+        (lambda: [listening()], r'pipeline 2 takes .* shared .* "btl_knn_ner", \["model'),
         (
             lambda: [with_pipe(lambda nlp, pipe: pipe.state.labels.__setitem__(0, "Dose"))],
-            False,
             r"pipeline 2 has other labels .*: it lacks Dosage and has besides Dose",
         ),
         (
             lambda: [with_pipe(lambda nlp, pipe: setattr(nlp.tokenizer, "rules", {}))],
-            False,
             r"pipeline 2 has another tokenizer",
         ),
         (
@@ -354,15 +311,12 @@ def untrained() -> Language:
                     lambda nlp, pipe: nlp.vocab.set_vector("pain", np.ones(4, dtype="float32"))
                 )
             ],
-            False,
             r"pipeline 2 has other word vectors",
         ),
-        (lambda: [member("ATL")], False, r"BinaryTokenLabels and AllTokenLabels .* read logits"),
-        (lambda: [member("paper")], False, r"PaperBinaryTokenLabels differs from training"),
-        (lambda: [member("narrow")], True, r"pipeline 2 has an encoder of another shape"),
-        (lambda: [member("longer"), member("other seed")], True, r"of pipeline 3 .* no start"),
+        (lambda: [member("ATL")], r"BinaryTokenLabels and AllTokenLabels .* read logits"),
+        (lambda: [member("paper")], r"PaperBinaryTokenLabels differs from training"),
     ],
 )
-def test_refused(others: Callable[[], list[Language]], soup: bool, message: str) -> None:
+def test_refused(others: Callable[[], list[Language]], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        make_ensemble([member("plain"), *others()], soup=soup)
+        make_ensemble([member("plain"), *others()])
