@@ -37,7 +37,7 @@ from ..data.groups import (
     in_several_parts,
     read_groups,
 )
-from ..data.split import PARTS
+from ..data.split import PARTS, small_parts
 from ..data.tokenizer import blank, clinical_tokenizer
 from ..util.checks import one_of
 from ..util.files import write_files
@@ -48,12 +48,6 @@ from .placement import Policies, Tokens, is_aligned, place_entities
 from .reading import DEFAULT_READING, Reading, Source, read_source
 
 SHARES = (0.8, 0.1, 0.1)
-LARGER = (0.6, 0.2, 0.2)
-"""Shares that are advised where dev or test is small."""
-
-FEW = 10
-"""With fewer documents in dev or test, a warning says that what is found on them is uncertain."""
-
 DEFAULT_POLICIES = Policies()
 
 
@@ -184,23 +178,6 @@ def convert_folder(
     notes = _notes(names, parts, groups, given)
     warning = small_parts(parts, shares if given is None else None)
     return Conversion(account, parts, passed_over, alike, notes, warning)
-
-
-def small_parts(parts: Mapping[str, Sequence[str]], shares: Sequence[float] | None = None) -> str:
-    """Return a warning of a dev or test with fewer than `FEW` documents, "" where there is none.
-
-    Args:
-        parts: The names of the documents of each part.
-        shares: Shares that the parts were made by; None for parts that were given.
-    """
-    few = {part: len(parts[part]) for part in ("dev", "test") if part in parts}
-    few = {part: number for part, number in few.items() if number < FEW}
-    if not few:
-        return ""
-    said = ", ".join(f"{part} {counted(number, 'document')}" for part, number in few.items())
-    more = shares is not None and min(shares[1:]) < min(LARGER[1:])
-    how = f"--split {','.join(map(str, LARGER))} gives them more" if more else "annotate more"
-    return f"{said}: with fewer than {FEW}, settings, scores and figures are uncertain; {how}"
 
 
 def _notes(

@@ -5,7 +5,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from random import Random
 from typing import NamedTuple
 
+from ..util.text import counted
+
 PARTS = ("train", "dev", "test")
+
+LARGER = (0.6, 0.2, 0.2)
+"""Shares that are advised where dev or test is small."""
+
+FEW = 10
+"""With fewer documents in dev or test, a warning says that what is found on them is uncertain."""
 
 
 def parse_shares(text: str) -> tuple[float, ...]:
@@ -239,3 +247,20 @@ def _part_sizes(n: int, shares: Sequence[float]) -> list[int]:
             sizes[largest] -= 1
             sizes[i] += 1
     return sizes
+
+
+def small_parts(parts: Mapping[str, Sequence[str]], shares: Sequence[float] | None = None) -> str:
+    """Return a warning of a dev or test with fewer than `FEW` documents, "" where there is none.
+
+    Args:
+        parts: The names of the documents of each part.
+        shares: Shares that the parts were made by; None for parts that were given.
+    """
+    few = {part: len(parts[part]) for part in ("dev", "test") if part in parts}
+    few = {part: number for part, number in few.items() if number < FEW}
+    if not few:
+        return ""
+    said = ", ".join(f"{part} {counted(number, 'document')}" for part, number in few.items())
+    more = shares is not None and min(shares[1:]) < min(LARGER[1:])
+    how = f"--split {','.join(map(str, LARGER))} gives them more" if more else "annotate more"
+    return f"{said}: with fewer than {FEW}, settings, scores and figures are uncertain; {how}"

@@ -175,8 +175,9 @@ def summarize(
 
 
 def _share(parts: Iterable[float], weight: float) -> float:
-    """Return the sum of shares, each of this weight; rounding may not take it above 1."""
-    return min(fsum(parts) * weight, 1.0)
+    """Return the sum of shares, each of this weight; rounding may not take all of them above 1."""
+    total = fsum(parts) * weight
+    return 1.0 if 1 < total < 1 + 1e-6 else total
 
 
 def _places(

@@ -29,7 +29,7 @@ def test_a_shard_is_done_once_it_is_marked(tmp_path: Path) -> None:
     folder.write_shard([(".jsonl", b"{}\n")], OUTCOME)
     assert folder.is_done(3)
     assert list(folder.outcomes()) == [OUTCOME]
-    assert folder.finish() == (2, {"Age": 1}, {"not JSON": 1}, {}, 0)
+    assert folder.finish() == (2, {"Age": 1}, {"not JSON": 1}, {}, 0, {})
     names = {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*.*")}
     assert names == {
         "run.json",

@@ -126,7 +126,7 @@ class TestExplain:
     def test_text(self, run: Run) -> None:
         output = run("explain", "fitted", "--file", "report.txt")
         assert "aspirin | Medication" in output
-        assert "case-0 at 16" in output
+        assert "document case-0, character 16" in " ".join(output.split())
         assert "daily" not in output
 
     def test_with_a_corpus(self, run: Run) -> None:

@@ -12,7 +12,6 @@ from spacy.training import Example
 
 from spacy_btl.brat import dumps, read_folder
 from spacy_btl.conversion.convert import (
-    LARGER,
     SHARES,
     LossError,
     blank,
@@ -20,10 +19,10 @@ from spacy_btl.conversion.convert import (
     count_misaligned,
     make_docs,
     read_brat,
-    small_parts,
 )
 from spacy_btl.conversion.placement import Policies
 from spacy_btl.data.docbin import read_docbin, write_parts
+from spacy_btl.data.split import LARGER, small_parts
 from spacy_btl.scoring.scorer import gold_entities, score_ner
 from tests.helpers.commands import invoke
 from tests.helpers.files import write_tree

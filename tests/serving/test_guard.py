@@ -183,8 +183,14 @@ def test_a_failure_of_a_route(
     assert SECRET not in response.text + caplog.text
 
 
-def test_the_log_of_requests_names_routes_only(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO), client_of(words_of(), log_requests=True) as client:
+def test_the_log_of_requests_names_routes_only(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("spacy_btl"), "propagate", True)  # whatever ran before
+    with (
+        caplog.at_level(logging.INFO, logger="spacy_btl"),
+        client_of(words_of(), log_requests=True) as client,
+    ):
         client.get(f"/{SECRET}?{SECRET}")
         client.get(f"/model?{SECRET}")
         client.post("/annotate", {"text": TEXT})
