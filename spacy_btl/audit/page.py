@@ -7,7 +7,7 @@ markup is in ``templates``.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ..evaluation.documents import Cell, marked_cell
+from ..evaluation.documents import Cell, marked_cell, passage_bounds
 from ..labels.bio import LabelSpan
 from ..scoring.matching import KINDS as MATCH_KINDS
 from ..scoring.matching import Kind as MatchKind
@@ -242,7 +242,7 @@ def _cell(
 ) -> Cell:
     """Return the text around a place, with what is at stake marked, and other entities faintly."""
     text = audit.texts[document]
-    window = passage_bounds(text, *place)
+    window = passage_bounds(text, *place, CONTEXT)
     faint: list[tuple[LabeledFragments, MatchKind]] = []
     for span in others:
         entity = _entity(audit, document, span)
@@ -250,20 +250,6 @@ def _cell(
         if window[0] <= first and last <= window[1]:
             faint.append((entity, "correct"))
     return marked_cell(text, window, [*marked, *faint], {})
-
-
-def passage_bounds(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return the bounds of the text around a place, `CONTEXT` on either side, cut between words."""
-    first, last = max(start - CONTEXT, 0), min(end + CONTEXT, len(text))
-    while 0 < first < start and not text[first - 1].isspace():
-        first += 1
-    while end < last < len(text) and not text[last].isspace():
-        last -= 1
-    while first < start and text[first].isspace():
-        first += 1
-    while end < last and text[last - 1].isspace():
-        last -= 1
-    return first, last
 
 
 def _percent(share: float | None) -> str:

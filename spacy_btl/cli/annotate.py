@@ -7,7 +7,7 @@ import typer
 from wasabi import msg
 
 from ..util.text import counted
-from .app import GpuOption, app, errors_as_text
+from .app import DelimiterOption, GpuOption, IdFieldOption, TextFieldOption, app, errors_as_text
 
 REASONS_SHOWN = 3
 """Reasons for setting records aside that the command line lists; errors.jsonl has all."""
@@ -29,15 +29,9 @@ def annotate_command(
         Literal["txt", "jsonl", "csv", "parquet"] | None,
         typer.Option("--from", help="Kind of the input, for a folder with files of several kinds"),
     ] = None,
-    text_field: Annotated[
-        str, typer.Option(help="Name of the text column (JSONL, CSV, Parquet)")
-    ] = "text",
-    id_field: Annotated[
-        str, typer.Option(help="Name of the id column (JSONL, CSV, Parquet)")
-    ] = "id",
-    delimiter: Annotated[
-        str, typer.Option(help="Character between the columns of a CSV; '\\t' for a tab")
-    ] = ",",
+    text_field: TextFieldOption = "text",
+    id_field: IdFieldOption = "id",
+    delimiter: DelimiterOption = ",",
     encoding: Annotated[
         str, typer.Option(help="Encoding of the input (.txt, JSONL, CSV), such as windows-1252")
     ] = "utf-8",

@@ -17,6 +17,11 @@ from ..util.messages import describe, log_failure, set_up_logging
 app = typer.Typer(name="btl", no_args_is_help=True, rich_markup_mode=None)
 
 GpuOption = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")]
+TextFieldOption = Annotated[str, typer.Option(help="Name of the text column (JSONL, CSV, Parquet)")]
+IdFieldOption = Annotated[str, typer.Option(help="Name of the id column (JSONL, CSV, Parquet)")]
+DelimiterOption = Annotated[
+    str, typer.Option(help="Character between the columns of a CSV; '\\t' for a tab")
+]
 
 
 @app.callback()

@@ -12,7 +12,15 @@ from wasabi import msg
 from ..conversion.export import LabelSpaces
 from ..conversion.reading import FormatName
 from ..util.text import counted, printable
-from .app import GpuOption, app, errors_as_text, use_gpu
+from .app import (
+    DelimiterOption,
+    GpuOption,
+    IdFieldOption,
+    TextFieldOption,
+    app,
+    errors_as_text,
+    use_gpu,
+)
 from .data import ApartOption, ColumnsOption, LangOption, SpansKeyOption, show_renamed
 
 
@@ -211,15 +219,9 @@ def suggest_command(
         Literal["txt", "jsonl", "csv", "parquet"] | None,
         typer.Option("--from", help="Kind of the pool, for a folder with files of several kinds"),
     ] = None,
-    text_field: Annotated[
-        str, typer.Option(help="Name of the text column (JSONL, CSV, Parquet)")
-    ] = "text",
-    id_field: Annotated[
-        str, typer.Option(help="Name of the id column (JSONL, CSV, Parquet)")
-    ] = "id",
-    delimiter: Annotated[
-        str, typer.Option(help="Character between the columns of a CSV; '\\t' for a tab")
-    ] = ",",
+    text_field: TextFieldOption = "text",
+    id_field: IdFieldOption = "id",
+    delimiter: DelimiterOption = ",",
     encoding: Annotated[
         str, typer.Option(help="Encoding of the pool (.txt, JSONL, CSV), such as windows-1252")
     ] = "utf-8",

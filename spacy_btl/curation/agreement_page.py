@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ..evaluation.documents import Cell, marked_cell
+from ..evaluation.documents import Cell, marked_cell, passage_bounds
 from ..evaluation.rows import confusion_matrix
 from ..scoring.matching import KINDS, Kind, Match, confusion, count_kinds
 from ..scoring.scores import NO_LABEL, LabeledFragments
@@ -176,7 +176,7 @@ def _item(pair: Pair, matches: Sequence[Match], match: Match) -> Item:
     own = [entity for entity in (match.gold, match.predicted) if entity]
     start = min(fragments[0][0] for _, fragments in own)
     end = max(fragment[1] for _, fragments in own for fragment in fragments)
-    window = _window(pair.text, start, end)
+    window = passage_bounds(pair.text, start, end, CONTEXT)
     sides = (
         _cell(pair.text, window, match.gold, match.kind, (m.gold for m in matches)),
         _cell(pair.text, window, match.predicted, match.kind, (m.predicted for m in matches)),
@@ -199,17 +199,3 @@ def _cell(
             if window[0] <= first and last <= window[1]:
                 marked.append((other, "correct"))
     return marked_cell(text, window, marked, {})
-
-
-def _window(text: str, start: int, end: int) -> tuple[int, int]:
-    """Return the bounds of the text around a place, cut between words."""
-    first, last = max(start - CONTEXT, 0), min(end + CONTEXT, len(text))
-    while 0 < first < start and not text[first - 1].isspace():
-        first += 1
-    while end < last < len(text) and not text[last].isspace():
-        last -= 1
-    while first < start and text[first].isspace():
-        first += 1
-    while end < last and text[last - 1].isspace():
-        last -= 1
-    return first, last

@@ -119,6 +119,27 @@ def _column(
     return cells
 
 
+def passage_bounds(text: str, start: int, end: int, context: int) -> Bounds:
+    """Return the bounds of the text around a place, cut between words.
+
+    Args:
+        text: The text of the document.
+        start: First character of the place.
+        end: End of the place.
+        context: Most characters on either side.
+    """
+    first, last = max(start - context, 0), min(end + context, len(text))
+    while 0 < first < start and not text[first - 1].isspace():
+        first += 1
+    while end < last < len(text) and not text[last].isspace():
+        last -= 1
+    while first < start and text[first].isspace():
+        first += 1
+    while end < last and text[last - 1].isspace():
+        last -= 1
+    return first, last
+
+
 def marked_cell(
     text: str,
     row: Bounds,

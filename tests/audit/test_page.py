@@ -12,10 +12,10 @@ from spacy_btl.audit.findings import KINDS
 from spacy_btl.audit.page import (
     CONTEXT,
     inconsistent_types,
-    passage_bounds,
     render_page,
     render_text,
 )
+from spacy_btl.evaluation.documents import passage_bounds
 from tests.helpers.html_pages import Page
 from tests.helpers.reports import DRUGS
 
@@ -87,7 +87,7 @@ def test_inconsistent_types(use: list[TypeUse], expected: list[int]) -> None:
 def test_passages_end_between_words() -> None:
     text = " ".join(f"word{i:03}" for i in range(100))
     start = text.index("word050")
-    first, last = passage_bounds(text, start, start + 7)
+    first, last = passage_bounds(text, start, start + 7, CONTEXT)
     words = text[first:last].split(" ")
     assert {len(word) for word in words} == {7}
     assert start - CONTEXT <= first and last <= start + 7 + CONTEXT

@@ -74,9 +74,6 @@ RULES = [
     _rule(r"(^|[.!?] )(What|Who)\b[^?.!]*([.!](?!\w)|$)", "begin with the subject"),
     _rule(r"^CODE: (Of|That of|As there|See there)\b", 'name the thing: "Seed of the split"'),
     _rule(r"(?<!CODE): [^.!?:;()]*(?<!CODE): ", "one colon in a sentence"),
-    _rule(
-        r"\b(?i:(this|another|next|last|earlier) session|subagent|the CEO)\b|/work/|/tmp/w", "no"
-    ),
 ]
 
 
