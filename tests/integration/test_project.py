@@ -20,6 +20,7 @@ ESCAPED = {'a "b"': r"a \\\"b\\\"", r"a\b": r"a\\\\b", "end\\": r"end\\\\"}
 
 
 OTHER_WORKFLOWS = ("convert-sources", "train-joint", "train-target", "train-final", "train-demo")
+OTHER_WORKFLOWS += ("train-members", "make-ensemble")
 
 
 def test_project_names_commands_that_exist() -> None:
@@ -62,11 +63,35 @@ def test_the_language_is_that_of_conversion_training_and_package() -> None:
     project = load_project_config(ROOT, overrides={"vars.lang": "es"})
     commands = {command["name"]: command for command in project["commands"]}
     options = {"convert": "--lang", "convert-sources": "--lang"}
-    options |= dict.fromkeys(("train", "train-joint", "train-target"), "--nlp.lang")
+    options |= dict.fromkeys(
+        ("train", "train-members", "train-joint", "train-target"), "--nlp.lang"
+    )
     for name, option in options.items():
         arguments = split_command(commands[name]["script"][-1])
         assert arguments[arguments.index(option) + 1] == "es"
     assert commands["package"]["outputs"] == ["packages/es_clinical_btl-0.1.0/dist"]
+
+
+def test_members_of_the_ensemble_are_trained_alike() -> None:
+    """They differ from ``train`` in their seed and folder only, and all of them are averaged."""
+    project = load_project_config(ROOT, overrides={"vars.seed": "7"})
+    commands = {command["name"]: command for command in project["commands"]}
+    train = options_of(commands["train"]["script"][-1])
+    del train["--paths.log"]
+    members = [options_of(line) for line in commands["train-members"]["script"]]
+    folders = [f"{member['--output']}/model-best" for member in members]
+    assert [member["--system.seed"] for member in members] == ["17", "27", "37"]
+    assert folders == commands["train-members"]["outputs"]
+    for member in members:
+        assert member | {"--output": "training", "--system.seed": "7"} == train
+    line = split_command(commands["make-ensemble"]["script"][0])
+    assert line[-5:] == [*folders, "training/model-best", "--force"]
+
+
+def options_of(line: str) -> dict[str, str]:
+    """Return the options of ``python -m spacy train CONFIG``, each with its value."""
+    words = split_command(line)[5:]
+    return dict(zip(words[::2], words[1::2], strict=True))
 
 
 def make_all(folder: Path, corpus: str) -> subprocess.CompletedProcess[str]:
