@@ -24,6 +24,9 @@ from .saving import without_training_texts
 BEGAN_WITH = "began_with"
 """The key of a pipeline's meta for name and version of the one that its training began with."""
 
+TRAINING = ("optimizer", "batcher", "dropout", "accumulate_gradient", "max_steps", "max_epochs")
+"""Settings of a training that a card lists."""
+
 SURE = 0.05
 """Corrected p of a type below which it counts as better or worse."""
 
@@ -96,6 +99,7 @@ class PipelineFacts(OptionalPipelineFacts):
 
     Attributes:
         settings: Settings of the component, as text.
+        training: Settings of the training, as text.
         vote: How neighbors vote: the keys of a trial.
         decision: The settings that decide on the labels, as text.
         calibrated: Whether the scores of entities are calibrated.
@@ -107,6 +111,7 @@ class PipelineFacts(OptionalPipelineFacts):
     """
 
     settings: dict[str, str]
+    training: dict[str, str]
     vote: dict[str, Any]
     decision: str
     calibrated: bool
@@ -289,6 +294,7 @@ def pipeline_facts(nlp: Language) -> PipelineFacts:
     own = {k: v for k, v in config["components"][pipe.name].items() if k != "thresholds"}
     facts: PipelineFacts = {
         "settings": dict(sorted(_flat(own).items())),
+        "training": _flat({key: config["training"].get(key) for key in TRAINING}),
         "vote": current_setting(pipe)._asdict(),
         "decision": pipe.decision,
         "calibrated": pipe.calibration is not None,

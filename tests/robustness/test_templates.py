@@ -117,6 +117,7 @@ def card(word: str) -> str:
     pipeline = {
         **INPUT["pipeline"],
         "settings": {word: word},
+        "training": {word: word},
         "decision": word,
         "thresholds": {word: 0.5},
         "seed": word,
