@@ -18,7 +18,7 @@ from ..omop.concepts import Concepts, read_concepts, read_sections
 from ..omop.sections import CATEGORY
 from ..omop.settings import OmopSettings
 from ..omop.table import write_table
-from ..util.checks import one_of, whole_number
+from ..util.checks import one_of, python_file, whole_number
 from ..util.files import Content, sha256_of
 from ..util.messages import is_debug
 from .contents import UTF8, check_encoding
@@ -84,8 +84,8 @@ class AnnotationSettings:
         whole_number("n_process", self.n_process, 1)
         whole_number("gpu_id", self.gpu_id, -1)
         check_engine(self.engine)
-        if self.code is not None and not self.code.is_file():
-            raise FileNotFoundError(f"no Python file {self.code}")
+        if self.code is not None:
+            python_file(self.code)
 
 
 @dataclass(frozen=True, slots=True)

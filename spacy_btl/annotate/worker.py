@@ -8,7 +8,6 @@ from pathlib import Path
 import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.util import import_file
 
 from .. import brat
 from ..conversion.tasks import TOOLS
@@ -16,7 +15,7 @@ from ..omop.assertions import Assertions
 from ..omop.concepts import Concepts
 from ..omop.sections import Sections
 from ..omop.settings import OmopSettings
-from ..packaging.saving import load_pipeline
+from ..packaging.saving import load_pipeline, run_code
 from ..util.messages import LOGGER, describe, log_failure
 from .folder import Outcome, RunFolder, SetAside
 from .inputs import PLACES, Fields, InputReader, Record, RecordError, read_errors
@@ -91,7 +90,9 @@ class ShardAnnotator:
         if job.gpu_id >= 0:
             spacy.require_gpu(job.gpu_id)  # type: ignore[attr-defined]
         self._job = job
-        self._nlp = load(job.model, job.code)
+        if job.code is not None:
+            run_code(Path(job.code))
+        self._nlp = load_pipeline(Path(job.model))
         self._reader = InputReader(Path(job.source), job.kind, job.fields, job.encoding)
         self._folder = RunFolder(Path(job.output), job.to)
         doc = self._nlp(PROBE)  # faults of the pipeline itself show before the work begins
@@ -205,33 +206,6 @@ class ShardAnnotator:
         """Return where a record is, in words."""
         name, place = file or Path(self._job.source).name, PLACES.get(self._job.kind)
         return f"{name}, {place} {record.number}" if place else name
-
-
-def load(model: str, code: str | None = None) -> Language:
-    """Return a pipeline, once the code that it needs has run.
-
-    Args:
-        model: Path of the pipeline.
-        code: Path of a Python file that registers components, if there is one.
-
-    Raises:
-        ValueError: As `load_pipeline`; if the code fails, or a component is not registered.
-    """
-    if code is not None:
-        try:
-            import_file("spacy_btl_user_code", code)
-        except Exception as error:  # the code may raise anything
-            raise ValueError(f"{code} fails: {type(error).__name__}: {error}") from error
-    try:
-        return load_pipeline(Path(model))
-    except ValueError as error:
-        if "[E002]" not in str(error):  # spaCy's number for a factory that it does not find
-            raise
-        why = str(error).partition(" for language")[0]
-        raise ValueError(
-            f"{model}: {why}. Write a Python file that imports the package of this component, "
-            "and name it with --code (from Python, with the setting code)"
-        ) from error
 
 
 def entity_labels(nlp: Language) -> list[str]:

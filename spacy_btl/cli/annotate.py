@@ -7,7 +7,15 @@ import typer
 from wasabi import msg
 
 from ..util.text import counted
-from .app import DelimiterOption, GpuOption, IdFieldOption, TextFieldOption, app, errors_as_text
+from .app import (
+    CodeOption,
+    DelimiterOption,
+    GpuOption,
+    IdFieldOption,
+    TextFieldOption,
+    app,
+    errors_as_text,
+)
 
 REASONS_SHOWN = 3
 """Reasons for setting records aside that the command line lists; errors.jsonl has all."""
@@ -73,10 +81,7 @@ def annotate_command(
         Literal["local", "ray"],
         typer.Option(help="This machine, or the Ray cluster in RAY_ADDRESS"),
     ] = "local",
-    code: Annotated[
-        Path | None,
-        typer.Option("--code", "-c", help="Python file to run first, such as: import medspacy"),
-    ] = None,
+    code: CodeOption = None,
 ) -> None:
     """Annotate many documents. Run the same command again to resume a run that was stopped.
 
@@ -194,10 +199,7 @@ def serve_command(
         typer.Option("--log-requests", help="Log route, status and milliseconds of each request"),
     ] = False,
     gpu_id: GpuOption = -1,
-    code: Annotated[
-        Path | None,
-        typer.Option("--code", "-c", help="Python file to run first, such as: import medspacy"),
-    ] = None,
+    code: CodeOption = None,
 ) -> None:
     """Serve a pipeline over HTTP until SIGTERM or Ctrl+C; /docs shows the interface.
 

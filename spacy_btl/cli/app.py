@@ -1,4 +1,4 @@
-"""Shared by all commands: the Typer app, debug mode, errors as text, the GPU.
+"""Shared by all commands: the Typer app, debug mode, errors as text, the GPU, code to run first.
 
 spaCy loads the commands at every start of its command line. Each therefore imports what it needs
 when it runs.
@@ -7,6 +7,7 @@ when it runs.
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
@@ -17,6 +18,10 @@ from ..util.messages import describe, log_failure, set_up_logging
 app = typer.Typer(name="btl", no_args_is_help=True, rich_markup_mode=None)
 
 GpuOption = Annotated[int, typer.Option("--gpu-id", "-g", help="GPU, or -1 for the CPU")]
+CodeOption = Annotated[
+    Path | None,
+    typer.Option("--code", "-c", help="Python file to run first, such as: import medspacy"),
+]
 TextFieldOption = Annotated[str, typer.Option(help="Name of the text column (JSONL, CSV, Parquet)")]
 IdFieldOption = Annotated[str, typer.Option(help="Name of the id column (JSONL, CSV, Parquet)")]
 DelimiterOption = Annotated[
@@ -82,3 +87,11 @@ def use_gpu(gpu_id: int) -> None:
 
     if gpu_id >= 0:
         spacy.require_gpu(gpu_id)  # type: ignore[attr-defined]
+
+
+def run_code(code: Path | None) -> None:
+    """Run the Python file of ``--code``, if one is given, which may register components."""
+    from ..packaging.saving import run_code
+
+    if code is not None:
+        run_code(code)

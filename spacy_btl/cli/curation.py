@@ -13,12 +13,14 @@ from ..conversion.export import LabelSpaces
 from ..conversion.reading import FormatName
 from ..util.text import counted, printable
 from .app import (
+    CodeOption,
     DelimiterOption,
     GpuOption,
     IdFieldOption,
     TextFieldOption,
     app,
     errors_as_text,
+    run_code,
     use_gpu,
 )
 from .data import ApartOption, ColumnsOption, LangOption, SpansKeyOption, show_renamed
@@ -226,6 +228,7 @@ def suggest_command(
         str, typer.Option(help="Encoding of the pool (.txt, JSONL, CSV), such as windows-1252")
     ] = "utf-8",
     gpu_id: GpuOption = -1,
+    code: CodeOption = None,
 ) -> None:
     """Choose whole reports to annotate next, those that teach most for each word.
 
@@ -239,6 +242,7 @@ def suggest_command(
     from ..planning.suggestion import suggest_reports
     from ..util.files import write_file
 
+    run_code(code)
     for path in (json_file, csv_file):  # before the work, should that fail
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -290,6 +294,7 @@ def forecast_command(
     ] = 0,
     seed: Annotated[int, typer.Option(help="Random seed")] = 0,
     gpu_id: GpuOption = -1,
+    code: CodeOption = None,
 ) -> None:
     """Show what more annotated reports would bring, in F1 and in reports.
 
@@ -302,6 +307,7 @@ def forecast_command(
     from ..planning.forecast import ForecastSettings, forecast, parse_sizes
     from ..util.files import write_file
 
+    run_code(code)
     settings = ForecastSettings(
         sizes=parse_sizes(sizes), repeats=repeats, updates=updates, seed=seed
     )
@@ -369,6 +375,7 @@ def retrain_command(
         int | None, typer.Option(help="Random seed; by default that of the pipeline")
     ] = None,
     gpu_id: GpuOption = -1,
+    code: CodeOption = None,
 ) -> None:
     """Train a pipeline again by its own configuration, beginning with its own weights.
 
@@ -376,5 +383,6 @@ def retrain_command(
     """
     from ..curation.retraining import retrain
 
+    run_code(code)
     made = retrain(model, train, dev, output, updates=updates, seed=seed, use_gpu=gpu_id)
     msg.good(f"{made}; next: fit-knn {made} {train} OUT --dev {dev}")

@@ -7,7 +7,7 @@ import typer
 from wasabi import msg
 
 from ..util.text import printable
-from .app import GpuOption, app, errors_as_text, use_gpu
+from .app import CodeOption, GpuOption, app, errors_as_text, run_code, use_gpu
 
 
 @app.command("evaluate", short_help="Score a pipeline on annotated documents.")
@@ -34,6 +34,7 @@ def evaluate_command(
         ),
     ] = False,
     gpu_id: GpuOption = -1,
+    code: CodeOption = None,
 ) -> None:
     """Score a pipeline against the annotation as it was before conversion.
 
@@ -56,6 +57,7 @@ def evaluate_command(
     from ..packaging.saving import load_pipeline
 
     use_gpu(gpu_id)
+    run_code(code)
     output.mkdir(parents=True, exist_ok=True)  # before the work, should that fail
     nlp = load_pipeline(model)
     examples = read_examples(data, nlp)
@@ -145,6 +147,7 @@ def audit_command(
     ] = 0.1,
     seed: Annotated[int, typer.Option(help="Seed of the folds and the trainings")] = 0,
     gpu_id: GpuOption = -1,
+    code: CodeOption = None,
 ) -> None:
     """Find likely errors in an annotation, each with a probability and what speaks against it.
 
@@ -158,6 +161,7 @@ def audit_command(
     from ..audit.page import render_text
     from ..formats import parse_labels
 
+    run_code(code)
     settings = AuditSettings(
         n_folds=folds,
         updates=updates,

@@ -7,7 +7,7 @@ import typer
 from wasabi import msg
 
 from ..util.text import counted
-from .app import GpuOption, app, errors_as_text, use_gpu
+from .app import CodeOption, GpuOption, app, errors_as_text, run_code, use_gpu
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -44,6 +44,7 @@ def fit_knn_command(
         Path | None, typer.Option(help="Folder for the table of settings, reliability and its plot")
     ] = None,
     gpu_id: GpuOption = -1,
+    code: CodeOption = None,
 ) -> None:
     """Fit the neighbor search of btl_knn_ner on annotated tokens.
 
@@ -57,6 +58,7 @@ def fit_knn_command(
     from ..pipeline.workflow import fit_knn
 
     use_gpu(gpu_id)
+    run_code(code)
     check_target(out_dir)
     if dev is None and (fixed or report is not None):
         raise ValueError("--fixed and --report need dev: give --dev")
@@ -90,6 +92,7 @@ def train_final_command(
     dev: Annotated[Path, typer.Argument(help="DocBin that its settings were chosen on")],
     out_dir: Annotated[Path, typer.Argument(help="Folder for the new pipeline")],
     gpu_id: GpuOption = -1,
+    code: CodeOption = None,
 ) -> None:
     """Train a fitted pipeline once more, on train and dev, with the settings chosen on dev.
 
@@ -100,6 +103,7 @@ def train_final_command(
     from ..packaging.saving import check_target, load_pipeline, save_pipeline
 
     use_gpu(gpu_id)
+    run_code(code)
     check_target(out_dir)
     if out_dir.resolve() == model.resolve():
         raise ValueError(f"{out_dir} is MODEL itself; name another folder for the new pipeline")
@@ -120,6 +124,7 @@ def explain_command(
     html: Annotated[Path | None, typer.Option(help="HTML file to write")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
     examples: Annotated[int, typer.Option(help="Training examples shown for each entity")] = 5,
+    code: CodeOption = None,
 ) -> None:
     """Show the training tokens that support each entity of a report.
 
@@ -132,6 +137,7 @@ def explain_command(
     from ..pipeline.workflow import explain_entities
     from ..util.files import write_file
 
+    run_code(code)
     nlp = load_pipeline(model)
     try:
         text = file.read_bytes().decode("utf8")  # offsets count both characters of a CRLF
@@ -163,6 +169,7 @@ def add_examples_command(
             help="Votes of each added token; default: 1, or for a new type the majority of all"
         ),
     ] = None,
+    code: CodeOption = None,
 ) -> None:
     """Let the tokens of further documents vote too, without training.
 
@@ -173,6 +180,7 @@ def add_examples_command(
     from ..pipeline.component import component_of
     from ..pipeline.fitting import examples_for
 
+    run_code(code)
     check_target(out_dir)
     nlp = load_pipeline(model)
     pipe = component_of(nlp)
@@ -193,6 +201,7 @@ def remove_documents_command(
     documents: Annotated[
         list[str], typer.Argument(help="Names of documents (spacy btl documents)")
     ],
+    code: CodeOption = None,
 ) -> None:
     """Remove all neighbors that come from these documents. The pipeline in MODEL stays as it is.
 
@@ -201,6 +210,7 @@ def remove_documents_command(
     from ..packaging.saving import check_target, load_pipeline, save_pipeline
     from ..pipeline.component import component_of
 
+    run_code(code)
     check_target(out_dir)
     nlp = load_pipeline(model)
     removed = component_of(nlp).remove_documents(documents)
@@ -211,12 +221,13 @@ def remove_documents_command(
 
 @app.command("documents", short_help="List the documents of the neighbors.")
 @errors_as_text()
-def documents_command(model: Model) -> None:
+def documents_command(model: Model, code: CodeOption = None) -> None:
     """List the documents that the neighbors come from, with the number of votes of each."""
     from ..packaging.saving import load_pipeline
     from ..pipeline.component import component_of
     from ..util.text import markdown_table
 
+    run_code(code)
     store = component_of(load_pipeline(model)).neighbors.datastore
     counts = store.counts_by_document() if store is not None else {}
     rows = [[name, str(count)] for name, count in sorted(counts.items())]

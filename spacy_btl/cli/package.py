@@ -7,7 +7,7 @@ import typer
 from wasabi import msg
 
 from ..util.text import counted
-from .app import app, errors_as_text
+from .app import CodeOption, app, errors_as_text, run_code
 
 FIGURES = {"ents_f": "strict span F1, micro", "ents_macro_f": "strict span F1, macro"}
 
@@ -20,6 +20,7 @@ def ensemble_command(
     force: Annotated[
         bool, typer.Option("--force", help="Replace a pipeline that is in OUT already")
     ] = False,
+    code: CodeOption = None,
 ) -> None:
     """Combine several pipelines into one that averages their label probabilities.
 
@@ -30,6 +31,7 @@ def ensemble_command(
     from ..packaging.saving import check_target, load_pipeline, save_pipeline
     from ..packaging.size import files_of, sizes
 
+    run_code(code)
     check_target(out_dir)
     if out_dir.is_dir() and any(out_dir.iterdir()) and not force:
         raise ValueError(
@@ -67,6 +69,7 @@ def card_command(
     license: Annotated[str, typer.Option("--license", help="License of the pipeline")] = "",
     name: Annotated[str, typer.Option(help="Name of the package, without the language")] = "",
     version: Annotated[str, typer.Option(help="Version of the package")] = "",
+    code: CodeOption = None,
 ) -> None:
     """Write a copy of a pipeline with its model card: README.md, and the same facts in meta.json.
 
@@ -75,6 +78,7 @@ def card_command(
     """
     from ..packaging.card import make_card
 
+    run_code(code)
     facts = make_card(
         model,
         out_dir,
@@ -109,6 +113,7 @@ def round_weights_command(
     data: Annotated[
         Path | None, typer.Option(help="DocBin to compare the scores on, such as dev.spacy")
     ] = None,
+    code: CodeOption = None,
 ) -> None:
     """Round the weights of the encoder to 16 bits, which halves its size.
 
@@ -122,6 +127,7 @@ def round_weights_command(
     from ..pipeline.workflow import round_weights
     from ..util.text import markdown_table
 
+    run_code(code)
     check_target(out_dir)
     nlp = load_pipeline(model)
     if component_of(nlp).has_neighbors:
@@ -150,6 +156,7 @@ def drop_neighbors_command(
     dev: Annotated[
         Path | None, typer.Option(help="DocBin to calibrate the scores of the model alone on")
     ] = None,
+    code: CodeOption = None,
 ) -> None:
     """Leave the neighbors out, so that no vector of a training token is shipped.
 
@@ -162,6 +169,7 @@ def drop_neighbors_command(
     from ..pipeline.component import component_of
     from ..pipeline.workflow import drop_neighbors
 
+    run_code(code)
     check_target(out_dir)
     nlp = load_pipeline(model)
     choice = drop_neighbors(nlp, None if dev is None else read_examples(dev, nlp))

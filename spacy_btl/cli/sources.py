@@ -7,7 +7,7 @@ import typer
 from wasabi import msg
 
 from ..util.text import counted
-from .app import GpuOption, app, errors_as_text
+from .app import CodeOption, GpuOption, app, errors_as_text, run_code
 from .data import ApartOption, LangOption, show_left_out
 
 
@@ -77,6 +77,7 @@ def transfer_command(
         ),
     ] = False,
     gpu_id: GpuOption = -1,
+    code: CodeOption = None,
 ) -> None:
     """Measure which corpus helps which: train on a source, continue on a target, score on its dev.
 
@@ -88,6 +89,8 @@ def transfer_command(
     from ..transfer.matrix import Schedule, transfer_matrix
     from ..transfer.page import page_files, write_page
     from ..transfer.training import Corpus, read_config
+
+    run_code(code)
 
     def corpus(text: str) -> Corpus:
         name, separator, folder = text.partition("=")

@@ -12,10 +12,11 @@ from typing import Any
 import spacy
 from packaging.requirements import Requirement
 from spacy.language import Language
-from spacy.util import get_minor_version_range, load_model_from_config
+from spacy.util import get_minor_version_range, import_file, load_model_from_config
 from thinc.api import Config
 
 from ..pipeline.workflow import current_config
+from ..util.checks import python_file
 from ..util.files import replacing_folder, restore_folder
 from ..util.seal import CONFIG, check_seal, write_seal
 
@@ -61,12 +62,39 @@ def load_pipeline(model: Path) -> Language:
         model: Folder of a pipeline, or name of an installed package.
 
     Raises:
-        ValueError: If a file of a sealed pipeline has changed; the text names it.
+        ValueError: If a file of a sealed pipeline has changed; the text names it. If a component is
+            not registered, see `run_code`.
         OSError: If there is no pipeline.
     """
     restore_folder(model)
     check_seal(model)
-    return spacy.load(model)
+    try:
+        return spacy.load(model)
+    except ValueError as error:
+        if "[E002]" not in str(error):  # spaCy's number for a factory that it does not find
+            raise
+        why = str(error).partition(" for language")[0]
+        raise ValueError(
+            f"{model}: {why}. Write a Python file that imports the package of this component, "
+            "and name it with --code (from Python, import it first, or give the setting code)"
+        ) from error
+
+
+def run_code(path: Path) -> None:
+    """Run a Python file that registers components or functions of a pipeline, before it is loaded.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ValueError: If it is not Python, or if it fails.
+        FileNotFoundError: If there is no such file.
+    """
+    python_file(path)
+    try:
+        import_file("spacy_btl_user_code", path)
+    except Exception as error:  # the code may raise anything
+        raise ValueError(f"{path} fails: {type(error).__name__}: {error}") from error
 
 
 def without_training_texts(nlp: Language) -> Language:

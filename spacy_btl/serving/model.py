@@ -9,9 +9,10 @@ from spacy.tokens import Doc
 
 from ..annotate.outputs import entities_of
 from ..annotate.run import find_model
-from ..annotate.worker import PROBE, annotate_texts, entity_labels, failure, load, system_name
+from ..annotate.worker import PROBE, annotate_texts, entity_labels, failure, system_name
 from ..conversion.tasks import EntityRow
 from ..explain.evidence import EntityEvidence, summarize
+from ..packaging.saving import load_pipeline, run_code
 from ..pipeline.component import BtlKnnNer
 from ..util.messages import LOGGER
 from .settings import ServeSettings
@@ -83,7 +84,9 @@ class ServedPipeline:
             import spacy
 
             spacy.require_gpu(settings.gpu_id)  # type: ignore[attr-defined]
-        self._nlp = load(str(find_model(model)), str(settings.code) if settings.code else None)
+        if settings.code is not None:
+            run_code(settings.code)
+        self._nlp = load_pipeline(find_model(model))
         self._nlp.max_length = max(self._nlp.max_length, settings.max_characters)
         self._spans = settings.spans
         doc = self._nlp(PROBE)  # faults of the pipeline itself show before the service begins

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..util.checks import above_0, whole_number
+from ..util.checks import above_0, python_file, whole_number
 
 TOKEN_VARIABLE = "SPACY_BTL_TOKEN"
 """The environment variable that holds the token."""
@@ -42,8 +42,8 @@ class ServeSettings:
         log_requests: Whether each request is logged: method, route, status, milliseconds.
 
     Raises:
-        ValueError: If a setting is out of its range, or if a host that other machines reach has no
-            token.
+        ValueError: If a setting is out of its range, if the code is not Python, or if a host that
+            other machines reach has no token.
         FileNotFoundError: If there is no such Python file.
     """
 
@@ -72,8 +72,8 @@ class ServeSettings:
             whole_number(name, getattr(self, name), 1)
         above_0("timeout", self.timeout)
         whole_number("gpu_id", self.gpu_id, -1)
-        if self.code is not None and not self.code.is_file():
-            raise FileNotFoundError(f"no Python file {self.code}")
+        if self.code is not None:
+            python_file(self.code)
         if self.key is not None and self.certificate is None:
             raise ValueError("a key is given without its certificate")
         if self.token is not None:

@@ -7,6 +7,7 @@ and what it must be. NaN, infinities, booleans and strings are not accepted as n
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -99,6 +100,20 @@ def at_least_0(name: str, value: Number) -> Number:
 def above_0(name: str, value: Number) -> Number:
     """Return the value of a setting that is more than 0; see `above`."""
     return above(name, value, 0)
+
+
+def python_file(path: Path) -> Path:
+    """Return the path of a file with Python code.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If its name does not end in ``.py``.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no Python file {path}")
+    if path.suffix != ".py":
+        raise ValueError(f"{path} is not a Python file: its name must end in .py")
+    return path
 
 
 def _is_whole(value: object) -> bool:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 import spacy_btl.cli
 from spacy_btl.cli.app import btl, errors_as_text
 from spacy_btl.util.messages import DEBUG_VARIABLE, LOGGER, warn
+from tests.helpers.commands import invoke
 
 SECRET = "Mrs Miller"
 COMMANDS = spacy_btl.cli.app.registered_commands
@@ -124,6 +126,26 @@ def test_each_command_shows_its_errors_as_text(command: Any) -> None:
     first = command.callback.__doc__.partition("\n")[0]
     assert first.endswith(".")
     assert command.short_help.endswith(".")
+
+
+def test_commands_that_load_a_pipeline_take_code_to_run_first() -> None:
+    without = {c.name for c in COMMANDS if "code" not in signature(c.callback).parameters}
+    about_files = {"corpus", "convert", "stats", "convert-sources", "agreement", "export", "merge"}
+    assert without == about_files | {"show", "seal"}
+
+
+@pytest.mark.parametrize("command", ["documents", "evaluate", "suggest", "transfer", "serve"])
+def test_code_that_is_not_there(command: str, tmp_path: Path) -> None:
+    arguments = {
+        "documents": ["model"],
+        "evaluate": ["model", "gold.spacy", "--output", tmp_path / "out"],
+        "suggest": ["model", "pool"],
+        "transfer": ["base.cfg", "a", "--target", "b", "--output", tmp_path / "out"],
+        "serve": ["model"],
+    }
+    status, output = invoke(command, *arguments[command], "--code", "nowhere.py")
+    assert status == 1
+    assert "no Python file nowhere.py" in output
 
 
 def test_help_is_the_same_for_all() -> None:

@@ -21,6 +21,7 @@ from spacy.util import get_minor_version_range
 from spacy_btl.packaging.saving import (
     check_target,
     load_pipeline,
+    run_code,
     save_pipeline,
     with_spacy_range,
 )
@@ -206,3 +207,46 @@ def test_a_saved_pipeline_and_its_package_admit_the_tested_versions(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         spacy.load(folder / "en_x" / "en_x-1.0")
+
+
+class TestCode:
+    """A Python file that registers components, run before a pipeline is loaded."""
+
+    def test_a_component_is_registered_by_it(self, tmp_path: Path) -> None:
+        name = "btl_test_of_saving"
+        code = tmp_path / "code.py"
+        code.write_text(
+            "from spacy.language import Language\n"
+            f"@Language.component('{name}')\n"
+            "def component(doc):\n"
+            "    return doc\n"
+        )
+        spacy.blank("en").to_disk(tmp_path / "model")
+        config = (tmp_path / "model" / "config.cfg").read_text("utf8")
+        config = config.replace("pipeline = []", f'pipeline = ["{name}"]')
+        config += f'\n[components.{name}]\nfactory = "{name}"\n'
+        (tmp_path / "model" / "config.cfg").write_text(config, "utf8")
+        with pytest.raises(ValueError, match=rf"model: .*'{name}'\. Write a Python file.*--code"):
+            load_pipeline(tmp_path / "model")
+        run_code(code)
+        assert load_pipeline(tmp_path / "model").pipe_names == [name]
+
+    @pytest.mark.parametrize(
+        ("name", "content", "error"),
+        [
+            ("README.md", "words", r"README\.md is not a Python file: its name must end in \.py"),
+            ("code.py", "import btl_none", r"code\.py fails: ModuleNotFoundError: No module named"),
+            ("code.py", "open('btl/none')", r"code\.py fails: FileNotFoundError"),
+            ("code.py", "def", r"code\.py fails: SyntaxError"),
+        ],
+    )
+    def test_what_is_wrong_with_it(
+        self, tmp_path: Path, name: str, content: str, error: str
+    ) -> None:
+        (tmp_path / name).write_text(content)
+        with pytest.raises(ValueError, match=error):
+            run_code(tmp_path / name)
+
+    def test_it_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match=r"no Python file .*code\.py"):
+            run_code(tmp_path / "code.py")
