@@ -12,8 +12,10 @@ from ..util.templates import html_templates
 from .evidence import EntityEvidence, Neighbor, VoteSummary, summarize, type_of
 from .passages import Corpus, Passage, token_at
 from .text import (
-    DISTANCE_AND_SHARE,
+    ABOUT_DISTANCE,
+    OPPOSING,
     corpus_notes,
+    describe_decision,
     describe_example,
     describe_rest,
     describe_score,
@@ -87,6 +89,7 @@ def render_page(
         overlapping=overlapping,
         cards=cards,
         has_corpus=bool(corpus),
+        opposing=OPPOSING,
         color=color,
         word=word,
         **_FUNCTIONS,
@@ -95,7 +98,7 @@ def render_page(
 
 def _notes(entities: Sequence[EntityEvidence], corpus: Corpus | None, heading: str) -> list[str]:
     notes = [heading] if heading else []
-    notes += [DISTANCE_AND_SHARE] if entities else []
+    notes += [ABOUT_DISTANCE] if entities else []
     if entities and corpus:
         notes.append("In training sentences, the entity is colored and neighbors are underlined.")
     return notes + corpus_notes(entities, corpus)
@@ -148,6 +151,7 @@ _FUNCTIONS = {
     "nearest": _nearest,
     "percent": percent,
     "describe_score": describe_score,
+    "describe_decision": describe_decision,
     "describe_support": describe_support,
     "describe_example": describe_example,
     "describe_rest": describe_rest,

@@ -4,13 +4,14 @@ import textwrap
 from collections.abc import Sequence
 from math import fsum
 
-from ..util.text import printable
+from ..util.text import counted, printable
 from .evidence import EntityEvidence, TrainingExample, VoteSummary, count_missing, summarize
 from .passages import Corpus, Passage
 
-DISTANCE_AND_SHARE = (
-    "Distance: at 0 the model sees no difference; comparable within one model only. Share: part of "
-    "the vote for the entity."
+OPPOSING = "Strongest training examples for other labels:"
+
+ABOUT_DISTANCE = (
+    "At distance 0 the model sees no difference. Compare distances within one model only."
 )
 
 
@@ -45,31 +46,48 @@ def describe_score(entity: EntityEvidence) -> str:
     return f"score {entity.score:.2f} ({'calibrated' if entity.calibrated else 'uncalibrated'})"
 
 
-def describe_support(label: str, summary: VoteSummary, neighbor_weight: float = 1.0) -> str:
-    """Return the sentence above the supporting examples, which claims no more than their vote did.
+def describe_decision(entity: EntityEvidence) -> str:
+    """Return a sentence on what decided the label: the neighbors, the model, or both."""
+    weight = entity.neighbor_weight
+    if not any(token.neighbors for token in entity.tokens):
+        return "The model decided without neighbors."
+    if not weight:
+        return "The model alone decided; this vote did not count."
+    if weight < 1:
+        return f"The vote counts for {percent(weight)}, the model's prediction for the rest."
+    return "This vote decided."
+
+
+def describe_votes(entity: EntityEvidence, summary: VoteSummary) -> str:
+    """Return the vote by type, as in "Vote of 34 neighbors: Dosage 82 % (28), O 18 % (6)".
+
+    Each token of an entity has its own neighbors.
+    """
+    if not summary.votes:
+        return ""
+    n_votes, n_tokens = sum(vote.votes for vote in summary.votes), len(entity.tokens)
+    who = counted(n_votes, "neighbor") + (f" of {n_tokens} tokens" if n_tokens > 1 else "")
+    shares = (f"{vote.label} {percent(vote.share)} ({vote.votes})" for vote in summary.votes)
+    return f"Vote of {who}: {', '.join(shares)}"
+
+
+def describe_support(label: str, summary: VoteSummary) -> str:
+    """Return the line above the supporting examples; "" without a vote.
 
     Args:
         label: The label of the entity.
         summary: The vote for the entity.
-        neighbor_weight: As in `EntityEvidence`.
     """
     if not summary.votes:
-        return "The model decided without neighbors."
+        return ""
     if not summary.n_supporting:
         return f"No neighbor is {label}."
-    count = len(summary.supporting)
-    share = percent(fsum(example.share for example in summary.supporting))
-    these = "this training example" if count == 1 else f"these {count} training examples"
-    if not neighbor_weight:
-        have = "has" if count == 1 else "have"
-        return (
-            f"Labeled {label} by the model alone: the neighbors did not decide. Of their vote, "
-            f"{these} {have} {share}"
-        )
-    if neighbor_weight < 1:
-        weights = f"which counts for {percent(neighbor_weight)}, the model for the rest"
-        return f"Labeled {label} because of {these} ({share} of the vote, {weights})"
-    return f"Labeled {label} because of {these} ({share} of the vote)"
+    n, share = len(summary.supporting), percent(fsum(each.share for each in summary.supporting))
+    examples = counted(n, "training example")
+    if summary.n_supporting > n:
+        number = f"{n} " if n > 1 else ""
+        examples = f"The {number}strongest training example{'s' if n > 1 else ''}"
+    return f"{examples} for {label} ({share} of the vote):"
 
 
 def describe_rest(label: str, summary: VoteSummary) -> str:
@@ -82,22 +100,15 @@ def describe_rest(label: str, summary: VoteSummary) -> str:
     return f"and {rest} more for {label} ({share} of the vote)"
 
 
-def describe_votes(summary: VoteSummary) -> str:
-    """Return the vote by type, as in "34 votes: Dosage 82 % (28), O 18 % (6)"."""
-    total = sum(vote.votes for vote in summary.votes)
-    parts = [f"{vote.label} {percent(vote.share)} ({vote.votes})" for vote in summary.votes]
-    return f"{total} votes: {', '.join(parts)}" if parts else ""
-
-
 def describe_example(example: TrainingExample) -> str:
     """Return the vote and the place of a training example in one line."""
     label = example.label
+    votes = f", {example.votes} votes" if example.votes > 1 else ""
     line = (
-        f"{label}, share {percent(example.share)}, distance {example.distance:.3g}, "
-        f"{example.votes} vote{'s' if example.votes > 1 else ''}, "
-        f"document {example.document}, character {example.offsets[0]}"
+        f"{label} in document {example.document}, character {example.offsets[0]} "
+        f"({percent(example.share)} of the vote{votes}, distance {example.distance:.3g})"
     )
-    return f"{line} (this corpus has no {label} there)" if example.contradicted else line
+    return f"{line}; this corpus has no {label} there" if example.contradicted else line
 
 
 def mark_passage(passage: Passage | None) -> str:
@@ -146,22 +157,21 @@ def render_text(
         return where + wrap(mark_passage(example.passage), 4)
 
     lines = wrap(heading)
-    lines += wrap(DISTANCE_AND_SHARE if evidence else "No entity was found.")
+    lines += wrap(ABOUT_DISTANCE if evidence else "No entity was found.")
     if evidence and corpus:
-        lines += wrap(
-            "[[ ]] mark the entity in a training sentence, or the neighbors if there is none."
-        )
+        lines += wrap("[[ ]] mark the entity of a training sentence, or else the neighbors.")
     for note in corpus_notes(evidence, corpus):
         lines += wrap(note)
     for entity in evidence:
         summary = summarize(entity, corpus, n_examples=n_examples)
         surface = f"{text[entity.start : entity.end]}  |  {entity.label}  |  "
         lines += ["", *wrap(f"{surface}{describe_score(entity)}, offset {entity.start}", 0, 2)]
-        lines += wrap(describe_votes(summary), 2, 2)
-        lines += wrap(describe_support(entity.label, summary, entity.neighbor_weight), 2)
+        lines += wrap(describe_votes(entity, summary), 2, 2)
+        lines += wrap(describe_decision(entity), 2)
+        lines += wrap(describe_support(entity.label, summary), 2)
         lines += [line for example in summary.supporting for line in example_lines(example)]
         lines += wrap(describe_rest(entity.label, summary), 2)
-        lines += wrap("Strongest for another label", 2) if summary.opposing else []
+        lines += wrap(OPPOSING, 2) if summary.opposing else []
         lines += [line for example in summary.opposing for line in example_lines(example)]
     return "\n".join(lines) + "\n"
 

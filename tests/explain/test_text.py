@@ -1,5 +1,6 @@
 """Evidence as text for the terminal and as JSON values."""
 
+import html
 import json
 import re
 
@@ -13,6 +14,7 @@ from spacy_btl.explain.text import (
     corpus_notes,
     describe_rest,
     describe_support,
+    describe_votes,
     evidence_to_json,
     mark_passage,
     percent,
@@ -51,26 +53,18 @@ def test_percent(share, text):
 
 
 @pytest.mark.parametrize(
-    ("weight", "support"),
+    ("weight", "decision"),
     [
-        (1.0, "Labeled Dosage because of this training example (10 % of the vote)"),
-        (
-            0.5,
-            "Labeled Dosage because of this training example (10 % of the vote, which counts for "
-            "50 %, the model for the rest)",
-        ),
-        (
-            0.0,
-            "Labeled Dosage by the model alone: the neighbors did not decide. Of their vote, this "
-            "training example has 10 %",
-        ),
+        (1.0, "This vote decided."),
+        (0.5, "The vote counts for 50 %, the model's prediction for the rest."),
+        (0.0, "The model alone decided; this vote did not count."),
     ],
 )
-def test_claims_no_more_than_the_vote_has_done(weight, support):
+def test_claims_no_more_than_the_vote_has_done(weight, decision):
     found = entity([vote("B-Dosage", "case-1", 0, share=0.1)])._replace(neighbor_weight=weight)
     text = "She took 5 mg of aspirin."
     for shown in (render_text(text, [found], width=500), render_page(text, [found])):
-        assert support in shown.replace("\xa0", " ")
+        assert decision in html.unescape(shown).replace("\xa0", " ")
     assert evidence_to_json(text, [found])["entities"][0]["neighbor_weight"] == weight
 
 
@@ -78,13 +72,19 @@ def test_claims_no_more_than_the_vote_has_done(weight, support):
     ("count", "n_examples", "support", "rest"),
     [
         (0, 5, "No neighbor is Dosage.", ""),
-        (1, 5, "Labeled Dosage because of this training example (10 % of the vote)", ""),
-        (3, 5, "Labeled Dosage because of these 3 training examples (30 % of the vote)", ""),
+        (1, 5, "1 training example for Dosage (10 % of the vote):", ""),
+        (3, 5, "3 training examples for Dosage (30 % of the vote):", ""),
         (
             7,
             5,
-            "Labeled Dosage because of these 5 training examples (50 % of the vote)",
+            "The 5 strongest training examples for Dosage (50 % of the vote):",
             "and 2 more for Dosage (20 % of the vote)",
+        ),
+        (
+            7,
+            1,
+            "The strongest training example for Dosage (10 % of the vote):",
+            "and 6 more for Dosage (60 % of the vote)",
         ),
     ],
 )
@@ -95,24 +95,33 @@ def test_sentences_about_examples(count, n_examples, support, rest):
     assert describe_rest("Dosage", summary).replace("\xa0", " ") == rest
 
 
+def test_each_token_has_its_own_neighbors():
+    """An entity of two tokens has twice as many votes as neighbors were asked for."""
+    found = entity([vote("B-Dosage", "case-1", 0)] * 3)
+    two = found._replace(tokens=found.tokens * 2)
+    shown = describe_votes(two, summarize(two)).replace("\xa0", " ")
+    assert shown == "Vote of 6 neighbors of 2 tokens: Dosage 75 % (6)"
+    assert describe_votes(found, summarize(found)).startswith("Vote of 3 neighbors: Dosage")
+
+
 RENDERED = """\
 A heading
-Distance: at 0 the model sees no difference; comparable within one model only. Share:
-part of the vote for the entity.
-[[ ]] mark the entity in a training sentence, or the neighbors if there is none.
+At distance 0 the model sees no difference. Compare distances within one model only.
+[[ ]] mark the entity of a training sentence, or else the neighbors.
 1 of 4 neighbors are from documents that are not in this corpus; they are shown by
 document and offset only.
 
 5 mg | Dosage | score 0.75 (calibrated), offset 9
-  4 votes: Dosage 75 % (3), O 25 % (1)
-  Labeled Dosage because of these 3 training examples (75 % of the vote)
-  - Dosage, share 25 %, distance 0.5, 1 vote, document case-2, character 23
+  Vote of 4 neighbors: Dosage 75 % (3), O 25 % (1)
+  This vote decided.
+  3 training examples for Dosage (75 % of the vote):
+  - Dosage in document case-2, character 23 (25 % of the vote, distance 0.5)
     Methotrexate [[15 mg]] weekly was begun.
-  - Dosage, share 25 %, distance 1, 1 vote, document case-1, character 13
+  - Dosage in document case-1, character 13 (25 % of the vote, distance 1)
     He was given [[300 mg]] of aspirin daily.
-  - Dosage, share 25 %, distance 2, 1 vote, document gone, character 4
-  Strongest for another label
-  - O, share 25 %, distance 3, 1 vote, document case-1, character 7
+  - Dosage in document gone, character 4 (25 % of the vote, distance 2)
+  Strongest training examples for other labels:
+  - O in document case-1, character 7 (25 % of the vote, distance 3)
     He was [[given]] 300 mg of aspirin daily.
 """
 
