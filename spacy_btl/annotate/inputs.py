@@ -288,7 +288,7 @@ class InputReader:
         """
         path = self._root / file if file else self._root
         if _is_special(path):  # opening a pipe would wait until somebody writes to it
-            raise RecordError("a pipe, a socket or a device, and no regular file")
+            raise RecordError("a pipe, a socket or a device, not a regular file")
         if self._kind == "txt":
             name = file or self._root.name
             if name.lower().endswith(".txt"):

@@ -114,7 +114,7 @@ def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
 def _untrained(path: Path, overrides: Mapping[str, Any]) -> Language:
     """Return the untrained pipeline of a configuration."""
     if not path.is_file():
-        raise FileNotFoundError(f"no configuration {path}; configs/btl.cfg is one")
+        raise FileNotFoundError(f"the configuration {path} does not exist; configs/btl.cfg is one")
     try:
         config = load_config(path, overrides=dict(overrides), interpolate=False)
         return load_model_from_config(config, auto_fill=True)

@@ -93,9 +93,9 @@ def scan_folder(root: Path) -> tuple[dict[str, dict[str, Path]], list[Path]]:
         OSError: If a folder in it cannot be read.
     """
     if not root.exists():
-        raise FileNotFoundError(f"no folder {root}: looked there for .txt and .ann files")
+        raise FileNotFoundError(f"the folder {root} does not exist")
     if not root.is_dir():
-        raise NotADirectoryError(f"{root} is not a folder: looked there for .txt and .ann files")
+        raise NotADirectoryError(f"{root} is not a folder of .txt and .ann files")
     documents: dict[str, dict[str, Path]] = {}
     found, others = _walk(root)
     for path in sorted(found, key=lambda path: path.suffix != path.suffix.lower()):

@@ -343,7 +343,7 @@ def merge_command(
     if out.is_dir():
         raise IsADirectoryError(f"{out} is a folder: OUT comes last, a new file")
     if out.exists() and not force:
-        raise ValueError(f"OUT comes last, and {out} is there already; --force replaces it")
+        raise ValueError(f"OUT comes last, and {out} already exists; --force replaces it")
     vocab = Vocab()
     apart = [doc for path in apart_from or () for doc in read_docbin(path, vocab)]
     merged = merge_documents({str(path): read_docbin(path, vocab) for path in sources}, apart)

@@ -240,4 +240,4 @@ def _read(path: Path, nlp: "Language") -> "list[Example]":
 
     if examples := read_examples(path, nlp):
         return examples
-    raise ValueError(f"there is no document in {path}")
+    raise ValueError(f"{path} contains no document")

@@ -153,7 +153,7 @@ def convert_folder(
         errors = [f"{p['file']}: {p['detail']}" for p in account.errors()]
         why = [account.predicted_only(), describe_names(errors)]
         told = "; ".join(filter(None, why)) or f"{out_dir / 'account.md'} counts what was left out"
-        raise ValueError(f"no document has both a text and annotation; {told}")
+        raise ValueError(f"no document has both text and annotation; {told}")
     names = [document_name(doc) for doc in docs]
     groups: dict[str, list[str]] = {}
     for name, key in (read_groups(group, names) if group else {}).items():

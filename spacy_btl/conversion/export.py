@@ -164,7 +164,7 @@ def export_docs(
 def check_empty(out_dir: Path) -> None:
     """Raise ValueError where a folder to be written has something in it already."""
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
-        raise ValueError(f"{out_dir} is not empty: nothing in it is overwritten")
+        raise ValueError(f"{out_dir} is not empty: its files are not overwritten")
 
 
 def write_folder(

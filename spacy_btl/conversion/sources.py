@@ -29,7 +29,8 @@ def parse_sources(text: str) -> dict[str, Path]:
         name = given.strip() if sign else (path.name if path.is_dir() else path.stem)
         if not path.exists():
             raise ValueError(
-                f"the corpus {name} is not there: no folder or file {path}; correct the path, or "
+                f"the folder or file {path} of the corpus {name} does not exist; "
+                "correct the path, or "
                 "leave it out of the list"
             )
         if not name or name.startswith(".") or any(sign in name for sign in "/\\:"):
@@ -40,7 +41,7 @@ def parse_sources(text: str) -> dict[str, Path]:
             raise ValueError(f"two corpora have the name {name}: write NAME={path} for one of them")
         sources[name] = path
     if not sources:
-        raise ValueError("no corpus is named: give paths with a comma between them")
+        raise ValueError("no corpus is named: give paths, separated by commas")
     return sources
 
 
@@ -73,7 +74,7 @@ def convert_sources(
     others = [] if not out_dir.is_dir() else sorted(out_dir.iterdir())
     if foreign := [path.name for path in others if not (path / ACCOUNT).is_file()]:
         raise ValueError(
-            f"{out_dir} has other files than converted corpora ({foreign[0]}); name another folder"
+            f"{out_dir} has files other than converted corpora ({foreign[0]}); name another folder"
         )
     with replacing_folder(out_dir) as new:
         for name, path in sources.items():

@@ -136,7 +136,7 @@ def read_annotators(
     documents = [{document.name: document for document in source.documents} for source in sources]
     for path, own in zip((a, b), documents, strict=True):
         if not own:
-            raise ValueError(f"there is no document in {path}")
+            raise ValueError(f"{path} contains no document")
     common, only = _common(*documents)
     if not common:
         some = " and ".join(

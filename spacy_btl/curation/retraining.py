@@ -173,7 +173,7 @@ def retrain(
                 f"{path} has no entity in doc.ents: take a DocBin that convert or merge has written"
             )
     if (output / "model-best").exists():
-        raise FileExistsError(f"{output / 'model-best'} is there already: name another folder")
+        raise FileExistsError(f"{output / 'model-best'} already exists; name another folder")
     nlp = load_pipeline(model)
     pipe = component_of(nlp)
     _, shared = encoder_of(nlp, pipe.model, pipe.name)

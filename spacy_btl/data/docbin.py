@@ -45,7 +45,7 @@ def write_parts(
     """
     by_name = {document_name(doc): doc for doc in docs}
     if not docs:
-        raise ValueError("no document has both a text and annotation")
+        raise ValueError("no document has both text and annotation")
     if len(by_name) < len(docs):
         counts = Counter(document_name(doc) for doc in docs)
         twice = ", ".join(name for name, count in counts.items() if count > 1)
@@ -88,7 +88,9 @@ def read_docbin(path: Path, vocab: Vocab) -> list[Doc]:
         ValueError: If it is not a DocBin.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"no DocBin {path}; python -m spacy btl convert writes one")
+        raise FileNotFoundError(
+            f"the DocBin {path} does not exist; python -m spacy btl convert writes one"
+        )
     try:
         return list(DocBin().from_disk(path).get_docs(vocab))
     except (zlib.error, KeyError, TypeError, ValueError) as error:

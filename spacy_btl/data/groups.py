@@ -79,7 +79,7 @@ def read_groups(group: str, names: Sequence[str]) -> dict[str, str]:
         if key:
             found[name] = key
     if names and not found:
-        raise ValueError(f'the group "{group}" is found in no name, such as {names[0]}')
+        raise ValueError(f'the group "{group}" does not match any name, such as {names[0]}')
     return found
 
 
@@ -190,7 +190,7 @@ def _read_rows(path: Path, what: str) -> list[tuple[int, str, str]]:
         ValueError: If it is not a table of two columns.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"no table {path} (name, {what})")
+        raise FileNotFoundError(f"the table {path} (name, {what}) does not exist")
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -218,7 +218,7 @@ def _read_split(path: Path) -> list[tuple[int, str, str]]:
         return [(0, str(name), str(part)) for part, names in parts.items() for name in names]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f'{path} is not a split.json: it must have "parts", with the names of each'
+            f'{path} is not a split.json: it must have "parts" with their document names'
         ) from error
 
 
@@ -246,7 +246,7 @@ def _look_up(
         )
         if name is not None and found.setdefault(name, value) != value:
             where = f"{path}, line {line}" if line else str(path)
-            raise ValueError(f"{where}: another {what} of {name} than before")
+            raise ValueError(f"{where}: a {what} of {name} that differs from the one before")
     return found
 
 

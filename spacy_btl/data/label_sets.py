@@ -81,7 +81,7 @@ def _checked(types: object) -> list[str]:
         )
     if wrong := [each for each in every if not isinstance(each, str) or not each]:
         raise ValueError(
-            f'a label set (doc.user_data["{LABEL_SET_KEY}"]) must hold names of types, not '
+            f'a label set (doc.user_data["{LABEL_SET_KEY}"]) must contain names of types, not '
             f"{wrong[0]!r}"
         )
     return every

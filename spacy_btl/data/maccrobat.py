@@ -140,7 +140,9 @@ def prepare_corpus(
                 _unpack(origin, Path(unpacked))
             info = _copy_documents(origin if origin.is_dir() else Path(unpacked), new, kind)
             if not info.documents:
-                raise CorpusError(f"{origin}: no .txt file with a .ann, .a1 or .a2 file beside it")
+                raise CorpusError(
+                    f"{origin}: it has no .txt file with a .ann, .a1 or .a2 file beside it"
+                )
             if sha256 not in (None, info.sha256):
                 raise CorpusError(
                     f"{origin}: the documents have SHA-256 {info.sha256}, not {sha256}"
@@ -195,7 +197,7 @@ def _download(folder: Path) -> Path:
     listed.raise_for_status()
     files = {file["name"]: file for file in listed.json()["files"]}
     if (name := _pick_zip(files)) is None or not re.fullmatch(r"[\w.-]+", name):
-        raise LookupError(f"there is no MACCROBAT zip among {sorted(files)}")
+        raise LookupError(f"no MACCROBAT zip is among {sorted(files)}")
     download = pooch.HTTPDownloader(timeout=TIMEOUT, progressbar=sys.stderr.isatty())
     known_hash, link = f"md5:{files[name]['computed_md5']}", files[name]["download_url"]
     return Path(pooch.retrieve(link, known_hash, fname=name, path=folder, downloader=download))
@@ -219,7 +221,9 @@ def _unpack(archive: Path, target: Path, *, nested: bool = False) -> None:
         with zipfile.ZipFile(archive) as opened:
             # zipfile reads no more of a member than its declared size.
             if sum(info.file_size for info in opened.infolist()) > MAX_UNPACKED:
-                raise CorpusError(f"{archive}: more than {MAX_UNPACKED:,} bytes when unpacked")
+                raise CorpusError(
+                    f"{archive}: it has more than {MAX_UNPACKED:,} bytes when unpacked"
+                )
             for info in opened.infolist():
                 if info.is_dir():
                     continue
@@ -234,7 +238,7 @@ def _unpack(archive: Path, target: Path, *, nested: bool = False) -> None:
     # Encrypted or of an unknown method: RuntimeError. Names that are not UTF-8: UnicodeError.
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, UnicodeError) as error:
         raise CorpusError(
-            f"{archive}: cannot be unpacked ({type(error).__name__}: {error}): fetch it again"
+            f"{archive} cannot be unpacked ({type(error).__name__}: {error}); fetch it again"
         ) from error
     zips = {path.name: path for path in target.rglob("*.zip")}
     if not nested and not _pairs(target)[0] and (name := _pick_zip(zips)):

@@ -99,13 +99,15 @@ def keep_parts(
     if missing == ["dev"]:
         own = {name: types[name] for name in parts["train"]}
         if len(join_sets(list(own), together)) < 2:
-            raise ValueError("no document is given for dev, and train is too small to deal one out")
+            raise ValueError(
+                "no document is given for dev, and train is too small to take one from it"
+            )
         both = shares[0] + shares[1]
         train, dev = split_documents(own, [shares[0] / both, shares[1] / both], seed, together)
         parts |= {"train": train, "dev": dev}
     elif missing:
         raise ValueError(
-            f"no document is given for {' and '.join(missing)}: only dev can be dealt out of train"
+            f"no document is given for {' and '.join(missing)}: only dev can be taken from train"
         )
     return list(parts.values())
 

@@ -158,7 +158,9 @@ def plan_folds(
     folds = _folds(names, n_folds, seed)
     steps = max_steps or round(training["max_steps"] * (1 - 1 / n_folds))
     if steps < 1:
-        raise ValueError("the configuration has no max_steps: give max_steps for each fold")
+        raise ValueError(
+            "the configuration has no max_steps; give the number of updates of each fold"
+        )
     own = _labels(pipe, examples) if labels is None else list(labels)
     return FoldPlan(folds, n_folds, steps, own, seed)
 

@@ -74,7 +74,7 @@ def data_files(path: Path) -> list[DataFile]:
     if path.is_file():
         return [DataFile(path, relative_name(path, path.parent), "")]
     if not path.exists():
-        raise FileNotFoundError(f"no folder or file {path}: looked there for annotated documents")
+        raise FileNotFoundError(f"the folder or file {path} does not exist")
     documents, others = scan_folder(path)
     found = sorted({*others, *(file for files in documents.values() for file in files.values())})
     return [

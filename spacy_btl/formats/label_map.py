@@ -43,7 +43,7 @@ def read_label_map(path: Path) -> dict[str, str]:
         ValueError: If it is not such a file, or has a label twice.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"no file {path} to map labels with")
+        raise FileNotFoundError(f"the file {path} for mapping labels does not exist")
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -52,7 +52,7 @@ def read_label_map(path: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for place, old, new in rows:
         if found.setdefault(old, new) != new:
-            raise ValueError(f'{place}: the label "{old}" is there twice, with other new labels')
+            raise ValueError(f'{place}: the label "{old}" appears twice, with different new labels')
     if not found:
         raise ValueError(f"{path} maps no label")
     return found
@@ -62,9 +62,9 @@ def _yaml_rows(path: Path, text: str) -> list[tuple[str, str, str]]:
     try:
         values = srsly.yaml_loads(text)
     except Exception as error:  # of the YAML library, many kinds
-        raise ValueError(f"{path} is not YAML of old: new with each label once") from error
+        raise ValueError(f"{path} must be YAML (old: new) with each label once") from error
     if not isinstance(values, dict):
-        raise ValueError(f"{path} is not YAML of old: new")
+        raise ValueError(f"{path} must be YAML (old: new)")
     rows = []
     for old, new in values.items():
         if not isinstance(old, str) or not isinstance(new, str | None):
@@ -106,7 +106,8 @@ def parse_labels(value: str) -> tuple[str, ...]:
     path = Path(value)
     if _is_path(value) and not path.is_file():
         raise FileNotFoundError(
-            f'there is no file {value} with types; if it is the name of a type, write "{value},"'
+            f"the file of types {value} does not exist; if it is the name of a type, "
+            f'write "{value},"'
         )
     text = path.read_text(encoding="utf-8-sig") if path.is_file() else value.replace(",", "\n")
     labels = tuple(sorted({line.strip() for line in text.split("\n")} - {""}))
@@ -155,7 +156,7 @@ def apply_map(
     counts = Counter(e.label for document in documents for e in document.standoff.entities)
     if unknown := sorted(new.keys() - counts.keys() - {*known}):
         raise ValueError(
-            f"the map names labels that no entity has: {', '.join(unknown)}; the labels are "
+            f"no entity has these labels of the map: {', '.join(unknown)}; the labels are "
             f"{', '.join(sorted(counts)) or 'none'}"
         )
     mapped = [

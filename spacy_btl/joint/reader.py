@@ -66,7 +66,7 @@ class JointCorpus:
         self.limits = dict(limits or {})
         if unknown := [name for name in self.limits if name not in self.paths]:
             raise ValueError(
-                f"limits has {', '.join(unknown)}, which is not among the corpora: "
+                f"limits names {', '.join(unknown)}, which is not among the corpora: "
                 f"{', '.join(self.paths)}"
             )
         for name, limit in self.limits.items():
@@ -151,10 +151,12 @@ def _found(paths: Paths, part: str) -> dict[str, Path]:
                 "python -m spacy btl convert writes one"
             )
         if twice := found.keys() & members.keys():
-            raise ValueError(f"two corpora have the name {', '.join(sorted(twice))}")
+            raise ValueError(
+                f"these names are used for more than one corpus: {', '.join(sorted(twice))}"
+            )
         found.update(members)
     if not found:
-        raise ValueError("no corpus is given: paths needs the DocBin of each, by a name")
+        raise ValueError("no corpus is given: paths needs a name and a DocBin for each")
     return found
 
 
@@ -163,7 +165,7 @@ def _in_folder(folder: str, part: str) -> dict[str, Path]:
     found = {path.parent.name: path for path in sorted(Path(folder).glob(f"*/{part}.spacy"))}
     if not folder or not found:
         raise ValueError(
-            f'there is no corpus in the folder "{folder}": it needs a folder for each, with '
+            f'there is no corpus in the folder "{folder}": each needs a folder, with '
             f"{part}.spacy in it (python -m spacy btl convert-sources)"
         )
     return found

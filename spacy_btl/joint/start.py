@@ -214,7 +214,8 @@ class Start:
         for part, (here, there) in pairs.items():
             if differences := differences_of(here, there):
                 raise ValueError(
-                    f"{where}, since its {part} has another shape: {listed(differences)}. Name the "
+                    f"{where}, since its {part} has a different shape: "
+                    f"{listed(differences)}. Name the "
                     f"{part} and its settings as in the config.cfg of the start"
                 )
         if shared_by is None or nlp is None or shared_by in nlp.pipe_names:

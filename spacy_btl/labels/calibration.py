@@ -137,7 +137,7 @@ class ScoreCalibration:
             raise ValueError(f"the calibration of the scores has unknown {', '.join(unknown)}")
         if state["form"] != FORM:
             raise ValueError(
-                f'the scores are calibrated in the form "{state["form"]}", and only "{FORM}" is '
+                f'the scores are calibrated in the form "{state["form"]}", but only "{FORM}" is '
                 "known; fit the calibration again"
             )
         values = cast(CalibrationState, state)
@@ -180,8 +180,8 @@ def fit_calibration(
     _check_lengths(len(log_odds), correct=len(is_correct), documents=len(docs))
     if not len(log_odds):
         raise ValueError(
-            "no predicted entity to calibrate the scores on: give documents on which the pipeline "
-            "predicts some"
+            "there are no predicted entities to calibrate the scores on: give documents in which "
+            "the pipeline finds some"
         )
     names, kinds = np.unique(np.asarray(types, dtype=str), return_inverse=True)
     n_correct = int(is_correct.sum())
@@ -248,7 +248,7 @@ def _log_odds(raw: npt.ArrayLike, types: Sequence[str], lengths: npt.ArrayLike) 
     r, n = np.asarray(raw, dtype=np.float64), np.asarray(lengths, dtype=np.float64)
     _check_lengths(len(r), types=len(types), lengths=len(n))
     if not ((r >= 0) & (r <= 1)).all():  # not a number fails, too
-        raise ValueError("raw scores must lie between 0 and 1")
+        raise ValueError("raw scores must be between 0 and 1")
     if not (n >= 1).all():
         raise ValueError("an entity has at least one token")
     means = np.clip(r ** (1 / (n + 1)), CLIP, 1 - CLIP)

@@ -202,7 +202,7 @@ class Chains:
         )
         of_label[missing] = 0.0
         if np.isneginf(of_label).any():
-            raise ValueError("no well-formed sequence agrees with the labels: an I- without its B-")
+            raise ValueError("no well-formed sequence matches the labels: an I- has no B-")
         known, next_p = np.exp(log_known), np.exp(log_next)
         later, source = np.empty_like(known), np.empty_like(known)
         later[:, :n] = weights[:n] * np.exp(log_first)

@@ -70,7 +70,7 @@ def _bounds(
     fits = (starts >= 0) & (starts < ends) & (ends <= n_tokens) & (kinds >= 0) & (kinds < n_types)
     if not fits.all():
         span = tuple(array[int(fits.argmin())].tolist())
-        raise ValueError(f"span {span} does not fit {n_tokens} tokens and {n_types} types")
+        raise ValueError(f"span {span} does not match {n_tokens} tokens and {n_types} types")
     return starts, ends, kinds
 
 

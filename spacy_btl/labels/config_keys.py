@@ -40,7 +40,7 @@ def from_config_keys(values: Mapping[str, Value]) -> dict[str, Value]:
     labels = {from_config_key(key): value for key, value in values.items()}
     if len(labels) < len(values):
         keys = [key for key in values if from_config_key(key) != key]
-        raise ValueError(f"a label is there twice, once as {' or '.join(map(repr, keys))}")
+        raise ValueError(f"a label appears twice, as {' or '.join(map(repr, keys))}")
     return labels
 
 

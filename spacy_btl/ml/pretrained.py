@@ -90,7 +90,7 @@ def find_encoder(name: str) -> str:
         ValueError: If the name is empty, or if a folder or a distribution contains no encoder.
     """
     if not name:
-        raise ValueError(f"no encoder is named; {CHOICES}")
+        raise ValueError(f"no encoder is given; {CHOICES}")
     if (folder := Path(name)).is_dir():
         if not (folder / "config.json").is_file():
             raise ValueError(f"the folder {name} contains no config.json; {CHOICES}")

@@ -102,7 +102,7 @@ def build_tok2vec_with_features(
     for name in names:
         one_of("attrs", name, sorted(IDS))
     if not names:
-        raise ValueError("attrs is empty: name an attribute, or take the encoder without features")
+        raise ValueError("attrs is empty: name an attribute, or use the encoder without features")
     features = MultiHashEmbed(width, list(names), [rows] * len(names), False)
     if depth:
         over_words = MaxoutWindowEncoder(width, window_size, PIECES, depth)
@@ -196,7 +196,7 @@ def check_trainable(model: TokenModel, name: str) -> None:
     if is_ensemble(model):
         raise ValueError(
             f'"{name}" is an ensemble, which is not trained: train its members, each in a pipeline '
-            "of its own, and average them anew (python -m spacy btl ensemble)"
+            "of its own, and average them again (python -m spacy btl ensemble)"
         )
 
 
@@ -235,7 +235,7 @@ def _average_forward(
 
 
 def _no_backprop(gradient: Any) -> Any:
-    raise ValueError("an ensemble is not trained, but its members are, one by one")
+    raise ValueError("an ensemble cannot be trained; train its members one by one")
 
 
 def set_columns(model: TokenModel, n: int, name: str) -> None:
@@ -295,7 +295,9 @@ def take_columns(model: TokenModel, other: TokenModel, columns: Ints1d) -> None:
     head, source = (each.get_ref("output_layer") for each in (model, other))
     own, its = head.get_dim("nI"), source.get_dim("nI")
     if own != its:
-        raise ValueError(f"its head reads vectors of width {its}, and the one here of {own}")
+        raise ValueError(
+            f"its head reads vectors of width {its}, but the one here reads vectors of width {own}"
+        )
     ours = np.flatnonzero(columns >= 0)
     for name in ("W", "b"):
         rows: Any = head.get_param(name).copy()

@@ -178,7 +178,7 @@ def _window_length(model: TokenModel, encoder: Encoder, special: SpecialTokens) 
         raise ValueError(
             f'overlap is {model.attrs["overlap"]}, but the encoder "{model.attrs["name"]}" reads '
             f"{max(length, 0)} word pieces at once (window {model.attrs['window']}, "
-            f"{n_special} special tokens not counted); take a smaller overlap or a larger window"
+            f"{n_special} special tokens not counted); use a smaller overlap or a larger window"
         )
     return length
 

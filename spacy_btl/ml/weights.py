@@ -131,7 +131,7 @@ def round_weights(module: nn.Module, precision: Half) -> float:
     rounded = {name: tensor.to(dtype).to(tensor.dtype) for name, tensor in floats.items()}
     for name, tensor in rounded.items():
         if not torch.isfinite(tensor).all():
-            raise ValueError(f"{name} has values that {precision} cannot represent; take bfloat16")
+            raise ValueError(f"{name} has values that {precision} cannot represent; use bfloat16")
     change = 0.0
     with torch.no_grad():
         for name, tensor in floats.items():
@@ -185,7 +185,7 @@ def load_weights(
     faults = {
         "missing": own.keys() - weights.keys() - own_buffers,
         "unknown": weights.keys() - own.keys() - set(buffers),
-        "of another shape": {
+        "of a different shape": {
             k for k in own.keys() & weights.keys() if own[k].shape != weights[k].shape
         },
     }

@@ -61,7 +61,9 @@ def split_windows(n_pieces: int, length: int, overlap: int) -> list[Window]:
         ValueError: If the overlap is negative or not below the length.
     """
     if not 0 <= overlap < length:
-        raise ValueError(f"an overlap of {overlap} does not fit windows of {length} word pieces")
+        raise ValueError(
+            f"an overlap of {overlap} is too large for windows of {length} word pieces"
+        )
     if not n_pieces:
         return []
     n_windows = max(math.ceil((n_pieces - overlap) / (length - overlap)), 1)

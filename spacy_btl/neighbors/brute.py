@@ -95,11 +95,11 @@ def check_keys(keys: Floats2d, labels: Ints1d, n_labels: int) -> tuple[Float32s2
     keys = np.ascontiguousarray(keys, dtype=np.float32)
     labels = np.asarray(labels, dtype=np.int64)
     if not len(labels):
-        raise ValueError("there is no key to search")
+        raise ValueError("there are no keys to search")
     if keys.ndim != 2 or not keys.shape[1] or labels.shape != keys.shape[:1]:
-        raise ValueError(f"keys {keys.shape} and labels {labels.shape} do not fit")
+        raise ValueError(f"keys {keys.shape} and labels {labels.shape} do not match")
     if labels.min() < 0 or labels.max() >= n_labels:
-        raise ValueError(f"labels must lie between 0 and {n_labels - 1}")
+        raise ValueError(f"labels must be between 0 and {n_labels - 1}")
     _check_size(keys, "keys")
     return keys, labels
 
@@ -111,7 +111,7 @@ def check_queries(queries: Floats2d, keys: Float32s2d, k: int) -> Float32s2d:
     with np.errstate(over="ignore"):
         queries = np.ascontiguousarray(queries, dtype=np.float32)
     if queries.ndim != 2 or queries.shape[1] != keys.shape[1]:
-        raise ValueError(f"queries {queries.shape} do not fit keys {keys.shape}")
+        raise ValueError(f"queries {queries.shape} do not match keys {keys.shape}")
     _check_size(queries, "queries")
     return queries
 

@@ -212,7 +212,7 @@ class KNearestNeighbors:
 
     def _fitted(self) -> Datastore:
         if self.datastore is None or not len(self.datastore):
-            raise ValueError("the neighbors are not fitted, or the datastore contains no key")
+            raise ValueError("the neighbors are not fitted, or the datastore is empty")
         return self.datastore
 
     def _prepare(
@@ -222,7 +222,7 @@ class KNearestNeighbors:
         store = self._fitted()
         queries = np.asarray(queries, dtype=np.float32)
         if queries.ndim != 2 or queries.shape[1] != store.width:
-            raise ValueError(f"queries {queries.shape} do not fit keys {store.keys.shape}")
+            raise ValueError(f"queries {queries.shape} do not match keys {store.keys.shape}")
         if self._search is None or self._search_of != (self.metric, self.search):
             keys = scaled(store.keys, self.metric)
             self._search = make_search(self.search, keys, store.labels, len(store.label_names))

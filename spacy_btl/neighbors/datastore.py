@@ -119,7 +119,7 @@ class Datastore:
             first = int(np.flatnonzero(~np.isfinite(keys).all(axis=1))[0])
             raise ValueError(
                 f"key {first} (document {self.source(first).document!r}, character "
-                f"{self.source(first).offset}) is not finite: look for what the model made of it"
+                f"{self.source(first).offset}) is not finite: check the model's output for it"
             )
 
     def __len__(self) -> int:
@@ -335,9 +335,9 @@ def _read(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     content = memoryview(data)[_DIGEST_BYTES:]
     if bytes.fromhex(sha256_of(content)) != data[:_DIGEST_BYTES]:
         raise ValueError(
-            f"the datastore file ({len(data):,} bytes) does not fit its checksum: it was changed "
-            "or cut short, is of an earlier spacy-btl, or is another file; take it from a backup, "
-            "or fit the neighbors again"
+            f"the datastore file ({len(data):,} bytes) does not match its checksum: it was changed "
+            "or truncated, comes from an earlier spacy-btl, or is a different file; restore it from "
+            "a backup, or fit the neighbors again"
         )
     try:
         arrays = load(bytes(content))
@@ -360,10 +360,10 @@ def _read(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
 def _distinct(what: str, names: Iterable[str]) -> tuple[str, ...]:
     """Return the names; raise ValueError if one is empty, given twice, or cannot be saved."""
     if isinstance(names, str):
-        raise ValueError(f"{what} must be several names, not one text")
+        raise ValueError(f"{what} must be a list of names, not a string")
     names = tuple(names)
     if wrong := [name for name in names if not isinstance(name, str) or not name]:
-        raise ValueError(f"{wrong[0]!r} in {what} is not a name: each must be a string, not empty")
+        raise ValueError(f"{wrong[0]!r} in {what} is not a name: each must be a non-empty string")
     if len(set(names)) < len(names):
         twice = [name for name, count in Counter(names).items() if count > 1]
         raise ValueError(f"twice in {what}: {quoted(twice)}")
@@ -412,7 +412,7 @@ def _indices(
         )
     if array.size and not 0 <= int(array.min()) <= int(array.max()) < below:
         raise ValueError(
-            f"{name} must lie from 0 to below {below}, but lie from {array.min()} to {array.max()}"
+            f"{name} must be from 0 to {below - 1}, but are from {array.min()} to {array.max()}"
         )
     return array.astype(dtype, copy=False)
 

@@ -86,7 +86,7 @@ def _read(
 ) -> dict[Key, Concept]:
     """Return the concept of each entry of a table; the first needed column must not be empty."""
     if not path.is_file():
-        raise FileNotFoundError(f"no table of {what} {path}")
+        raise FileNotFoundError(f"the table of {what} {path} does not exist")
     found: dict[Key, tuple[Concept, int]] = {}
     rows = _rows(path)
     _, header = next(rows, (1, []))
@@ -94,15 +94,17 @@ def _read(
     for line, cells in rows:
         if len(cells) != len(header):
             raise ValueError(
-                f"{path}, line {line}: {len(cells)} cells, the header has {len(header)}"
+                f"{path}, line {line}: {len(cells)} cells, but the header has {len(header)}"
             )
         row = dict(zip(header, cells, strict=True))
         if not row[needed[0]]:
-            raise ValueError(f"{path}, line {line}: no {needed[0]}")
+            raise ValueError(f"{path}, line {line}: {needed[0]} is missing")
         concept = Concept(*(_id(path, line, name, row.get(name)) for name in COLUMNS[2:]))
         first, before = found.setdefault(key(row), (concept, line))
         if concept != first:
-            raise ValueError(f"{path}, line {line}: the entry of line {before}, with other ids")
+            raise ValueError(
+                f"{path}, line {line}: the same entry as line {before}, with different ids"
+            )
     return {entry: concept for entry, (concept, _) in found.items()}
 
 

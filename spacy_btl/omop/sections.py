@@ -42,7 +42,7 @@ class Sections:
         if not Span.has_extension(attribute):
             raise ValueError(
                 f'no component of the pipeline has registered the attribute "{attribute}", which '
-                "is to name the section of an entity"
+                "should name the section of an entity"
             )
         self._concepts, self._attribute = concepts, attribute
 

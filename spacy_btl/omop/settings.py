@@ -56,13 +56,13 @@ class OmopSettings:
         if not self.section_attribute:
             raise ValueError("section_attribute is empty, but must name an attribute")
         if self.section_attribute != CATEGORY and self.sections is None:
-            raise ValueError("section_attribute is given, but no table of sections")
+            raise ValueError("section_attribute is given without a table of sections")
         for meaning, attribute in self.assertions.items():
             one_of("an assertion", meaning, MEANINGS)
             if not attribute:
                 raise ValueError(f"the assertion {meaning} names no attribute")
         if self.moment is not None and self.moment.tzinfo is not None:
-            raise ValueError("moment has a time zone, but the CDM's times have none")
+            raise ValueError("moment has a time zone, but times of the CDM have none")
 
 
 def parse_assertions(values: list[str]) -> dict[str, str]:
@@ -75,8 +75,8 @@ def parse_assertions(values: list[str]) -> dict[str, str]:
     for value in values:
         meaning, equals, attribute = value.partition("=")
         if not equals:
-            raise ValueError(f"assertion is {value!r}, but must be such as negated=is_negated")
+            raise ValueError(f"assertion is {value!r}, but must look like negated=is_negated")
         if meaning in found:
-            raise ValueError(f"the assertion {meaning} is there twice")
+            raise ValueError(f"the assertion {meaning} is given twice")
         found[meaning] = attribute
     return found

@@ -65,7 +65,7 @@ def train_final(
 def _check(nlp: Language, pipe: BtlKnnNer, dev: Sequence[Example]) -> None:
     """Raise ValueError if a pipeline cannot be trained once more as it was."""
     if not dev:
-        raise ValueError("there is no dev document to train on")
+        raise ValueError("there are no dev documents to train on")
     if pipe.calibration is None or pipe.state.updates < 2:
         raise ValueError(
             "dev has not chosen yet: give a trained pipeline as fit-knn --dev writes it, with a "

@@ -148,7 +148,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
                 "this loss; use BinaryTokenLabels.v1 or TypeCrfLoss.v1, or leave spans_key out"
             )
         if not 0 <= neighbor_weight <= 1:
-            raise ValueError(f"neighbor_weight must lie between 0 and 1, not {neighbor_weight}")
+            raise ValueError(f"neighbor_weight must be between 0 and 1, not {neighbor_weight}")
         self.vocab = nlp.vocab
         self.model = model
         self.name = name
@@ -291,7 +291,8 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         head.check_trainable(self.model, self.name)
         if self.model.get_ref("output_layer").maybe_get_dim("nO") is None:
             raise ValueError(
-                f'"{self.name}" is not initialized: nlp.initialize(get_examples) before nlp.update'
+                f'"{self.name}" is not initialized: call nlp.initialize(get_examples) '
+                "before nlp.update"
             )
         self._drop_neighbors()
         losses: dict[str, float] = super().update(examples, **kwargs)
@@ -541,7 +542,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         exclude = tuple(exclude)
         message = readable("the bytes of the component", srsly.msgpack_loads, bytes_data)
         if not isinstance(message, dict) or not message.keys() & {"vocab", *self._writers()}:
-            raise ValueError(f'the bytes do not belong to a component like "{self.name}"')
+            raise ValueError(f'the bytes belong to a component different from "{self.name}"')
         self._read_parts({key: data for key, data in message.items() if key not in exclude})
         if "vocab" in message and "vocab" not in exclude:
             self.vocab.from_bytes(message["vocab"], exclude=exclude)

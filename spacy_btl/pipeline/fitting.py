@@ -174,7 +174,7 @@ def collect_keys(
     whole_number("passes", passes, 1)
     between("dropout", dropout, 0, 1, high_itself=False)
     if not examples:
-        raise ValueError("there is no document to fit the neighbors on")
+        raise ValueError("there are no documents to fit the neighbors on")
     if dropout and has_listener(pipe.model):
         raise ValueError(
             f'"{pipe.name}" takes the token vectors of a shared encoder, which runs without '
@@ -227,7 +227,7 @@ def to_datastore(pipe: "BtlKnnNer", tokens: TokenKeys) -> Datastore:
         pipe.scheme.set_arrays(before)  # they belong to the neighbors that still vote
     known = np.flatnonzero(labels != MISSING)
     if not len(known):
-        raise ValueError("there is no labeled token to fit the neighbors on")
+        raise ValueError("there are no labeled tokens to fit the neighbors on")
     ids = list(dict.fromkeys(tokens.documents[i] for i in known))
     index = {name: i for i, name in enumerate(ids)}
     return Datastore(

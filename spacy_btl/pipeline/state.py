@@ -79,11 +79,11 @@ class ComponentState:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(
-                f"the state is not one of this version of spacy-btl ({error}): train the "
+                f"the state was not saved by this version of spacy-btl ({error}): train the "
                 "component again, or load it with the version that it was saved with"
             ) from error
         if len(set(state.all_labels)) < len(state.all_labels):
-            raise ValueError("the state has a label twice")
+            raise ValueError("a label appears twice in the state")
         return state
 
 
@@ -100,7 +100,8 @@ def checked_labels(labels: Sequence[str], seen: Collection[str], name: str) -> S
     """
     if not labels:
         raise ValueError(
-            f'"{name}" has no labels: the training data holds no entity in doc.ents, and no labels '
+            f'"{name}" has no labels: the training data contains no entity in doc.ents, and no '
+            "labels "
             "were given. Check the data (python -m spacy btl convert writes doc.ents)"
         )
     if unknown := set(seen) - set(labels):
@@ -120,7 +121,7 @@ def checked_thresholds(table: Mapping[str, float]) -> dict[str, float]:
     thresholds = from_config_keys(table)
     for label, least in thresholds.items():
         if not 0 <= least <= 1:
-            raise ValueError(f"thresholds: {label} has {least}, which is not from 0 to 1")
+            raise ValueError(f"thresholds: {label} has {least}, which is not between 0 and 1")
     return thresholds
 
 
@@ -176,7 +177,7 @@ def readable(part: str, read: Callable[[Data], Value], data: Data) -> Value:
         return read(data)
     except Exception as error:
         raise ValueError(
-            f"{part} cannot be read: it is damaged, or belongs to another model "
+            f"{part} cannot be read: it is damaged or belongs to a different model "
             f"({type(error).__name__}: {error})"
         ) from error
 

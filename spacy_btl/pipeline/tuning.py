@@ -205,7 +205,7 @@ def current_setting(pipe: "BtlKnnNer") -> Setting:
     if missing := [name for name in Setting._fields if name not in settings]:
         raise ValueError(
             f'the neighbors of "{pipe.name}" ({type(pipe.neighbors).__name__}) have no setting '
-            f"{', '.join(missing)}, so that dev cannot choose how they vote; take "
+            f"{', '.join(missing)}, so dev cannot choose how they vote; use "
             "spacy-btl.KNearestNeighbors.v1, or fit them without dev"
         )
     return Setting(*(settings[name] for name in Setting._fields))
@@ -233,7 +233,7 @@ class Dev:
 
     def __init__(self, pipe: "BtlKnnNer", examples: Sequence[Example], *, most: int) -> None:
         if not examples:
-            raise ValueError("there is no dev document to choose the settings on")
+            raise ValueError("there are no dev documents to choose the settings on")
         self.pipe = pipe
         self.docs = [example.predicted for example in examples]
         self.gold = [set(gold_entities(eg.reference, pipe.spans_key)) for eg in examples]

@@ -267,7 +267,7 @@ def _held_out(dev: Iterable[Example] | None) -> list[Example] | None:
         return None
     if examples := list(dev):
         return examples
-    raise ValueError("there is no dev document to choose the settings on")
+    raise ValueError("there are no dev documents to choose the settings on")
 
 
 def component_settings(pipe: BtlKnnNer) -> dict[str, Any]:

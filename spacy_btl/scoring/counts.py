@@ -101,13 +101,13 @@ def count_tables(*systems: Sequence[DocumentCounts]) -> tuple[list[str], list[Fl
     for documents in systems[1:]:
         if len(documents) != len(systems[0]):
             raise ValueError(
-                f"{len(systems[0])} and {len(documents)} documents cannot be compared: "
+                f"{len(systems[0])} and {len(documents)} documents cannot be compared; "
                 "score both systems on the same documents"
             )
         for i, (a, b) in enumerate(zip(systems[0], documents, strict=True)):
             if _gold(a) != _gold(b):
                 raise ValueError(
-                    f"document {i + 1} has other gold entities in one system than in another: "
+                    f"document {i + 1} has different gold entities in the two systems: "
                     "score both on the same documents, in the same order"
                 )
     return labels, [_table(documents, labels) for documents in systems]

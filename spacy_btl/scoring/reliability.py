@@ -185,7 +185,7 @@ def reliability_by_type(
     """
     s, c = _checked(scores, correct)
     if len(types) != len(s):
-        raise ValueError(f"{len(s)} scores and {len(types)} types do not fit")
+        raise ValueError(f"{len(s)} scores and {len(types)} types do not match")
     names = np.asarray(types, dtype=str)
     found, counts = np.unique(names, return_counts=True)
     result = {}
@@ -247,16 +247,16 @@ def _checked(scores: npt.ArrayLike, correct: npt.ArrayLike) -> tuple[Float64s1d,
     """Return both as arrays (n,); raise ValueError if lengths differ or a score is out of range."""
     s, c = np.asarray(scores, dtype=np.float64), np.asarray(correct, dtype=bool)
     if s.ndim != 1 or s.shape != c.shape:
-        raise ValueError(f"scores {s.shape} and outcomes {c.shape} do not fit")
+        raise ValueError(f"scores {s.shape} and outcomes {c.shape} do not match")
     if not ((s >= 0) & (s <= 1)).all():  # NaN fails, too
-        raise ValueError("scores must lie between 0 and 1")
+        raise ValueError("scores must be between 0 and 1")
     return s, c
 
 
 def _bins(s: Float64s1d, n_bins: int) -> list[Ints1d]:
     """Return the indices of the entities in each bin that has any, from low to high scores."""
     if n_bins < 1:
-        raise ValueError(f"{n_bins} bins give no table")
+        raise ValueError(f"{n_bins} bins are too few for a table")
     if not len(s):
         return []
     # The rank determines the bin. Equal scores all have the middle of their ranks: one bin.

@@ -76,7 +76,7 @@ def bootstrap_intervals(
         ValueError: If there is no document or no draw, or the level is not between 0 and 1.
     """
     if samples < 1 or not 0 < level < 1:
-        raise ValueError(f"{samples} samples at the level {level} give no interval")
+        raise ValueError(f"{samples} samples are too few for an interval at the level {level}")
     n = _at_least_one(counts)
     rng = np.random.default_rng(seed)
     draws = (
@@ -243,7 +243,7 @@ def _at_least_one(*tables: Float64s2d) -> int:
             "cannot be compared: make them with one call of count_tables"
         )
     if not len(tables[0]):
-        raise ValueError("no document to draw from")
+        raise ValueError("there are no documents to draw from")
     return len(tables[0])
 
 

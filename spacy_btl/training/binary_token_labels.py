@@ -81,12 +81,12 @@ class BinaryTokenLabels(TokenLoss):
     def _check_layers(self, logits: XpArray, layers: XpArray, n_types: int) -> None:
         """Raise ValueError if layer labels (n_tokens, n_types) do not fit logits or weighting."""
         if layers.shape != (len(logits), n_types):
-            raise ValueError(f"logits {logits.shape} and layer labels {layers.shape} do not fit")
+            raise ValueError(f"logits {logits.shape} and layer labels {layers.shape} do not match")
         if layers.size and not MISSING <= int(layers.min()) <= int(layers.max()) <= INSIDE:
-            raise ValueError(f"layer labels must lie between {MISSING} and {INSIDE}")
+            raise ValueError(f"layer labels must be between {MISSING} and {INSIDE}")
         if self._counted_anew() is not None:
             raise ValueError(
-                'with overlapping entities class weights are counted on "training", or not at all'
+                'with overlapping entities, class weights are counted on "training", or not at all'
             )
 
     def probabilities(self, logits: XpArray, lengths: Sequence[int] | None = None) -> XpArray:

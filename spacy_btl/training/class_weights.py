@@ -53,7 +53,9 @@ class ClassWeights:
         counted_on: CountedOn = "training",
     ) -> None:
         if (scheme == "table") != (table is not None):
-            raise ValueError('a table of class weights needs scheme = "table", and the other way')
+            raise ValueError(
+                'a table of class weights needs scheme = "table", and scheme = "table" needs a table'
+            )
         table = None if table is None else from_config_keys(table)
         for name, weight in (table or {}).items():
             at_least_0(f'the class weight of "{name}"', weight)
@@ -103,9 +105,9 @@ def _looked_up(table: Mapping[str, float], names: Sequence[str]) -> Float64s1d:
     if unknown := set(table) - set(names) - set(types):
         raise ValueError(
             f"the table of class weights has {', '.join(sorted(unknown))}, "
-            f"which is not among the labels: {', '.join(names)}"
+            f"which is not a label: {', '.join(names)}"
         )
     keys = [name if name in table else kind for name, kind in zip(names, types, strict=True)]
     if missing := [name for name, key in zip(names, keys, strict=True) if key not in table]:
-        raise ValueError(f"the table of class weights leaves out {', '.join(missing)}")
+        raise ValueError(f"the table of class weights lacks {', '.join(missing)}")
     return np.array([table[key] for key in keys], dtype=np.float64)

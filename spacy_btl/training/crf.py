@@ -57,7 +57,7 @@ class LearnsTransitions(TokenLoss):
         self.transitions: FloatsXd | None = None
         self.start: FloatsXd | None = None
         self._gradients: dict[str, XpArray] = {}
-        # For the optimizer's memory of the parameters: a new one whenever these get another shape.
+        # For the optimizer's memory of the parameters: a new one whenever these change their shape.
         self._owners: list[object] = [self]
 
     def averaging(self, *, layered: bool) -> Averaging | None:
@@ -173,9 +173,7 @@ class CrfLoss(LearnsTransitions):
             log_z = log_partition(x, transitions, start, lengths)
             log_z_gold = log_partition(gold, transitions, start, lengths)
             if log_z_gold < IMPOSSIBLE / 2:
-                raise ValueError(
-                    "no well-formed sequence agrees with the labels: an I- without its B-"
-                )
+                raise ValueError("no well-formed sequence matches the labels: an I- has no B-")
             loss = scale * (log_z - log_z_gold)
             leaves = [x, transitions, start]
             d_x, *steps = torch.autograd.grad(loss, leaves, materialize_grads=True)
@@ -228,7 +226,9 @@ class CrfLoss(LearnsTransitions):
         columns = logits.shape[1]
         start = np.zeros(columns) if self.start is None else self.start
         if len(start) != columns:
-            raise ValueError(f"{columns} columns, but the CRF has learned {len(start)}")
+            raise ValueError(
+                f"{columns} columns do not match the {len(start)} that the CRF has learned"
+            )
         transitions = np.zeros((columns, columns)) if self.transitions is None else self.transitions
         x, t, s = (torch.tensor(a, dtype=torch.float64) for a in (logits, transitions, start))
         return x.requires_grad_(), t.requires_grad_(), s.requires_grad_()

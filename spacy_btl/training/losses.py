@@ -216,9 +216,9 @@ class TokenLoss(Loss[XpArray, XpArray, XpArray, float]):
             return {}
         if not self.honors_label_sets:
             raise ValueError(
-                f"{type(self).__name__} takes no label sets, but a document does not annotate all "
-                "types: give the loss honors_label_sets = True and a _compute with a mask "
-                "(annotated), or take a loss of spacy-btl"
+                f"{type(self).__name__} does not support label sets, but a document does not annotate "
+                "all types: give the loss honors_label_sets = True and a _compute with a mask "
+                "(annotated), or use a loss of spacy-btl"
             )
         mask = array_module(logits).asarray(annotated, dtype=bool)
         check_mask(logits, labels, mask)
@@ -354,10 +354,10 @@ def array_module(array: XpArray) -> ModuleType:
 def check_labels(logits: XpArray, labels: XpArray) -> None:
     """Raise ValueError if labels (n_tokens,) do not fit logits (n_tokens, n_labels)."""
     if logits.ndim != 2 or labels.shape != logits.shape[:1]:
-        raise ValueError(f"logits {logits.shape} and labels {labels.shape} do not fit")
+        raise ValueError(f"logits {logits.shape} and labels {labels.shape} do not match")
     last = logits.shape[1] - 1
     if len(labels) and not MISSING <= int(labels.min()) <= int(labels.max()) <= last:
-        raise ValueError(f"labels must lie between {MISSING} and {last}")
+        raise ValueError(f"labels must be between {MISSING} and {last}")
 
 
 def check_mask(logits: XpArray, labels: XpArray, annotated: XpArray) -> None:
@@ -369,7 +369,9 @@ def check_mask(logits: XpArray, labels: XpArray, annotated: XpArray) -> None:
         annotated: (n_tokens, n_types) bool.
     """
     if annotated.shape != (len(logits), logits.shape[1] // 2):
-        raise ValueError(f"logits {logits.shape} and annotated types {annotated.shape} do not fit")
+        raise ValueError(
+            f"logits {logits.shape} and annotated types {annotated.shape} do not match"
+        )
     rows = array_module(logits).flatnonzero(labels > OUTSIDE)
     if not annotated[rows, (labels[rows] - 1) // 2].all():
         raise ValueError("a token has the label of a type that its document does not annotate")

@@ -299,8 +299,8 @@ def one_class_batches(
     if classes == "all" and labels is None:
         if not isinstance(examples, Sequence):
             raise ValueError(
-                'classes = "all" needs all labels, which a stream (max_epochs = -1) does not have '
-                "at its start: set the labels of the batcher"
+                'classes = "all" needs all labels, which are unknown at the start of a stream '
+                "(max_epochs = -1): set the labels of the batcher"
             )
         labels = sorted({label for eg in examples for label in _labels(eg.get_aligned_ner())})
     is_empty, is_copied = True, False
@@ -310,8 +310,8 @@ def one_class_batches(
         present = {label for each in tags for label in _labels(each)}
         if labels is not None and (unknown := present - set(labels)):
             raise ValueError(
-                f"the labels of the batcher are {', '.join(labels)}, but the data have "
-                f"{', '.join(sorted(unknown))} too"
+                f"the labels of the batcher are {', '.join(labels)}, but the data also have "
+                f"{', '.join(sorted(unknown))}"
             )
         for label in sorted(present) if labels is None else labels:
             if classes == "all" or label in present:
@@ -324,7 +324,9 @@ def one_class_batches(
                     is_copied = True
                     yield copies
     if not (is_empty or is_copied):
-        raise ValueError("no example has an entity in doc.ents, so there is no class to copy for")
+        raise ValueError(
+            "no example has an entity in doc.ents, so there are no classes to make copies for"
+        )
 
 
 def _labels(tags: Iterable[str | None]) -> set[str]:

@@ -170,7 +170,9 @@ class TypeCrfLoss(LearnsTransitions, BinaryTokenLabels):
         if self.transitions is None or self.start is None:
             return Chains(n_docs, np.zeros((3, 3, len(types))), np.zeros((3, len(types))))
         if len(self.start) != n_types:
-            raise ValueError(f"{n_types} types, but the CRF has learned {len(self.start)}")
+            raise ValueError(
+                f"{n_types} types do not match the {len(self.start)} that the CRF has learned"
+            )
         transitions = self.transitions[types].astype(np.float64).transpose(2, 1, 0)
         return Chains(n_docs, transitions, self.start[types].astype(np.float64).T)
 

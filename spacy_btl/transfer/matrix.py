@@ -205,7 +205,7 @@ def transfer_matrix(
     corpora = _by_name([*sources, *targets])
     pairs = [(s.name, t.name) for t in targets for s in sources if s.name != t.name]
     if not pairs:
-        raise ValueError("a matrix needs a target, and a source that is another corpus")
+        raise ValueError("a matrix needs a target and a different corpus as a source")
     matrix = Matrix([s.name for s in sources], [t.name for t in targets])
     _predict(matrix, pairs, corpora, config, use_gpu)
 

@@ -157,7 +157,7 @@ def read_config(path: Path) -> Config:
         ValueError: If it does not have exactly one component of ours, or its readers take no path.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"no configuration {path}; configs/btl.cfg is one")
+        raise FileNotFoundError(f"the configuration {path} does not exist; configs/btl.cfg is one")
     config = load_config(path, interpolate=False)
     if missing := [name for name in ("components", "corpora", "training") if name not in config]:
         raise ValueError(f"{path} is not a training configuration: it has no [{missing[0]}]")
@@ -165,7 +165,7 @@ def read_config(path: Path) -> Config:
     for part in ("train", "dev"):
         if "path" not in config["corpora"].get(part, {}):
             raise ValueError(
-                f"{path}: corpora.{part} has no path that could be that of a corpus: take a "
+                f"{path}: corpora.{part} has no path to a corpus: use a "
                 "configuration with spacy.Corpus.v1, such as configs/btl.cfg"
             )
     return config
@@ -202,7 +202,7 @@ def perform(
         if known["key"] == key and (not keep or (folder / "model-best").is_dir()):
             return known
     if folder.is_dir() and any(folder.iterdir()) and not (folder / OUTPUT).is_file():
-        raise FileExistsError(f"{folder} has files of something else: name another folder")
+        raise FileExistsError(f"{folder} contains other files; name another folder")
     report()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

@@ -239,5 +239,5 @@ def inside(name: str) -> str:
     """
     path = PureWindowsPath(name)  # which knows both slashes and drives
     if path.drive or path.root or not path.parts or ".." in path.parts or "\0" in name:
-        raise ValueError(f"{name!r} leaves the folder, or is not a file in it")
+        raise ValueError(f"{name!r} is outside the folder, or is not a file in it")
     return name

@@ -182,7 +182,7 @@ class TestSetAside:
             one.bind(os.path.relpath(folder / "d.txt"))
         summary = annotate(rules, folder, tmp_path / "out")
         assert (summary.records, summary.set_aside) == (5, 3)
-        assert dict(summary.reasons) == {"a pipe, a socket or a device, and no regular file": 3}
+        assert dict(summary.reasons) == {"a pipe, a socket or a device, not a regular file": 3}
         rows = [json.loads(line) for line in tree(tmp_path / "out")["errors.jsonl"].splitlines()]
         assert [row["file"] for row in rows] == ["b.txt", "c.txt", "d.txt"]
         assert [name for name, _ in found(tmp_path / "out", "jsonl")] == ["a", "z"]

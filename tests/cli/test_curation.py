@@ -42,7 +42,7 @@ def test_types_that_one_was_asked_for(tmp_path: Path) -> None:
     [
         (("anna", "missing"), "no folder or file missing"),
         (("anna", "ben", "--names", "one"), "must be two different names"),
-        (("anna", "ben", "--adjudicate", "anna"), "is not empty: nothing in it is overwritten"),
+        (("anna", "ben", "--adjudicate", "anna"), "is not empty: its files are not overwritten"),
         (("anna", "ben", "--labels-a", "Age"), "Problem"),
         (("anna", "other"), "no document of the same name"),
         (("anna", "ben", "--lang", "xq"), 'spaCy has no language "xq"'),

@@ -329,7 +329,7 @@ NO_CORPUS = {
         ["brat"],
         "no file in brat is in a format that is plain, such as b.zip",
     ),
-    "no whole document": ({"d.txt": "a"}, ["brat"], "no document has both a text and annotation; "),
+    "no whole document": ({"d.txt": "a"}, ["brat"], "no document has both text and annotation; "),
     "predictions only": (
         {"tasks.json": json.dumps([PREDICTED] * 3)},
         ["brat"],

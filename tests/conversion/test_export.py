@@ -269,7 +269,7 @@ def test_an_export_that_fails_leaves_nothing_and_can_be_repeated(tmp_path, monke
 
 def test_corrections_are_never_overwritten(tmp_path):
     (tmp_path / "case.ann").write_text("corrected by hand")
-    with pytest.raises(ValueError, match="is not empty: nothing in it is overwritten"):
+    with pytest.raises(ValueError, match="is not empty: its files are not overwritten"):
         export_docs([gold()], tmp_path)
     assert (tmp_path / "case.ann").read_text() == "corrected by hand"
 

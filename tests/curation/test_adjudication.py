@@ -183,7 +183,7 @@ def test_documents_that_are_not_compared_are_named(tmp_path: Path) -> None:
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     found = compare_annotators(*two_folders(tmp_path))
-    with pytest.raises(ValueError, match="is not empty: nothing in it is overwritten"):
+    with pytest.raises(ValueError, match="is not empty: its files are not overwritten"):
         write_adjudication(found, tmp_path / "anna")
 
 

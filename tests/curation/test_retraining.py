@@ -170,7 +170,7 @@ def test_the_whole_way(stage: Path) -> None:
         ("retrain model missing.spacy dev.spacy out", "no DocBin missing.spacy"),
         ("retrain model old.spacy missing.spacy out", "no DocBin missing.spacy"),
         ("retrain model old.spacy dev.spacy out --updates -1", "updates is -1"),
-        ("retrain model old.spacy dev.spacy there", "is there already: name another folder"),
+        ("retrain model old.spacy dev.spacy there", "already exists; name another folder"),
         ("retrain senter old.spacy dev.spacy out", "also has sentencizer"),
     ],
 )

@@ -32,7 +32,7 @@ def test_one_part_is_written(tmp_path):
 @pytest.mark.parametrize(
     ("names", "shares", "message"),
     [
-        ([], None, "no document has both a text and annotation"),
+        ([], None, "no document has both text and annotation"),
         (["a", "b"], (0.8, 0.1, 0.1), "2 documents cannot be split into train, dev, test"),
         (["a", "b", "a"], None, "more than one document of the same name: a"),
         (["a", "b", "c"], (0.8, 0.1, 0.2), "must be positive and sum to 1"),

@@ -283,7 +283,7 @@ class TestFeatures:
         [
             (CNN, FEATURES, "the model here alone has features"),
             (FEATURES, CNN, "it alone has features"),
-            (FEATURES, {**FEATURES, "rows": 60}, "its layer of features has another shape"),
+            (FEATURES, {**FEATURES, "rows": 60}, "its layer of features has a different shape"),
             (FEATURES, {**FEATURES, "tok2vec": {**CNN, "width": 8}}, "its encoder has another"),
         ],
         ids=["new", "gone", "other features", "other encoder"],
@@ -325,7 +325,7 @@ class TestRefused:
     ) -> None:
         with pytest.raises(ValueError, match=difference) as raised:
             begin(made({**CNN, **change}), folder)
-        assert "another shape" in str(raised.value)
+        assert "a different shape" in str(raised.value)
 
     def test_a_file_that_has_changed(self, folder: Path, tmp_path: Path) -> None:
         from spacy_btl.packaging.saving import save_pipeline

@@ -56,7 +56,7 @@ def test_keys_of_tables() -> None:
     assert to_config_keys(table) == keys
     assert to_config_keys(keys) == keys
     assert from_config_keys(keys) == {"A:B": 0.5, "A": 0.25, "C:D": 0.75}
-    with pytest.raises(ValueError, match=r"a label is there twice, once as 'A%3AB'"):
+    with pytest.raises(ValueError, match=r"a label appears twice, as 'A%3AB'"):
         from_config_keys({"A:B": 0.5, "A%3AB": 0.25})
 
 

@@ -209,7 +209,7 @@ def test_buffers_of_one_side_are_passed_over(
         ({"layer.weight": None}, "weights missing: layer.weight$"),
         ({"layer.weight": None, "layer.bias": None}, "missing: layer.bias, layer.weight$"),
         ({"positions": torch.ones(9)}, "weights unknown: positions$"),
-        ({"layer.bias": torch.ones(4)}, "weights of another shape: layer.bias$"),
+        ({"layer.bias": torch.ones(4)}, "weights of a different shape: layer.bias$"),
         ({f"more.{i}": torch.ones(1) for i in range(7)}, r"unknown: more.0, .*more.4 and 2 more$"),
     ],
 )

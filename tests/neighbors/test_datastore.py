@@ -196,7 +196,7 @@ def test_what_cannot_be_added(keys, labels, documents, offsets, message):
         ({"keys": np.zeros((6, 0))}, r"keys must have the shape \(n_keys, width\), not \(6, 0\)"),
         ({"keys": np.zeros(6)}, r"keys must have the shape \(n_keys, width\), not \(6,\)"),
         ({"keys": np.full((6, 2), np.nan)}, "key 0 .document 'a', character 0. is not finite"),
-        ({"label_names": "ABC"}, "label_names must be several names, not one text"),
+        ({"label_names": "ABC"}, "label_names must be a list of names, not a string"),
         ({"fingerprint": None}, "fingerprint must be a text, not NoneType"),
         ({"key_kind": "x\ud800"}, "in key_kind, 'x.ud800' is not Unicode"),
         ({"extras": {"a": np.array(["x"])}}, "the extra 'a' is of type <U1, which cannot be saved"),

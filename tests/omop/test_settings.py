@@ -20,7 +20,7 @@ from spacy_btl.omop.settings import OmopSettings, parse_assertions
         ({"assertions": {"denied": "x"}}, "an assertion is 'denied', but must be one of negated"),
         ({"assertions": {"negated": ""}}, "the assertion negated names no attribute"),
         ({"section_attribute": ""}, "section_attribute is empty, but must name an attribute"),
-        ({"section_attribute": "part"}, "section_attribute is given, but no table of sections"),
+        ({"section_attribute": "part"}, "section_attribute is given without a table of sections"),
         ({"moment": datetime.now(timezone.utc)}, "moment has a time zone"),
     ],
 )

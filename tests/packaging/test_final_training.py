@@ -162,5 +162,5 @@ def test_refused(fitted: Language, change: Callable[[Language], None], message: 
 
 
 def test_no_dev(fitted: Language) -> None:
-    with pytest.raises(ValueError, match="there is no dev document"):
+    with pytest.raises(ValueError, match="there are no dev documents"):
         train_final(fitted, parts(fitted)[0], [])

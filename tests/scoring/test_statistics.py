@@ -237,7 +237,7 @@ def test_comparison_is_made_of_its_parts():
     [
         (np.ones((3, 3)), np.ones((2, 3)), r"counts of \(3, 3\) and \(2, 3\) documents"),
         (np.ones((3, 3)), np.ones((3, 6)), "one call of count_tables"),
-        (np.ones((0, 3)), np.ones((0, 3)), "no document to draw from"),
+        (np.ones((0, 3)), np.ones((0, 3)), "there are no documents to draw from"),
     ],
 )
 @pytest.mark.parametrize("test", [compare, paired_permutation_test, standardized_difference])

@@ -85,7 +85,7 @@ def test_table(table, weights):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"O": 1, "Age": 1, "Non-x": 1, "Mass": 1}, "has Mass, which is not among the labels: O,"),
+        ({"O": 1, "Age": 1, "Non-x": 1, "Mass": 1}, "has Mass, which is not a label: O,"),
         ({"O": 1, "Age": 1, "Non-x": 1, "B-Mass": 1}, "has B-Mass"),
         ({"O": 1, "Age": 1}, "leaves out B-Non-x, I-Non-x"),
         ({"O": 1, "Age": 1, "B-Non-x": 1}, "leaves out I-Non-x"),

@@ -488,5 +488,5 @@ def test_names_that_stay_in_a_folder(name):
     ["", ".", "..", "../a", "a/../b", "a\\..\\b", "/a", "\\a", "C:a", "C:/a", "//x/y/z", "a\0"],
 )
 def test_names_that_leave_a_folder(name):
-    with pytest.raises(ValueError, match="leaves the folder, or is not a file in it"):
+    with pytest.raises(ValueError, match="is outside the folder, or is not a file in it"):
         inside(name)
