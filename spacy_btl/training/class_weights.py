@@ -54,7 +54,7 @@ class ClassWeights:
     ) -> None:
         if (scheme == "table") != (table is not None):
             raise ValueError(
-                'a table of class weights needs scheme = "table", and scheme = "table" needs a table'
+                'a table of class weights needs scheme = "table", and the scheme needs a table'
             )
         table = None if table is None else from_config_keys(table)
         for name, weight in (table or {}).items():
