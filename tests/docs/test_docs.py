@@ -29,8 +29,9 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 FOLDERS = ("experiments", "benchmarks")
 PAGES = [ROOT / "README.md", *DOCS, *(ROOT / name / "README.md" for name in FOLDERS)]
 # Their commands run; those of the others, which need more than a test has, are looked up.
-PAGES_RUN = ("README.md", "annotate.md", "companions.md", "curation.md", "data.md", "deploying.md")
+PAGES_RUN = ("README.md", "annotate.md", "companions.md", "data.md", "deploying.md")
 PAGES_RUN += ("evaluation.md", "neighbors.md", "privacy.md", "training.md")
+WALK = "curation.md"  # each command goes on from those before it, in one folder
 SPACY_RUN = ("btl", "train", "evaluate", "benchmark", "find-threshold")
 HAS_PARQUET = importlib.util.find_spec("pyarrow") is not None
 SMALLER = {
@@ -164,6 +165,28 @@ def test_block(
         assert language in ("", "console")  # a listing of files or of output; how commands are used
 
 
+def test_the_annotation_loop_runs_in_order(stage: Path, monkeypatch: Any, tmp_path: Path) -> None:
+    """The whole page is one walk: what a command reads, an earlier one has written."""
+    shutil.copytree(stage, tmp_path, symlinks=True, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / WALK).read_text(encoding="utf8")
+    for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL):
+        for words in command_lines(block):
+            if words[0] == "cp":
+                shutil.copytree(*words[2:])
+            run_command(words)
+    comparison = json.loads(Path("loop", "scores", "comparison.json").read_text(encoding="utf8"))
+    assert comparison
+    assert len(list(Path("loop", "decided").glob("*.ann"))) == 16
+    labels = {ent.label_ for doc in docs_of("both/train.spacy") for ent in doc.ents}
+    assert {"Device", "Medication"} <= labels
+
+
+def docs_of(path: str) -> list[Any]:
+    """Return the documents of a DocBin."""
+    return list(DocBin().from_disk(path).get_docs(spacy.blank("en").vocab))
+
+
 def test_the_quick_start_tells_what_comes_out(stage: Path) -> None:
     page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf8").replace("\n", " ")
     sizes = [len(DocBin().from_disk(stage / f"corpus/{part}.spacy")) for part in PARTS]
@@ -219,7 +242,7 @@ def check_command(words: list[str]) -> None:
     elif words[:2] == ["python", "-m"] and words[2].split(".")[0] in (*FOLDERS, "tests"):
         assert (ROOT / words[2].replace(".", "/")).with_suffix(".py").is_file()
     else:
-        assert words[0] in ("make", "pip", "python", "cd", "cat")
+        assert words[0] in ("make", "pip", "python", "cd", "cat", "cp")
 
 
 def test_the_training_without_a_download_finds_what_it_learned(
