@@ -192,6 +192,10 @@ def serve_command(
     timeout: Annotated[
         float, typer.Option(help="Most seconds for a request, which then gets status 504")
     ] = 60.0,
+    header_timeout: Annotated[
+        float,
+        typer.Option(help="Most seconds until a connection has sent the header of a request"),
+    ] = 10.0,
     certificate: Annotated[Path | None, typer.Option(help="Certificate for HTTPS (PEM)")] = None,
     key: Annotated[Path | None, typer.Option(help="Private key of the certificate (PEM)")] = None,
     log_requests: Annotated[
@@ -218,6 +222,7 @@ def serve_command(
         max_body=max_body,
         max_waiting=max_waiting,
         timeout=timeout,
+        header_timeout=header_timeout,
         gpu_id=gpu_id,
         code=code,
         certificate=certificate,

@@ -15,15 +15,12 @@ from threading import Condition, Thread
 
 from ..annotate.contents import markup_error
 from ..util.messages import LOGGER, describe
-from .guard import RefusalError
+from .guard import BusyError, RefusalError
 from .model import Answer, Question
 from .settings import ServeSettings
 
 Answerer = Callable[[Sequence[Question]], Sequence[Answer | str]]
 """Returns an answer for each question, or why there is none, in words that quote nothing of it."""
-
-RETRY_AFTER = 1
-"""Seconds after which a client may come again when too many wait."""
 
 
 @dataclass(slots=True)
@@ -81,8 +78,7 @@ class Batcher:
             if self._is_stopping:
                 raise RefusalError(503, "the service is shutting down")
             if self._n_open >= self._settings.max_waiting:
-                why = f"{self._n_open} requests wait already: try again later"
-                raise RefusalError(503, why, {"Retry-After": str(RETRY_AFTER)})
+                raise BusyError(self._n_open)
             if questions:
                 self._n_open += 1
                 self._jobs.append(job)

@@ -11,7 +11,8 @@ import binascii
 import hmac
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from ..util.messages import LOGGER, describe
@@ -35,6 +36,12 @@ PREFIXES = ("/label-studio", "/inception")
 OPEN_FOLDER = "/static-offline-docs/"
 """Scripts and styles of the page of the interface."""
 
+MAX_BODIES = 256
+"""Most requests with a body at a time, as each may hold all of it in memory."""
+
+RETRY_AFTER = 1
+"""Seconds after which a client may come again when there are too many requests."""
+
 ALWAYS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 """Headers of every answer: entities are not for caches."""
 
@@ -53,11 +60,24 @@ class RefusalError(Exception):
         self.status, self.message, self.headers = status, message, dict(headers or {})
 
 
+class BusyError(RefusalError):
+    """The answer to one request too many.
+
+    Args:
+        n: Requests that are under way.
+    """
+
+    def __init__(self, n: int) -> None:
+        why = f"{n} requests wait already: try again later"
+        super().__init__(503, why, {"Retry-After": str(RETRY_AFTER)})
+
+
 class Guard:
     """The outermost part of the service, an ASGI middleware."""
 
     def __init__(self, app: App, settings: ServeSettings) -> None:
         self._app, self._settings = app, settings
+        self._n_bodies = 0
         self._token = settings.token.encode() if settings.token is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,8 +97,10 @@ class Guard:
         try:
             self._check(scope)
             if scope["method"] == "POST":
-                receive = await self._read(scope, receive)
-            await self._app(scope, receive, send_on)
+                with self._counted():
+                    await self._app(scope, await self._read(receive), send_on)
+            else:
+                await self._app(scope, receive, send_on)
         except _ClientGoneError:
             status = 499  # as nginx calls it
         except RefusalError as refusal:
@@ -116,7 +138,18 @@ class Guard:
         if length.isdigit() and int(length) > self._settings.max_body:
             raise self._too_large()
 
-    async def _read(self, scope: Scope, receive: Receive) -> Receive:
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count a request with a body while it is under way."""
+        if self._n_bodies >= max(MAX_BODIES, 2 * self._settings.max_waiting):
+            raise BusyError(self._n_bodies)
+        self._n_bodies += 1
+        try:
+            yield
+        finally:
+            self._n_bodies -= 1
+
+    async def _read(self, receive: Receive) -> Receive:
         """Read a body, and return what gives it to the application."""
         try:
             body = await asyncio.wait_for(self._body(receive), self._settings.timeout)

@@ -1,5 +1,6 @@
 """Start a service, and end it when the process is asked to."""
 
+import asyncio
 import logging
 import signal
 import threading
@@ -7,17 +8,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..util.messages import LOGGER, is_debug, set_up_logging
 from .batching import Batcher
-from .model import Answer, Question, ServedPipeline
+from .guard import error_body
+from .model import Answer, ModelFacts, Question, ServedPipeline
 from .settings import ServeSettings
+
+if TYPE_CHECKING:
+    from uvicorn import Config
+    from uvicorn.protocols.http.h11_impl import H11Protocol
 
 NEEDED = ("fastapi", "fastapi_offline", "uvicorn", "cassis")
 """Modules that the extra brings."""
-
-MAX_CONNECTIONS = 256
-"""Most connections at a time: each may hold a whole body in memory."""
 
 GRACE = 5
 """Seconds that requests get to end beyond their own timeout."""
@@ -42,27 +46,11 @@ def serve(model: str | Path, settings: ServeSettings | None = None) -> None:
         raise ValueError("to serve: pip install 'spacy-btl[serve]'")
     import uvicorn
 
-    from .app import make_app
-
     _set_up_logs(settings)
     _check_files(settings)
     batcher, pipeline = start_pipeline(model, settings)
     try:
-        config = uvicorn.Config(
-            make_app(batcher, pipeline.facts, settings),
-            host=settings.host,
-            port=settings.port,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,  # it would hold paths and queries
-            server_header=False,
-            limit_concurrency=max(MAX_CONNECTIONS, 2 * settings.max_waiting),
-            timeout_graceful_shutdown=int(settings.timeout) + GRACE,
-            ssl_certfile=settings.certificate,
-            ssl_keyfile=settings.key,
-        )
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(server_config(batcher, pipeline.facts, settings))
         with _quiet_end():
             try:
                 server.run()
@@ -70,6 +58,106 @@ def serve(model: str | Path, settings: ServeSettings | None = None) -> None:
                 raise OSError(f"cannot listen on {settings.host}, port {settings.port}") from None
     finally:
         batcher.stop()
+
+
+def server_config(batcher: Batcher, facts: ModelFacts, settings: ServeSettings) -> "Config":
+    """Return the configuration of uvicorn.
+
+    Args:
+        batcher: Answers, with its pipeline loaded.
+        facts: Public facts of the pipeline.
+        settings: Address and limits.
+    """
+    from uvicorn import Config
+
+    from .app import make_app
+
+    return Config(
+        make_app(batcher, facts, settings),
+        host=settings.host,
+        port=settings.port,
+        http=connection_class(settings),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,  # it would hold paths and queries
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.timeout) + GRACE,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.key,
+    )
+
+
+def connection_class(settings: ServeSettings) -> "type[H11Protocol]":
+    """Return the class of connections, uvicorn's own with limits of time.
+
+    A connection is closed if the header of its next request does not arrive in time, or if its
+    client does not read an answer. `Guard` waits for the body.
+
+    Args:
+        settings: The time limits.
+    """
+    import h11  # all here, as it comes with the extra
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Connection(H11Protocol):
+        _timer: asyncio.TimerHandle | None = None
+
+        def _after(self, seconds: float, action: Callable[[], None]) -> None:
+            self._stop_timer()
+            self._timer = self.loop.call_later(seconds, action)
+
+        def _stop_timer(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+
+        def _is_answering(self) -> bool:
+            return self.cycle is not None and not self.cycle.response_complete
+
+        def _close(self) -> None:
+            self.transport.close()  # once the client has read what was written
+            self._after(settings.timeout, self.transport.abort)
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            self._after(settings.header_timeout, self._close)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._stop_timer()
+            super().connection_lost(exc)
+
+        def handle_events(self) -> None:
+            super().handle_events()
+            if self._is_answering():
+                self._stop_timer()
+
+        def on_response_complete(self) -> None:
+            self._after(settings.header_timeout, self._close)
+            super().on_response_complete()
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            self._after(settings.timeout, self.transport.abort)
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            if self._is_answering():
+                self._stop_timer()
+
+        def send_400_response(self, msg: str) -> None:
+            if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # it has been answered
+                self.transport.close()
+                return
+            body = error_body("the request is not valid HTTP")
+            headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+            start = h11.Response(
+                status_code=400, headers=[*headers.items(), ("Connection", "close")]
+            )
+            for event in (start, h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+            self.transport.close()
+
+    return Connection
 
 
 def start_pipeline(model: str | Path, settings: ServeSettings) -> tuple[Batcher, ServedPipeline]:

@@ -31,7 +31,10 @@ class ServeSettings:
         max_texts: Most texts of a request to ``/annotate``.
         max_body: Most bytes of a request.
         max_waiting: Most requests that wait for the pipeline or are worked on.
-        timeout: Most seconds for the body of a request to arrive, and again for its answer.
+        timeout: Most seconds for the body of a request to arrive, for its answer, and for the
+            client to read that.
+        header_timeout: Most seconds for the header of a request to arrive, from the start of a
+            connection or the answer before; then the connection is closed.
         batch_texts: Most texts that the pipeline takes at once.
         batch_characters: Characters from which on a batch is full.
         gpu_id: GPU, or -1 for the CPU.
@@ -56,6 +59,7 @@ class ServeSettings:
     max_body: int = 2**23
     max_waiting: int = 64
     timeout: float = 60.0
+    header_timeout: float = 10.0
     batch_texts: int = 32
     batch_characters: int = 50_000
     gpu_id: int = -1
@@ -71,6 +75,7 @@ class ServeSettings:
         for name in (*counts, "batch_texts", "batch_characters"):
             whole_number(name, getattr(self, name), 1)
         above_0("timeout", self.timeout)
+        above_0("header_timeout", self.header_timeout)
         whole_number("gpu_id", self.gpu_id, -1)
         if self.code is not None:
             python_file(self.code)
