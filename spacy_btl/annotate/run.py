@@ -3,14 +3,15 @@
 import codecs
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from spacy.util import get_package_path, is_package
+from spacy.util import get_package_path, is_package, load_config
 from tqdm import tqdm
 
 from ..conversion.tasks import TOOLS
@@ -20,7 +21,7 @@ from ..omop.settings import OmopSettings
 from ..omop.table import write_table
 from ..util.checks import one_of, python_file, whole_number
 from ..util.files import Content, sha256_of
-from ..util.messages import is_debug
+from ..util.messages import is_debug, warn
 from .contents import UTF8, check_encoding
 from .engines import Engine, check_engine, run_shards
 from .folder import RunFolder
@@ -148,6 +149,8 @@ def annotate_files(
         raise ValueError(f"{output} is in the input {source}: choose a folder outside of it")
     kind, files = find_files(source, settings.kind)
     check_encoding(settings.encoding, kind)
+    if (folder / "config.cfg").is_file():  # else the error of loading it says more
+        warn_of_overlaps(load_config(folder / "config.cfg"), settings.spans)
     omop = settings.omop or OmopSettings()
     table = f"note_nlp.{omop.table}" if settings.to == "omop" else ""
     if "parquet" in (kind, settings.to, table.rpartition(".")[2]) and find_spec("pyarrow") is None:
@@ -284,6 +287,22 @@ def find_model(model: str | Path) -> Path:
         for config in sorted(package.glob("*/config.cfg")):
             return config.parent.resolve()
     raise FileNotFoundError(f"no pipeline {model}: it is neither a folder nor an installed package")
+
+
+def warn_of_overlaps(config: Mapping[str, Any], spans: str | None) -> None:
+    """Warn if a pipeline finds entities that overlap, and only its flat ``doc.ents`` are taken.
+
+    Args:
+        config: Configuration of the pipeline.
+        spans: Key of ``doc.spans`` to take, None for ``doc.ents``.
+    """
+    if spans is None:
+        for component in config["components"].values():
+            if component.get("factory") == "btl_knn_ner" and (key := component.get("spans_key")):
+                warn(
+                    f'the pipeline finds entities that overlap, in doc.spans["{key}"], and only '
+                    f"a choice without overlaps is taken; --spans {key} takes all of them"
+                )
 
 
 def system_of(folder: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from spacy.tokens import Doc
 
 from ..annotate.outputs import entities_of
-from ..annotate.run import find_model
+from ..annotate.run import find_model, warn_of_overlaps
 from ..annotate.worker import PROBE, annotate_texts, entity_labels, failure, system_name
 from ..conversion.tasks import EntityRow
 from ..explain.evidence import EntityEvidence, summarize
@@ -93,6 +93,7 @@ class ServedPipeline:
         if self._spans is not None and self._spans not in doc.spans:
             written = ", ".join(doc.spans) or "none"
             raise ValueError(f'the pipeline writes no doc.spans["{self._spans}"], only {written}')
+        warn_of_overlaps(self._nlp.config, self._spans)
         pipes = [pipe for _, pipe in self._nlp.pipeline if isinstance(pipe, BtlKnnNer)]
         self._explaining = [pipe for pipe in pipes if pipe.has_neighbors]
         meta = self._nlp.meta
@@ -119,10 +120,17 @@ class ServedPipeline:
             return [self._answer(q, doc) for q, doc in zip(questions, docs, strict=True)]
 
     def _answer(self, question: Question, doc: Doc | Exception) -> Answer | str:
-        if isinstance(doc, Exception):
-            why = failure(doc)
-            LOGGER.error("a text could not be annotated: %s", why)
-            return why
+        try:
+            if isinstance(doc, Exception):
+                raise doc
+            return self._read(question, doc)
+        except Exception as error:  # of any component, or of the search for neighbors
+            why = failure(error)
+        LOGGER.error("a text could not be annotated: %s", why)
+        return why
+
+    def _read(self, question: Question, doc: Doc) -> Answer:
+        """Return the entities of a document and, if it is wanted, the evidence for each."""
         entities = entities_of(doc, self._spans)
         if not question.evidence:
             return Answer(entities)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from tests.helpers.annotating import (
     write,
 )
 from tests.helpers.files import tree
+from tests.pipeline.test_nested import CONFIG, KEY, make_examples
 
 OWN_FORMATS = [name for name in FORMATS if name != "omop"]  # see integration/test_omop.py
 
@@ -447,3 +449,19 @@ def test_bad_input_is_told_in_a_sentence(
 
 def run(*arguments: Any, expect: int = 0) -> str:
     return " ".join(commands.run("annotate", *arguments, expect=expect).split())
+
+
+@pytest.mark.parametrize("spans", [None, KEY])
+def test_entities_that_overlap_are_left_out_with_a_warning_only(
+    tmp_path: Path, spans: str | None
+) -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("btl_knn_ner", config=CONFIG)
+    nlp.initialize(lambda: make_examples(nlp))
+    nlp.to_disk(tmp_path / "model")
+    source = write(tmp_path / "in.jsonl", [("a", "No fever")])
+    with warnings.catch_warnings(record=True) as caught:
+        annotate(tmp_path / "model", source, tmp_path / "out", spans=spans)
+    said = [str(each.message) for each in caught if "overlap" in str(each.message)]
+    assert len(said) == (spans is None)
+    assert all(f"--spans {KEY} takes all of them" in each for each in said)

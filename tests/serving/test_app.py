@@ -151,6 +151,14 @@ def test_requests_at_the_same_time_get_their_own_answers() -> None:
     assert starts == [size + 1 for size in range(40)]
 
 
+def test_a_text_that_fails_leaves_requests_at_the_same_time_alone(client: Client) -> None:
+    bad = {"texts": ["No fever", f"{SECRET} had fever"]}
+    bodies = [{"text": TEXT}, bad, {"text": TEXT, "evidence": True}, bad, {"texts": ["No fever"]}]
+    responses = client.together([("POST", "/annotate", {"json": body}) for body in bodies])
+    assert [response.status_code for response in responses] == [200, 500, 200, 500, 200]
+    assert "text 1 could not be annotated" in responses[1].json()["error"]
+
+
 def test_health_and_model(client: Client) -> None:
     assert client.get("/health").json() == {"status": "UP"}
     model = client.get("/model").json()

@@ -1,17 +1,23 @@
 """The served pipeline: the same entities as `annotate`, evidence, failures, a flat vocabulary."""
 
+import warnings
 from pathlib import Path
 
 import pytest
 import spacy
+from spacy.tokens import Doc
+from spacy.util import fix_random_seed
 
 from spacy_btl.annotate.outputs import entities_of
-from spacy_btl.pipeline.component import component_of
+from spacy_btl.explain.evidence import EntityEvidence
+from spacy_btl.pipeline.component import BtlKnnNer, component_of
 from spacy_btl.serving.model import Answer, Question, ServedPipeline
 from spacy_btl.serving.settings import ServeSettings
 from tests.helpers.annotating import make_rules
 from tests.helpers.sentences import SENTENCES
 from tests.helpers.serving import SECRET
+from tests.pipeline.test_nested import CONFIG, KEY
+from tests.pipeline.test_nested import make_examples as nested_examples
 
 
 def test_entities_are_those_of_the_pipeline(folder: Path, pipeline: ServedPipeline) -> None:
@@ -55,6 +61,46 @@ def test_a_text_that_fails_is_described_without_a_word_of_it(
     assert isinstance(answers[0], Answer)
     assert str(answers[1]).startswith("ValueError in helpers/annotating.py:")
     assert SECRET not in caplog.text
+
+
+def test_evidence_that_fails_fails_its_text_only(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object, doc: Doc) -> list[EntityEvidence]:
+        raise ValueError(doc.text)
+
+    pipeline = ServedPipeline(folder, ServeSettings())
+    monkeypatch.setattr(BtlKnnNer, "explain", fail)
+    answers = pipeline([Question(SECRET[6:] + " fever", evidence=True), Question("No fever")])
+    assert str(answers[0]).startswith("ValueError in ")
+    assert SECRET[6:] not in str(answers[0])
+    assert isinstance(answers[1], Answer)
+
+
+@pytest.mark.parametrize(("spans", "n_entities"), [(None, 1), (KEY, 3)])
+def test_entities_that_overlap(tmp_path: Path, spans: str | None, n_entities: int) -> None:
+    """They are served by name; without it, a warning says that some are left out."""
+    fix_random_seed(0)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("btl_knn_ner", config=CONFIG)
+    optimizer = nlp.initialize(lambda: nested_examples(nlp))
+    for _ in range(60):
+        nlp.update(nested_examples(nlp), sgd=optimizer)
+    component_of(nlp).fit_neighbors(nested_examples(nlp))
+    nlp.to_disk(tmp_path / "model")
+    with warnings.catch_warnings(record=True) as caught:
+        pipeline = ServedPipeline(tmp_path / "model", ServeSettings(spans=spans))
+    said = [str(each.message) for each in caught if "overlap" in str(each.message)]
+    assert len(said) == (spans is None)
+    assert all(f"--spans {KEY} takes all of them" in each for each in said)
+    (answer,) = pipeline([Question("History of severe asthma", evidence=True)])
+    assert isinstance(answer, Answer)
+    assert answer.evidence is not None
+    assert len(answer.entities) == len(answer.evidence) == n_entities
+    for entity, evidence in zip(answer.entities, answer.evidence, strict=True):
+        assert entity.score is not None
+        assert evidence is not None
+        assert evidence["votes"][0]["label"] == entity.label
 
 
 def test_the_vocabulary_does_not_grow(folder: Path) -> None:
