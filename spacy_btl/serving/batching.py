@@ -47,13 +47,13 @@ class Batcher:
         self._jobs: deque[_Job] = deque()  # with questions that nobody has asked yet
         self._n_open = 0
         self._is_stopping = False
-        self._loaded: Future[None] = Future()
+        self._loaded: Future[Answerer] = Future()
         self._thread = Thread(target=self._run, name="pipeline", daemon=True)
 
-    def start(self) -> None:
-        """Load the pipeline, and raise whatever that raises."""
+    def start(self) -> Answerer:
+        """Load the pipeline and return it; raise whatever loading raises."""
         self._thread.start()
-        self._loaded.result()
+        return self._loaded.result()
 
     def stop(self) -> None:
         """Take no further request, answer those that wait, and end the thread."""
@@ -138,7 +138,7 @@ class Batcher:
         except BaseException as error:
             self._loaded.set_exception(error)
             return
-        self._loaded.set_result(None)
+        self._loaded.set_result(answer)
         while batch := self._next_batch():
             jobs = [job for job, _ in batch]
             try:

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..util.messages import LOGGER, is_debug, set_up_logging
 from .batching import Batcher
 from .guard import error_body
-from .model import Answer, ModelFacts, Question, ServedPipeline
+from .model import ModelFacts, ServedPipeline
 from .settings import ServeSettings
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def serve(model: str | Path, settings: ServeSettings | None = None) -> None:
 
     _set_up_logs(settings)
     _check_files(settings)
-    batcher, pipeline = start_pipeline(model, settings)
+    batcher = Batcher(partial(ServedPipeline, model, settings), settings)
+    pipeline = batcher.start()
+    assert isinstance(pipeline, ServedPipeline)
     try:
         server = uvicorn.Server(server_config(batcher, pipeline.facts, settings))
         with _quiet_end():
@@ -101,6 +104,8 @@ def connection_class(settings: ServeSettings) -> "type[H11Protocol]":
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class Connection(H11Protocol):
+        """A connection with one timer, that of the limit that applies."""
+
         _timer: asyncio.TimerHandle | None = None
 
         def _after(self, seconds: float, action: Callable[[], None]) -> None:
@@ -150,36 +155,13 @@ def connection_class(settings: ServeSettings) -> "type[H11Protocol]":
                 return
             body = error_body("the request is not valid HTTP")
             headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-            start = h11.Response(
-                status_code=400, headers=[*headers.items(), ("Connection", "close")]
-            )
+            headers["Connection"] = "close"
+            start = h11.Response(status_code=400, headers=[*headers.items()])
             for event in (start, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
             self.transport.close()
 
     return Connection
-
-
-def start_pipeline(model: str | Path, settings: ServeSettings) -> tuple[Batcher, ServedPipeline]:
-    """Return a batcher whose thread has loaded a pipeline, and the pipeline.
-
-    Args:
-        model: Folder of a pipeline, or name of an installed package.
-        settings: The limits.
-
-    Raises:
-        ValueError: If the pipeline cannot be run.
-        OSError: If it cannot be read.
-    """
-    loaded: list[ServedPipeline] = []
-
-    def make() -> Callable[[Sequence[Question]], list[Answer | str]]:
-        loaded.append(ServedPipeline(model, settings))
-        return loaded[0]
-
-    batcher = Batcher(make, settings)
-    batcher.start()
-    return batcher, loaded[0]
 
 
 def _check_files(settings: ServeSettings) -> None:

@@ -21,6 +21,7 @@ from tests.helpers.serving import TOKEN
         ({"batch_texts": 0}, "batch_texts is 0"),
         ({"timeout": 0}, "timeout is 0"),
         ({"timeout": float("nan")}, "timeout is nan"),
+        ({"header_timeout": 0}, "header_timeout is 0"),
         ({"gpu_id": -2}, "gpu_id is -2"),
         ({"key": Path("key.pem")}, "a key is given without its certificate"),
         ({"token": "short"}, "the token has 5 characters, but needs 16 or more"),
