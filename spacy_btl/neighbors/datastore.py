@@ -413,7 +413,8 @@ def _indices(
         )
     if array.size and not 0 <= int(array.min()) <= int(array.max()) < below:
         raise ValueError(
-            f"{name} must be from 0 to {below - 1}, but are from {array.min()} to {array.max()}"
+            f"{name} must be at least 0 and below {below}, but are from {array.min()} "
+            f"to {array.max()}"
         )
     return array.astype(dtype, copy=False)
 

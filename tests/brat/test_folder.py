@@ -164,8 +164,8 @@ def test_folder_is_read_one_document_at_a_time(folder):
 @pytest.mark.parametrize(
     ("path", "error", "message"),
     [
-        ("absent", FileNotFoundError, "looked there for .txt and .ann files"),
-        ("a.zip", NotADirectoryError, "looked there for .txt and .ann files"),
+        ("absent", FileNotFoundError, "does not exist"),
+        ("a.zip", NotADirectoryError, "is not a folder of .txt and .ann files"),
         ("empty", ValueError, r"no \.txt, .* 0 other files$"),
         ("zipped", ValueError, r"1 other file: b\.zip"),
     ],

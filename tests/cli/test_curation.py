@@ -40,7 +40,7 @@ def test_types_that_one_was_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("anna", "missing"), "no folder or file missing"),
+        (("anna", "missing"), "the folder or file missing does not exist"),
         (("anna", "ben", "--names", "one"), "must be two different names"),
         (("anna", "ben", "--adjudicate", "anna"), "is not empty: its files are not overwritten"),
         (("anna", "ben", "--labels-a", "Age"), "Problem"),
@@ -81,7 +81,10 @@ def test_suggest_prints_a_table_and_writes_what_is_asked_for(stage: Path, tmp_pa
     [
         (("missing", "report.txt"), "no pipeline missing"),
         (("fitted", "missing"), "no file or folder missing"),
-        (("fitted", "report.txt", "--known", "missing"), "no folder or file missing"),
+        (
+            ("fitted", "report.txt", "--known", "missing"),
+            "the folder or file missing does not exist",
+        ),
         (("fitted", "report.txt", "-n", "0"), "n is 0"),
         (("fitted", "report.txt", "--familiar", "0"), "familiar is 0"),
         (("fitted", "latin.txt"), "none of 1 record of latin.txt can be suggested"),
@@ -116,12 +119,15 @@ def test_forecast_writes_figures_and_resumes(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("missing", "gold.spacy"), "no DocBin missing"),
+        (("missing", "gold.spacy"), "the DocBin missing does not exist"),
         (("gold.spacy", "empty.spacy"), "empty.spacy has no entity to score on"),
         (("empty.spacy", "gold.spacy"), "0 training documents make no learning curve"),
         (("gold.spacy", "gold.spacy", "--sizes", "2,99"), "a size is 99"),
         (("gold.spacy", "gold.spacy", "--sizes", "2"), "two different sizes"),
-        (("gold.spacy", "gold.spacy", "--config", "no.cfg"), "no configuration no.cfg"),
+        (
+            ("gold.spacy", "gold.spacy", "--config", "no.cfg"),
+            "the configuration no.cfg does not exist",
+        ),
     ],
 )
 def test_forecast_with_bad_input(
@@ -167,8 +173,10 @@ class TestAudit:
         ("arguments", "message"),
         [
             (("train.spacy", "out"), "name a training configuration (--config)"),
-            (("train.spacy", "out", "--config", "missing.cfg"), "no configuration missing.cfg"),
-            (("missing.spacy", "out", "--config", "small.cfg"), "no DocBin missing.spacy"),
+            (("train.spacy", "out", "--config", "missing.cfg"), "the configuration missing.cfg does not "
+                "exist"),
+            (("missing.spacy", "out", "--config", "small.cfg"), "the DocBin missing.spacy does not "
+                "exist"),
             (("train.spacy", "out", "--config", "train.spacy"), "is not a training conf"),
             (("train.spacy", "out", "--config", "small.cfg", "--set", "seed=1"), "is not a value"),
             (("train.spacy", "out", "--model", "m", "--set", "training.seed=1"), "need a config"),

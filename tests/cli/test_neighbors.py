@@ -77,7 +77,7 @@ class TestFitKnn:
         [
             (["no-model", "gold.spacy", "out"], "no-model", 1),
             (["model", "no.spacy", "out"], "no.spacy", 1),
-            (["model", "empty.spacy", "out"], "there is no document in empty.spacy", 1),
+            (["model", "empty.spacy", "out"], "empty.spacy contains no document", 1),
             (["model", "gold.spacy", "out", "--dev", "empty.spacy"], "in empty.spacy", 1),
             (["model", "gold.spacy", "out", "--fixed"], "give --dev", 1),
             (["model", "gold.spacy", "out", "--report", "r"], "give --dev", 1),
@@ -113,7 +113,7 @@ class TestTrainFinal:
         ("out", "dev", "message"),
         [
             ("fitted", "gold.spacy", "fitted is MODEL itself; name another folder"),
-            ("out", "empty.spacy", "there is no document in empty.spacy"),
+            ("out", "empty.spacy", "empty.spacy contains no document"),
             ("out", "gold.spacy", "dev has not chosen yet"),
         ],
     )
@@ -174,7 +174,7 @@ class TestEditing:
         [
             (["add-examples", "fitted", "gold.spacy", "out"], "'case-0', 'case-1'"),
             (["add-examples", "model", "gold.spacy", "out"], "run fit-knn first"),
-            (["add-examples", "fitted", "empty.spacy", "out"], "no document in empty.spacy"),
+            (["add-examples", "fitted", "empty.spacy", "out"], "empty.spacy contains no document"),
             (["add-examples", "fitted", "gold.spacy", "out", "--weight", "0"], "weight is 0"),
             (["remove-documents", "fitted", "out", "case-9"], "'case-9'"),
             (["remove-documents", "model", "out", "case-0"], "run fit-knn first"),

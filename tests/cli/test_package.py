@@ -89,7 +89,7 @@ class TestDropNeighbors:
 
     def test_refused(self, run: Run, stage: Path) -> None:
         output = run("drop-neighbors", "fitted", "out", "--dev", "empty.spacy", expect=1)
-        assert "no dev document" in output
+        assert "no dev documents" in output
         assert not (stage / "out").exists()
 
 

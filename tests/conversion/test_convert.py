@@ -538,7 +538,7 @@ def test_folders_of_parts_are_said_and_a_missing_dev_is_dealt_out(folder, tmp_pa
     ("names", "options", "message"),
     [
         (["train/a", "dev/b"], {"division": "folders"}, "no document is given for test"),
-        (["train/a", "test/b"], {"division": "folders"}, "train is too small to deal one out"),
+        (["train/a", "test/b"], {"division": "folders"}, "train is too small to take one from it"),
         (
             ["train/p1_a", "dev/p1_b", "test/c"],
             {"division": "folders", "group": "p[0-9]"},

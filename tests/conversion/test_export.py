@@ -213,7 +213,7 @@ def labeled(label):
 
 REFUSED = {
     "a name twice": ([gold(), gold()], None, 'two documents have the name "case"'),
-    "a name that climbs": ([gold(name="../case")], None, "leaves the folder"),
+    "a name that climbs": ([gold(name="../case")], None, "is outside the folder"),
     "an absolute name": ([gold(name="/case")], None, "it cannot name a file"),
     "two labels that would be one": (
         [labeled("body part"), labeled("body_part")],
@@ -292,7 +292,7 @@ def test_command(tmp_path, options, n_entities, warned):
 
 def test_command_names_what_is_missing(tmp_path):
     code, said = invoke("export", tmp_path / "x.spacy", tmp_path / "out")
-    assert (code, "no DocBin" in said) == (1, True)
+    assert (code, "the DocBin" in said) == (1, True)
 
 
 def test_what_brat_gets_is_clean(tmp_path):

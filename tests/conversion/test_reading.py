@@ -88,7 +88,10 @@ def test_what_was_read_is_said(tmp_path):
         (["--format", "json", "--spans-key", "x"], "for the format docbin, not for json"),
         (["--labels", "Sign"], "1 entity is outside of the label set: c.PubTator:4"),
         (["--labels", "Sign,Sex", "--map", "m.tsv"], "leaves out all types of the label set"),
-        (["--map", "other.tsv"], "no entity has: Color; the labels are Sex, Sign"),
+        (
+            ["--map", "other.tsv"],
+            "no entity has these labels of the map: Color; the labels are Sex, Sign",
+        ),
     ],
 )
 def test_options_that_do_not_fit(tmp_path, monkeypatch, options, message):

@@ -43,7 +43,7 @@ def test_a_list_of_sources(
 ) -> None:
     text = text.format(*folders)
     if expected is None:
-        with pytest.raises(ValueError, match="the corpus a is not there: no folder or file b"):
+        with pytest.raises(ValueError, match="the folder or file b of the corpus a does not exist"):
             parse_sources(text)
         return
     places = {
@@ -62,7 +62,11 @@ def test_a_list_of_sources(
         ("../x={0}", "cannot name a corpus"),
         ("a:b={0}", "cannot name a corpus"),
         ("={0}", "cannot name a corpus"),
-        ("nowhere", "no folder or file nowhere; correct the path, or leave it out"),
+        (
+            "nowhere",
+            "the folder or file nowhere of the corpus nowhere does not exist; correct "
+            "the path, or leave it",
+        ),
     ],
 )
 def test_a_list_that_is_none(folders: list[Path], text: str, message: str) -> None:
@@ -83,7 +87,7 @@ def test_each_is_converted_to_its_folder(folders: list[Path], tmp_path: Path) ->
 def test_a_folder_with_other_files_stays(folders: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     (out / "mine").mkdir(parents=True)
-    with pytest.raises(ValueError, match="other files than converted corpora"):
+    with pytest.raises(ValueError, match="files other than converted corpora"):
         list(convert_sources({"a": folders[0]}, out))
     assert [path.name for path in out.iterdir()] == ["mine"]
 

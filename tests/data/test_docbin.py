@@ -53,5 +53,5 @@ def test_a_file_that_is_no_docbin(tmp_path, content):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no DocBin"):
+    with pytest.raises(FileNotFoundError, match=r"the DocBin .* does not exist"):
         read_docbin(tmp_path / "x.spacy", VOCAB)

@@ -38,7 +38,7 @@ def test_groups_by_a_regular_expression(group, expected):
 @pytest.mark.parametrize(
     ("group", "message"),
     [
-        (r"\d*$", r'the group "\\d\*\$" is found in no name, such as ward1/p1_a'),
+        (r"\d*$", r'the group "\\d\*\$" does not match any name, such as ward1/p1_a'),
         ("(", r"the group \( is not a regular expression"),
     ],
 )
@@ -75,7 +75,7 @@ def test_groups_by_a_table(tmp_path, name, content, expected):
     ("content", "message"),
     [
         (b"a,1\n", "a document, sub/a: it has no group in"),
-        (b"a,1\na.txt,2\nsub/a,1", "line 2: another group of a than before"),
+        (b"a,1\na.txt,2\nsub/a,1", "line 2: a group of a that differs from the one before"),
         (b"a,1\nsub/a,\n", "line 2: there is no name and group"),
         (b"a\nsub/a\n", "line 1: there is no name and group"),
         (b"a,1\nsub/a,\xff\n", "is not UTF-8, from byte 10"),
@@ -89,7 +89,7 @@ def test_tables_that_are_none(tmp_path, content, message):
 
 
 def test_a_table_that_is_missing(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no table"):
+    with pytest.raises(FileNotFoundError, match=r"the table .* does not exist"):
         check_group(str(tmp_path / "groups.csv"))
 
 

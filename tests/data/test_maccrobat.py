@@ -316,7 +316,7 @@ def test_a_member_that_leaves_the_folder(tmp_path, prepare, evil, nested, sample
     content = zipped({"MACCROBAT2020.zip": content}) if nested else content
     write(tmp_path / "assets", {"9764942.zip": content, "sample/1.txt": b"", "sample/1.ann": b""})
     before = tree(tmp_path)
-    with pytest.raises(CorpusError, match="leaves the folder") as caught:
+    with pytest.raises(CorpusError, match="is outside the folder") as caught:
         prepare(sample=sample)  # the sample does not avoid it
     assert ("MACCROBAT2020.zip" if nested else "9764942.zip") in str(caught.value)
     assert tree(tmp_path) == before
@@ -375,7 +375,7 @@ BROKEN = [
     ("no pairs", zipped({"1.txt": b"", "2.ann": b""}), "no .txt file with"),
     ("only the old edition", zipped({"MACCROBAT2018.zip": OLD}), "no .txt file with"),
     ("two levels", zipped({"MACCROBAT2020.zip": zipped({"MACCROBAT2020.zip": NEW})}), "no .txt"),
-    ("broken inside", zipped({"MACCROBAT2020.zip": NEW[:-30]}), "2020.zip: cannot be unpacked"),
+    ("broken inside", zipped({"MACCROBAT2020.zip": NEW[:-30]}), "2020.zip cannot be unpacked"),
 ]
 
 
@@ -523,7 +523,7 @@ FAILURES = [
     ({"listing": b"[]"}, "/list: TypeError"),
     ({"listing": b"{}"}, "/list: KeyError"),
     ({"listing": b'{"files": null}'}, "/list: TypeError"),
-    ({"listing": b'{"files": [{"name": "a.pdf"}]}'}, r"no MACCROBAT zip among \['a.pdf'\]"),
+    ({"listing": b'{"files": [{"name": "a.pdf"}]}'}, r"no MACCROBAT zip is among \['a.pdf'\]"),
     ({"content": PUBLISHED[:-1] + b"x"}, "hash"),
     ({"content": b"<html>Sign in"}, "hash"),
 ]

@@ -112,7 +112,7 @@ def test_a_folder_without_the_format_that_is_given(tmp_path):
 
 
 def test_nothing_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no folder or file"):
+    with pytest.raises(FileNotFoundError, match="does not exist"):
         guess_format(tmp_path / "absent")
 
 

@@ -13,9 +13,9 @@ TABLES = {
     ("m.csv", 'Age,AGE\n"A, B",C\n'): {"Age": "AGE", "A, B": "C"},
     ("m.txt", "Age;AGE\n"): {"Age": "AGE"},
     ("m.yaml", "Age: AGE\nSex:\n'No': ''\n"): {"Age": "AGE", "Sex": "", "No": ""},
-    ("m.yml", "- Age\n"): "not YAML of old: new",
+    ("m.yml", "- Age\n"): r"must be YAML \(old: new\)",
     ("m.yml", "Age: [a]\n"): "not labels",
-    ("m.yml", "Age: 'x\n"): "not YAML",
+    ("m.yml", "Age: 'x\n"): "must be YAML",
     ("m.tsv", "Age\n"): "line 1: there must be",
     ("m.tsv", "Age\tA\tB\n"): "line 1: there must be",
     ("m.tsv", "\tA\n"): "line 1: there must be",
@@ -41,7 +41,7 @@ def test_files_that_are_no_maps(tmp_path):
     (tmp_path / "m.tsv").write_bytes(b"\xff\xfe\xfd")
     with pytest.raises(ValueError, match="not UTF-8"):
         read_label_map(tmp_path / "m.tsv")
-    with pytest.raises(FileNotFoundError, match="to map labels with"):
+    with pytest.raises(FileNotFoundError, match="for mapping labels"):
         read_label_map(tmp_path / "absent.tsv")
 
 
@@ -85,7 +85,9 @@ def test_maps(document, name):
 
 
 def test_unknown_labels_are_an_error_that_lists_the_known_ones(document):
-    with pytest.raises(ValueError, match="no entity has: Color; the labels are Age, Sex"):
+    with pytest.raises(
+        ValueError, match="no entity has these labels of the map: Color; the labels are Age, Sex"
+    ):
         apply_map([document], {"Color": "", "Age": "A"})
     apply_map([document], {"Color": ""}, known=["Color"])
 
@@ -106,7 +108,7 @@ def test_an_entity_outside_of_the_label_set_is_an_error(document):
 
 @pytest.mark.parametrize("value", ["no.txt", "sub/no", "sub\\no.tsv", "a.b.csv", "/Age"])
 def test_a_file_of_labels_that_is_not_there_is_no_type(value):
-    with pytest.raises(FileNotFoundError, match=r"there is no file .* with types"):
+    with pytest.raises(FileNotFoundError, match=r"the file of types .* does not exist"):
         parse_labels(value)
 
 

@@ -176,7 +176,7 @@ def test_a_folder_of_corpora(paths: dict[str, str], tmp_path: Path) -> None:
     assert Counter(texts(reader)) == Counter(texts(JointCorpus(paths)))
     target = {"target": paths["notes"], "others": str(tmp_path)}
     assert list(JointCorpus(target).paths) == ["target", "drugs", "notes"]
-    with pytest.raises(ValueError, match="two corpora have the name notes"):
+    with pytest.raises(ValueError, match="used for more than one corpus: notes"):
         JointCorpus({"notes": paths["notes"], "others": str(tmp_path)})
 
 

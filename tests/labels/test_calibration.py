@@ -239,7 +239,7 @@ def test_states_that_are_none(change, message):
 
 
 def test_nothing_to_fit():
-    with pytest.raises(ValueError, match="no predicted entity"):
+    with pytest.raises(ValueError, match="no predicted entities"):
         fit_calibration([], [], [], [], [])
 
 

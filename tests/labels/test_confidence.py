@@ -104,9 +104,9 @@ def test_nothing_to_score(n_tokens, scores):
     "span", [(-1, 1, 0), (0, 0, 0), (2, 1, 0), (3, 5, 0), (0, 1, 2), (0, 1, -1)]
 )
 def test_spans_that_do_not_fit(span):
-    with pytest.raises(ValueError, match=r"does not fit 4 tokens and 2 types"):
+    with pytest.raises(ValueError, match=r"does not match 4 tokens and 2 types"):
         span_scores(FLAT, [(0, 1, 0), span])
-    with pytest.raises(ValueError, match=r"does not fit 4 tokens and 2 types"):
+    with pytest.raises(ValueError, match=r"does not match 4 tokens and 2 types"):
         layer_span_scores(LAYERS, [(0, 1, 0), span])
 
 

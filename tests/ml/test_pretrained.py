@@ -273,7 +273,7 @@ class TestFindEncoder:
             find_encoder(str(tmp_path))
 
     @pytest.mark.parametrize(
-        ("name", "match"), [("", "no encoder is named"), ("numpy", "contains 0")]
+        ("name", "match"), [("", "no encoder is given"), ("numpy", "contains 0")]
     )
     def test_nothing(self, name: str, match: str) -> None:
         with pytest.raises(ValueError, match=match):

@@ -61,9 +61,9 @@ class TestEverySearch:
         ("keys", "labels", "message"),
         [
             (np.zeros((0, 3)), [], "no key"),
-            (np.zeros((2, 3)), [0], "do not fit"),
-            (np.zeros(2), [0, 1], "do not fit"),
-            (np.zeros((2, 0)), [0, 1], "do not fit"),
+            (np.zeros((2, 3)), [0], "do not match"),
+            (np.zeros(2), [0, 1], "do not match"),
+            (np.zeros((2, 0)), [0, 1], "do not match"),
             (np.zeros((2, 3)), [0, N_LABELS], "between 0 and 4"),
             (np.zeros((2, 3)), [0, -1], "between 0 and 4"),
             (np.array([[0, np.nan]]), [0], "keys must be finite"),
@@ -77,8 +77,8 @@ class TestEverySearch:
     @pytest.mark.parametrize(
         ("queries", "k", "message"),
         [
-            (np.zeros((2, 8)), 17, "do not fit"),
-            (np.zeros(9), 17, "do not fit"),
+            (np.zeros((2, 8)), 17, "do not match"),
+            (np.zeros(9), 17, "do not match"),
             (np.zeros((2, 9)), 0, "at least 1"),
             (np.full((2, 9), np.inf), 17, "queries must be finite"),
             (np.full((2, 9), np.nan), 17, "queries must be finite"),

@@ -218,13 +218,13 @@ def test_another_datastore_takes_the_place_of_the_first():
 def test_no_keys(empty):
     neighbors = KNearestNeighbors()
     neighbors.datastore = empty
-    with pytest.raises(ValueError, match="not fitted, or the datastore contains no key"):
+    with pytest.raises(ValueError, match="not fitted, or the datastore is empty"):
         neighbors.predict_proba(np.zeros((1, 1)))
 
 
 @pytest.mark.parametrize("queries", [np.zeros((2, 5)), np.zeros(1)])
 def test_queries_of_another_width(queries):
-    with pytest.raises(ValueError, match=r"do not fit keys \(4, 1\)"):
+    with pytest.raises(ValueError, match=r"do not match keys \(4, 1\)"):
         fitted([0, 1, 2, 2], 4, 3).predict_proba(queries)
 
 

@@ -71,10 +71,13 @@ def test_ways_to_write_a_table(tmp_path: Path, name: str, content: str) -> None:
         ("label,concept_id\nAge,-7\n", "line 2: concept_id is '-7', but must be a whole"),
         ("label,concept_id\nAge,2147483648\n", "line 2: concept_id is '2147483648', but must"),
         ("label,concept_id,source_concept_id\nAge,7,x\n", "line 2: source_concept_id is 'x'"),
-        ("label,concept_id\nAge,7\n\nAge,8\n", "line 4: the entry of line 2, with other ids"),
+        (
+            "label,concept_id\nAge,7\n\nAge,8\n",
+            "line 4: the same entry as line 2, with different ids",
+        ),
         (
             "label,text,concept_id\nAge,Two  YEARS,7\nAge,two years,8\n",
-            "line 3: the entry of line 2, with other ids",
+            "line 3: the same entry as line 2, with different ids",
         ),
         ('label,concept_id\n"Age"x,7\n', "line 2: "),
         (b"label,concept_id\n\xe9,7\n", "is not UTF-8, from byte 17"),
@@ -87,7 +90,7 @@ def test_what_is_refused(tmp_path: Path, content: str | bytes, message: str) -> 
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no table of concepts"):
+    with pytest.raises(FileNotFoundError, match=r"the table of concepts .* does not exist"):
         read_concepts(tmp_path / "no.csv")
 
 
@@ -97,7 +100,10 @@ def test_no_such_file(tmp_path: Path) -> None:
         ("section,concept_id\nPast  Medical History,4083\nplan,0\n", {"plan": 0}),
         ("concept_id;section\n4083;past_medical_history\n", {"past_medical_history": 4083}),
         ("section,concept_id\nPlan,7\nPLAN,7\n", {"plan": 7}),
-        ("section,concept_id\nPlan,7\nPLAN,8\n", "line 3: the entry of line 2, with other ids"),
+        (
+            "section,concept_id\nPlan,7\nPLAN,8\n",
+            "line 3: the same entry as line 2, with different ids",
+        ),
         ("section,concept_id\n,7\n", "line 2: no section"),
         ("section,concept_id\nPlan,\n", "line 2: concept_id is '', but must be a whole number"),
         ("label,concept_id\nPlan,7\n", 'no column "section"; a table of sections has section, con'),
@@ -114,7 +120,7 @@ def test_sections(tmp_path: Path, content: str, expected: dict[str, int] | str) 
         found = read_sections(path)
         assert expected.items() <= found.items()
         assert all(name == normalized(name) for name in found)
-    with pytest.raises(FileNotFoundError, match="no table of sections"):
+    with pytest.raises(FileNotFoundError, match=r"the table of sections .* does not exist"):
         read_sections(tmp_path / "no.csv")
 
 

@@ -33,7 +33,7 @@ def test_assertions_of_the_command_line() -> None:
     assert parse_assertions([]) == {}
     given = ["negated=negation", "family=is_relative"]
     assert parse_assertions(given) == {"negated": "negation", "family": "is_relative"}
-    with pytest.raises(ValueError, match="assertion is 'negation', but must be such as"):
+    with pytest.raises(ValueError, match="assertion is 'negation', but must look like"):
         parse_assertions(["negation"])
-    with pytest.raises(ValueError, match="the assertion negated is there twice"):
+    with pytest.raises(ValueError, match="the assertion negated is given twice"):
         parse_assertions(["negated=a", "negated=b"])

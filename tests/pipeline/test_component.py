@@ -149,7 +149,7 @@ class TestLabels:
     def test_none_at_all(self) -> None:
         nlp = spacy.blank("en")
         doc = nlp.make_doc("Nothing here")
-        with pytest.raises(ValueError, match="no labels: the training data holds no entity"):
+        with pytest.raises(ValueError, match="no labels: the training data contains no entity"):
             self.initialize(None, [Example(doc, doc.copy())])
 
     def test_data_with_others_than_given(self) -> None:
@@ -265,7 +265,7 @@ class TestNeighbors:
         with pytest.raises(ValueError, match="no document"):
             pipe_of(nlp).fit_neighbors([])
         doc = nlp.make_doc("Nothing known")
-        with pytest.raises(ValueError, match="no labeled token"):
+        with pytest.raises(ValueError, match="no labeled tokens"):
             pipe_of(nlp).fit_neighbors([Example(doc, doc.copy())])
 
 

@@ -186,10 +186,10 @@ def test_neighbors_stay_where_fitting_anew_fails(trained: bytes, spans_key: str 
     docs = [nlp.make_doc(text) for text in TEXTS]
     pipe.fit_neighbors(examples)
     before = pipe.predict(docs)
-    with pytest.raises(ValueError, match="no document to fit"):
+    with pytest.raises(ValueError, match="no documents to fit"):
         pipe.fit_neighbors([])
     tokens = collect_keys(pipe, examples)
-    with pytest.raises(ValueError, match="no labeled token"):
+    with pytest.raises(ValueError, match="no labeled tokens"):
         to_datastore(pipe, dataclasses.replace(tokens, gold=np.full_like(tokens.gold, MISSING)))
     for ours, theirs in zip(pipe.predict(docs), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)

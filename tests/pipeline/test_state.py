@@ -27,7 +27,7 @@ def test_state_survives_json(state: ComponentState) -> None:
         ({"labels": None}, "not one of this version"),
         ({"updates": "many"}, "many"),
         ({"calibration": {"slope": 1.0}}, "calibration of the scores lacks"),
-        ({"added_labels": ["Age"]}, "a label twice"),
+        ({"added_labels": ["Age"]}, "a label appears twice"),
     ],
 )
 def test_damaged_state_is_refused(change: dict[str, Any], message: str) -> None:

@@ -212,7 +212,7 @@ class TestTooLittleOnDev:
         assert all(rough in each for each in found)
 
     def test_no_document(self, fitted: Language) -> None:
-        with pytest.raises(ValueError, match="no dev document"):
+        with pytest.raises(ValueError, match="no dev documents"):
             choose_on_dev(component_of(fitted), [])
 
 

@@ -91,8 +91,8 @@ class TestFitKnn:
         ("settings", "message"),
         [
             ({"fixed": True}, "fixed needs dev documents"),
-            ({"dev": []}, "no dev document"),
-            ({"train": []}, "no document to fit"),
+            ({"dev": []}, "no dev documents"),
+            ({"train": []}, "no documents to fit"),
             ({"keys": "logit"}, "keys is"),
             ({"keys": "hidden", "dropout": 2.0}, "dropout is 2.0"),
             ({"keys": "hidden", "passes": 0}, "passes is 0"),
@@ -155,7 +155,7 @@ class TestDropNeighbors:
     def test_neighbors_stay_where_dev_is_empty(self, nlp: Language) -> None:
         fit_knn(nlp, make_examples(nlp), dev_examples(nlp), fixed=True)
         before = component_of(nlp).to_bytes()
-        with pytest.raises(ValueError, match="no dev document"):
+        with pytest.raises(ValueError, match="no dev documents"):
             drop_neighbors(nlp, [])
         assert component_of(nlp).to_bytes() == before
         assert component_of(nlp).neighbor_weight == 1.0

@@ -158,7 +158,7 @@ def test_no_documents():
         (
             [FIRST, FIRST],
             [FIRST, document_counts([], [], TOKENS)],
-            "document 2 has other gold entities",
+            "document 2 has different gold entities",
         ),
     ],
 )

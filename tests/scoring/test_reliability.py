@@ -140,8 +140,8 @@ def test_by_type():
 @pytest.mark.parametrize(
     ("scores", "correct", "n_bins", "message"),
     [
-        ([0.5, 0.5], [True], 10, "do not fit"),
-        ([[0.5]], [[True]], 10, "do not fit"),
+        ([0.5, 0.5], [True], 10, "do not match"),
+        ([[0.5]], [[True]], 10, "do not match"),
         ([1.5], [True], 10, "between 0 and 1"),
         ([float("nan")], [True], 10, "between 0 and 1"),
         ([0.5], [True], 0, "0 bins"),

@@ -217,9 +217,9 @@ def test_layer_probabilities_are_the_softmax_beside_outside() -> None:
 @pytest.mark.parametrize(
     ("loss", "layers", "match"),
     [
-        (PaperBinaryTokenLabels(), np.zeros((2, 2), int), "do not fit"),
-        (BinaryTokenLabels(), np.zeros((3, 2), int), "do not fit"),
-        (BinaryTokenLabels(), np.zeros((2, 3), int), "do not fit"),
+        (PaperBinaryTokenLabels(), np.zeros((2, 2), int), "do not match"),
+        (BinaryTokenLabels(), np.zeros((3, 2), int), "do not match"),
+        (BinaryTokenLabels(), np.zeros((2, 3), int), "do not match"),
         (BinaryTokenLabels(), np.full((2, 2), 3), "between -1 and 2"),
     ],
 )

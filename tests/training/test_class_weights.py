@@ -87,10 +87,10 @@ def test_table(table, weights):
     [
         ({"O": 1, "Age": 1, "Non-x": 1, "Mass": 1}, "has Mass, which is not a label: O,"),
         ({"O": 1, "Age": 1, "Non-x": 1, "B-Mass": 1}, "has B-Mass"),
-        ({"O": 1, "Age": 1}, "leaves out B-Non-x, I-Non-x"),
-        ({"O": 1, "Age": 1, "B-Non-x": 1}, "leaves out I-Non-x"),
-        ({"Age": 1, "Non-x": 1}, "leaves out O"),
-        ({}, "leaves out O, B-Age"),
+        ({"O": 1, "Age": 1}, "lacks B-Non-x, I-Non-x"),
+        ({"O": 1, "Age": 1, "B-Non-x": 1}, "lacks I-Non-x"),
+        ({"Age": 1, "Non-x": 1}, "lacks O"),
+        ({}, "lacks O, B-Age"),
     ],
 )
 def test_table_that_does_not_fit(table, message):
@@ -196,7 +196,7 @@ def test_component_takes_a_table():
     assert label_weights(other.get_pipe("btl_knn_ner")) == label_weights(pipe)
     with pytest.raises(ValueError, match="has Mass"):
         initialized(weights_config(scheme="table", table={**table, "Mass": 1.0}))
-    with pytest.raises(ValueError, match="leaves out O"):
+    with pytest.raises(ValueError, match="lacks O"):
         initialized(weights_config(scheme="table", table={"Dosage": 1.0}))
 
 

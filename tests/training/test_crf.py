@@ -171,12 +171,12 @@ def test_long_documents_and_sure_logits_stay_exact() -> None:
 @pytest.mark.parametrize(
     ("labels", "lengths", "match"),
     [
-        ([0, 2], None, "an I- without its B-"),
-        ([1, 4], None, "an I- without its B-"),
-        ([2, 0], None, "an I- without its B-"),
-        ([1, 2], [1, 1], "an I- without its B-"),  # the entity would go on into the next document
+        ([0, 2], None, "an I- has no B-"),
+        ([1, 4], None, "an I- has no B-"),
+        ([2, 0], None, "an I- has no B-"),
+        ([1, 2], [1, 1], "an I- has no B-"),  # the entity would go on into the next document
         ([0, 5], None, "between -1 and 4"),
-        ([0], None, "do not fit"),
+        ([0], None, "do not match"),
         ([0, 0], [1, 2], "2 tokens, but documents of 3"),
     ],
 )
@@ -195,7 +195,7 @@ def test_other_refusals() -> None:
     for factor in (0.0, -1.0, float("inf"), float("nan")):
         with pytest.raises(ValueError, match=f"rate_factor is {factor}, but must be above 0"):
             CrfLoss(rate_factor=factor)
-    with pytest.raises(ValueError, match="3 columns, but the CRF has learned 5"):
+    with pytest.raises(ValueError, match="3 columns do not match the 5 that the CRF has learned"):
         make_loss().probabilities(np.zeros((2, 3)))
 
 

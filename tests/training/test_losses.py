@@ -111,10 +111,10 @@ def test_lengths_are_taken_and_not_needed(loss):
 @pytest.mark.parametrize(
     ("shape", "labels", "weights", "message"),
     [
-        ((5,), [0, 1, 2, 3, 4], None, "do not fit"),
-        ((2, 5), [0, 1, 2], None, "do not fit"),
-        ((2, 5), [], None, "do not fit"),
-        ((2, 5), [[0], [1]], None, "do not fit"),
+        ((5,), [0, 1, 2, 3, 4], None, "do not match"),
+        ((2, 5), [0, 1, 2], None, "do not match"),
+        ((2, 5), [], None, "do not match"),
+        ((2, 5), [[0], [1]], None, "do not match"),
         ((2, 5), [0, 5], None, "between -1 and 4"),
         ((2, 5), [0, -2], None, "between -1 and 4"),
         ((2, 5), [0, 1], [1.0] * 4, "5 labels, but 4 class weights"),

@@ -153,7 +153,7 @@ def test_the_default_batch_is_about_500_words() -> None:
     [
         ({"classes": "some"}, ["A"], "classes is 'some', but must be one of present, all"),
         ({"other_classes": "no"}, ["A"], "other_classes is 'no', but must be one of outside, mask"),
-        ({"labels": ["A"]}, ["ABC"], "labels of the batcher are A, but the data have B, C too"),
+        ({"labels": ["A"]}, ["ABC"], "labels of the batcher are A, but the data also have B, C"),
         ({"classes": "all"}, iter(["A"]), "set the labels of the batcher"),
         ({}, ["OO", "?"], "no example has an entity"),
     ],

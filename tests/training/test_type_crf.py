@@ -295,15 +295,15 @@ def test_a_head_of_outside_alone() -> None:
 @pytest.mark.parametrize(
     ("labels", "lengths", "match"),
     [
-        ([0, 2], None, "an I- without its B-"),
-        ([1, 4], None, "an I- without its B-"),
-        ([2, 0], None, "an I- without its B-"),
-        ([1, 2], [1, 1], "an I- without its B-"),
-        ([[0, 2], [0, 0]], None, "an I- without its B-"),
+        ([0, 2], None, "an I- has no B-"),
+        ([1, 4], None, "an I- has no B-"),
+        ([2, 0], None, "an I- has no B-"),
+        ([1, 2], [1, 1], "an I- has no B-"),
+        ([[0, 2], [0, 0]], None, "an I- has no B-"),
         ([0, 5], None, "between -1 and 4"),
         ([[0, 3], [0, 0]], None, "between -1 and 2"),
-        ([0], None, "do not fit"),
-        ([[0], [0]], None, "do not fit"),
+        ([0], None, "do not match"),
+        ([[0], [0]], None, "do not match"),
         ([0, 0], [1, 2], "2 tokens, but documents of 3"),
     ],
 )
@@ -316,7 +316,7 @@ def test_settings_and_shapes_are_checked() -> None:
     for setting in ({"rate_factor": 0.0}, {"reduction": "max"}, {"tau": -1.0}):
         with pytest.raises(ValueError, match=next(iter(setting))):
             TypeCrfLoss(**setting)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="1 types, but the CRF has learned 2"):
+    with pytest.raises(ValueError, match="1 types do not match the 2 that the CRF has learned"):
         make_loss().layer_probabilities(np.zeros((2, 3)))
     with pytest.raises(ValueError, match="4 class weights"):
         loss = make_loss()

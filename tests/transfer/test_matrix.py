@@ -98,7 +98,7 @@ def test_a_matrix_of_small_corpora(small_config, corpora, tmp_path, joint):
 def test_pairs_that_cannot_be_are_refused(small_config, corpora, tmp_path):
     a, b, _ = corpora
     for sources, targets, message in (
-        ([a], [a], "a source that is another corpus"),
+        ([a], [a], "a different corpus as a source"),
         ([a], [Corpus("a", b.folder)], 'two corpora have the name "a"'),
     ):
         with pytest.raises(ValueError, match=message):

@@ -137,7 +137,7 @@ def seal_of(files: object, **other: object) -> str:
         (seal_of({"a": {"size": "1", "sha256": ""}}), "lacks its size or its SHA-256"),
         (seal_of({"a": {"size": 1, "sha256": 1}}), "lacks its size or its SHA-256"),
         *(
-            (seal_of(entry(name)), "leaves the folder")
+            (seal_of(entry(name)), "is outside the folder")
             for name in (
                 "../x",
                 "a/../../x",
@@ -150,7 +150,7 @@ def seal_of(files: object, **other: object) -> str:
                 ".",
             )
         ),
-        (seal_of(entry("a\0b")), "leaves the folder"),
+        (seal_of(entry("a\0b")), "is outside the folder"),
         (seal_of(entry("vocab")), "vocab is missing"),
         (seal_of({"config.cfg": {"size": 10**30, "sha256": ""}}), "has 1 bytes, but was sealed"),
     ],
