@@ -173,10 +173,8 @@ class TestAudit:
         ("arguments", "message"),
         [
             (("train.spacy", "out"), "name a training configuration (--config)"),
-            (("train.spacy", "out", "--config", "missing.cfg"), "the configuration missing.cfg does not "
-                "exist"),
-            (("missing.spacy", "out", "--config", "small.cfg"), "the DocBin missing.spacy does not "
-                "exist"),
+            (("train.spacy", "out", "--config", "missing.cfg"), "missing.cfg does not exist"),
+            (("missing.spacy", "out", "--config", "small.cfg"), "missing.spacy does not exist"),
             (("train.spacy", "out", "--config", "train.spacy"), "is not a training conf"),
             (("train.spacy", "out", "--config", "small.cfg", "--set", "seed=1"), "is not a value"),
             (("train.spacy", "out", "--model", "m", "--set", "training.seed=1"), "need a config"),
