@@ -320,6 +320,30 @@ class TestHub:
         assert len(operations) == len(files)
 
 
+LLM_CONFIG = """
+[nlp]
+lang = "en"
+pipeline = ["llm","btl_knn_ner"]
+tokenizer = {"@tokenizers":"spacy-btl.ClinicalTokenizer.v1"}
+
+[components]
+
+[components.llm]
+factory = "llm"
+
+[components.llm.task]
+@llm_tasks = "spacy.SpanCat.v3"
+labels = ["Family_member"]
+spans_key = "llm"
+
+[components.llm.model]
+@llm_models = "spacy.NoOp.v1"
+
+[components.btl_knn_ner]
+source = "training/model-knn"
+"""
+
+
 class TestSpacyLlm:
     """A language model beside our component, with one that answers nothing."""
 
@@ -329,8 +353,7 @@ class TestSpacyLlm:
         monkeypatch.chdir(tmp_path)
         (tmp_path / "training").mkdir()
         model.rename(tmp_path / "training" / "model-knn")
-        block = page_block("@llm_models", "ini")
-        (tmp_path / "llm.cfg").write_text(block)
+        (tmp_path / "llm.cfg").write_text(LLM_CONFIG)
         run("assemble", "llm.cfg", "both")
         return spacy.load("both")
 
