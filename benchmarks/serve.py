@@ -113,11 +113,13 @@ class Load:
             try:
                 response = await client.post(f"{self.url}/annotate", json=body)
             except httpx.TransportError:
-                if not retry or time.perf_counter() > self.end:
+                if not retry:
                     raise
             else:
                 if response.status_code != 503 or not retry:
                     break
+            if time.perf_counter() > self.end:
+                return  # it is lost
             self.retried += 1
             await asyncio.sleep(PAUSE)
         self.latencies.append(time.perf_counter() - begin)
