@@ -20,7 +20,7 @@ from ..omop.sections import CATEGORY
 from ..omop.settings import OmopSettings
 from ..omop.table import write_table
 from ..util.checks import one_of, python_file, whole_number
-from ..util.files import Content, sha256_of
+from ..util.files import Content, check_apart, sha256_of
 from ..util.messages import is_debug, warn
 from .contents import UTF8, check_encoding
 from .engines import Engine, check_engine, run_shards
@@ -145,8 +145,7 @@ def annotate_files(
     """
     settings = settings or AnnotationSettings()
     source, output, folder = Path(source).resolve(), Path(output).resolve(), find_model(model)
-    if output == source or source in output.parents:
-        raise ValueError(f"{output} is in the input {source}: choose a folder outside of it")
+    check_apart(output, (source, folder), names=())
     kind, files = find_files(source, settings.kind)
     check_encoding(settings.encoding, kind)
     if (folder / "config.cfg").is_file():  # else the error of loading it says more

@@ -5,7 +5,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 
@@ -17,6 +16,7 @@ from ..omop.sections import Sections
 from ..omop.settings import OmopSettings
 from ..packaging.saving import load_pipeline, run_code
 from ..util.messages import LOGGER, describe, log_failure
+from ..util.process import compute_on
 from .folder import Outcome, RunFolder, SetAside
 from .inputs import PLACES, Fields, InputReader, Record, RecordError, read_errors
 from .outputs import NoteNlpWriter, ShardWriter, id_error, make_writer
@@ -87,8 +87,7 @@ class ShardAnnotator:
             import torch
 
             torch.set_num_threads(job.threads)
-        if job.gpu_id >= 0:
-            spacy.require_gpu(job.gpu_id)  # type: ignore[attr-defined]
+        compute_on(job.gpu_id)
         self._job = job
         if job.code is not None:
             run_code(Path(job.code))

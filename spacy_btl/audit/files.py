@@ -20,7 +20,7 @@ from ..conversion.convert import read_brat
 from ..data.docbin import read_docbin
 from ..data.gold import heading_in
 from ..packaging.saving import load_pipeline
-from ..util.files import write_files
+from ..util.files import check_apart, write_files
 from .audit import DEFAULT_SETTINGS, Audit, AuditSettings, audit_documents
 from .page import render_page
 
@@ -55,8 +55,8 @@ def audit_files(
         progress: Whether to show progress bars; None to show them in a terminal only.
 
     Raises:
-        ValueError: If there is neither a configuration nor a pipeline, or both, or as
-            `audit_documents` and the readers do.
+        ValueError: If there is neither a configuration nor a pipeline, or both, if the output is
+            an input or in one, or as `audit_documents` and the readers do.
         OSError: If a file cannot be read or written.
     """
     if (config is None) == (model is None):
@@ -66,6 +66,7 @@ def audit_files(
         )
     if overrides and config is None:
         raise ValueError("values of the configuration (--set) need a configuration (--config)")
+    check_apart(output, (*data, config, model), names=(FINDINGS, SUMMARY, PAGE, FOLDS))
     output.mkdir(parents=True, exist_ok=True)  # before the work, should that fail
     nlp = _untrained(config, overrides or {}) if config else load_pipeline(Path(str(model)))
     docs, heading = _read(data, nlp)

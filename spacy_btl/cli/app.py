@@ -28,6 +28,8 @@ DelimiterOption = Annotated[
     str, typer.Option(help="Character between the columns of a CSV; '\\t' for a tab")
 ]
 
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace an output that is there")]
+
 
 @app.callback()
 def btl(
@@ -83,10 +85,9 @@ def errors_as_text() -> Iterator[None]:
 
 def use_gpu(gpu_id: int) -> None:
     """Compute on this GPU, or on the CPU for a negative number."""
-    import spacy
+    from ..util.process import compute_on
 
-    if gpu_id >= 0:
-        spacy.require_gpu(gpu_id)  # type: ignore[attr-defined]
+    compute_on(gpu_id)
 
 
 def run_code(code: Path | None) -> None:

@@ -15,6 +15,7 @@ from ..util.text import counted, printable
 from .app import (
     CodeOption,
     DelimiterOption,
+    ForceOption,
     GpuOption,
     IdFieldOption,
     TextFieldOption,
@@ -70,6 +71,7 @@ def agreement_command(
     columns: ColumnsOption = "",
     spans_key: SpansKeyOption = "",
     lang: LangOption = "en",
+    force: ForceOption = False,
 ) -> None:
     """Show how far two annotators of the same documents agree, and where they do not.
 
@@ -85,14 +87,12 @@ def agreement_command(
     from ..curation.agreement import compare_annotators
     from ..curation.agreement_page import render_page, render_text
     from ..formats import parse_labels
-    from ..util.files import write_file
-    from ..util.text import printable
+    from ..util.files import check_apart, check_new_files, write_file
 
     if adjudicate is not None:  # before the work, should that fail
         check_empty(adjudicate)
-    for path in (page, json_file):
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        check_apart(adjudicate, (a, b))
+    check_new_files([page, json_file], (a, b, adjudicate), force=force)
     reading_a, reading_b = (
         Reading(
             format=format_name,
@@ -228,6 +228,7 @@ def suggest_command(
         str, typer.Option(help="Encoding of the pool (.txt, JSONL, CSV), such as windows-1252")
     ] = "utf-8",
     gpu_id: GpuOption = -1,
+    force: ForceOption = False,
     code: CodeOption = None,
 ) -> None:
     """Choose whole reports to annotate next, those that teach most for each word.
@@ -240,12 +241,10 @@ def suggest_command(
     from ..annotate.inputs import Fields
     from ..planning.selection import SelectionSettings
     from ..planning.suggestion import suggest_reports
-    from ..util.files import write_file
+    from ..util.files import check_new_files, write_file
 
     run_code(code)
-    for path in (json_file, csv_file):  # before the work, should that fail
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+    check_new_files([json_file, csv_file], (model, pool, *(known or ())), force=force)
     settings = SelectionSettings(
         familiar=familiar, novelty=novelty, diversity=diversity, reading_words=reading_words
     )
@@ -305,12 +304,13 @@ def forecast_command(
     import json
 
     from ..planning.forecast import ForecastSettings, forecast, parse_sizes
-    from ..util.files import write_file
+    from ..util.files import check_apart, write_file
 
     run_code(code)
     settings = ForecastSettings(
         sizes=parse_sizes(sizes), repeats=repeats, updates=updates, seed=seed
     )
+    check_apart(output, (train, dev, config), names=("forecast.json",))
     found = forecast(config, train, dev, output, settings, use_gpu=gpu_id, report=typer.echo)
     write_file(output / "forecast.json", json.dumps(found.to_json(), indent=1) + "\n")
     typer.echo(found.to_text())
@@ -323,9 +323,9 @@ def merge_command(
     sources: Annotated[
         list[Path], typer.Argument(help="DocBins as convert writes them, the latest last")
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="DocBin to write")],
+    output: Annotated[Path, typer.Option(help="DocBin to write")],
     apart_from: ApartOption = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is there")] = False,
+    force: ForceOption = False,
 ) -> None:
     """Join corrected documents with those of before, to train on all of them.
 
@@ -336,21 +336,15 @@ def merge_command(
 
     from ..curation.retraining import merge_documents, to_docbin
     from ..data.docbin import read_docbin
-    from ..util.files import write_file
+    from ..util.files import check_new_files, write_file
 
-    if any(out.resolve() == path.resolve() for path in (*sources, *(apart_from or ()))):
-        raise ValueError(f"{out} is a source too, and would be lost: OUT comes last, a new file")
-    if out.is_dir():
-        raise IsADirectoryError(f"{out} is a folder: OUT comes last, a new file")
-    if out.exists() and not force:
-        raise ValueError(f"OUT comes last, and {out} already exists; --force replaces it")
+    check_new_files([output], (*sources, *(apart_from or ())), force=force)
     vocab = Vocab()
     apart = [doc for path in apart_from or () for doc in read_docbin(path, vocab)]
     merged = merge_documents({str(path): read_docbin(path, vocab) for path in sources}, apart)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_file(out, to_docbin(merged.docs))
+    write_file(output, to_docbin(merged.docs))
     taken = ", ".join(f"{n} of {source}" for source, n in merged.taken.items())
-    msg.good(f"{counted(len(merged.docs), 'document')}, {taken}: {out}")
+    msg.good(f"{counted(len(merged.docs), 'document')}, {taken}: {output}")
     if n := len(merged.replaced):
         said = counted(n, "document is", "documents are")
         msg.info(f"{said} replaced by a later one: {printable(', '.join(merged.replaced_names()))}")

@@ -55,9 +55,11 @@ def evaluate_command(
     from ..evaluation.plots import NO_MATPLOTLIB, has_matplotlib
     from ..evaluation.report import write_report
     from ..packaging.saving import load_pipeline
+    from ..util.files import check_apart
 
     use_gpu(gpu_id)
     run_code(code)
+    check_apart(output, (model, data, train, compare), names=())
     output.mkdir(parents=True, exist_ok=True)  # before the work, should that fail
     nlp = load_pipeline(model)
     examples = read_examples(data, nlp)
@@ -97,7 +99,7 @@ def audit_command(
     ],
     output: Annotated[
         Path,
-        typer.Argument(
+        typer.Option(
             help="Folder for audit.html, which contains text of the documents, and for "
             "findings.jsonl and audit.json, which do not"
         ),

@@ -7,7 +7,7 @@ import typer
 from wasabi import msg
 
 from ..util.text import counted
-from .app import CodeOption, GpuOption, app, errors_as_text, run_code, use_gpu
+from .app import CodeOption, ForceOption, GpuOption, app, errors_as_text, run_code, use_gpu
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -56,10 +56,13 @@ def fit_knn_command(
     from ..evaluation.report import render_choice, write_choice
     from ..packaging.saving import check_target, load_pipeline, save_pipeline
     from ..pipeline.workflow import fit_knn
+    from ..util.files import check_apart
 
     use_gpu(gpu_id)
     run_code(code)
-    check_target(out_dir)
+    check_target(out_dir, model, train, dev)
+    if report is not None:
+        check_apart(report, (model, train, dev, out_dir), names=("dev.json",))
     if dev is None and (fixed or report is not None):
         raise ValueError("--fixed and --report need dev: give --dev")
     nlp = load_pipeline(model)
@@ -104,9 +107,7 @@ def train_final_command(
 
     use_gpu(gpu_id)
     run_code(code)
-    check_target(out_dir)
-    if out_dir.resolve() == model.resolve():
-        raise ValueError(f"{out_dir} is MODEL itself; name another folder for the new pipeline")
+    check_target(out_dir, model, train, dev)
     nlp = load_pipeline(model)
     save_pipeline(train_final(nlp, _read(train, nlp), _read(dev, nlp)), out_dir)
     msg.good(f"trained on train and dev, {out_dir}")
@@ -122,6 +123,7 @@ def explain_command(
         typer.Option(help="DocBin that the neighbors come from: shows their sentences"),
     ] = None,
     html: Annotated[Path | None, typer.Option(help="HTML file to write")] = None,
+    force: ForceOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
     examples: Annotated[int, typer.Option(help="Training examples shown for each entity")] = 5,
     code: CodeOption = None,
@@ -135,9 +137,10 @@ def explain_command(
     from ..data.docbin import read_docbin
     from ..packaging.saving import load_pipeline
     from ..pipeline.workflow import explain_entities
-    from ..util.files import write_file
+    from ..util.files import check_new_files, write_file
 
     run_code(code)
+    check_new_files([html], (model, file, corpus), force=force)
     nlp = load_pipeline(model)
     try:
         text = file.read_bytes().decode("utf8")  # offsets count both characters of a CRLF
@@ -181,7 +184,7 @@ def add_examples_command(
     from ..pipeline.fitting import examples_for
 
     run_code(code)
-    check_target(out_dir)
+    check_target(out_dir, model, examples)
     nlp = load_pipeline(model)
     pipe = component_of(nlp)
     further = examples_for(nlp, pipe, _read(examples, nlp))
@@ -211,7 +214,7 @@ def remove_documents_command(
     from ..pipeline.component import component_of
 
     run_code(code)
-    check_target(out_dir)
+    check_target(out_dir, model)
     nlp = load_pipeline(model)
     removed = component_of(nlp).remove_documents(documents)
     save_pipeline(nlp, out_dir)

@@ -7,7 +7,7 @@ import typer
 from wasabi import msg
 
 from ..util.text import counted
-from .app import CodeOption, app, errors_as_text, run_code
+from .app import CodeOption, ForceOption, app, errors_as_text, run_code
 
 FIGURES = {"ents_f": "strict span F1, micro", "ents_macro_f": "strict span F1, macro"}
 
@@ -16,10 +16,8 @@ FIGURES = {"ents_f": "strict span F1, micro", "ents_macro_f": "strict span F1, m
 @errors_as_text()
 def ensemble_command(
     models: Annotated[list[Path], typer.Argument(help="Trained pipelines, two or more")],
-    out_dir: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the new pipeline")],
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace a pipeline that is in OUT already")
-    ] = False,
+    output: Annotated[Path, typer.Option(help="Folder for the new pipeline")],
+    force: ForceOption = False,
     code: CodeOption = None,
 ) -> None:
     """Combine several pipelines into one that averages their label probabilities.
@@ -32,15 +30,12 @@ def ensemble_command(
     from ..packaging.size import files_of, sizes
 
     run_code(code)
-    check_target(out_dir)
-    if out_dir.is_dir() and any(out_dir.iterdir()) and not force:
-        raise ValueError(
-            f"{out_dir} is a pipeline already. The last argument is the folder for the new one; "
-            "--force replaces what is there"
-        )
-    save_pipeline(make_ensemble([load_pipeline(model) for model in models]), out_dir)
-    size = sum(sizes(files_of(out_dir)).values())
-    msg.good(f"an ensemble of {len(models)} pipelines, {size:,} bytes, {out_dir}")
+    check_target(output, *models)
+    if output.is_dir() and any(output.iterdir()) and not force:
+        raise ValueError(f"{output} is a pipeline already; --force replaces it")
+    save_pipeline(make_ensemble([load_pipeline(model) for model in models]), output)
+    size = sum(sizes(files_of(output)).values())
+    msg.good(f"an ensemble of {len(models)} pipelines, {size:,} bytes, {output}")
     msg.info("no neighbors, and scores are not calibrated: fit-knn --dev adds both")
 
 
@@ -128,7 +123,7 @@ def round_weights_command(
     from ..util.text import markdown_table
 
     run_code(code)
-    check_target(out_dir)
+    check_target(out_dir, model, data)
     nlp = load_pipeline(model)
     if component_of(nlp).has_neighbors:
         msg.warn("The neighbors belong to the old weights: run fit-knn on the result")
@@ -170,7 +165,7 @@ def drop_neighbors_command(
     from ..pipeline.workflow import drop_neighbors
 
     run_code(code)
-    check_target(out_dir)
+    check_target(out_dir, model, dev)
     nlp = load_pipeline(model)
     choice = drop_neighbors(nlp, None if dev is None else read_examples(dev, nlp))
     if choice is not None:

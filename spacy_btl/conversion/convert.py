@@ -40,7 +40,7 @@ from ..data.groups import (
 from ..data.split import PARTS, small_parts
 from ..data.tokenizer import blank, clinical_tokenizer
 from ..util.checks import one_of
-from ..util.files import write_files
+from ..util.files import check_apart, write_files
 from ..util.text import counted
 from .account import Account, CorrectionJson, Reason, Row, mapped_to_json, problem_to_json
 from .correcting import Corrected, correct_document
@@ -133,13 +133,16 @@ def convert_folder(
         LossError: If the conversion is strict and loses something; the account is written then.
         ValueError: If there are no documents, too few for three parts, or two of one name; for
             invalid shares, a language that spaCy does not have, a document that a
-            table or a division lacks, and a group in more than one part of a given division.
+            table or a division lacks, a group in more than one part of a given division, and an
+            output that is in the input or would replace it.
         OSError: If the folder cannot be read, or ``out_dir`` not be written to.
     """
     folder, out_dir = Path(folder), Path(out_dir)
     one_of("duplicates", duplicates, get_args(Duplicates))
     if group:
         check_group(group)
+    made = [f"{part}.spacy" for part in (("all",) if shares is None else PARTS)]
+    check_apart(out_dir, (folder, *reading.apart_from), names=made)
     source = read_source(folder, reading)
     docs, account = _convert(folder, source, policies, lang)
     passed_over = source.passed_over

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ..util.files import replacing_folder
+from ..util.files import check_apart, replacing_folder
 from .convert import Conversion, convert_folder
 from .reading import Reading
 
@@ -68,9 +68,11 @@ def convert_sources(
         apart_from: DocBins whose documents no source may have, see `Reading`.
 
     Raises:
-        ValueError: As `convert_folder` does; and if the folder has other files.
+        ValueError: As `convert_folder` does; and if the folder has other files, or
+            overlaps with a source.
         OSError: As `convert_folder` does.
     """
+    check_apart(out_dir, (*sources.values(), *apart_from))
     others = [] if not out_dir.is_dir() else sorted(out_dir.iterdir())
     if foreign := [path.name for path in others if not (path / ACCOUNT).is_file()]:
         raise ValueError(

@@ -25,7 +25,9 @@ from ..scoring.scorer import gold_entities
 from ..training.optimizer import set_max_steps
 from ..transfer.training import component_name, read_config
 from ..util.checks import whole_number
+from ..util.files import check_apart
 from ..util.messages import warn
+from ..util.process import compute_on
 from ..util.text import counted
 
 SHOWN = 5
@@ -157,21 +159,21 @@ def retrain(
 
     Raises:
         ValueError: If a DocBin has no entity, the pipeline has components that a training would
-            make anew, its configuration names no single DocBin, or a setting is out of its range.
+            make anew, its configuration names no single DocBin, the folder is in the pipeline, or a
+            setting is out of its range.
         OSError: If a file is missing, or there is a pipeline in the folder already.
     """
-    import spacy
     from spacy.training.initialize import init_nlp
     from spacy.training.loop import train as spacy_train
 
     whole_number("updates", updates, 0)
-    if use_gpu >= 0:  # spaCy's own training leaves that to its command line
-        spacy.require_gpu(use_gpu)  # type: ignore[attr-defined]
+    compute_on(use_gpu)
     for path in (train, dev):
         if not any(gold_entities(doc) for doc in read_docbin(path, Vocab())):
             raise ValueError(
                 f"{path} has no entity in doc.ents: take a DocBin that convert or merge has written"
             )
+    check_apart(output, (model, train, dev), names=())
     if (output / "model-best").exists():
         raise FileExistsError(f"{output / 'model-best'} already exists; name another folder")
     nlp = load_pipeline(model)

@@ -124,8 +124,8 @@ def prepare_corpus(
     one_of("sample", sample, get_args(Sample))
     out_dir = out_dir.resolve()
     try:
-        _check_replaceable(out_dir)
         if source == "maccrobat":
+            _check_replaceable(out_dir)  # before a download
             kind, origin = _locate_maccrobat(assets_dir, sample)
         elif source and (Path(source).is_dir() or Path(source).expanduser().is_dir()):
             origin = Path(source) if Path(source).is_dir() else Path(source).expanduser()
@@ -135,6 +135,7 @@ def prepare_corpus(
         resolved = origin.resolve()
         if out_dir in (resolved, *resolved.parents) or resolved in out_dir.parents:
             raise CorpusError(f"The source {origin} and the target {out_dir} must not overlap")
+        _check_replaceable(out_dir)
         with TemporaryDirectory() as unpacked, replacing_folder(out_dir, flush=False) as new:
             if origin.is_file():
                 _unpack(origin, Path(unpacked))

@@ -20,7 +20,7 @@ from ..util.files import replacing_folder
 from ..util.templates import markdown_templates
 from ..util.text import printable
 from .card_facts import CardFacts, card_facts, pipeline_facts
-from .saving import load_pipeline, with_spacy_range
+from .saving import check_target, load_pipeline, with_spacy_range
 from .size import files_of, sizes
 
 NOT_STATED = "not stated"
@@ -71,7 +71,7 @@ def make_card(
             ``btl_knn_ner``, or the folder contains something else or is the pipeline itself.
         OSError: A file cannot be read or written.
     """
-    _check_target(model, out_dir)
+    check_target(out_dir, model, metrics, account, source, dev, comparison)
     nlp = load_pipeline(model)
     labels, pipeline = component_of(nlp).labels, pipeline_facts(nlp)
     given_source = _without_empty({"title": data_title, "license": data_license})
@@ -143,16 +143,6 @@ def description(facts: CardFacts) -> str:
         f"Clinical named entity recognition, {len(facts['labels'])} types of entities, trained on "
         f"{data} with spacy-btl."
     )
-
-
-def _check_target(model: Path, out_dir: Path) -> None:
-    """Raise ValueError where a copy of the pipeline would replace something else."""
-    target, source = out_dir.resolve(), model.resolve()
-    if source in (target, *target.parents) or target in source.parents:
-        raise ValueError(f"{out_dir} is the pipeline itself, or in it, or around it")
-    is_pipeline = all((out_dir / file).is_file() for file in ("meta.json", "config.cfg"))
-    if out_dir.exists() and not is_pipeline:
-        raise ValueError(f"{out_dir} exists and is not a pipeline: name another folder")
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from thinc.api import Config
 
 from ..pipeline.workflow import current_config
 from ..util.checks import python_file
-from ..util.files import replacing_folder, restore_folder
+from ..util.files import check_apart, replacing_folder, restore_folder
 from ..util.seal import CONFIG, check_seal, write_seal
 
 
@@ -40,14 +40,21 @@ def save_pipeline(nlp: Language, out_dir: Path) -> None:
         write_seal(new)
 
 
-def check_target(out_dir: Path) -> None:
+def check_target(out_dir: Path, *inputs: Path | str | None) -> None:
     """Raise what `save_pipeline` would raise, before hours of work instead of after them.
 
+    Args:
+        out_dir: The folder to write to.
+        inputs: Pipelines and files that are read. None of them may be lost with what was in the
+            folder, or get another pipeline in it.
+
     Raises:
-        ValueError: If the folder contains something else than a pipeline.
+        ValueError: If the folder contains something else than a pipeline, is an input, or is in
+            one.
     """
     if out_dir.is_file():
         raise ValueError(f"{out_dir} is a file; name a folder")
+    check_apart(out_dir, inputs)
     if out_dir.is_dir() and any(out_dir.iterdir()) and not (out_dir / CONFIG).is_file():
         raise ValueError(f"{out_dir} has files, but no pipeline; name another folder")
 

@@ -3,8 +3,6 @@
 How a report is measured is in `planning.pool`, how reports are chosen in `planning.selection`.
 """
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -21,7 +19,7 @@ from ..packaging.saving import load_pipeline
 from ..pipeline.component import BtlKnnNer, component_of
 from ..util.arrays import Floats1d
 from ..util.checks import whole_number
-from ..util.text import counted, markdown_table, printable
+from ..util.text import counted, csv_table, markdown_table, printable
 from .pool import Found, Measured, known_mentions, measure_pool, read_known
 from .selection import Choice, Reports, SelectionSettings, select, standalone_values
 
@@ -140,17 +138,15 @@ class Suggestion:
         }
 
     def to_csv(self) -> str:
-        """Return the list as CSV, a row for each report."""
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
+        """Return the list as CSV, a row for each report; see `csv_table`."""
         names = ("rank", "id", "place", "words", "value", "gain", "doubt", "distance", "similarity")
-        writer.writerow([*names, "mentions", "reasons"])
+        rows = []
         for report in self.reports:
             values = asdict(report)
             mentions = round(sum(report.expected.values()), 2)
             reasons = "; ".join(f"{label} {share}" for label, share in report.reasons.items())
-            writer.writerow([*(values[name] for name in names), mentions, reasons])
-        return file.getvalue()
+            rows.append([*(values[name] for name in names), mentions, reasons])
+        return csv_table([*names, "mentions", "reasons"], rows)
 
     def to_text(self) -> str:
         """Return the list as a table for a terminal."""

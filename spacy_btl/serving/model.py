@@ -15,6 +15,7 @@ from ..explain.evidence import EntityEvidence, summarize
 from ..packaging.saving import load_pipeline, run_code
 from ..pipeline.component import BtlKnnNer
 from ..util.messages import LOGGER
+from ..util.process import compute_on
 from .settings import ServeSettings
 
 Evidence = dict[str, Any]
@@ -80,10 +81,7 @@ class ServedPipeline:
     """
 
     def __init__(self, model: str | Path, settings: ServeSettings) -> None:
-        if settings.gpu_id >= 0:
-            import spacy
-
-            spacy.require_gpu(settings.gpu_id)  # type: ignore[attr-defined]
+        compute_on(settings.gpu_id)
         if settings.code is not None:
             run_code(settings.code)
         self._nlp = load_pipeline(find_model(model))

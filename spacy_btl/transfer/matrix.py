@@ -20,6 +20,8 @@ from ..data.duplicates import find_duplicates
 from ..offsets.surfaces import fold
 from ..util.arrays import Floats1d
 from ..util.checks import whole_number
+from ..util.files import check_apart
+from ..util.process import compute_on
 from ..util.text import counted
 from .correlation import Correlation, correlate
 from .predictors import (
@@ -200,9 +202,11 @@ def transfer_matrix(
 
     Raises:
         FileNotFoundError: If a part of a corpus is missing.
-        ValueError: If two corpora have one name, or there is no pair.
+        ValueError: If two corpora have one name, there is no pair, or the folder is one of a
+            corpus or in one.
     """
     corpora = _by_name([*sources, *targets])
+    check_apart(out_dir, (corpus.folder for corpus in corpora.values()), names=())
     pairs = [(s.name, t.name) for t in targets for s in sources if s.name != t.name]
     if not pairs:
         raise ValueError("a matrix needs a target and a different corpus as a source")
@@ -334,11 +338,13 @@ def _centers(
     """Return the mean token vector of each corpus by the encoder as it comes."""
     from spacy.training.initialize import init_nlp
 
+    compute_on(use_gpu)
     training = Training(config, (any_corpus,), any_corpus, 1, 0)
     full = training.full_config(any_corpus.folder)
     nlp = init_nlp(full, use_gpu=use_gpu)
     model: Any = nlp.get_pipe(component_name(config)).model.get_ref("tok2vec")  # type: ignore[attr-defined]
-    return {
-        name: mean_vector(model.predict([nlp.make_doc(doc.text) for doc in own[:VECTOR_DOCUMENTS]]))
-        for name, own in docs.items()
-    }
+    centers = {}
+    for name, own in docs.items():
+        vectors = model.predict([nlp.make_doc(doc.text) for doc in own[:VECTOR_DOCUMENTS]])
+        centers[name] = mean_vector([model.ops.to_numpy(rows) for rows in vectors])
+    return centers

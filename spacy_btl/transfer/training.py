@@ -19,6 +19,7 @@ from ..evaluation.evaluate import evaluate, read_examples
 from ..joint.start import SETTING
 from ..packaging.saving import load_pipeline
 from ..util.files import sha256_of, write_file
+from ..util.process import compute_on
 
 OUTPUT = "output.txt"
 """The file with what a training prints, which shows that a folder is one of a training."""
@@ -218,12 +219,10 @@ def perform(
 
 
 def _train(training: Training, folder: Path, use_gpu: int) -> None:
-    import spacy
     from spacy.training.initialize import init_nlp
     from spacy.training.loop import train
 
-    if use_gpu >= 0:  # spaCy's own training leaves that to its command line
-        spacy.require_gpu(use_gpu)  # type: ignore[attr-defined]
+    compute_on(use_gpu)
     config = training.full_config(folder / "log.jsonl")
     with (folder / OUTPUT).open("w", encoding="utf8") as output:
         nlp = init_nlp(config, use_gpu=use_gpu)

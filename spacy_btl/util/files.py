@@ -169,6 +169,60 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
             file.flush()  # so that a full disk is noticed before the first file is replaced
 
 
+def check_apart(
+    output: Path | str, inputs: Iterable[Path | str | None], *, names: Iterable[str] | None = None
+) -> None:
+    """Raise ValueError if writing an output could destroy or change what is read.
+
+    The output may not be an input, nor be in a folder that is one.
+
+    Args:
+        output: The file or folder to write.
+        inputs: Files and folders that are read; None is passed over.
+        names: Files that are written into the folder, none of which may be an input; None if the
+            folder is replaced as a whole, so that no input may be in it.
+    """
+    target = Path(output).resolve()
+    for path in inputs:
+        if path is None:
+            continue
+        source = Path(path).resolve()
+        if source == target:
+            raise ValueError(f"{output} is an input too, and would be lost: name another output")
+        if source in target.parents:
+            raise ValueError(f"{output} is in the input {path}: name an output outside of it")
+        inner = source.relative_to(target).parts[0] if target in source.parents else ""
+        if inner and (names is None or inner in names):
+            raise ValueError(f"the input {path} is in {output}, and would be lost: name another")
+
+
+def check_new_files(
+    paths: Iterable[Path | None], inputs: Iterable[Path | str | None], *, force: bool
+) -> None:
+    """Make the folders of files, and check that these can be written, before the work for them.
+
+    Args:
+        paths: The files; None is passed over.
+        inputs: Files and folders that are read; see `check_apart`.
+        force: Whether a file that is there may be replaced. A pipe is written to in any case.
+
+    Raises:
+        ValueError: If a file is an input or in one, or two of them are the same.
+        OSError: If there is a folder or, without ``force``, a file in its place.
+    """
+    seen, inputs = set[Path](), tuple(inputs)
+    for path in filter(None, paths):
+        check_apart(path, inputs)
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder: name a file")
+        if path.is_file() and not force:
+            raise FileExistsError(f"{path} is there already; --force replaces it")
+        if path.resolve() in seen:
+            raise ValueError(f"{path} is named twice: name two files")
+        seen.add(path.resolve())
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+
 def sha256_of(contents: Content | Iterable[Content]) -> str:
     """Return the SHA-256 of bytes and files, one after the other, as 64 hexadecimal digits.
 

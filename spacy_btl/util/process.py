@@ -25,6 +25,20 @@ import numpy as np
 Result = TypeVar("Result")
 
 
+def compute_on(gpu_id: int) -> None:
+    """Compute on this GPU from now on; on what is set already for a negative number.
+
+    spaCy's own functions for training leave that to its command line.
+
+    Raises:
+        ValueError: If there is no such GPU.
+    """
+    if gpu_id >= 0:
+        import spacy
+
+        spacy.require_gpu(gpu_id)  # type: ignore[attr-defined]
+
+
 @contextmanager
 def fixed_random_state(seed: int) -> Iterator[None]:
     """Run a block under a seed of its own; afterwards all generators go on as if it had not run.

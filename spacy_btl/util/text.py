@@ -4,11 +4,16 @@ Labels, names and documents come from annotation files: a text must not steer a 
 what is around it, or become markup.
 """
 
+import csv
+import io
 import re
 from collections.abc import Iterable, Sequence
 
 _SPACES = re.compile("[\t-\r\x85\u2028\u2029]")
 _CONTROLS = re.compile("[\0-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""Beginnings of a text that a spreadsheet may read as a formula."""
+
 _HARMFUL = re.compile(r"[\\|`\[]|<(?=[A-Za-z/!?])")
 
 
@@ -61,6 +66,37 @@ def markdown_table(header: Sequence[object], rows: Iterable[Sequence[object]]) -
     widths = [max(2 if i else 1, *map(len, column)) for i, column in enumerate(columns)]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     return [_line(row, widths) for row in (cells[0], rule, *cells[1:])]
+
+
+def csv_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table as CSV that a spreadsheet can open.
+
+    A text that a spreadsheet would read as a formula gets an apostrophe before it. Numbers stay as
+    they are, also those that are texts.
+
+    Args:
+        header: The names of the columns.
+        rows: The cells of each row; None becomes an empty one.
+    """
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\r\n")  # so that a lone "\r" is quoted
+    writer.writerow(header)
+    writer.writerows([_no_formula(value) for value in row] for row in rows)
+    return file.getvalue()
+
+
+def _no_formula(value: object) -> object:
+    if not isinstance(value, str) or not value.startswith(_FORMULA) or _is_number(value):
+        return value
+    return f"'{value}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -157,7 +157,13 @@ class TestAudit:
     def test_it_prints_figures_and_no_text(self, tmp_path: Path) -> None:
         folder = self.small(tmp_path)
         options = ("--folds", 2, "--updates", 2, "--least", 0, "--types", "Drug")
-        arguments = (folder / "train.spacy", folder / "out", "--config", folder / "small.cfg")
+        arguments = (
+            folder / "train.spacy",
+            "--output",
+            folder / "out",
+            "--config",
+            folder / "small.cfg",
+        )
         status, printed = invoke("audit", *arguments, *options)
         assert status == 0
         assert "Documents: 6; entities: 12." in printed
@@ -172,18 +178,18 @@ class TestAudit:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (("train.spacy", "out"), "name a training configuration (--config)"),
-            (("train.spacy", "out", "--config", "missing.cfg"), "missing.cfg does not exist"),
-            (("missing.spacy", "out", "--config", "small.cfg"), "missing.spacy does not exist"),
-            (("train.spacy", "out", "--config", "train.spacy"), "is not a training conf"),
-            (("train.spacy", "out", "--config", "small.cfg", "--set", "seed=1"), "is not a value"),
-            (("train.spacy", "out", "--model", "m", "--set", "training.seed=1"), "need a config"),
-            (("empty", "out", "--config", "small.cfg"), "empty"),
-            (("train.spacy", "out", "--config", "small.cfg", "--folds", "7"),
+            (("train.spacy",), "name a training configuration (--config)"),
+            (("train.spacy", "--config", "missing.cfg"), "missing.cfg does not exist"),
+            (("missing.spacy", "--config", "small.cfg"), "missing.spacy does not exist"),
+            (("train.spacy", "--config", "train.spacy"), "is not a training conf"),
+            (("train.spacy", "--config", "small.cfg", "--set", "seed=1"), "is not a value"),
+            (("train.spacy", "--model", "m", "--set", "training.seed=1"), "need a config"),
+            (("empty", "--config", "small.cfg"), "empty"),
+            (("train.spacy", "--config", "small.cfg", "--folds", "7"),
              "6 documents have a text, and an audit needs at least 7"),
-            (("train.spacy", "out", "--config", "small.cfg", "--error-rate", "2"),
+            (("train.spacy", "--config", "small.cfg", "--error-rate", "2"),
              "error_rate is 2.0"),
-            (("train.spacy", "out", "--model", "small.cfg"), "small.cfg"),
+            (("train.spacy", "--model", "small.cfg"), "small.cfg"),
         ],
     )  # fmt: skip
     def test_bad_input(
@@ -195,6 +201,6 @@ class TestAudit:
     ) -> None:
         (self.small(tmp_path) / "empty").mkdir()
         monkeypatch.chdir(tmp_path)
-        status, printed = invoke("audit", *arguments)
+        status, printed = invoke("audit", *arguments, "--output", "out")
         assert status == 1
         assert message in printed

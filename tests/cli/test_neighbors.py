@@ -112,7 +112,7 @@ class TestTrainFinal:
     @pytest.mark.parametrize(
         ("out", "dev", "message"),
         [
-            ("fitted", "gold.spacy", "fitted is MODEL itself; name another folder"),
+            ("fitted", "gold.spacy", "fitted is an input too, and would be lost"),
             ("out", "empty.spacy", "empty.spacy contains no document"),
             ("out", "gold.spacy", "dev has not chosen yet"),
         ],

@@ -44,22 +44,23 @@ class TestCard:
 
 class TestEnsemble:
     def test_one_pipeline_of_several(self, run: Run, tmp_path: Path) -> None:
-        output = run("ensemble", "model", "fitted", tmp_path / "out")
+        output = run("ensemble", "model", "fitted", "--output", tmp_path / "out")
         assert "an ensemble of 2 pipelines" in output
         assert re.search(r"pipelines, [\d,]+ bytes, .*out", output)
         assert "no neighbors, and scores are not calibrated" in output
         assert len(spacy.load(tmp_path / "out")("She took warfarin").ents) == 1
 
     def test_nothing_is_replaced_unasked(self, run: Run, stage: Path, tmp_path: Path) -> None:
-        """The folder for the new pipeline may be forgotten."""
-        before = tree(stage)
-        assert "fitted is a pipeline already" in run("ensemble", "model", "fitted", expect=1)
-        assert tree(stage) == before
-        for _ in range(2):
-            run("ensemble", "model", "model", tmp_path / "out", "--force")
+        run("remove-documents", "fitted", tmp_path / "out", "case-1")
+        before = tree(tmp_path)
+        command = ("ensemble", "model", "fitted", "--output", tmp_path / "out")
+        assert "out is a pipeline already" in run(*command, expect=1)
+        assert tree(tmp_path) == before
+        run(*command, "--force")
+        assert tree(tmp_path) != before
 
     def test_refused(self, run: Run, tmp_path: Path) -> None:
-        output = run("ensemble", "model", tmp_path / "out", expect=1)
+        output = run("ensemble", "model", "--output", tmp_path / "out", expect=1)
         assert "two pipelines or more, not of 1" in output
         assert not (tmp_path / "out").exists()
 

@@ -293,7 +293,7 @@ class TestShipping:
         assert "Traceback" not in output
         assert not (tmp_path / "card").exists()
 
-    @pytest.mark.parametrize("what", ["the pipeline itself", "exists and is not a pipeline"])
+    @pytest.mark.parametrize("what", ["is an input too", "has files, but no pipeline"])
     def test_a_folder_of_something_else_is_not_replaced(
         self, fitted: Path, tmp_path: Path, what: str
     ) -> None:
@@ -303,7 +303,7 @@ class TestShipping:
         counts = ("documents", "tokens", "gold_entities", "predicted_entities")
         metrics |= dict.fromkeys(counts, 0) | {"machine": {}, "versions": {}}
         srsly.write_json(tmp_path / "metrics.json", metrics)
-        target = fitted if "itself" in what else tmp_path
+        target = fitted if "input" in what else tmp_path
         output = run("card", fitted, target, "--metrics", tmp_path / "metrics.json", expect=1)
         assert what in " ".join(output.split())
         assert (tmp_path / "mine.txt").is_file()
@@ -441,7 +441,7 @@ def words_in(data: bytes) -> set[bytes]:
         (("evaluate", "no-such-model", "test.spacy", "--output", "out"), "no-such-model"),
         (("show", "no-such.json", "no-such-folder"), "no wheel in no-such-folder"),
         (("card", "no-such-model", "out", "--metrics", "m.json"), "no-such-model"),
-        (("card", "a", "a/b", "--metrics", "m.json"), "is the pipeline itself, or in it"),
+        (("card", "a", "a/b", "--metrics", "m.json"), "a/b is in the input a"),
         (("round-weights", "no-such-model", "out"), "no-such-model"),
         (("drop-neighbors", "no-such-model", "out"), "no-such-model"),
     ],

@@ -301,7 +301,11 @@ def test_an_account_of_another_form(
 
 @pytest.mark.parametrize(
     ("where", "message"),
-    [("model", "is the pipeline itself"), ("model/vocab", "or in it"), (".", "or around it")],
+    [
+        ("model", "model is an input too"),
+        ("model/vocab", "is in the input"),
+        (".", "is in .*, and would be lost"),
+    ],
 )
 def test_the_pipeline_itself_is_no_target(
     model: Path, metrics: Path, where: str, message: str
@@ -314,7 +318,7 @@ def test_the_pipeline_itself_is_no_target(
 def test_a_folder_of_something_else_stays(model: Path, metrics: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "meta.json").write_text("{}")
-    with pytest.raises(ValueError, match="exists and is not a pipeline"):
+    with pytest.raises(ValueError, match="has files, but no pipeline"):
         make_card(model, tmp_path / "out", metrics=metrics)
     assert (tmp_path / "out" / "meta.json").read_text() == "{}"
 

@@ -99,6 +99,13 @@ def test_numbers_of_a_report(nlp: Language, pool: Path) -> None:
     assert sum(report.reasons.values()) == pytest.approx(1, abs=0.05)
 
 
+def test_a_name_is_no_formula_in_a_spreadsheet(nlp: Language, pool: Path) -> None:
+    (pool / "long.txt").rename(pool / "=1+2.txt")
+    found = suggest_reports(nlp, pool, 3)
+    assert "=1+2" in [report.id for report in found.reports]
+    assert "'=1+2" in [row["id"] for row in csv.DictReader(io.StringIO(found.to_csv()))]
+
+
 def test_tables_have_a_row_for_each_report(nlp: Language, pool: Path) -> None:
     found = suggest_reports(nlp, pool, 3)
     rows = list(csv.DictReader(io.StringIO(found.to_csv())))

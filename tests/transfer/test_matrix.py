@@ -103,3 +103,21 @@ def test_pairs_that_cannot_be_are_refused(small_config, corpora, tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             transfer_matrix(small_config, sources, targets, tmp_path, Schedule(1, 1))
+
+
+def test_the_encoder_of_the_predictors_is_on_the_gpu_too(
+    small_config, corpora, tmp_path, monkeypatch
+):
+    """The predictors come before the first training, which would choose the GPU."""
+    done = []
+
+    def init_nlp(config, use_gpu):
+        done.append(f"init {use_gpu}")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spacy.require_gpu", lambda gpu: done.append(f"require {gpu}"))
+    monkeypatch.setattr("spacy.training.initialize.init_nlp", init_nlp)
+    a, b, _ = corpora
+    with pytest.raises(KeyboardInterrupt):
+        transfer_matrix(small_config, [a], [b], tmp_path, Schedule(1, 1), use_gpu=3)
+    assert done == ["require 3", "init 3"]

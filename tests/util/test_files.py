@@ -16,6 +16,8 @@ import pytest
 
 from spacy_btl.util import files
 from spacy_btl.util.files import (
+    check_apart,
+    check_new_files,
     inside,
     replace_folder,
     replacing_file,
@@ -452,6 +454,76 @@ def test_a_real_limit_to_what_is_written(tmp_path: Path) -> None:
     assert tree(tmp_path / "target") == OLD
     assert (tmp_path / "file").read_bytes() == b"old"
     assert names(tmp_path) == {"target", "file"}
+
+
+# -- outputs ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("output", "names", "message"),
+    [
+        ("new", None, ""),
+        ("a/../new", None, ""),
+        ("a", None, "is an input too"),
+        ("new/../a", None, "is an input too"),
+        ("a/sub/new", None, "is in the input a"),
+        ("link/new", None, "is in the input a"),
+        ("b.txt", None, "is an input too"),
+        (".", None, "and would be lost"),
+        (".", ["b.txt"], "the input b.txt is in ."),
+        (".", ["c.txt"], ""),
+        ("c", None, "the input c/d/e is in c"),
+        ("c", ["d"], "the input c/d/e is in c"),
+        ("c", [], ""),
+    ],
+)
+def test_an_output_is_apart_from_the_inputs(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    output: str,
+    names: list[str] | None,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path, {"a/x": b"", "b.txt": b"", "c/d/e": b""})
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    inputs = (Path("a"), None, Path("b.txt"), "c/d/e", "a-package")
+    if not message:
+        check_apart(Path(output), inputs, names=names)
+        return
+    with pytest.raises(ValueError, match=message):
+        check_apart(Path(output), inputs, names=names)
+
+
+@pytest.mark.parametrize(
+    ("paths", "force", "message"),
+    [
+        (["there"], False, "there is there already; --force replaces it"),
+        (["there"], True, ""),
+        (["new/sub/a", None, "b"], False, ""),
+        (["a", "./a"], True, "is named twice"),
+        (["input"], True, "is an input too"),
+        (["folder"], True, "is a folder: name a file"),
+    ],
+)
+def test_new_files_are_checked_before_the_work(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    paths: list[str | None],
+    force: bool,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path, {"there": b"old", "input": b"", "folder/x": b""})
+    before = tree(tmp_path)
+    files = [path and Path(path) for path in paths]
+    if message:
+        with pytest.raises((ValueError, OSError), match=message):
+            check_new_files(files, [Path("input")], force=force)
+    else:
+        check_new_files(files, [Path("input")], force=force)
+        assert all(path is None or path.parent.is_dir() for path in files)
+    assert tree(tmp_path) == before
 
 
 # -- digests ---------------------------------------------------------------------------------------

@@ -1,12 +1,14 @@
 """Text from outside: harmless on a terminal, in Markdown and in tables."""
 
+import csv
+import io
 import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_btl.util.text import cell, counted, markdown_table, printable
+from spacy_btl.util.text import cell, counted, csv_table, markdown_table, printable
 
 
 @pytest.mark.parametrize(
@@ -94,3 +96,27 @@ def test_every_line_has_its_cells(rows: list[list[str]]) -> None:
     assert len(set(map(len, lines))) == 1
     for line in lines:
         assert re.sub(r"\\.", "", line).count("|") == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("=1+2", "'=1+2"),
+        ("+1 (555)", "'+1 (555)"),
+        ("-cmd", "'-cmd"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("a=1", "a=1"),
+        ("case-1", "case-1"),
+        ("-0.5", "-0.5"),
+        ("+3e2", "+3e2"),
+        (-0.5, "-0.5"),
+        (None, ""),
+        ('a "b", c', 'a "b", c'),
+    ],
+)
+def test_no_cell_of_a_csv_is_a_formula(value: object, expected: str) -> None:
+    """A spreadsheet runs what begins so, and names of documents come from outside."""
+    text = csv_table(["name", "n"], [[value, 1]])
+    assert list(csv.reader(io.StringIO(text, newline=""))) == [["name", "n"], [expected, "1"]]
