@@ -179,7 +179,7 @@ def check_apart(
     Args:
         output: The file or folder to write.
         inputs: Files and folders that are read; None is passed over.
-        names: Files that are written into the folder, none of which may be an input; None if the
+        names: Files that are written into the folder; others in it may be inputs. None if the
             folder is replaced as a whole, so that no input may be in it.
     """
     target = Path(output).resolve()

@@ -1,4 +1,4 @@
-"""No command writes to what it reads, or replaces a file that it was not told to replace."""
+"""No command writes to what it reads, or replaces a file without --force."""
 
 import shutil
 from pathlib import Path
