@@ -7,6 +7,7 @@ the documents.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..data.docbin import read_docbin
 from ..data.gold import heading_in
 from ..packaging.saving import load_pipeline
 from ..util.files import check_apart, write_files
+from ..util.messages import error_text
 from .audit import DEFAULT_SETTINGS, Audit, AuditSettings, audit_documents
 from .page import render_page
 
@@ -118,9 +120,18 @@ def _untrained(path: Path, overrides: Mapping[str, Any]) -> Language:
         raise FileNotFoundError(f"the configuration {path} does not exist; configs/btl.cfg is one")
     try:
         config = load_config(path, overrides=dict(overrides), interpolate=False)
-        return load_model_from_config(config, auto_fill=True)
-    except (ConfigValidationError, UnicodeDecodeError) as error:
+        nlp = load_model_from_config(config, auto_fill=True)
+    except (ConfigValidationError, UnicodeDecodeError, ImportError) as error:
+        if isinstance(error, ConfigValidationError) and error.errors:
+            raise ValueError(f"in {path}, {error_text(error)}") from error
         raise ValueError(f"{path} is not a training configuration: {error}") from error
+    for name in overrides:  # spaCy drops what it does not know
+        section, _, key = name.rpartition(".")
+        if key not in reduce(
+            lambda block, part: block.get(part, {}), section.split("."), nlp.config
+        ):
+            raise ValueError(f"{path} has no setting {name}; docs/config.md lists the settings")
+    return nlp
 
 
 def _read(data: Sequence[Path], nlp: Language) -> tuple[list[Doc], str]:

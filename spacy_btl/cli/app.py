@@ -13,7 +13,7 @@ from typing import Annotated, TextIO
 import typer
 from wasabi import msg
 
-from ..util.messages import describe, log_failure, set_up_logging
+from ..util.messages import describe, error_text, log_failure, set_up_logging
 
 app = typer.Typer(name="btl", no_args_is_help=True, rich_markup_mode=None)
 
@@ -76,7 +76,7 @@ def errors_as_text() -> Iterator[None]:
             raise
         except (ValueError, OSError) as error:
             log_failure("the command", error)
-            msg.fail(str(error), exits=1)
+            msg.fail(error_text(error), exits=1)
         except Exception as error:
             log_failure("the command", error)
             hint = "python -m spacy btl --debug COMMAND ... shows the traceback"

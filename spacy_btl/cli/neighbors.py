@@ -104,12 +104,16 @@ def train_final_command(
     """
     from ..packaging.final_training import train_final
     from ..packaging.saving import check_target, load_pipeline, save_pipeline
+    from ..pipeline.component import component_of
 
     use_gpu(gpu_id)
     run_code(code)
     check_target(out_dir, model, train, dev)
     nlp = load_pipeline(model)
-    save_pipeline(train_final(nlp, _read(train, nlp), _read(dev, nlp)), out_dir)
+    made = train_final(nlp, _read(train, nlp), _read(dev, nlp))
+    save_pipeline(made, out_dir)
+    if component_of(made).calibration is None:
+        msg.warn("The scores stay raw, as in MODEL: dev had too little to calibrate them on")
     msg.good(f"trained on train and dev, {out_dir}")
 
 

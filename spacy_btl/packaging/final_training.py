@@ -25,7 +25,8 @@ def train_final(
     behind the fitted pipeline (the checkpoint that dev has chosen), along the same schedule. Its
     neighbors are the tokens of both parts and vote as dev has chosen. The calibration is carried
     over: scores on documents that nobody trained on are what it was fitted on, and there are none
-    left to fit it again. The fitted pipeline stays as it is.
+    left to fit it again. Where dev had too little for one, scores stay raw. The fitted pipeline
+    stays as it is.
 
     Args:
         nlp: The pipeline, fitted with dev (`spacy_btl.fit_knn`).
@@ -66,10 +67,10 @@ def _check(nlp: Language, pipe: BtlKnnNer, dev: Sequence[Example]) -> None:
     """Raise ValueError if a pipeline cannot be trained once more as it was."""
     if not dev:
         raise ValueError("there are no dev documents to train on")
-    if pipe.calibration is None or pipe.state.updates < 2:
+    if pipe.state.calibrated_for != pipe.decision or pipe.state.updates < 2:
         raise ValueError(
-            "dev has not chosen yet: give a trained pipeline as fit-knn --dev writes it, with a "
-            "calibration for its present settings (it reports where dev is too small for one)"
+            "dev has not chosen yet: give a trained pipeline as fit-knn --dev writes it, with its "
+            "present settings"
         )
     if nlp.meta.get(TRAINED_ON_DEV):
         raise ValueError("the pipeline was trained on dev already: give the one of fit-knn --dev")

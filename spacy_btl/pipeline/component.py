@@ -482,7 +482,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
     def forget_neighbors(self) -> None:
         """Let the model decide alone, and drop everything that belongs to the neighbors."""
         self._take_neighbors(None)
-        self.state.added_labels, self.state.calibration = [], None
+        self.state.added_labels, self.state.calibration, self.state.calibrated_for = [], None, ""
 
     def _take_neighbors(self, store: Datastore | None) -> None:
         self.neighbors.datastore = store

@@ -420,7 +420,7 @@ def _exchange(pipe: "BtlKnnNer", before: Datastore, after: Datastore) -> None:
     pipe.set_neighbors(after)
     warn_of_few(pipe)
     if after != before and pipe.state.calibration_needs_neighbors:
-        pipe.state.calibration = None
+        pipe.state.calibration, pipe.state.calibrated_for = None, ""
         warn(
             f'the scores of "{pipe.name}" were calibrated with the neighbors before this edit and '
             "are raw from now on. To calibrate them, fit the neighbors again on the edited "

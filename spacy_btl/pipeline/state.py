@@ -26,8 +26,8 @@ class ComponentState:
         added_labels: Further types, which only the neighbors know.
         updates: Optimizer steps behind the weights.
         calibration: Function from raw scores to probabilities; None for raw scores.
-        calibrated_for: The settings that the calibration was fitted with, as text
-            (`BtlKnnNer.decision`). With any other settings it does not apply.
+        calibrated_for: The settings that dev has chosen, and that the calibration was fitted with,
+            as text (`BtlKnnNer.decision`). With any other settings it does not apply.
     """
 
     labels: list[str] = field(default_factory=list)

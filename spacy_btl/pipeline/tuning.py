@@ -158,7 +158,7 @@ def choose_on_dev(
     apply_setting(pipe, chosen.setting)
     entities = dev.scored(chosen.setting)
     calibrated = None
-    pipe.state.calibration = None
+    pipe.calibration = None  # for the settings just chosen, by which train-final knows that
     if not entities.why_raw:
         n_rarer, kind = entities.n_rarer
         if n_rarer < FEW:

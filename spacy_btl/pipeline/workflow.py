@@ -125,10 +125,11 @@ def drop_neighbors(nlp: Language, dev: Iterable[Example] | None = None) -> DevCh
     """
     pipe, held_out = component_of(nlp), _held_out(dev)
     examples = None if held_out is None else examples_for(nlp, pipe, held_out)
-    calibration = None if pipe.neighbor_weight else pipe.calibration
+    is_chosen = not pipe.neighbor_weight and pipe.state.calibrated_for == pipe.decision
+    calibration = pipe.calibration
     pipe.forget_neighbors()
     pipe.neighbor_weight = 0.0
-    if calibration is not None:
+    if is_chosen:
         pipe.calibration = calibration
     choice = None if examples is None else choose_on_dev(pipe, examples, fixed=True)
     store_settings(nlp)

@@ -8,6 +8,7 @@ mode is an environment variable, so that it holds for worker processes too.
 import inspect
 import logging
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -17,6 +18,9 @@ LOGGER = logging.getLogger("spacy_btl")
 
 DEBUG_VARIABLE = "SPACY_BTL_DEBUG"
 """Debug mode is on where this environment variable has any value but "0"."""
+
+_CLASS = re.compile(r"<class '([^']+)'>")
+"""A class as Python names it."""
 
 _INTERNAL = ("spacy_btl", "spacy", "thinc")
 """Packages whose lines of code a warning never points to."""
@@ -70,6 +74,20 @@ def log_failure(what: str, error: BaseException) -> None:
         LOGGER.error("%s failed", what, exc_info=error)
     else:
         LOGGER.debug("%s failed: %s", what, describe(error))
+
+
+def error_text(error: Exception) -> str:
+    """Return the message of an error; of a wrong setting, its name and fault without its block."""
+    from thinc.api import ConfigValidationError
+
+    if not isinstance(error, ConfigValidationError) or not error.errors:
+        return str(error)
+    faults = []
+    for each in error.errors:
+        name = ".".join(map(str, filter(None, (error.parent, *each.get("loc", ())))))
+        fault = _CLASS.sub(r"\1", str(each.get("msg", ""))).removeprefix("at root: ")
+        faults.append(f"the setting {name} is wrong ({fault})")
+    return f"{', '.join(faults)}; docs/config.md lists the valid values"
 
 
 def warn(message: str) -> None:

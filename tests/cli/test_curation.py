@@ -183,6 +183,14 @@ class TestAudit:
             (("missing.spacy", "--config", "small.cfg"), "missing.spacy does not exist"),
             (("train.spacy", "--config", "train.spacy"), "is not a training conf"),
             (("train.spacy", "--config", "small.cfg", "--set", "seed=1"), "is not a value"),
+            (("train.spacy", "--config", "small.cfg", "--set", "training.dropout=abc"),
+             "the setting dropout is wrong (Input should be a valid number); docs/config.md lists"),
+            (("train.spacy", "--config", "small.cfg", "--set", "training.max_steps=abc"),
+             "in small.cfg, the setting optimizer.learn_rate.total_steps is wrong ('abc' is not"),
+            (("train.spacy", "--config", "small.cfg", "--set", "training.nope=1"),
+             "small.cfg has no setting training.nope"),
+            (("train.spacy", "--config", "small.cfg", "--set", "nlp.lang=xq"),
+             "small.cfg is not a training configuration"),
             (("train.spacy", "--model", "m", "--set", "training.seed=1"), "need a config"),
             (("empty", "--config", "small.cfg"), "empty"),
             (("train.spacy", "--config", "small.cfg", "--folds", "7"),
@@ -204,3 +212,4 @@ class TestAudit:
         status, printed = invoke("audit", *arguments, "--output", "out")
         assert status == 1
         assert message in printed
+        assert "{'" not in printed  # no block of a configuration

@@ -125,8 +125,23 @@ def test_report_and_card_say_so(fitted: Language) -> None:
     assert "dev_documents" not in pipeline_facts(fitted)
 
 
-def _uncalibrated(nlp: Language) -> None:
-    component_of(nlp).calibration = None
+def test_scores_stay_raw_where_dev_had_too_little_to_calibrate_on(trained: bytes) -> None:
+    """All predicted entities of dev were correct, say; the settings are chosen all the same."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("btl_knn_ner", config={"neighbors": {"n_neighbors": 3}})
+    nlp.from_bytes(trained)
+    train, dev = parts(nlp)[0][:-1], make_examples(nlp)[-1:]  # one document of dev is too few
+    choice = fit_knn(nlp, train, dev).choice
+    assert choice is not None
+    assert choice.calibrated is None
+    made = train_final(nlp, train, dev)
+    assert component_of(made).calibration is None
+    assert component_of(made).neighbor_weight == component_of(nlp).neighbor_weight
+    assert made.meta[TRAINED_ON_DEV] == 1
+
+
+def _not_chosen(nlp: Language) -> None:
+    component_of(nlp).forget_neighbors()
 
 
 def _other_settings(nlp: Language) -> None:
@@ -148,7 +163,7 @@ def _trained_on_dev(nlp: Language) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_uncalibrated, r"dev has not chosen yet: give .* fit-knn --dev"),
+        (_not_chosen, r"dev has not chosen yet: give .* fit-knn --dev"),
         (_other_settings, r"dev has not chosen yet"),
         (_new_type, r"only neighbors know Finding"),
         (_began_with_another, r"began with another one"),
