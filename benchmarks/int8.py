@@ -194,7 +194,7 @@ def make_variants(model: Any, folder: Path) -> dict[str, Forward]:
     for name, make in makers.items():
         try:
             made[name] = make()
-        except Exception as error:
+        except Exception as error:  # each kind may fail in its own way; the others are measured
             print(f"{name}: left out, {type(error).__name__}: {str(error)[:200]}", file=sys.stderr)
     return made
 

@@ -77,7 +77,7 @@ def errors_as_text() -> Iterator[None]:
         except (ValueError, OSError) as error:
             log_failure("the command", error)
             msg.fail(error_text(error), exits=1)
-        except Exception as error:
+        except Exception as error:  # of any library; no traceback may show a document
             log_failure("the command", error)
             hint = "python -m spacy btl --debug COMMAND ... shows the traceback"
             msg.fail(f"{describe(error)}; {hint}, which may quote documents", exits=1)

@@ -88,7 +88,7 @@ def make_card(
             labels=labels,
             pipeline=pipeline,
             size=sizes(files_of(model)),
-            comparison=_read_json(comparison) or None,
+            comparison=None if comparison is None else _read_json(comparison),
         )
         text, new_meta = render_card(facts), card_meta(meta, facts)
     with replacing_folder(out_dir) as new:
@@ -155,7 +155,7 @@ def _errors_of_form() -> Iterator[None]:
             f"none of the files has {error}: give those that evaluate, fit-knn, convert and corpus "
             "wrote"
         ) from error
-    except (TypeError, AttributeError) as error:
+    except (TypeError, AttributeError, IndexError) as error:
         raise ValueError(
             "a file has another form than those that evaluate, fit-knn, convert and corpus write"
         ) from error

@@ -255,7 +255,7 @@ def card_facts(
     }
     if began_with := meta.get(BEGAN_WITH):
         facts["began_with"] = {"name": began_with["name"], "version": began_with["version"]}
-    if comparison:
+    if comparison is not None:
         facts["previous"] = _previous(comparison, metrics)
     rounded: CardFacts = _rounded(facts)
     return rounded

@@ -275,7 +275,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         for doc, scored in zip(docs, every, strict=True):
             try:
                 self.write(doc, scored)
-            except Exception as error:
+            except Exception as error:  # as above
                 handle(self.name, self, [doc], error)
             else:
                 yield doc

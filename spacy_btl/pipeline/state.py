@@ -175,7 +175,7 @@ def readable(part: str, read: Callable[[Data], Value], data: Data) -> Value:
     """
     try:
         return read(data)
-    except Exception as error:
+    except Exception as error:  # whatever the readers of its parts find wrong with damaged bytes
         raise ValueError(
             f"{part} cannot be read: it is damaged or belongs to a different model "
             f"({type(error).__name__}: {error})"

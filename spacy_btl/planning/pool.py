@@ -339,7 +339,7 @@ def _measure_texts(
                 continue
             try:
                 results += _measured(nlp, pipe, [text], [n])
-            except Exception as fault:
+            except Exception as fault:  # as above
                 results.append(fault)
         if any(not isinstance(each, Measured | RecordError) for each in results):
             _measured(nlp, pipe, [PROBE], [1])

@@ -135,7 +135,7 @@ class Batcher:
     def _run(self) -> None:
         try:
             answer = self._make()
-        except BaseException as error:
+        except BaseException as error:  # raised again in the thread that waits for it
             self._loaded.set_exception(error)
             return
         self._loaded.set_result(answer)

@@ -13,7 +13,7 @@ from typing import Any
 
 from spacy.language import Language
 from spacy.util import load_config
-from thinc.api import Config
+from thinc.api import Config, ConfigValidationError
 
 from ..evaluation.evaluate import evaluate, read_examples
 from ..joint.start import SETTING
@@ -159,7 +159,10 @@ def read_config(path: Path) -> Config:
     """
     if not path.is_file():
         raise FileNotFoundError(f"the configuration {path} does not exist; configs/btl.cfg is one")
-    config = load_config(path, interpolate=False)
+    try:
+        config = load_config(path, interpolate=False)
+    except (ConfigValidationError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a training configuration: {error}") from error
     if missing := [name for name in ("components", "corpora", "training") if name not in config]:
         raise ValueError(f"{path} is not a training configuration: it has no [{missing[0]}]")
     component_name(config)

@@ -323,6 +323,17 @@ def test_a_folder_of_something_else_stays(model: Path, metrics: Path, tmp_path: 
     assert (tmp_path / "out" / "meta.json").read_text() == "{}"
 
 
+@pytest.mark.parametrize("change", [{}, {"pipelines": []}, {"figures": None}, {"pipelines": 3}])
+def test_a_comparison_of_another_form(
+    model: Path, metrics: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    first = srsly.read_json(metrics)["scores"]["ents_f"]
+    srsly.write_json(tmp_path / "comparison.json", {**compared(first), **change} if change else {})
+    with pytest.raises(ValueError, match=r"none of the files has 'figures'|another form"):
+        make_card(model, tmp_path / "out", metrics=metrics, comparison=tmp_path / "comparison.json")
+    assert not (tmp_path / "out").exists()
+
+
 def compared(first: float) -> dict[str, Any]:
     """Return a comparison with a previous version, whose micro F1 is 0.5."""
     row = {"first": first, "second": 0.5, "difference": first - 0.5, "interval": [0.01, 0.08]}

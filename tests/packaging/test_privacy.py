@@ -10,6 +10,7 @@ import html
 import io
 import json
 import logging
+import shutil
 import struct
 import subprocess
 import sys
@@ -228,6 +229,7 @@ def made(tmp_path_factory: pytest.TempPathFactory, tiny_bert: Path) -> Path:
     console.btl("explain", fitted, "--file", data / "neutral.txt")
     console.btl("explain", fitted, "--file", data / "neutral.txt", "--json", *page)
     annotate(console, folder, data, fitted)
+    curate(console, folder, data, fitted)
     fail(console, data, fitted)
 
     files = ("--account", folder / "account" / "account.json", "--dev", folder / "report/dev.json")
@@ -277,6 +279,25 @@ def annotate(console: Console, folder: Path, data: Path, model: Path) -> None:
     assert len(list(srsly.read_jsonl(output / "errors.jsonl"))) >= 3
 
 
+def curate(console: Console, folder: Path, data: Path, model: Path) -> None:
+    """Compare annotators, choose reports and audit; pages with text go to ``data``."""
+    shutil.copytree(data / "brat", data / "other")
+    (data / "other" / "case-0.ann").write_text("T1\tDrug 0 4\tZyqu\n", encoding="utf8")
+    pages = ("--page", data / "differences.html", "--adjudicate", data / "decided")
+    figures = ("--json", folder / "agreement" / "figures.json")
+    console.btl("agreement", data / "brat", data / "other", *pages, *figures)
+    listed = ("--json", folder / "suggested" / "next.json", "--csv", folder / "suggested/next.csv")
+    known = ("--known", data / "train.spacy")
+    console.btl("suggest", model, data / "reports.jsonl", "-n", 2, *known, *listed)
+    best = folder / "training" / "model-best"
+    console.btl(
+        "audit", data / "test.spacy", "--model", best, "--least", 0, "--output", data / "audit"
+    )
+    (folder / "audit").mkdir()
+    for name in ("audit.json", "findings.jsonl"):
+        (data / "audit" / name).rename(folder / "audit" / name)
+
+
 def fail(console: Console, data: Path, model: Path) -> None:
     """Run commands that fail on files full of the words."""
     text = CASES[0].format(*WORDS)
@@ -320,6 +341,9 @@ def build(folder: Path) -> None:
         ("metrics", ["metrics.json", "report.md"]),
         ("explained", ["page.html"]),
         ("annotated", ["errors.jsonl"]),
+        ("agreement", ["figures.json"]),
+        ("suggested", ["next.csv", "next.json"]),
+        ("audit", ["audit.json", "findings.jsonl"]),
         ("card", ["README.md", "meta.json"]),
         ("wheel", ["en_secret-0.0.0-py3-none-any.whl"]),
         ("sdist", ["en_secret-0.0.0.tar.gz"]),

@@ -117,3 +117,10 @@ def test_a_configuration_needs_one_component_of_ours(small_config, tmp_path):
             read_config(tmp_path / "part.cfg")
     small_config.to_disk(tmp_path / "one.cfg")
     assert read_config(tmp_path / "one.cfg") == load_config(tmp_path / "one.cfg", interpolate=False)
+
+
+@pytest.mark.parametrize("content", [b"hello", b"\x9c\xff"])
+def test_a_file_that_is_no_configuration_is_named(tmp_path, content):
+    (tmp_path / "other.cfg").write_bytes(content)
+    with pytest.raises(ValueError, match=r"other.cfg is not a training configuration"):
+        read_config(tmp_path / "other.cfg")
