@@ -6,9 +6,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import srsly
+import typer
 from weasel.util import load_project_config, split_command
 
 import spacy_btl.cli
@@ -85,7 +87,22 @@ def test_members_of_the_ensemble_are_trained_alike() -> None:
     for member in members:
         assert member | {"--output": "training", "--system.seed": "7"} == train
     line = split_command(commands["make-ensemble"]["script"][0])
-    assert line[-5:] == [*folders, "training/model-best", "--force"]
+    assert line[-6:] == [*folders, "--output", "training/model-best", "--force"]
+
+
+def test_our_commands_take_the_arguments_of_the_project() -> None:
+    """Each option exists, and none that is required is missing."""
+    group: Any = typer.main.get_command(spacy_btl.cli.app)
+    project = load_project_config(ROOT)
+    lines = [split_command(line) for each in project["commands"] for line in each["script"]]
+    ours = [line[4:] for line in lines if line[1:4] == ["-m", "spacy", "btl"]]
+    assert ours
+    for name, *arguments in ours:
+        command = group.commands[name]
+        with command.context_class(command) as context:
+            given, rest, _ = command.make_parser(context).parse_args(arguments)
+        needed = {each.name for each in command.params if each.required}
+        assert (needed - {key for key, value in given.items() if value}, rest) == (set(), []), name
 
 
 def options_of(line: str) -> dict[str, str]:
