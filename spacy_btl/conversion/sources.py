@@ -29,9 +29,8 @@ def parse_sources(text: str) -> dict[str, Path]:
         name = given.strip() if sign else (path.name if path.is_dir() else path.stem)
         if not path.exists():
             raise ValueError(
-                f"the folder or file {path} of the corpus {name} does not exist; "
-                "correct the path, or "
-                "leave it out of the list"
+                f"the folder or file {path} of the corpus {name} does not exist; correct "
+                "the path, or leave it out of the list"
             )
         if not name or name.startswith(".") or any(sign in name for sign in "/\\:"):
             raise ValueError(

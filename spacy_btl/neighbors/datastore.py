@@ -336,9 +336,8 @@ def _read(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     if bytes.fromhex(sha256_of(content)) != data[:_DIGEST_BYTES]:
         raise ValueError(
             f"the datastore file ({len(data):,} bytes) does not match its checksum: it was changed "
-            "or truncated, comes from an earlier spacy-btl, or is a different file; "
-            "restore it from "
-            "a backup, or fit the neighbors again"
+            "or truncated, comes from an earlier spacy-btl, or is a different file; restore "
+            "it from a backup, or fit the neighbors again"
         )
     try:
         arrays = load(bytes(content))

@@ -101,8 +101,7 @@ def checked_labels(labels: Sequence[str], seen: Collection[str], name: str) -> S
     if not labels:
         raise ValueError(
             f'"{name}" has no labels: the training data contains no entity in doc.ents, and no '
-            "labels "
-            "were given. Check the data (python -m spacy btl convert writes doc.ents)"
+            "labels were given. Check the data (python -m spacy btl convert writes doc.ents)"
         )
     if unknown := set(seen) - set(labels):
         raise ValueError(
