@@ -217,8 +217,8 @@ class TokenLoss(Loss[XpArray, XpArray, XpArray, float]):
         if not self.honors_label_sets:
             raise ValueError(
                 f"{type(self).__name__} does not support label sets, but a document does "
-                "not annotate all types: give the loss honors_label_sets = True and a _compute with "
-                "a mask (annotated), or use a loss of spacy-btl"
+                "not annotate all types: give the loss honors_label_sets = True and a _compute "
+                "with a mask (annotated), or use a loss of spacy-btl"
             )
         mask = array_module(logits).asarray(annotated, dtype=bool)
         check_mask(logits, labels, mask)
