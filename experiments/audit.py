@@ -2,7 +2,7 @@
 
 python -m experiments.audit --corpora path/to/corpora
 
-2, 5 and 10 % of the entities of MACCROBAT and of BC5CDR are damaged at random in five ways
+2, 5 and 10% of the entities of MACCROBAT and of BC5CDR are damaged at random in five ways
 (`damage.py`). Models are trained on the damaged documents, by folds: each document is predicted by
 a model that has not seen it, but has seen errors elsewhere. All rankings are made of the same
 predictions:

@@ -172,7 +172,7 @@ def render(checks: Sequence[Check], upto: int) -> str:
             f"`python -m experiments.forecast`; curves fitted to runs on up to {upto} documents, "
             "their forecasts for more, and what the runs on these reached. The ways of reading of "
             "one run, and the figures of one way, are not independent. Intervals are for other "
-            "test documents too, but the measured scores are of the same ones: more than 95 % "
+            "test documents too, but the measured scores are of the same ones: more than 95% "
             "should be inside. The exponent that curves are held near (`planning/power_law.py`) "
             "was chosen after a look at the runs on 10, 40 and 112 documents.",
             "",

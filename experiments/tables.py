@@ -5,7 +5,7 @@ python -m experiments.tables
 For each corpus and encoder: every arm read by the model alone, and its difference from the arm that
 the plan names as its reference; what the default gains; and what the ways of reading change in each
 arm. Differences are those on the test documents of all seeds that both have, paired by document:
-95 % interval (bootstrap), effect size, p of the permutation test with Holm's correction over the
+95% interval (bootstrap), effect size, p of the permutation test with Holm's correction over the
 rows of a table.
 """
 
@@ -102,7 +102,7 @@ def render(plan: Plan, runs: list[Run], store: Store, title: str, source: str = 
             *_gains(plan, dev, test),
             "## Ways of reading",
             "",
-            "Difference from the model alone in the same runs (95 %). Argmax is that of each token "
+            "Difference from the model alone in the same runs (95%). Argmax is that of each token "
             "by itself, read as BIO the lenient way; mixed: a share above 0 and below 1 for the "
             "neighbors.",
             "",
@@ -131,7 +131,7 @@ def _arms(plan: Plan, dev: Rows, test: Rows) -> list[str]:
     }
     corrected = holm_by_figure(compared)
     header = ["arm", "seeds", "dev", "test, mean (sd)", "together", "reference", "there"]
-    header += ["difference", "95 %", "effect", "p, Holm"]
+    header += ["difference", "95%", "effect", "p, Holm"]
     lines: list[str] = []
     for i, name in enumerate(SHOWN.values()):
         cells = []
@@ -188,9 +188,9 @@ def _gains(plan: Plan, dev: Rows, test: Rows) -> list[str]:
     lines = [
         "## Gains",
         "",
-        "The first minus the second, on the test documents of the seeds of both (95 %); in "
+        "The first minus the second, on the test documents of the seeds of both (95%); in "
         "brackets: at how many of the seeds the first is better; after a semicolon, where there "
-        "are three seeds or more: mean and 95 % (t) of the differences of the seeds, whose "
+        "are three seeds or more: mean and 95% (t) of the differences of the seeds, whose "
         "trainings share documents. As dev chooses: the best on dev of model alone, 17 neighbors "
         "and mixed, seed by seed.",
         "",
@@ -278,7 +278,7 @@ def _seeds_better(own: dict[int, Any], other: dict[int, Any], figure: int) -> st
 
 
 def _over_seeds(own: dict[int, Any], other: dict[int, Any], figure: int) -> str:
-    """Return mean and 95 % of the seeds' differences, as ``; +0.010 (-0.002 to +0.022)``."""
+    """Return mean and 95% of the seeds' differences, as ``; +0.010 (-0.002 to +0.022)``."""
     by_seed = differences_by_seed(own, other)
     n = len(by_seed)
     if n < 3:

@@ -57,7 +57,7 @@ LOWEST = -8.0
 RIVAL_WEIGHT = 0.25
 """Weight of the log-odds of another reading of the same tokens, beside those of the annotated one.
 
-This, `MISSED_BONUS` and `SLOPE` were chosen once, on 48 documents of MACCROBAT with damage to 5 %
+This, `MISSED_BONUS` and `SLOPE` were chosen once, on 48 documents of MACCROBAT with damage to 5%
 of the entities (``experiments/damage.py``), for a model trained on 112 others."""
 
 MISSED_BONUS = 5.0
@@ -111,7 +111,7 @@ class Finding(NamedTuple):
         agreement: Probability that an annotator would mark exactly the annotated entity.
         support: The same of the suggested one.
         words: What the words are in other documents, by type, -1 for no entity.
-        votes: Share of the neighbors' vote by type, -1 for no entity; over 0.5 % only.
+        votes: Share of the neighbors' vote by type, -1 for no entity; over 0.5% only.
     """
 
     kind: Kind

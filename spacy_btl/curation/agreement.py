@@ -122,7 +122,7 @@ class Agreement:
         any_type: F1 of bounds whatever the types, "exact" and "partial".
         kappa_marked: Kappa over the tokens that at least one has marked.
         tokens: All tokens, and those that at least one has marked.
-        intervals: Intervals of `MEASURES` over all types, of 95 % of documents drawn with
+        intervals: Intervals of `MEASURES` over all types, of 95% of documents drawn with
             replacement; empty for one document.
         by_type: The most frequent type first.
         documents: As in ``annotations.pairs``.

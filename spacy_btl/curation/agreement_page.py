@@ -144,7 +144,7 @@ def _number(value: float | None) -> str:
 
 
 def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.0f} %"
+    return "-" if value is None else f"{100 * value:.0f}%"
 
 
 def _section(agreement: Agreement, kind: Kind, number: int) -> Section:

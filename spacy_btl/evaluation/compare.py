@@ -57,7 +57,7 @@ def document_f(counts: DocumentCounts) -> float:
 def verdict(comparison: SystemComparison) -> list[str]:
     """Return a sentence on each of strict micro and macro F1: better, worse, or not clear.
 
-    A difference counts if its 95 % interval does not contain 0. Documents that one of the systems
+    A difference counts if its 95% interval does not contain 0. Documents that one of the systems
     was trained on say nothing.
     """
     first, second = comparison["systems"]

@@ -61,7 +61,7 @@ class Machine(TypedDict):
 
 
 class Scored(TypedDict):
-    """Scores and their 95 % intervals."""
+    """Scores and their 95% intervals."""
 
     scores: Scores
     intervals: Intervals

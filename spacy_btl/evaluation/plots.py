@@ -54,7 +54,7 @@ class Picture(NamedTuple):
 
 
 class TypePoint(NamedTuple):
-    """An entity type: its number in training, its recall and the 95 % interval of the recall."""
+    """An entity type: its number in training, its recall and the 95% interval of the recall."""
 
     label: str
     in_training: int
@@ -126,7 +126,7 @@ def draw_recall(points: Sequence[TypePoint], bands: Mapping[str, Sequence[Band]]
         axes.minorticks_off()
         axes.set_ylim(-0.04, 1.04)
         axes.set_xlabel("entities of the type in training")
-        axes.set_ylabel("strict recall, 95 % interval")
+        axes.set_ylabel("strict recall, 95% interval")
         if any(bands.values()):
             _legend(axes)
         _name_points(figure, axes, points, [band for own in bands.values() for band in own])
@@ -134,7 +134,7 @@ def draw_recall(points: Sequence[TypePoint], bands: Mapping[str, Sequence[Band]]
 
 
 def draw_reliability(series: Mapping[str, ReliabilityFigures]) -> Picture:
-    """Draw the share correct over the mean score, with 95 % intervals, and a histogram below.
+    """Draw the share correct over the mean score, with 95% intervals, and a histogram below.
 
     Scores on the diagonal are probabilities.
 

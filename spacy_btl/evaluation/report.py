@@ -170,7 +170,7 @@ def render_choice(choice: DevChoice, *, shown: int = TRIALS_SHOWN) -> str:
         name: reliability_figures(scores, entities.correct)
         for name, scores in _scores(choice).items()
     }
-    columns = ["entities", "mean score", "share correct", "95 % interval"]
+    columns = ["entities", "mean score", "share correct", "95% interval"]
     template = markdown_templates("spacy_btl.evaluation").get_template("choice.md.j2")
     return template.render(
         n_trials=len(choice.trials),

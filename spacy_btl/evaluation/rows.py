@@ -40,8 +40,8 @@ FIGURE_NAMES = {
 
 MACRO_NOTE = (
     "The interval of a macro mean over few documents is too short: simulated on the gold "
-    "annotation of MACCROBAT, intervals that should contain the macro F1 in 95 % of the cases "
-    "contained it in 73 % (16 documents), 83 % (40) and 90 % (100)."
+    "annotation of MACCROBAT, intervals that should contain the macro F1 in 95% of the cases "
+    "contained it in 73% (16 documents), 83% (40) and 90% (100)."
 )
 
 BANDS = ((0, 0), (1, 9), (10, 29), (30, 99), (100, 299), (300, 999), (1000, 2**63))
@@ -180,7 +180,7 @@ def types_by_support(scores: Scores) -> list[str]:
 def type_header(metrics: Metrics) -> TextRow:
     """Return the header of the rows of `type_rows`."""
     in_training = ["in training"] if metrics.get("train_counts") else []
-    figures = ["precision", "recall", "F1", "95 % interval of F1"]
+    figures = ["precision", "recall", "F1", "95% interval of F1"]
     return ["type", *in_training, "support", "predicted", *figures]
 
 

@@ -37,8 +37,8 @@ def corpus_notes(evidence: Sequence[EntityEvidence], corpus: Corpus | None) -> l
 
 
 def percent(share: float) -> str:
-    """Return a share in whole percent with a hard space; "<1 %" if it is small but not zero."""
-    return "<1\xa0%" if 0 < share < 0.005 else f"{100 * share:.0f}\xa0%"
+    """Return a share in whole percent; "<1%" if it is small but not zero."""
+    return "<1%" if 0 < share < 0.005 else f"{100 * share:.0f}%"
 
 
 def describe_score(entity: EntityEvidence) -> str:
@@ -59,7 +59,7 @@ def describe_decision(entity: EntityEvidence) -> str:
 
 
 def describe_votes(entity: EntityEvidence, summary: VoteSummary) -> str:
-    """Return the vote by type, as in "Vote of 34 neighbors: Dosage 82 % (28), O 18 % (6)".
+    """Return the vote by type, as in "Vote of 34 neighbors: Dosage 82% (28), O 18% (6)".
 
     Each token of an entity has its own neighbors.
     """

@@ -33,7 +33,7 @@ SURE = 0.05
 LEVEL = (
     "Span scores are strict: label and all bounds must agree with the annotation as it was before "
     "conversion. Micro counts entities, macro is the mean over the types. Token scores count "
-    "tokens. Intervals are 95 %, by bootstrap over documents."
+    "tokens. Intervals are 95%, by bootstrap over documents."
 )
 
 

@@ -163,7 +163,7 @@ class Forecast:
             [
                 f"Forecast from {counted(len(self.sizes), 'training')} on "
                 f"{', '.join(map(str, sorted(set(self.sizes))))} reports, scored on "
-                f"{counted(self.scored, 'document')}; in brackets 95 % intervals",
+                f"{counted(self.scored, 'document')}; in brackets 95% intervals",
                 "",
                 *markdown_table(["strict", *heads], scores),
                 "",

@@ -53,7 +53,7 @@ class ReliabilityFigures(TypedDict, total=False):
 
 
 class ReliabilityRow(NamedTuple):
-    """A bin: lowest, highest and mean score, share correct with its 95 % interval, entities."""
+    """A bin: lowest, highest and mean score, share correct with its 95% interval, entities."""
 
     low: float
     high: float
@@ -75,7 +75,7 @@ class TypeReliability(NamedTuple):
 
 
 def wilson_interval(correct: int, count: int) -> Interval:
-    """Return the 95 % interval of the share of ``correct`` in ``count``; (0, 1) if count is 0.
+    """Return the 95% interval of the share of ``correct`` in ``count``; (0, 1) if count is 0.
 
     Wilson 1927 ("Probable inference, the law of succession, and statistical inference").
     """

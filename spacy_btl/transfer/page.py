@@ -166,7 +166,7 @@ def _type_map(matrix: Matrix, target: str) -> Map:
         notes = []
         for source in sources:
             share = matrix.by_type[source, target].get(label)
-            notes.append("" if share is None else f"{100 * share:.0f} % known")
+            notes.append("" if share is None else f"{100 * share:.0f}% known")
         rows.append((label, _shades([100 * gains[s][label] for s in sources], every, notes)))
     return Map(f"{target}, by type: gain in strict F1", sources, rows)
 

@@ -66,12 +66,12 @@ def test_page():
     assert page.text("a", "entity") == "5 mg\xa0Dosage"
     assert page.text("div", "text", without="label").replace("\xa0", "") == TEXT
     assert "score 0.75 (calibrated)" in page.text("section")
-    support = "3 training examples for Dosage (75\xa0% of the vote):"
+    support = "3 training examples for Dosage (75% of the vote):"
     assert support in page.text("p", "why")
     assert "He was given 300 mg\xa0Dosage of aspirin daily." in page.text("ol")
     assert page.text("ol").count("distance") == 3
     assert "He was given 300 mg" in page.text("ul", "others")
-    assert page.text("ul", "votes") == "Dosage 75\xa0% (3 votes)O 25\xa0% (1 vote)"
+    assert page.text("ul", "votes") == "Dosage 75% (3 votes)O 25% (1 vote)"
     assert "1 of 4 neighbors are from documents that are not in this corpus" in page.text("main")
     assert page.text("b") == "300" + "15" + "given"
     assert page.tags.count("tr") == 1 + 1 + len(VOTES)

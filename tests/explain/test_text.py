@@ -46,17 +46,17 @@ def test_missing_is_counted(votes, missing):
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0, "0 %"), (0.004, "<1 %"), (0.006, "1 %"), (0.5, "50 %"), (14 / 17, "82 %"), (1, "100 %")],
+    [(0, "0%"), (0.004, "<1%"), (0.006, "1%"), (0.5, "50%"), (14 / 17, "82%"), (1, "100%")],
 )
 def test_percent(share, text):
-    assert percent(share).replace("\xa0", " ") == text
+    assert percent(share) == text
 
 
 @pytest.mark.parametrize(
     ("weight", "decision"),
     [
         (1.0, "This vote decided."),
-        (0.5, "The vote counts for 50 %, the model's prediction for the rest."),
+        (0.5, "The vote counts for 50%, the model's prediction for the rest."),
         (0.0, "The model alone decided; this vote did not count."),
     ],
 )
@@ -64,7 +64,7 @@ def test_claims_no_more_than_the_vote_has_done(weight, decision):
     found = entity([vote("B-Dosage", "case-1", 0, share=0.1)])._replace(neighbor_weight=weight)
     text = "She took 5 mg of aspirin."
     for shown in (render_text(text, [found], width=500), render_page(text, [found])):
-        assert decision in html.unescape(shown).replace("\xa0", " ")
+        assert decision in html.unescape(shown)
     assert evidence_to_json(text, [found])["entities"][0]["neighbor_weight"] == weight
 
 
@@ -72,35 +72,35 @@ def test_claims_no_more_than_the_vote_has_done(weight, decision):
     ("count", "n_examples", "support", "rest"),
     [
         (0, 5, "No neighbor is Dosage.", ""),
-        (1, 5, "1 training example for Dosage (10 % of the vote):", ""),
-        (3, 5, "3 training examples for Dosage (30 % of the vote):", ""),
+        (1, 5, "1 training example for Dosage (10% of the vote):", ""),
+        (3, 5, "3 training examples for Dosage (30% of the vote):", ""),
         (
             7,
             5,
-            "The 5 strongest training examples for Dosage (50 % of the vote):",
-            "and 2 more for Dosage (20 % of the vote)",
+            "The 5 strongest training examples for Dosage (50% of the vote):",
+            "and 2 more for Dosage (20% of the vote)",
         ),
         (
             7,
             1,
-            "The strongest training example for Dosage (10 % of the vote):",
-            "and 6 more for Dosage (60 % of the vote)",
+            "The strongest training example for Dosage (10% of the vote):",
+            "and 6 more for Dosage (60% of the vote)",
         ),
     ],
 )
 def test_sentences_about_examples(count, n_examples, support, rest):
     votes = [vote("B-Dosage", f"case-{i}", 0, share=0.1) for i in range(count)]
     summary = summarize(entity([*votes, vote("O", "case-9", 0)]), n_examples=n_examples)
-    assert describe_support("Dosage", summary).replace("\xa0", " ") == support
-    assert describe_rest("Dosage", summary).replace("\xa0", " ") == rest
+    assert describe_support("Dosage", summary) == support
+    assert describe_rest("Dosage", summary) == rest
 
 
 def test_each_token_has_its_own_neighbors():
     """An entity of two tokens has twice as many votes as neighbors were asked for."""
     found = entity([vote("B-Dosage", "case-1", 0)] * 3)
     two = found._replace(tokens=found.tokens * 2)
-    shown = describe_votes(two, summarize(two)).replace("\xa0", " ")
-    assert shown == "Vote of 6 neighbors of 2 tokens: Dosage 75 % (6)"
+    shown = describe_votes(two, summarize(two))
+    assert shown == "Vote of 6 neighbors of 2 tokens: Dosage 75% (6)"
     assert describe_votes(found, summarize(found)).startswith("Vote of 3 neighbors: Dosage")
 
 
@@ -112,16 +112,16 @@ At distance 0 the model sees no difference. Compare distances within one model o
 document and offset only.
 
 5 mg | Dosage | score 0.75 (calibrated), offset 9
-  Vote of 4 neighbors: Dosage 75 % (3), O 25 % (1)
+  Vote of 4 neighbors: Dosage 75% (3), O 25% (1)
   This vote decided.
-  3 training examples for Dosage (75 % of the vote):
-  - Dosage in document case-2, character 23 (25 % of the vote, distance 0.5)
+  3 training examples for Dosage (75% of the vote):
+  - Dosage in document case-2, character 23 (25% of the vote, distance 0.5)
     Methotrexate [[15 mg]] weekly was begun.
-  - Dosage in document case-1, character 13 (25 % of the vote, distance 1)
+  - Dosage in document case-1, character 13 (25% of the vote, distance 1)
     He was given [[300 mg]] of aspirin daily.
-  - Dosage in document gone, character 4 (25 % of the vote, distance 2)
+  - Dosage in document gone, character 4 (25% of the vote, distance 2)
   Strongest training examples for other labels:
-  - O in document case-1, character 7 (25 % of the vote, distance 3)
+  - O in document case-1, character 7 (25% of the vote, distance 3)
     He was [[given]] 300 mg of aspirin daily.
 """
 

@@ -66,6 +66,7 @@ RULES = [
     _rule(r"(?<!(?i:there) )\b(is|are|was|were|be) none\b", 'write "is not one"'),
     _rule(r"\b(is|are) there to\b", "say what it does"),
     _rule(r"\bof which\b", "split the sentence"),
+    _rule(r"\d\s%(?!\w)", "no space before the percent sign"),
     _rule(r"\bbut for\b", 'write "except"'),
     _rule(r"\bgiven? up\b", 'write "drop"'),
     _rule(r"\bhangs? on\b", 'write "depends on"'),

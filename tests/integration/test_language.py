@@ -79,6 +79,7 @@ def test_the_project_is_in_plain_english() -> None:
         ("text", "One that is none", "There is none."),
         ("text", "Texts of which half are new", "Texts whose first half is new"),
         ("text", "The same but for case", "The same except for case"),
+        ("text", "An interval of 95 % holds", "A 95% interval"),
         ("text", "Neighbors are given up.", "Neighbors are dropped."),
         ("text", "The mean hangs on few entities", "The mean depends on few entities"),
         ("text", "It loses them without a word.", "It loses them silently."),

@@ -42,7 +42,7 @@ def test_the_page_colors_gains_and_losses_and_escapes_labels(matrix, tmp_path):
     page = (tmp_path / "report.html").read_text()
     assert 'class="gain" style="--part:60%"' in page
     assert 'class="loss" style="--part:60%"' in page
-    assert "75 % known" in page
+    assert "75% known" in page
     assert "&lt;b&gt;" in page
     assert "<b>" not in page
     assert "<script" not in page
