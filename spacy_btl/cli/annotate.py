@@ -1,7 +1,7 @@
 """The commands that annotate many documents, and that serve a pipeline over HTTP."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from wasabi import msg
@@ -16,6 +16,9 @@ from .app import (
     app,
     errors_as_text,
 )
+
+if TYPE_CHECKING:
+    from ..annotate.run import RunSummary
 
 REASONS_SHOWN = 3
 """Reasons for setting records aside that the command line lists; errors.jsonl has all."""
@@ -90,8 +93,6 @@ def annotate_command(
     """
     from ..annotate.inputs import Fields
     from ..annotate.run import AnnotationSettings, annotate_files
-    from ..brat import without_spaces
-    from ..conversion.tasks import TOOLS
     from ..omop.settings import OmopSettings, parse_assertions
 
     if delimiter == "\\t":  # as error messages write it; few shells can type a tab
@@ -122,12 +123,22 @@ def annotate_command(
         code=code,
     )
     summary = annotate_files(model, source, output, settings)
+    if not summary.records:
+        raise ValueError(f"{source} has no records: its files are empty")
+    _show_run(summary, output, to)
+    if to == "omop":
+        _show_table(summary, concepts, sections)
+
+
+def _show_run(summary: "RunSummary", output: Path, to: str) -> None:
+    """Print what a run has written and what it has set aside; ValueError if all was set aside."""
+    from ..brat import without_spaces
+    from ..conversion.tasks import TOOLS
+
     if summary.resumed:
         msg.info(f"{summary.resumed} of {summary.records} records were done before")
     annotated = summary.records - summary.set_aside
     why = "; ".join(f"{reason} ({n})" for reason, n in summary.reasons.most_common(REASONS_SHOWN))
-    if not summary.records:
-        raise ValueError(f"{source} has no records: its files are empty")
     if not annotated:
         raise ValueError(
             f"none of {summary.records} records could be annotated: {why}; record by record: "
@@ -141,6 +152,15 @@ def annotate_command(
         from .data import show_renamed
 
         show_renamed({e: w for e, w in without_spaces(summary.entities).items() if e != w})
+    if summary.set_aside:
+        said = counted(summary.set_aside, "record")
+        msg.warn(f"{said} set aside: {output / 'errors.jsonl'}", why)
+    if not summary.entities.total():
+        msg.warn("No entity in any of them: empty texts, or another language or --spans?")
+
+
+def _show_table(summary: "RunSummary", concepts: Path | None, sections: Path | None) -> None:
+    """Warn of entities without a concept, or without a section, and of texts that were cut."""
     if concepts is not None and (unmapped := summary.unmapped):
         most = ", ".join(f"{label} ({n})" for label, n in unmapped.most_common(REASONS_SHOWN))
         msg.warn(
@@ -156,11 +176,6 @@ def annotate_command(
     if summary.shortened:
         said = counted(summary.shortened, "text of an entity", "texts of entities")
         msg.warn(f"{said} cut to the 250 characters of the column")
-    if summary.set_aside:
-        said = counted(summary.set_aside, "record")
-        msg.warn(f"{said} set aside: {output / 'errors.jsonl'}", why)
-    if not summary.entities.total():
-        msg.warn("No entity in any of them: empty texts, or another language or --spans?")
 
 
 @app.command("serve", short_help="Serve a pipeline over HTTP.")

@@ -79,8 +79,12 @@ def test_a_file(run: Run, tmp_path: Path) -> None:
         (["fitted", "report.txt", "out", "--to", "xml"], "xml", 2),
         (["fitted", "report.txt", "out", "--encoding", "utf8000"], "encoding is 'utf8000'", 1),
         (["fitted", "report.txt", "out", "--snippet", "80"], "settings of OMOP are given", 1),
-        (["fitted", "report.txt", "out", *OMOP], "no table of concepts concepts.csv", 1),
-        (["fitted", "report.txt", "out", "--to", "omop", "--assertion", "x"], "must be such as", 1),
+        (
+            ["fitted", "report.txt", "out", *OMOP],
+            "the table of concepts concepts.csv does not exist",
+            1,
+        ),
+        (["fitted", "report.txt", "out", "--to", "omop", "--assertion", "x"], "must look like", 1),
     ],
 )
 def test_refused(run: Run, stage: Path, arguments: list[str], message: str, status: int) -> None:
