@@ -117,3 +117,37 @@ def test_steps_to_the_default(step: str) -> None:
 def test_errors_of_forecasts(figure: str) -> None:
     row = rows_of((TABLES / "forecast.md").read_text(encoding="utf8"))[figure]
     assert f"{row[2]} of {figure}" in CURATION.replace("\n", " ")
+
+
+AUDIT = {
+    "`btl audit`": "audit",
+    "cleanlab, normalized margin": "cleanlab, normalized margin",
+    "cleanlab, self-confidence": "cleanlab, self-confidence",
+    "loss of annotated entities": "loss, annotated only",
+    "loss of annotated and predicted entities": "loss",
+}
+
+
+def test_rankings_of_label_errors() -> None:
+    runs = json.loads((TABLES / "audit" / "audit.json").read_text(encoding="utf8"))["runs"]
+    run = runs["maccrobat/0.05/0"]
+    shown = rows_of(EXPERIMENTS.split("## Label errors")[1].split("\n## ")[0])
+    for title, ranking in AUDIT.items():
+        figures = run["rankings"][ranking]
+        assert shown[title] == [f"{figures[key]:.3f}" for key in ("p50", "p100", "p200", "ap")]
+    recall = {
+        kind: f"{100 * share:.0f}%" for kind, share in run["rankings"]["audit"]["recall"].items()
+    }
+    text = " ".join(EXPERIMENTS.split())
+    assert (
+        f"finds {recall['missed']} of those among its first {sum(run['errors'].values())} places, "
+        f"and {recall['surplus']} of the surplus ones, {recall['wrong type']} of wrong types, "
+        f"{recall['inconsistent']} of inconsistent ones, but only {recall['wrong bounds']} of wrong"
+    ) in text
+    best = run["rankings"]["cleanlab, normalized margin"]
+    own = run["rankings"]["audit"]
+    assert (
+        f"{100 * own['p50']:.0f}% of the first 50 findings and {100 * own['p100']:.0f}% of the "
+        f"first 100 were such errors; of cleanlab's best ranking, {100 * best['p50']:.0f}% and "
+        f"{100 * best['p100']:.0f}%"
+    ) in " ".join(CURATION.split())
