@@ -151,3 +151,21 @@ def test_rankings_of_label_errors() -> None:
         f"first 100 were such errors; of cleanlab's best ranking, {100 * best['p50']:.0f}% and "
         f"{100 * best['p100']:.0f}%"
     ) in " ".join(CURATION.split())
+
+
+def test_verdicts_on_real_findings() -> None:
+    lines = (TABLES / "audit" / "maccrobat-read.jsonl").read_text(encoding="utf8").splitlines()
+    read = [json.loads(line) for line in lines]
+    verdicts = [each["verdict"] for each in read]
+    errors = verdicts.count("error")
+    missed = sum(each["verdict"] == "error" and each["kind"] == "missed" for each in read)
+    text = " ".join(EXPERIMENTS.split())
+    assert f"{errors} are errors, {missed} of them missed entities" in text
+    assert f"{verdicts.count('unclear')} are unclear, mostly" in text
+    assert f"and {verdicts.count('right')} are right as annotated" in text
+    assert (
+        f"first {len(read)} findings in 48 reports of MACCROBAT: {errors} were errors"
+        in " ".join(CURATION.split())
+    )
+    places = [each[key] for each in read for key in ("annotated", "suggested") if each[key]]
+    assert all(set(place) == {"label", "start", "end"} for place in places)  # no text
