@@ -248,5 +248,5 @@ def _check_settings(
         )
         raise ValueError(
             f"{path} contains a run with other settings ({what}): give the same ones to resume it, "
-            "or choose another folder. An input or a model whose files have changed is another one"
+            "or choose another folder, as is needed if the model or the input has changed"
         )

@@ -88,8 +88,11 @@ def find_fault(entity: Entity, text: str | None) -> tuple[Fault, str] | None:
         if not same and not _same_but_for_spaces(entity, text):
             places = ";".join(f"{start}-{end}" for start, end in entity.fragments)
             expected = sum(1 + end - start for start, end in entity.fragments) - 1
-            sizes = f"{len(entity.text)} characters, the text at {places} has {expected}"
-            return "surface", f"{sizes}, equal in the first {alike}"
+            sizes = f"{expected} characters there, {len(entity.text)} annotated"
+            return (
+                "surface",
+                f"the text at {places} is not the annotated one: {sizes}, the first {alike} equal",
+            )
     return None
 
 

@@ -147,7 +147,9 @@ def _show_run(summary: "RunSummary", output: Path, to: str) -> None:
     entities = counted(summary.entities.total(), "entity", "entities")
     msg.good(f"{counted(annotated, 'record')}, {entities}: {output / 'annotations'}")
     if to in TOOLS:
-        msg.info(f"Give the project the labels in {output / 'annotations' / TOOLS[to][0]}")
+        msg.info(
+            f"Set up the project with {TOOLS[to][0]} of this folder, then import the other files"
+        )
     if to == "brat":
         from .data import show_renamed
 

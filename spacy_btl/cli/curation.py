@@ -233,8 +233,8 @@ def suggest_command(
 ) -> None:
     """Choose whole reports to annotate next, those that teach most for each word.
 
-    Counts are doubt about what is marked and what is not, rare types first, the distance from known
-    tokens, and variety. Prints a table with the reasons as numbers; no file has any text.
+    The order depends on how unsure the model is (rare types count more), how far the words are from
+    known ones, and how different the reports are. Prints a table; no file has any text.
     """
     import json
 

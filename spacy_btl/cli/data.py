@@ -391,8 +391,9 @@ def _show_problems(account: "Account") -> None:
     """Print the first problems by file and line, and the number of all."""
     if not account.problems:
         return
-    problems = counted(len(account.problems), "problem")
-    msg.warn(f"{problems} in the files, {len(account.errors())} of them errors")
+    n_errors = len(account.errors())
+    others = counted(len(account.problems) - n_errors, "smaller problem")
+    msg.warn(f"{counted(n_errors, 'error')} and {others} in the files")
     for problem in account.problems[:SHOWN]:
         place = f"{problem['file']}:{problem['line']}" if problem["line"] else problem["file"]
         words = (place, problem["level"], problem["record"], f"{problem['reason']},")

@@ -236,6 +236,8 @@ class Account:
             kinds = Counter(
                 "in characters, but edited"
                 if each["realigned"] and each["offsets"] == "characters"
+                else "for no known reason"
+                if each["offsets"] == "characters"
                 else f"counted as {each['offsets']}"
                 for each in self.offsets
             ).most_common()
@@ -243,9 +245,9 @@ class Account:
             corrected = sum(each["corrected"] for each in self.offsets)
             realigned = sum(each["realigned"] for each in self.offsets)
             found.append(
-                f"{counted(len(self.offsets), 'document')} with wrong offsets ({ways}); "
-                f"{counted(corrected, 'entity', 'entities')} put at their words, "
-                f"{realigned} of them in edited texts"
+                f"{counted(len(self.offsets), 'document has', 'documents have')} wrong offsets "
+                f"({ways}); {counted(corrected, 'entity was', 'entities were')} moved to the "
+                f"annotated words, {realigned} of them in edited texts"
                 f"{self._advice_on_offsets()}"
             )
         misaligned = int(self.settings.get("misaligned entities, this tokenizer") or 0)

@@ -11,7 +11,8 @@ from .passages import Corpus, Passage
 OPPOSING = "Strongest training examples for other labels:"
 
 ABOUT_DISTANCE = (
-    "At distance 0 the model sees no difference. Compare distances within one model only."
+    "The smaller the distance, the more similar; at 0 the model sees no difference. Distances of "
+    "different models cannot be compared."
 )
 
 
@@ -52,7 +53,7 @@ def describe_decision(entity: EntityEvidence) -> str:
     if not any(token.neighbors for token in entity.tokens):
         return "The model decided without neighbors."
     if not weight:
-        return "The model alone decided; this vote did not count."
+        return "The model decided alone. The vote is shown for comparison."
     if weight < 1:
         return f"The vote counts for {percent(weight)}, the model's prediction for the rest."
     return "This vote decided."
@@ -159,7 +160,9 @@ def render_text(
     lines = wrap(heading)
     lines += wrap(ABOUT_DISTANCE if evidence else "No entity was found.")
     if evidence and corpus:
-        lines += wrap("[[ ]] mark the entity of a training sentence, or else the neighbors.")
+        lines += wrap(
+            "[[ ]] mark the entity of a training sentence or, outside entities, the voting tokens."
+        )
     for note in corpus_notes(evidence, corpus):
         lines += wrap(note)
     for entity in evidence:

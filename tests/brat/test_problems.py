@@ -69,7 +69,10 @@ def test_check(ann, reasons):
 def test_problem_says_where_and_what():
     (problem,) = brat.check(brat.loads("\nT1\tBody 0 4\tright\n"), TEXT)
     assert (problem.record_id, problem.line, problem.label) == ("T1", 2, "Body")
-    assert problem.detail == "5 characters, the text at 0-4 has 4, equal in the first 0"
+    assert problem.detail == (
+        "the text at 0-4 is not the annotated one: 4 characters there, 5 annotated, the first 0 "
+        "equal"
+    )
     assert (problem.file, problem.level) == ("", "error")
 
 

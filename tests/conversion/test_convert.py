@@ -235,7 +235,8 @@ BAD_INPUT = {
     "surface text that differs": (
         {"d.txt": "a b", "d.ann": "T1\tX 0 1\tb\n"},
         2, (1, 0, 0, 1),
-        "d.ann:1 error T1 surface, 1 characters, the text at 0-1 has 1, equal in the first 0", True,
+        "d.ann:1 error T1 surface, the text at 0-1 is not the annotated one: 1 characters there, 1 "
+        "annotated, the first 0 equal", True,
     ),
     "no .txt": (
         {"d.ann": T1}, 1, (1, 0, 0, 1), "d.txt error no-text, no such file", True,

@@ -178,7 +178,7 @@ def test_the_commands_say_so(convert, tmp_path, command):
     places = [tmp_path / "out", "--no-split"] if command == "convert" else []
     code, said = invoke(command, root, *places)
     assert code == 0
-    assert "1 document with wrong offsets (counted as crlf-as-one 1)" in " ".join(said.split())
+    assert "1 document has wrong offsets (counted as crlf-as-one 1)" in " ".join(said.split())
     assert "convert with --offsets crlf-as-one" in " ".join(said.split())
     code, said = invoke(command, root, *places, "--offsets", "latin1")
     assert code == 1

@@ -57,7 +57,7 @@ def test_percent(share, text):
     [
         (1.0, "This vote decided."),
         (0.5, "The vote counts for 50%, the model's prediction for the rest."),
-        (0.0, "The model alone decided; this vote did not count."),
+        (0.0, "The model decided alone. The vote is shown for comparison."),
     ],
 )
 def test_claims_no_more_than_the_vote_has_done(weight, decision):
@@ -106,8 +106,9 @@ def test_each_token_has_its_own_neighbors():
 
 RENDERED = """\
 A heading
-At distance 0 the model sees no difference. Compare distances within one model only.
-[[ ]] mark the entity of a training sentence, or else the neighbors.
+The smaller the distance, the more similar; at 0 the model sees no difference. Distances
+of different models cannot be compared.
+[[ ]] mark the entity of a training sentence or, outside entities, the voting tokens.
 1 of 4 neighbors are from documents that are not in this corpus; they are shown by
 document and offset only.
 

@@ -71,7 +71,7 @@ def test_fragments_that_name_a_long_text_many_times() -> None:
     line = f"T1\tAge 0 1000000{';0 1000000' * 9999}\txxx\n"
     with bounded(20):
         (problem,) = brat.check(brat.loads(line), "x" * 1_000_000)
-    assert problem.detail.endswith("has 10000009999, equal in the first 3")
+    assert problem.detail.endswith("the first 3 equal")
 
 
 def test_many_entities_that_name_a_long_text() -> None:
