@@ -169,3 +169,27 @@ def test_verdicts_on_real_findings() -> None:
     )
     places = [each[key] for each in read for key in ("annotated", "suggested") if each[key]]
     assert all(set(place) == {"label", "start", "end"} for place in places)  # no text
+
+
+QUALITY = {
+    "ensemble of the three": "BTL, an ensemble of three trainings",
+    "a CRF for each type": "a CRF for each type",
+    "features beside the encoder": "BTL, features beside the encoder",
+}
+
+
+def test_gains_of_ensembles_and_features() -> None:
+    page = (TABLES / "quality" / "maccrobat-minilm-800.md").read_text(encoding="utf8")
+    tables = [rows_of(part) for part in page.split("## Gains")[0].split("### ")[1:]]
+    shown = rows_of(EXPERIMENTS.split("## Ensembles and features")[1].split("\n## ")[0])
+    for title, arm in QUALITY.items():
+        rows = [table[arm] for table in tables]
+        # Behind the seeds: dev, mean, together, reference, there, difference, interval.
+        gains = [f"{row[6].partition(' ')[0]} ({row[7]})" for row in rows]
+        assert shown[title] == [rows[0][0], *gains]
+    gain = [cell.partition(" ")[0].strip("+") for cell in shown["ensemble of the three"][1:]]
+    text = " ".join((ROOT / "docs" / "training.md").read_text(encoding="utf8").split())
+    assert (
+        f"adds {gain[0]} of micro F1 and {gain[1]} of macro F1 to one of them, and {gain[2]} of "
+        "unweighted accuracy"
+    ) in text

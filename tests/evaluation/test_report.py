@@ -59,7 +59,7 @@ def test_sections_and_figures(ours):
         f"{scores['ents_f']:.3f}",
         f"{low:.3f} to {high:.3f}",
     ]
-    assert "73% (16 documents), 83% (40) and 90% (100)" in page.text()
+    assert "73% of the cases with 16 documents, 83% with 40, and 90% with 100" in page.text()
     types = {row[0]: row[1:] for row in rows_of(page, "Scores by type")[1:]}
     assert types["Drug"][:3] == ["1,200", "1", "4"]
     assert types["Food"] == ["0", "1", "0", "0.000", "0.000", "0.000"]  # and no interval
