@@ -313,8 +313,8 @@ def show_conversion(conversion: "Conversion", source: Path, out_dir: Path) -> No
         msg.info(note)
     parts = conversion.parts.items()
     msg.good(", ".join(f"{part} {counted(len(names), 'document')}" for part, names in parts))
-    if conversion.warning:
-        msg.warn(conversion.warning)
+    for warning in conversion.warnings:
+        msg.warn(warning)
     show_warnings(conversion.account)  # last, so that nobody overlooks them
 
 
@@ -391,9 +391,11 @@ def _show_problems(account: "Account") -> None:
     """Print the first problems by file and line, and the number of all."""
     if not account.problems:
         return
-    n_errors = len(account.errors())
-    others = counted(len(account.problems) - n_errors, "smaller problem")
-    msg.warn(f"{counted(n_errors, 'error')} and {others} in the files")
+    n_problems, n_errors = len(account.problems), len(account.errors())
+    name = "error" if n_errors == n_problems else "problem"
+    more = counted(n_errors, "of them is an error", "of them are errors")
+    tail = f", {more}" if 0 < n_errors < n_problems else ""
+    msg.warn(f"{counted(n_problems, name)} in the files{tail}")
     for problem in account.problems[:SHOWN]:
         place = f"{problem['file']}:{problem['line']}" if problem["line"] else problem["file"]
         words = (place, problem["level"], problem["record"], f"{problem['reason']},")

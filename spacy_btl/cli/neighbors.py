@@ -55,6 +55,7 @@ def fit_knn_command(
     """
     from ..evaluation.report import render_choice, write_choice
     from ..packaging.saving import check_target, load_pipeline, save_pipeline
+    from ..pipeline.component import component_of
     from ..pipeline.workflow import fit_knn
     from ..util.files import check_apart
 
@@ -83,6 +84,8 @@ def fit_knn_command(
             msg.warn(f"The scores stay raw: {fitted.choice.entities.why_raw}")
         if report is not None:
             write_choice(fitted.choice, report)
+        kind = "raw" if fitted.choice.calibrated is None else "calibrated on dev"
+        msg.info(f"Decoding: {component_of(nlp).decision}; scores are {kind}")
     save_pipeline(nlp, out_dir)
     msg.good(f"{counted(fitted.n_tokens, 'token')}, {out_dir}")
 

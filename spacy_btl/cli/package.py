@@ -71,7 +71,7 @@ def card_command(
     spacy package puts both into the wheel. Unknown facts are "not stated". No text of any
     document is in the card.
     """
-    from ..packaging.card import make_card
+    from ..packaging.card import make_card, not_stated
 
     run_code(code)
     facts = make_card(
@@ -94,6 +94,8 @@ def card_command(
             "and the card says so; nlp = spacy_btl.packaging.saving.without_training_texts(nlp) "
             "leaves them out"
         )
+    if unknown := not_stated(facts):
+        msg.info(f"Not stated in the card: {'; '.join(unknown)}")
     msg.good(f"README.md and meta.json in {out_dir}")
 
 

@@ -37,7 +37,7 @@ from ..data.groups import (
     in_several_parts,
     read_groups,
 )
-from ..data.split import PARTS, small_parts
+from ..data.split import PARTS, small_parts, untrained_types
 from ..data.tokenizer import blank, clinical_tokenizer
 from ..util.checks import one_of
 from ..util.files import check_apart, write_files
@@ -61,7 +61,7 @@ class Conversion:
         passed_over: Files of the folder that belong to no document.
         duplicates: Documents of the same text.
         notes: What else is to be said of the parts.
-        warning: What is wrong with the parts, "" for nothing.
+        warnings: What is wrong with the parts: too few documents, types that train lacks.
     """
 
     account: Account
@@ -69,7 +69,7 @@ class Conversion:
     passed_over: list[Path]
     duplicates: list[DuplicatesJson] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    warning: str = ""
+    warnings: list[str] = field(default_factory=list)
 
 
 class LossError(ValueError):
@@ -179,8 +179,14 @@ def convert_folder(
         about={key: value for key, value in about.items() if value},
     )
     notes = _notes(names, parts, groups, given)
-    warning = small_parts(parts, shares if given is None else None)
-    return Conversion(account, parts, passed_over, alike, notes, warning)
+    types = {document_name(doc): {ent.label_ for ent in doc.ents} for doc in docs}
+    warnings = [
+        small_parts(parts, shares if given is None else None),
+        untrained_types(parts, types),
+    ]
+    return Conversion(
+        account, parts, passed_over, alike, notes, [each for each in warnings if each]
+    )
 
 
 def _notes(

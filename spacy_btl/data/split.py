@@ -263,6 +263,31 @@ def small_parts(parts: Mapping[str, Sequence[str]], shares: Sequence[float] | No
     if not few:
         return ""
     said = ", ".join(f"{part} {counted(number, 'document')}" for part, number in few.items())
-    more = shares is not None and min(shares[1:]) < min(LARGER[1:])
+    total = sum(len(names) for names in parts.values())
+    more = shares is not None and min(shares[1:]) < min(LARGER[1:]) and total * LARGER[1] >= FEW
     how = f"--split {','.join(map(str, LARGER))} gives them more" if more else "annotate more"
     return f"{said}: with fewer than {FEW}, settings, scores and figures are uncertain; {how}"
+
+
+def untrained_types(
+    parts: Mapping[str, Sequence[str]], types: Mapping[str, Collection[str]]
+) -> str:
+    """Return a warning of types that dev or test have and train lacks, "" where there are none.
+
+    Args:
+        parts: The names of the documents of each part.
+        types: The types of the entities of each document.
+    """
+    if "train" not in parts:
+        return ""
+    found = {
+        part: {kind for name in names for kind in types[name]} for part, names in parts.items()
+    }
+    missing = sorted(set().union(*found.values()) - found["train"])
+    if not missing:
+        return ""
+    have = counted(len(missing), "type has", "types have")
+    return (
+        f"{have} no entity in train, so no model can learn to find them: {', '.join(missing)}; "
+        "annotate more of them, or try another --seed"
+    )

@@ -118,6 +118,18 @@ def render_card(facts: CardFacts) -> str:
     )
 
 
+def not_stated(facts: CardFacts) -> list[str]:
+    """Return the facts that a card lacks, each with the option that gives it."""
+    untold = [counts["train"] is None for counts in facts["labels"].values()]
+    missing = {
+        "entities in training (evaluate --train)": any(untold),
+        "name of the data (--data-title or --source)": not facts["data"]["title"],
+        "split and conversion (--account)": not facts["data"]["entities"],
+        "license (--license)": not facts["license"],
+    }
+    return [fact for fact, is_missing in missing.items() if is_missing]
+
+
 def card_meta(meta: Mapping[str, Any], facts: CardFacts) -> dict[str, Any]:
     """Return the meta of a pipeline with the facts, under spaCy's keys for them and in full.
 

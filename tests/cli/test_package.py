@@ -26,6 +26,7 @@ class TestCard:
             return {"pipeline": {"other_strings": strings}}
 
         monkeypatch.setattr(card, "make_card", make_card)
+        monkeypatch.setattr(card, "not_stated", lambda facts: ["license (--license)"])
         files = {"metrics": "m.json", "account": "a.json", "source": "s.json", "dev": "d.json"}
         files["comparison"] = "c.json"
         texts = {"data-title": "Notes", "data-license": "CC BY", "license": "MIT"}
@@ -36,6 +37,7 @@ class TestCard:
         expected = paths | {name.replace("-", "_"): value for name, value in texts.items()}
         assert passed == {"model": Path("model"), "out_dir": Path("out"), **expected}
         assert ("1,234 strings" in output) == (strings > 0)
+        assert "Not stated in the card: license (--license)" in output
         assert "README.md and meta.json in out" in output
 
     def test_refused(self, run: Run) -> None:

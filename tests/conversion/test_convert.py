@@ -310,7 +310,8 @@ def test_bad_input(folder, files, written, statuses, message, stops, strict):
     assert tuple(totals[s] for s in ("kept", "moved", "flattened", "dropped")) == statuses
     assert totals["input"] == sum(statuses) == len(account["rows"])
     assert message in said
-    assert ("in the files, " in said) == bool(account["problems"])
+    found = re.search(r"\d (errors?|problems?) in the files(?!; no DocBin)", said)
+    assert bool(found) == bool(account["problems"])
     if strict and stops:
         assert (code, (out / "all.spacy").exists()) == (1, False)
         assert "--strict" in said
@@ -323,7 +324,7 @@ PREDICTED = {"data": {"text": "No fever"}, "predictions": [{"result": []}]}
 
 NO_CORPUS = {
     # arguments after "convert" (of files in the folder), what is said
-    "no such folder": ({}, ["absent"], "no folder"),
+    "no such folder": ({}, ["absent"], "absent does not exist"),
     "a file": ({"a.zip": ""}, ["brat/a.zip"], "is not a folder"),
     "no documents": (
         {"b.zip": ""},
@@ -392,10 +393,13 @@ SMALL = {
 
 @pytest.mark.parametrize(("dev", "test", "shares", "warning"), SMALL.values(), ids=SMALL)
 def test_small_parts_are_warned_of(dev, test, shares, warning):
-    said = small_parts({"train": [], "dev": ["d"] * dev, "test": ["t"] * test}, shares)
-    assert bool(said) == bool(warning)
-    assert said.startswith(warning)
-    assert ("--split 0.6,0.2,0.2" in said) == bool(warning and shares == SHARES)
+    for n_train, is_enough in ((50, True), (20, False)):
+        parts = {"train": ["a"] * n_train, "dev": ["d"] * dev, "test": ["t"] * test}
+        said = small_parts(parts, shares)
+        assert bool(said) == bool(warning)
+        assert said.startswith(warning)
+        # Advice that would not reach 10 documents is not given.
+        assert ("--split 0.6,0.2,0.2" in said) == bool(warning and shares == SHARES and is_enough)
     assert small_parts({"all": ["a"]}, shares) == ""
 
 
@@ -410,6 +414,24 @@ def test_convert_prints_the_warning_of_small_parts(folder, options, is_small):
     code, said = invoke("convert", root, root.parent / "out", *options)
     assert code == 0
     assert ("dev 1 document, test 1 document: with fewer than 10" in said) == is_small
+
+
+@pytest.mark.parametrize(
+    ("division", "missing"),
+    [("a,train\nb,dev\nc,test\n", "Y, Z"), ("a,dev\nb,train\nc,test\n", "X, Z"), ("", "")],
+)
+def test_types_that_train_lacks_are_warned_of(folder, division, missing):
+    files = {f"{name}.txt": f"text {name}" for name in "abc"}
+    files |= {
+        f"{name}.ann": f"T1\t{kind} 0 4\ttext\n" for name, kind in zip("abc", "XYZ", strict=True)
+    }
+    root = folder(files)
+    table = root.parent / "parts.csv"
+    table.write_text(division)
+    options = ["--split", table] if division else ["--no-split"]
+    _, said = invoke("convert", root, root.parent / "out", *options)
+    assert ("no entity in train" in said) == bool(missing)
+    assert f"can learn to find them: {missing}" in " ".join(said.split()) or not missing
 
 
 @pytest.mark.parametrize("option", ["--overlap", "--discontinuous", "--alignment"])

@@ -10,7 +10,7 @@ import pytest
 import spacy
 import srsly
 
-from spacy_btl.packaging.card import card_meta, make_card, render_card
+from spacy_btl.packaging.card import card_meta, make_card, not_stated, render_card
 from spacy_btl.packaging.card_facts import CardFacts, card_facts
 from tests.helpers.files import tree
 
@@ -114,7 +114,7 @@ def card(**changes: Any) -> str:
         "Decoding: neighbor_weight 0.5, n_neighbors 5",
         "2 ways of decoding were compared",
         "has 0.585 and 0.465, the model alone 0.575 and 0.455",
-        "calibrated on dev",
+        "calibrated on dev (16 documents)",
         "calibrated probability that an annotator",
         "| optimizer.learn_rate.initial_rate | 0.00035 |",
         "Updates of the weights of btl_knn_ner: 2,201",
@@ -160,6 +160,20 @@ def test_known_facts_are_stated(stated: str) -> None:
 )
 def test_unknown_facts_are_not_made_up(changes: dict[str, Any], stated: str) -> None:
     assert stated in card(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({}, []),
+        ({"metrics": {**METRICS, "train_counts": {}}}, ["evaluate --train"]),
+        ({"source": {}}, ["--data-title or --source"]),
+        ({"account": {}}, ["--account"]),
+        ({"meta": {**INPUT["meta"], "license": ""}}, ["--license"]),
+    ],
+)
+def test_options_that_would_give_unknown_facts(changes: dict[str, Any], missing: list[str]) -> None:
+    assert [re.findall(r"\((.*)\)", each)[0] for each in not_stated(facts(**changes))] == missing
 
 
 @pytest.mark.parametrize(
