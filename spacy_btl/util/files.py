@@ -216,7 +216,7 @@ def check_new_files(
         if path.is_dir():
             raise IsADirectoryError(f"{path} is a folder: name a file")
         if path.is_file() and not force:
-            raise FileExistsError(f"{path} is there already; --force replaces it")
+            raise FileExistsError(f"{path} already exists; --force replaces it")
         if path.resolve() in seen:
             raise ValueError(f"{path} is named twice: name two files")
         seen.add(path.resolve())

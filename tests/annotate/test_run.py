@@ -426,7 +426,7 @@ def test_the_models_files_tell_it_apart(rules: Path, tmp_path: Path) -> None:
         (("no-such-model", "in.jsonl", "out"), "no pipeline no-such-model"),
         (("MODEL", "no-such-file", "out"), "no-such-file"),
         (("MODEL", ".", "out"), "out is in the input"),
-        (("MODEL", "in.jsonl", "in.jsonl"), "is in the input"),
+        (("MODEL", "in.jsonl", "in.jsonl"), "is an input too"),
         (("MODEL", "in.jsonl", "out", "--to", "brat", "--no-text"), "without the text"),
         (("MODEL", "in.jsonl", "out", "--n-process", 0), "n_process is 0, but must be a whole"),
         (("MODEL", "in.jsonl", "out", "--delimiter", ",,"), "one character"),

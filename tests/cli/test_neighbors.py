@@ -78,7 +78,11 @@ class TestFitKnn:
             (["no-model", "gold.spacy", "out"], "no-model", 1),
             (["model", "no.spacy", "out"], "no.spacy", 1),
             (["model", "empty.spacy", "out"], "empty.spacy contains no document", 1),
-            (["model", "gold.spacy", "out", "--dev", "empty.spacy"], "in empty.spacy", 1),
+            (
+                ["model", "gold.spacy", "out", "--dev", "empty.spacy"],
+                "empty.spacy contains no document",
+                1,
+            ),
             (["model", "gold.spacy", "out", "--fixed"], "give --dev", 1),
             (["model", "gold.spacy", "out", "--report", "r"], "give --dev", 1),
             (["model", "gold.spacy", "out", "--dropout", "2"], "dropout is 2.0", 1),
@@ -140,7 +144,9 @@ class TestExplain:
         assert [entity["label"] for entity in values["entities"]] == ["Medication"]
         assert str(page) in output
         assert "report.txt" in page.read_text(encoding="utf8")
-        assert "aspirin |" not in run("explain", "fitted", "--file", "report.txt", "--html", page)
+        command = ("explain", "fitted", "--file", "report.txt", "--html", page)
+        assert "--force replaces it" in " ".join(run(*command, expect=1).split())
+        assert "aspirin |" not in run(*command, "--force")
 
     @pytest.mark.parametrize(
         ("model", "file", "message"),

@@ -213,7 +213,7 @@ def labeled(label):
 
 REFUSED = {
     "a name twice": ([gold(), gold()], None, 'two documents have the name "case"'),
-    "a name that climbs": ([gold(name="../case")], None, "is outside the folder"),
+    "a name that climbs": ([gold(name="../case")], None, "leaves the folder"),
     "an absolute name": ([gold(name="/case")], None, "it cannot name a file"),
     "two labels that would be one": (
         [labeled("body part"), labeled("body_part")],

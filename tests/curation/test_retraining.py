@@ -122,7 +122,7 @@ def test_a_training_begins_with_the_weights_and_keeps_the_types(stage: Path) -> 
 
 def test_the_whole_way(stage: Path) -> None:
     commands = [
-        "merge old.spacy new.spacy merged.spacy --apart-from dev.spacy",
+        "merge old.spacy new.spacy --output merged.spacy --apart-from dev.spacy",
         "retrain model merged.spacy dev.spacy next --updates 4 --seed 1",
         "fit-knn next/model-best merged.spacy next/model-knn --dev dev.spacy",
         "evaluate next/model-knn dev.spacy --output next/scores --compare model",
@@ -156,13 +156,16 @@ def test_the_whole_way(stage: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("merge old.spacy", "Missing argument"),
-        ("merge missing.spacy out.spacy", "the DocBin missing.spacy does not exist"),
-        ("merge old.spacy new.spacy", "new.spacy already exists; --force replaces it"),
-        ("merge old.spacy new.spacy new.spacy --force", "new.spacy is a source too"),
-        ("merge old.spacy out.spacy --apart-from out.spacy --force", "out.spacy is a source too"),
-        ("merge old.spacy there --force", "there is a folder: OUT comes last"),
-        ("merge bare.spacy out.spacy", "no document in bare.spacy"),
+        ("merge old.spacy", "Missing option '--output'"),
+        ("merge missing.spacy --output out.spacy", "the DocBin missing.spacy does not exist"),
+        ("merge old.spacy --output new.spacy", "new.spacy already exists; --force replaces it"),
+        ("merge old.spacy new.spacy --output new.spacy --force", "new.spacy is an input too"),
+        (
+            "merge old.spacy --output dev.spacy --apart-from dev.spacy --force",
+            "dev.spacy is an input",
+        ),
+        ("merge old.spacy --output there --force", "there is a folder"),
+        ("merge bare.spacy --output out.spacy", "no document in bare.spacy"),
         ("retrain model bare.spacy dev.spacy out", "bare.spacy has no entity in doc.ents"),
         ("retrain model old.spacy bare.spacy out", "bare.spacy has no entity in doc.ents"),
         ("retrain model model/config.cfg dev.spacy out", "is not a DocBin"),

@@ -198,7 +198,7 @@ def test_table(folder):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("absent", "no folder or file"), ("x.spacy", "is not a DocBin"), ("empty", "no .txt")],
+    [("absent", "absent does not exist"), ("x.spacy", "is not a DocBin"), ("empty", "no .txt")],
 )
 def test_a_path_to_nothing(tmp_path, name, message):
     (tmp_path / "x.spacy").write_bytes(b"x")

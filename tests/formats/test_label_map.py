@@ -19,7 +19,7 @@ TABLES = {
     ("m.tsv", "Age\n"): "line 1: there must be",
     ("m.tsv", "Age\tA\tB\n"): "line 1: there must be",
     ("m.tsv", "\tA\n"): "line 1: there must be",
-    ("m.tsv", "Age\tA\nAge\tB\n"): '"Age" is there twice',
+    ("m.tsv", "Age\tA\nAge\tB\n"): '"Age" appears twice',
     ("m.tsv", "Age\tA\nAge\tA\n"): {"Age": "A"},
     ("m.tsv", "\n"): "maps no label",
 }

@@ -201,7 +201,7 @@ class TestEditing:
         shutil.copytree(fitted, output)
         shutil.copytree(output / "btl_knn_ner", output / "of_before")
         name = read_train(corpus)[0].user_data["brat"]["name"]
-        message = run("remove-documents", output, output, name)
+        message = run("remove-documents", fitted, output, name)
         assert "Warning: the scores of" in message and ".py" not in message
         assert [path.name for path in tmp_path.iterdir()] == ["model"]
         assert not (output / "of_before").exists()

@@ -284,7 +284,7 @@ class TestFeatures:
             (CNN, FEATURES, "the model here alone has features"),
             (FEATURES, CNN, "it alone has features"),
             (FEATURES, {**FEATURES, "rows": 60}, "its layer of features has a different shape"),
-            (FEATURES, {**FEATURES, "tok2vec": {**CNN, "width": 8}}, "its encoder has another"),
+            (FEATURES, {**FEATURES, "tok2vec": {**CNN, "width": 8}}, "its encoder has a different"),
         ],
         ids=["new", "gone", "other features", "other encoder"],
     )

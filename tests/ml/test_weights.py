@@ -68,7 +68,7 @@ def test_rounding_is_to_the_nearest(precision: Half, digits: int) -> None:
 
 @pytest.mark.parametrize(
     ("value", "precision", "message"),
-    [(1e5, "float16", "take bfloat16"), (1.0, "int8", "precision is 'int8'")],
+    [(1e5, "float16", "use bfloat16"), (1.0, "int8", "precision is 'int8'")],
 )
 def test_what_cannot_be_rounded_stays_as_it_is(value: float, precision: Half, message: str) -> None:
     module = nn.Linear(2, 2)

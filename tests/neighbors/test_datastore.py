@@ -158,7 +158,13 @@ KEYS = [[8.0, 0.0], [9.0, 0.0]]
         ([[1, np.inf], [0, 0]], "O", "d", [5, 7], "key 6 .document 'd', character 5. is not fin"),
         ([[1, 0], [-1e39, 0]], "O", "d", [0, 7], "key 7 .* is not finite"),  # not in float32
         (KEYS, ["O", ""], "d", [0, 1], "'' in label_names is not a name"),
-        (KEYS, ["O", 1], "d", [0, 1], "1 in label_names is not a name: each must be a string"),
+        (
+            KEYS,
+            ["O", 1],
+            "d",
+            [0, 1],
+            "1 in label_names is not a name: each must be a non-empty string",
+        ),
         (KEYS, "O", "", [0, 1], "'' in documents is not a name"),
         (KEYS, "O", ["d", None], [0, 1], "None in documents is not a name"),
         (
@@ -381,7 +387,7 @@ def signed(content):
 
 
 DATA = STORE.to_bytes()
-NO_SUM = r"the datastore file .* does not fit its checksum: .* fit the neighbors again"
+NO_SUM = r"the datastore file .* does not match its checksum: .* fit the neighbors again"
 
 
 def test_every_flipped_bit_is_found():

@@ -24,7 +24,7 @@ def test_state_survives_json(state: ComponentState) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": None}, "not one of this version"),
+        ({"labels": None}, "was not saved by this version"),
         ({"updates": "many"}, "many"),
         ({"calibration": {"slope": 1.0}}, "calibration of the scores lacks"),
         ({"added_labels": ["Age"]}, "a label appears twice"),

@@ -343,7 +343,7 @@ class OwnLoss(TokenLoss):
 def test_a_loss_that_takes_no_masks_works_without_one_and_says_so_with_one():
     logits, labels = np.zeros((2, N_LABELS)), np.array([0, 1])
     assert OwnLoss()(logits, labels)[1] == 0
-    with pytest.raises(ValueError, match="OwnLoss takes no label sets"):
+    with pytest.raises(ValueError, match="OwnLoss does not support label sets"):
         OwnLoss()(logits, labels, annotated=np.array([[True] * 3, [True, False, True]]))
 
 

@@ -79,7 +79,9 @@ class TestInitialization:
 
     def test_updated_before(self) -> None:
         nlp = blank()
-        with pytest.raises(ValueError, match=r'"btl_knn_ner" is not initialized: nlp.initialize'):
+        with pytest.raises(
+            ValueError, match=r'"btl_knn_ner" is not initialized: call nlp.initialize'
+        ):
             nlp.update(make_examples(nlp))
 
     def test_the_first_examples_are_empty(self) -> None:
