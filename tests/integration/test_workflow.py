@@ -297,16 +297,18 @@ class TestShipping:
     def test_a_folder_of_something_else_is_not_replaced(
         self, fitted: Path, tmp_path: Path, what: str
     ) -> None:
-        (tmp_path / "mine.txt").write_text("mine", encoding="utf8")
-        srsly.write_json(tmp_path / "meta.json", {})  # as in a package without a pipeline
+        other = tmp_path / "other"
+        other.mkdir()
+        (other / "mine.txt").write_text("mine", encoding="utf8")
+        srsly.write_json(other / "meta.json", {})  # as in a package without a pipeline
         metrics = {"heading": "", "scores": {"ents_per_type": {}}, "intervals": {}, "updates": {}}
         counts = ("documents", "tokens", "gold_entities", "predicted_entities")
         metrics |= dict.fromkeys(counts, 0) | {"machine": {}, "versions": {}}
         srsly.write_json(tmp_path / "metrics.json", metrics)
-        target = fitted if "input" in what else tmp_path
+        target = fitted if "input" in what else other
         output = run("card", fitted, target, "--metrics", tmp_path / "metrics.json", expect=1)
         assert what in " ".join(output.split())
-        assert (tmp_path / "mine.txt").is_file()
+        assert (other / "mine.txt").is_file()
 
     def test_without_neighbors_the_model_alone_decides(
         self, corpus: Path, fitted: Path, tmp_path: Path

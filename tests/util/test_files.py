@@ -498,7 +498,7 @@ def test_an_output_is_apart_from_the_inputs(
 @pytest.mark.parametrize(
     ("paths", "force", "message"),
     [
-        (["there"], False, "there is there already; --force replaces it"),
+        (["there"], False, "there already exists; --force replaces it"),
         (["there"], True, ""),
         (["new/sub/a", None, "b"], False, ""),
         (["a", "./a"], True, "is named twice"),
