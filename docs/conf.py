@@ -15,8 +15,8 @@ project = "spacy-btl"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "README"
 include_patterns = ["README.md", "CHANGELOG.md", "docs/**.md", "benchmarks/README.md"]
-include_patterns += ["experiments/README.md", "experiments/results/*.md"]
-include_patterns += ["experiments/results/joint/*.md", "experiments/results/quality/*.md"]
+FOLDERS = [f"experiments/results{name}" for name in ("", "/joint", "/quality", "/audit")]
+include_patterns += ["experiments/README.md", *(f"{folder}/*.md" for folder in FOLDERS)]
 exclude_patterns = [".*"]
 highlight_language = "none"
 myst_enable_extensions = ["colon_fence"]
@@ -38,7 +38,6 @@ html_copy_source = False
 html_show_copyright = False
 
 RUN = ("docs/results/maccrobat/report", "docs/results/maccrobat/neighbors/dev")
-TABLES = ROOT / "experiments" / "results"
 
 CONTENTS = {
     "Guides": [
@@ -67,9 +66,11 @@ CONTENTS = {
 BELOW = {  # pages that the contents show below another page
     "docs/results": RUN,
     "experiments/README": [
-        *sorted(f"experiments/results/{page.stem}" for page in TABLES.glob("*.md")),
-        *sorted(f"experiments/results/joint/{page.stem}" for page in TABLES.glob("joint/*.md")),
-        *sorted(f"experiments/results/quality/{page.stem}" for page in TABLES.glob("quality/*.md")),
+        *(
+            f"{folder}/{page.stem}"
+            for folder in FOLDERS
+            for page in sorted((ROOT / folder).glob("*.md"))
+        ),
     ],
 }
 TITLES = {  # of pages that commands have written, and that have none
