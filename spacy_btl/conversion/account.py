@@ -236,8 +236,6 @@ class Account:
             kinds = Counter(
                 "in characters, but edited"
                 if each["realigned"] and each["offsets"] == "characters"
-                else "for no known reason"
-                if each["offsets"] == "characters"
                 else f"counted as {each['offsets']}"
                 for each in self.offsets
             ).most_common()
