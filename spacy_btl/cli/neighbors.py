@@ -84,8 +84,7 @@ def fit_knn_command(
             msg.warn(f"The scores stay raw: {fitted.choice.entities.why_raw}")
         if report is not None:
             write_choice(fitted.choice, report)
-        kind = "raw" if fitted.choice.calibrated is None else "calibrated on dev"
-        msg.info(f"Decoding: {component_of(nlp).decision}; scores are {kind}")
+        msg.info(f"Decoding: {component_of(nlp).decision}")
     save_pipeline(nlp, out_dir)
     msg.good(f"{counted(fitted.n_tokens, 'token')}, {out_dir}")
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from random import Random
 from typing import NamedTuple
 
-from ..util.text import counted
+from ..util.text import counted, printable
 
 PARTS = ("train", "dev", "test")
 
@@ -287,7 +287,8 @@ def untrained_types(
     if not missing:
         return ""
     have = counted(len(missing), "type has", "types have")
+    labels = printable(", ".join(missing))
     return (
-        f"{have} no entity in train, so no model can learn to find them: {', '.join(missing)}; "
+        f"{have} no entity in train, so no model can learn to find them: {labels}; "
         "annotate more of them, or try another --seed"
     )
