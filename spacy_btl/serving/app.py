@@ -158,7 +158,8 @@ def make_app(batcher: Batcher, facts: ModelFacts, settings: ServeSettings) -> Fa
         response_model=AnnotateResponse,
         response_model_exclude_unset=True,
     )
-    app.add_api_route("/health", health, methods=["GET"], response_model=dict[str, str])
+    for path in ("/health", "/label-studio/health"):
+        app.add_api_route(path, health, methods=["GET"], response_model=dict[str, str])
     app.add_api_route("/model", describe_model, methods=["GET"], response_model=dict[str, Any])
     app.include_router(label_studio.make_router(batcher, facts), prefix="/label-studio")
     app.include_router(inception.make_router(batcher, facts), prefix="/inception")

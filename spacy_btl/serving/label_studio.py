@@ -76,11 +76,6 @@ def make_router(batcher: Batcher, facts: ModelFacts) -> APIRouter:
     router = APIRouter(tags=["Label Studio"])
     known: set[tuple[str, ...]] = set()
 
-    async def health() -> Response:
-        """Return 200 while texts are annotated, else 503."""
-        is_up = batcher.is_alive
-        return JSONResponse({"status": "UP" if is_up else "DOWN"}, 200 if is_up else 503)
-
     async def setup(request: SetupRequest) -> Response:
         """Check the labeling interface of a project, and return name and version of the model."""
         if request.interface:
@@ -124,7 +119,6 @@ def make_router(batcher: Batcher, facts: ModelFacts) -> APIRouter:
         """Return 501."""
         raise RefusalError(501, NOT_TRAINED)
 
-    router.add_api_route("/health", health, methods=["GET"], response_model=dict[str, str])
     router.add_api_route("/setup", setup, methods=["POST"], response_model=dict[str, str])
     router.add_api_route("/predict", predict, methods=["POST"], response_model=dict[str, Any])
     router.add_api_route("/versions", versions, methods=["GET"], response_model=dict[str, Any])

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,12 @@ NEEDED = ("fastapi", "fastapi_offline", "uvicorn", "cassis")
 
 GRACE = 5
 """Seconds that requests get to end beyond their own timeout."""
+
+BACKLOG = 100
+"""Connections that are accepted at once."""
+
+OTHER_FILES = 150
+"""Files that the process may need beside its connections, those of `BACKLOG` included."""
 
 
 def serve(model: str | Path, settings: ServeSettings | None = None) -> None:
@@ -79,6 +86,7 @@ def server_config(batcher: Batcher, facts: ModelFacts, settings: ServeSettings) 
         make_app(batcher, facts, settings),
         host=settings.host,
         port=settings.port,
+        backlog=BACKLOG,
         http=connection_class(settings),
         ws="none",
         lifespan="off",
@@ -94,14 +102,17 @@ def server_config(batcher: Batcher, facts: ModelFacts, settings: ServeSettings) 
 def connection_class(settings: ServeSettings) -> "type[H11Protocol]":
     """Return the class of connections, uvicorn's own with limits of time.
 
-    A connection is closed if the header of its next request does not arrive in time, or if its
-    client does not read an answer. `Guard` waits for the body.
+    A connection is closed if the header of its next request does not arrive in time, if its client
+    does not read an answer, or if there are as many others as the process can have open. `Guard`
+    waits for the body.
 
     Args:
         settings: The time limits.
     """
     import h11  # all here, as it comes with the extra
     from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    most = most_connections()
 
     class Connection(H11Protocol):
         """A connection with one timer, that of the limit that applies."""
@@ -125,6 +136,9 @@ def connection_class(settings: ServeSettings) -> "type[H11Protocol]":
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
+            if len(self.connections) > most:
+                transport.abort()
+                return
             self._after(settings.header_timeout, self._close)
 
         def connection_lost(self, exc: Exception | None) -> None:
@@ -162,6 +176,16 @@ def connection_class(settings: ServeSettings) -> "type[H11Protocol]":
             self.transport.close()
 
     return Connection
+
+
+def most_connections() -> int:
+    """Return how many connections the process can have open, by its limit of open files."""
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return sys.maxsize
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if limit == resource.RLIM_INFINITY else max(1, limit - OTHER_FILES)
 
 
 def _check_files(settings: ServeSettings) -> None:

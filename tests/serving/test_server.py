@@ -3,18 +3,20 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 import spacy
 
+from spacy_btl.serving.server import OTHER_FILES
 from tests.helpers.annotating import train
 from tests.helpers.commands import invoke
 from tests.helpers.serving import SECRET, TEXT, TOKEN
@@ -153,6 +155,26 @@ def test_what_cannot_start(
     status, output = invoke("serve", folder, *options)
     assert status == 1
     assert error in output
+
+
+def test_more_connections_than_files_are_closed_and_log_nothing(
+    folder: Path, tmp_path: Path
+) -> None:
+    import resource  # which Windows lacks
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OTHER_FILES + 20, hard))
+    try:
+        with serving(folder, tmp_path) as service, ExitStack() as opened:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            host, port = service.url.removeprefix("http://").split(":")
+            for _ in range(OTHER_FILES + 100):
+                opened.enter_context(socket.create_connection((host, int(port)), WAIT))
+            opened.close()
+            assert httpx.get(f"{service.url}/health", timeout=WAIT).status_code == 200
+            assert "Traceback" not in service.text()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_port_that_is_taken(folder: Path, tmp_path: Path) -> None:
