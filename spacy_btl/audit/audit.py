@@ -348,17 +348,17 @@ def _warnings(
         n_under += max(len(gold_entities(example.reference, spans_key)) - len(spans), 0)
     if seen:
         counts = ", ".join(f"{label} {n}" for label, n in sorted(seen.items()))
-        found.append(f"types that the pipeline does not know, not audited: {counts}")
+        found.append(f"not audited, because the pipeline does not know their types: {counts}")
     if n_cut:
-        found.append(f"entities that cut a token, not audited: {n_cut}")
+        found.append(f"not audited, because they cut a token: {n_cut} entities")
     if n_under:
         found.append(
-            f"entities that lie under others or were not converted, not audited: {n_under}"
+            f"not audited, because others cover them or they were dropped: {n_under} entities"
         )
     if trained:
         found.append(
-            "whether the pipeline has seen these documents cannot be checked but by the names of "
-            "its neighbors: if it has, it repeats their errors"
+            "if the pipeline was trained on these documents, it repeats their errors; only the "
+            "names of its neighbors' documents were checked"
         )
     return found
 
