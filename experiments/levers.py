@@ -7,13 +7,25 @@ Readers and callbacks under names of their own (``experiments.…``), which the 
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from typing import cast
 
 import numpy as np
 import spacy
 from spacy.language import Language
+from spacy.ml.models import MaxoutWindowEncoder, MultiHashEmbed, build_Tok2Vec_model
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
-from thinc.api import LayerNorm, Linear, Model, Relu, chain, expand_window, residual, with_array
+from thinc.api import (
+    LayerNorm,
+    Linear,
+    Model,
+    Relu,
+    chain,
+    concatenate,
+    expand_window,
+    residual,
+    with_array,
+)
 from thinc.types import Floats2d
 
 from experiments import losses, training_log  # noqa: F401 (register their names)
@@ -157,3 +169,19 @@ def build_word_window(
         Linear(nO=width, nI=width),
     )
     return chain(tok2vec, with_array(residual(added), pad=window_size))
+
+
+@spacy.registry.architectures("experiments.WithFeatures.v1")
+def make_with_features(
+    tok2vec: Model[list[Doc], list[Floats2d]], width: int = 32, rows: int = 1000
+) -> Model[list[Doc], list[Floats2d]]:
+    """Return an encoder with narrow features of case, shape, affixes and numbers beside it.
+
+    The features are hash embeddings and one layer over the neighboring tokens.
+    """
+    names = ["SHAPE", "PREFIX", "SUFFIX", "LIKE_NUM", "IS_UPPER", "IS_TITLE"]
+    embed = MultiHashEmbed(width, list(names), [rows] * len(names), False)
+    features = build_Tok2Vec_model(embed, MaxoutWindowEncoder(width, 1, 3, 1))
+    model = concatenate(tok2vec, features)
+    model.set_ref("tok2vec", tok2vec)
+    return cast(Model[list[Doc], list[Floats2d]], model)

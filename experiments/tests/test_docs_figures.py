@@ -82,7 +82,7 @@ def test_the_table_of_the_front_page_is_that_of_the_results() -> None:
     assert rows["standard fine-tuning"] == results["MACCROBAT"]
     text = README.replace("\n", " ")
     for step, said in (
-        ("the most probable well-formed sequence instead of argmax", "decoding ({} of micro F1)"),
+        ("the most probable well-formed sequence instead of argmax", "decoding ({} micro F1)"),
         ("a learning rate for each layer", "learning rates by layer ({})"),
     ):
         assert said.format(rows_of(EXPERIMENTS)[step][0]) in text
@@ -116,7 +116,7 @@ def test_steps_to_the_default(step: str) -> None:
 @pytest.mark.parametrize("figure", ["micro F1", "macro F1"])
 def test_errors_of_forecasts(figure: str) -> None:
     row = rows_of((TABLES / "forecast.md").read_text(encoding="utf8"))[figure]
-    assert f"{row[2]} of {figure}" in CURATION.replace("\n", " ")
+    assert f"{row[2]} {figure}" in CURATION.replace("\n", " ")
 
 
 AUDIT = {
@@ -209,7 +209,7 @@ def test_the_page_of_trainings_has_the_gains_of_an_ensemble() -> None:
     row = gains_over_reference("quality/maccrobat-minilm-800", QUALITY["ensemble of the three"])
     gain = [cell.partition(" ")[0].lstrip("+") for cell in row[1:]]
     text = " ".join((ROOT / "docs" / "training.md").read_text(encoding="utf8").split())
-    assert f"adds {gain[0]} of micro F1 and {gain[1]} of macro F1 to one of them" in text
+    assert f"adds {gain[0]} micro F1 and {gain[1]} macro F1 to one of them" in text
 
 
 @pytest.mark.parametrize("title", JOINT)
@@ -219,4 +219,4 @@ def test_gains_of_several_corpora(title: str) -> None:
     assert shown[title] == row
     gain = [cell.partition(" ")[0].lstrip("+-") for cell in row[1:3]]
     text = " ".join((ROOT / "docs" / "corpora.md").read_text(encoding="utf8").split())
-    assert f"{gain[0]} of micro F1 and {gain[1]} of macro F1" in text or " and ".join(gain) in text
+    assert f"{gain[0]} micro F1 and {gain[1]} macro F1" in text or " and ".join(gain) in text

@@ -18,7 +18,7 @@ from spacy.util import is_package
 
 from ..data.label_sets import corpus_of
 from ..labels.bio import n_columns
-from ..ml.shared_encoder import encoder_of, features_of
+from ..ml.shared_encoder import encoder_of
 from ..ml.token_classifier import take_columns
 from ..ml.weights import weights_fingerprint
 from ..training.losses import TokenLoss
@@ -202,22 +202,11 @@ class Start:
         ours, shared_by = encoder_of(nlp, target.model, target.name)
         hand_over_equals(ours, theirs)
         initialize()
-        pairs = {"encoder": (ours, theirs)}
-        own, its = features_of(target.model), features_of(source.model)
-        if own is not None and its is not None:
-            pairs["layer of features"] = (own, its)
-        elif own is not its:
+        if differences := differences_of(ours, theirs):
             raise ValueError(
-                f"{where}, since {'it' if own is None else 'the model here'} alone has features "
-                "beside the encoder. Give both the same tok2vec, as in the config.cfg of the start"
+                f"{where}, since its encoder has a different shape: {listed(differences)}. Name "
+                "the encoder and its settings as in the config.cfg of the start"
             )
-        for part, (here, there) in pairs.items():
-            if differences := differences_of(here, there):
-                raise ValueError(
-                    f"{where}, since its {part} has a different shape: "
-                    f"{listed(differences)}. Name the "
-                    f"{part} and its settings as in the config.cfg of the start"
-                )
         if shared_by is None or nlp is None or shared_by in nlp.pipe_names:
             copy_weights(ours, theirs)
         elif weights_fingerprint(ours) != weights_fingerprint(theirs):
@@ -226,8 +215,6 @@ class Start:
                 "another pipeline, with other weights than those of the start; give it "
                 f'source = "{setting.path}"'
             )
-        if own is not None and its is not None:
-            copy_weights(own, its)
         columns = setting.columns(source.label_data, target.label_data)
         try:
             take_columns(target.model, source.model, columns)

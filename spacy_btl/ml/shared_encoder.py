@@ -94,8 +94,6 @@ def _listeners(model: AnyModel) -> list[AnyModel]:
 def encoder_of(nlp: Language | None, model: AnyModel, name: str) -> tuple[AnyModel, str | None]:
     """Return the layer that gives a model its token vectors, and the component that shares it.
 
-    Features beside the encoder are not part of it, see `features_of`.
-
     Args:
         nlp: The pipeline; components that are disabled are found as well.
         model: The model of a component, with a layer "tok2vec".
@@ -108,20 +106,12 @@ def encoder_of(nlp: Language | None, model: AnyModel, name: str) -> tuple[AnyMod
         ValueError: If the pipeline has no such encoder.
     """
     layer = model.get_ref("tok2vec")
-    if features_of(model) is not None:
-        layer = layer.get_ref("tok2vec")
     for listener in _listeners(layer):
         for upstream, proc in [] if nlp is None else nlp.components:
             if listener in getattr(proc, "listeners", ()):
                 return _replacement(proc.model), upstream  # type: ignore[attr-defined]
         raise ValueError(_no_encoder(listener, name))
     return layer, None
-
-
-def features_of(model: AnyModel) -> AnyModel | None:
-    """Return the layer with features beside the encoder of a model; None if there is none."""
-    layer = model.get_ref("tok2vec")
-    return layer.get_ref("features") if layer.has_ref("features") else None
 
 
 def _shared_encoder(nlp: Language, listener: AnyModel, name: str) -> AnyModel:

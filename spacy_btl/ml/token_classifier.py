@@ -1,4 +1,4 @@
-"""The model of the component: an encoder, features beside it, one linear layer; or several of them.
+"""The model of the component: an encoder and one linear layer; or several of them.
 
 An ensemble (`build_ensemble`) has the same two parts: all encoders beside each other, whose vectors
 are put together, and a last layer that gives each its own share and averages the logits.
@@ -8,10 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
-from spacy.attrs import IDS
-from spacy.ml.models import MaxoutWindowEncoder, MultiHashEmbed, build_Tok2Vec_model
 from spacy.tokens import Doc
-from thinc.api import Dropout, Linear, Model, chain, concatenate, with_array
+from thinc.api import Dropout, Linear, Model, chain, with_array
 from thinc.types import Floats2d
 
 from ..labels.bio import AVERAGINGS, Averaging, average_logits
@@ -23,12 +21,6 @@ TokenVectors: TypeAlias = list[Floats2d]
 TokenModel: TypeAlias = Model[list[Doc], TokenVectors]
 """A layer from documents to token vectors: an encoder, or an encoder with its head."""
 
-
-FEATURES = ("SHAPE", "PREFIX", "SUFFIX", "LIKE_NUM", "IS_UPPER", "IS_TITLE")
-"""Attributes of a token that show case, affixes and numbers, but not the word."""
-
-PIECES = 3
-"""Maxout pieces of the layer over the features."""
 
 MARGIN = 6.0
 """Distance of a new column's logit below that of ``O``: a probability of about e^-6."""
@@ -61,55 +53,6 @@ def build_token_classifier(tok2vec: TokenModel, nO: int | None = None) -> TokenM
     model: TokenModel = chain(tok2vec, with_array(head))
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("output_layer", linear)
-    return model
-
-
-def build_tok2vec_with_features(
-    tok2vec: TokenModel,
-    *,
-    width: int = 32,
-    attrs: list[str] | None = None,
-    rows: int = 1000,
-    window_size: int = 1,
-    depth: int = 1,
-) -> TokenModel:
-    """Return a layer that puts features of each token beside its vector from another layer.
-
-    Most encoders are uncased and cut numbers and units into pieces. The features are hash
-    embeddings of attributes (`spacy.MultiHashEmbed.v2`), and a narrow network over the neighboring
-    tokens (`spacy.MaxoutWindowEncoder.v2`). They keep no strings, and they learn as the head does.
-
-    Args:
-        tok2vec: Any layer from documents to token vectors, as in `build_token_classifier`.
-        width: Width of the features, which come after the vector of ``tok2vec``.
-        attrs: Attributes of spaCy's tokens that are embedded; None for `FEATURES`.
-        rows: Rows of the table of each attribute.
-        window_size: Tokens to either side that a layer of the network reads.
-        depth: Layers of the network; 0 for none, so that each token has its own features alone.
-
-    Returns:
-        A layer whose output has shape (n_tokens, width of ``tok2vec`` + ``width``) for each
-        document.
-
-    Raises:
-        ValueError: If a setting is out of its range, or spaCy knows no such attribute.
-    """
-    whole_number("width", width, 1)
-    whole_number("rows", rows, 1)
-    whole_number("window_size", window_size, 1)
-    whole_number("depth", depth, 0)
-    names = list(FEATURES if attrs is None else attrs)
-    for name in names:
-        one_of("attrs", name, sorted(IDS))
-    if not names:
-        raise ValueError("attrs is empty: name an attribute, or use the encoder without features")
-    features = MultiHashEmbed(width, list(names), [rows] * len(names), False)
-    if depth:
-        over_words = MaxoutWindowEncoder(width, window_size, PIECES, depth)
-        features = build_Tok2Vec_model(features, over_words)
-    model = cast(TokenModel, concatenate(tok2vec, features))
-    model.set_ref("tok2vec", tok2vec)
-    model.set_ref("features", features)
     return model
 
 

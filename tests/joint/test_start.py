@@ -238,64 +238,6 @@ def test_transitions_of_a_crf(tmp_path: Path) -> None:
     assert from_nothing.loss.transitions is None
 
 
-FEATURES = {
-    "@architectures": "spacy-btl.Tok2VecWithFeatures.v1",
-    "tok2vec": CNN,
-    "width": 8,
-    "rows": 50,
-}
-
-
-class TestFeatures:
-    """Features beside the encoder are taken over like the encoder."""
-
-    def test_beside_an_encoder_of_its_own(self, tmp_path: Path) -> None:
-        path = trained(made(FEATURES), tmp_path / "model")
-        start, pipe = component_of(spacy.load(path)), begin(made(FEATURES), path)
-        weights = [encoder_weights(each) for each in (pipe, start)]
-        assert len(weights[0]) > len(
-            encoder_weights(begin(made(), trained(made(), tmp_path / "b")))
-        )
-        for own, its in zip(*weights, strict=True):
-            np.testing.assert_array_equal(own, its)
-
-    def test_beside_a_listener(self, tmp_path: Path) -> None:
-        def shared() -> Language:
-            nlp = spacy.blank("en")
-            nlp.add_pipe("tok2vec", config={"model": CNN})
-            listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 16}
-            both = {**FEATURES, "tok2vec": listener}
-            model = {"@architectures": "spacy-btl.TokenClassifier.v1", "tok2vec": both}
-            nlp.add_pipe(NAME, config={"model": model})
-            return nlp
-
-        nlp = shared()
-        fix_random_seed(1)
-        nlp.initialize(lambda: make_examples(nlp))
-        nlp.to_disk(tmp_path / "model")
-        fix_random_seed(2)
-        pipe = begin(shared(), tmp_path / "model")
-        for own, its in zip(*map(encoder_weights, (pipe, component_of(nlp))), strict=True):
-            np.testing.assert_array_equal(own, its)
-
-    @pytest.mark.parametrize(
-        ("there", "here", "message"),
-        [
-            (CNN, FEATURES, "the model here alone has features"),
-            (FEATURES, CNN, "it alone has features"),
-            (FEATURES, {**FEATURES, "rows": 60}, "its layer of features has a different shape"),
-            (FEATURES, {**FEATURES, "tok2vec": {**CNN, "width": 8}}, "its encoder has a different"),
-        ],
-        ids=["new", "gone", "other features", "other encoder"],
-    )
-    def test_others_are_refused(
-        self, tmp_path: Path, there: dict[str, Any], here: dict[str, Any], message: str
-    ) -> None:
-        path = trained(made(there), tmp_path / "model")
-        with pytest.raises(ValueError, match=message):
-            begin(made(here), path)
-
-
 class TestRefused:
     @pytest.mark.parametrize("path", ["", None])
     def test_no_path(self, path: str | None) -> None:
