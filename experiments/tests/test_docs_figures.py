@@ -153,8 +153,8 @@ def test_rankings_of_label_errors() -> None:
     own = run["rankings"]["audit"]
     assert (
         f"{100 * own['p50']:.0f}% of the first 50 findings and {100 * own['p100']:.0f}% of the "
-        f"first 100 were such errors; of cleanlab's best ranking, {100 * best['p50']:.0f}% and "
-        f"{100 * best['p100']:.0f}%"
+        f"first 100 were such errors, against {100 * best['p50']:.0f}% and "
+        f"{100 * best['p100']:.0f}% for cleanlab's best ranking"
     ) in " ".join(CURATION.split())
 
 
