@@ -121,12 +121,14 @@ def read_json(files: Sequence[DataFile], text_key: str = "") -> Read:
     names = Names()
     counts: Counter[str] = Counter()
     documents: list[Document] = []
+    left_out: list[str] = []
     for file in files:
         text, problems = read_lines(file)
         before = len(documents) + counts.total()
         for number, item in enumerate(_items(text or ""), 1):
             parts = None if item.error else _parts_of(item.value, counts, text_key)
             if parts is None and not item.error:
+                left_out.append(_name_left_out(item.value) or f"{number:05}")
                 continue
             own = (parts and parts.name) or f"{number:05}"
             draft = Draft(file, names.new(file, own), problems)
@@ -134,7 +136,11 @@ def read_json(files: Sequence[DataFile], text_key: str = "") -> Read:
             documents.append(_document(draft, item, parts))
         if before == len(documents) + counts.total():
             documents.append(no_document(file, names, problems))
-    return Read(documents, dict(counts))
+    settings: dict[str, str | int] = dict(counts)
+    if left_out:
+        more = ", ..." if len(left_out) > SHOWN else ""
+        settings["names of those left out"] = printable(", ".join(left_out[:SHOWN])) + more
+    return Read(documents, settings)
 
 
 def _document(draft: Draft, item: _Item, parts: _Parts | None) -> Document:
@@ -265,6 +271,12 @@ def _name_of(value: Json) -> str:
     """Return the name that an object has, "" for none."""
     fields = value if isinstance(value, dict) else {}
     return next((str(fields[k]) for k in _NAME_KEYS if isinstance(fields.get(k), str | int)), "")
+
+
+def _name_left_out(value: Json) -> str:
+    """Return the name of a document or task that is left out, "" for none."""
+    fields = value if isinstance(value, dict) else {}
+    return next(filter(None, map(_name_of, (fields.get("data"), fields, fields.get("meta")))), "")
 
 
 def _placer(parts: _Parts) -> Callable[[int, int], tuple[int, int]]:

@@ -186,7 +186,10 @@ def test_offsets_by_xpath_only_are_accounted_for(tmp_path):
     assert "XPath without globalOffsets" in problem.detail
 
 
-UNANNOTATED = [task(annotations=[]), task(annotations=[{"was_cancelled": True, "result": []}])]
+UNANNOTATED = [
+    task(annotations=[], id=7),
+    task(annotations=[{"was_cancelled": True, "result": []}], id=9),
+]
 
 
 @pytest.mark.parametrize("tasks", [[task(), *UNANNOTATED], UNANNOTATED], ids=["some", "all"])
@@ -195,6 +198,12 @@ def test_tasks_that_nobody_has_annotated_are_set_aside(tmp_path, tasks):
     assert len(source.documents) == len(tasks) - 2
     assert problems(source) == []
     assert source.settings["documents that nobody has annotated, left out"] == 2
+    assert source.settings["names of those left out"] == "7, 9"
+
+
+def test_of_many_that_are_left_out_some_are_named(tmp_path):
+    source = read(tmp_path, json.dumps([task(annotations=[], id=i) for i in range(20)]), "c.json")
+    assert source.settings["names of those left out"] == "0, 1, 2, 3, 4, 5, 6, 7, ..."
 
 
 def test_of_several_annotations_the_first_is_taken(tmp_path):
