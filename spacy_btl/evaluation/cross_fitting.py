@@ -159,7 +159,7 @@ def plan_folds(
     steps = max_steps or round(training["max_steps"] * (1 - 1 / n_folds))
     if steps < 1:
         raise ValueError(
-            "the configuration has no max_steps; give it (--updates), the updates of each fold"
+            "the configuration has no max_steps: give max_steps, the number of updates of each fold"
         )
     own = _labels(pipe, examples) if labels is None else list(labels)
     return FoldPlan(folds, n_folds, steps, own, seed)

@@ -202,5 +202,5 @@ class TestRefused:
     def test_training_without_a_limit(self) -> None:
         nlp = untrained()
         nlp.config["training"]["max_steps"] = 0
-        with pytest.raises(ValueError, match="no max_steps; give the number of updates"):
+        with pytest.raises(ValueError, match="no max_steps: give max_steps"):
             cross_predict(nlp, make_examples(nlp), n_folds=2)
