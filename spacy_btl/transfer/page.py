@@ -51,7 +51,7 @@ def write_page(
     schedule: Schedule,
     folder: Path,
     *,
-    title: str = "Which corpus helps which",
+    title: str = "Gain from other corpora",
 ) -> str:
     """Write `page_files` into a folder, and return the report.
 
@@ -108,10 +108,9 @@ def _values(matrix: Matrix, schedule: Schedule, title: str) -> dict[str, Any]:
 def _how(schedule: Schedule) -> str:
     read = "source and target together" if schedule.joint else "the source"
     return (
-        f"A cell is a training of {schedule.first} updates on {read} and {schedule.second} more on "
-        f"the target; alone is one of {schedule.first + schedule.second} updates on the target. "
-        "Both are scored on the target's dev, on which their checkpoints were chosen. Gains are in "
-        "points of F1."
+        f"Each cell is the gain, in points of F1, of {schedule.first} updates on {read} and then "
+        f"{schedule.second} on the target over {schedule.first + schedule.second} updates on the "
+        "target alone. Scores are those of the target's dev, which also chose the checkpoints."
     )
 
 
@@ -128,15 +127,15 @@ def _spread(matrix: Matrix, seeds: int) -> str:
     ]
     return (
         f"Means over {seeds} seeds; the standard deviation of a gain over seeds is "
-        f"{fmean(spreads):.1f} points in the mean, and {max(spreads):.1f} at most."
+        f"{fmean(spreads):.1f} points on average, and {max(spreads):.1f} at most."
     )
 
 
 def _shared(matrix: Matrix) -> list[str]:
     """Return which cells are too good, as the source has documents of the target's dev."""
     return [
-        f"{source} has {counted(n, 'document')} of the dev of {target}, or of nearly the same "
-        f"text, which makes this cell too good: convert {source} with --apart-from."
+        f"{source} shares {counted(n, 'document')} with the dev of {target} (the same or nearly "
+        f"the same text), so this gain is too high. Convert {source} with --apart-from."
         for (source, target), n in matrix.shared.items()
     ]
 
@@ -200,8 +199,8 @@ def _types_note(matrix: Matrix) -> str:
     own = matrix.type_correlation()
     rho, p = _figures(own)
     return (
-        "Type by type, the share of known mentions and the gain in F1 of the type have a rank "
-        f"correlation of {rho} (p {p}, {own.n} pairs of a source and a type)."
+        "Over all pairs of a source and a type, the share of known mentions and the gain in F1 "
+        f"have a rank correlation of {rho} (p {p}, {counted(own.n, 'pair')})."
     )
 
 

@@ -33,7 +33,7 @@ def test_the_files_of_a_matrix(matrix, tmp_path):
     assert ["b", "-5.0"] in rows
     assert ["alone (F1)", "30.0"] in rows  # macro
     assert ["a", "-1.0"] in rows
-    assert "8 updates on the source and 4 more on the target" in text
+    assert "8 updates on the source and then 4 on the target over 12 updates" in text
     assert "Means over 2 seeds" in text
 
 
@@ -52,7 +52,7 @@ def test_a_source_with_documents_of_dev_is_named(matrix, tmp_path):
     assert "--apart-from" not in write_page(matrix, Schedule(8, 4, seeds=(0, 1)), tmp_path)
     matrix.shared = {("a", "x"): 3}
     text = write_page(matrix, Schedule(8, 4, seeds=(0, 1)), tmp_path)
-    assert "a has 3 documents of the dev of x" in text
+    assert "a shares 3 documents with the dev of x" in text
 
 
 @pytest.mark.parametrize(
