@@ -179,6 +179,9 @@ def test_verdicts_on_real_findings() -> None:
 QUALITY = {
     "ensemble of the three": "BTL, an ensemble of three trainings",
     "a CRF for each type": "a CRF for each type",
+    "a CRF for each type, logits adjusted by a tenth": (
+        "a CRF for each type, logits adjusted by a tenth"
+    ),
     "features beside the encoder": "BTL, features beside the encoder",
 }
 FORTY, ALL = "joint/maccrobat-documents-40-minilm-1200", "joint/maccrobat-minilm-800"
