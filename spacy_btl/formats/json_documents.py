@@ -128,7 +128,7 @@ def read_json(files: Sequence[DataFile], text_key: str = "") -> Read:
         for number, item in enumerate(_items(text or ""), 1):
             parts = None if item.error else _parts_of(item.value, counts, text_key)
             if parts is None and not item.error:
-                left_out.append(_name_left_out(item.value) or f"{number:05}")
+                left_out.append(_document_name(item.value) or f"{number:05}")
                 continue
             own = (parts and parts.name) or f"{number:05}"
             draft = Draft(file, names.new(file, own), problems)
@@ -254,7 +254,7 @@ def _parts_of(value: Json, counts: Counter[str], text_key: str = "") -> _Parts |
     if isinstance(answer, str) and answer in _LEFT_OUT:
         counts[_LEFT_OUT[answer]] += 1
         return None
-    name = _name_of(value) or _name_of(value.get("meta"))  # Prodigy shows what is in "meta"
+    name = _document_name(value)
     if isinstance(value.get("data"), dict):
         return _of_label_studio(value, name, counts, text_key)
     keys = (text_key,) if text_key else _TEXT_KEYS
@@ -267,16 +267,20 @@ def _parts_of(value: Json, counts: Counter[str], text_key: str = "") -> _Parts |
     return _Parts(text, spans, name, counting=counting)
 
 
+def _document_name(value: Json) -> str:
+    """Return the name of a document, "" for none.
+
+    Label Studio's own number of a task counts only if its data have no name.
+    """
+    fields = value if isinstance(value, dict) else {}
+    # Prodigy shows what is in "meta".
+    return next(filter(None, map(_name_of, (fields.get("data"), fields, fields.get("meta")))), "")
+
+
 def _name_of(value: Json) -> str:
     """Return the name that an object has, "" for none."""
     fields = value if isinstance(value, dict) else {}
     return next((str(fields[k]) for k in _NAME_KEYS if isinstance(fields.get(k), str | int)), "")
-
-
-def _name_left_out(value: Json) -> str:
-    """Return the name of a document or task that is left out, "" for none."""
-    fields = value if isinstance(value, dict) else {}
-    return next(filter(None, map(_name_of, (fields.get("data"), fields, fields.get("meta")))), "")
 
 
 def _placer(parts: _Parts) -> Callable[[int, int], tuple[int, int]]:
@@ -290,11 +294,7 @@ def _placer(parts: _Parts) -> Callable[[int, int], tuple[int, int]]:
 def _of_label_studio(
     task: Mapping[str, Json], name: str, counts: Counter[str], text_key: str
 ) -> _Parts | None:
-    """Return what a task of Label Studio says; of several annotations the first counts.
-
-    Its own number is used only if its data have no name.
-    """
-    name = _name_of(task["data"]) or name
+    """Return what a task of Label Studio says; of several annotations the first counts."""
     every = task.get("annotations", task.get("completions"))
     every = every if isinstance(every, list) else []
     done = [each for each in every if isinstance(each, dict) and not each.get("was_cancelled")]
