@@ -27,7 +27,7 @@ Paths: TypeAlias = str | Mapping[str, str | None]
 
 
 class JointCorpus:
-    """Reads the documents of several corpora.
+    """Reads several DocBins as one training corpus.
 
     Args:
         paths: The DocBin of each corpus, by the name of the corpus. A folder, in the table or

@@ -42,6 +42,8 @@ _VARIABLE = re.compile(r"\$\{([\w.:-]+)\}")
 class StartFrom:
     """Trained pipeline that a training begins with.
 
+    It is for ``[initialize.components.NAME] start_from``.
+
     Args:
         path: Folder of a trained pipeline, or the name of one that is installed.
         component: Name of the component there; None if there is only one btl_knn_ner.

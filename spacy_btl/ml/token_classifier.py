@@ -30,15 +30,15 @@ AVERAGED = "averaging"
 
 
 def build_token_classifier(tok2vec: TokenModel, nO: int | None = None) -> TokenModel:
-    """Return a model from documents to the logits of their tokens.
+    """Return a model from documents to the logits of their tokens, with one linear layer.
 
     ``[training] dropout`` applies to the token vectors before the linear layer.
 
     Args:
-        tok2vec: Any layer from documents to token vectors: `spacy-btl.TransformerModel.v1`,
+        tok2vec: Any layer from documents to token vectors: ``spacy-btl.TransformerModel.v1``,
             ``spacy.HashEmbedCNN.v2``, ``spacy.Tok2Vec.v2``, or a listener to a component that
-            shares its encoder with others.
-        nO: Number of columns of the logits. The component sets it at initialization if it is None.
+            shares its encoder (``spacy-transformers.TransformerListener.v1``).
+        nO: Number of columns of the logits; None for what the component sets at initialization.
 
     Returns:
         A model whose output has shape (n_tokens, nO) for each document.
@@ -57,14 +57,14 @@ def build_token_classifier(tok2vec: TokenModel, nO: int | None = None) -> TokenM
 
 
 def build_ensemble(*members: TokenModel, averaging: Averaging) -> TokenModel:
-    """Return a model whose logits are read as the average of its members' label probabilities.
+    """Return a model that averages the label probabilities of several trained models.
 
-    It is for prediction: its members are trained before they come together. ``spacy btl ensemble``
-    makes one of trained pipelines and chooses ``averaging`` by their loss.
+    It is for prediction only. ``spacy btl ensemble`` makes one of trained pipelines and chooses
+    ``averaging`` by their loss.
 
     Args:
-        members: Models from `build_token_classifier` or alike: "output_layer" gives the logits of
-            what "tok2vec" gives, and all have the same columns.
+        members: Models of ``spacy-btl.TokenClassifier.v1`` or alike with the same columns, each in
+            a block of its own, ``[components.NAME.model.*.MEMBER]``.
         averaging: How their loss reads logits: "softmax" over all columns; "pairs" of one type with
             ``O``, or "layers" where entities overlap; "scores" of label sequences (a CRF).
 

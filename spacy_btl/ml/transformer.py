@@ -62,24 +62,25 @@ def build_transformer_model(
 ) -> TokenModel:
     """Return a layer from documents to the token vectors of a pretrained transformer.
 
+    Its tokenizer must be a fast one. BERT, ALBERT, XLNet, ELECTRA, RoBERTa, DistilBERT, MPNet,
+    DeBERTa, and ModernBERT are tested.
+
     Args:
-        name: A folder, an installed distribution or a hub model, looked up when the pipeline is
-            initialized (a saved pipeline contains its weights and looks nothing up).
-        window: Word pieces that the encoder reads at once, special tokens included.
+        name: A local folder, else an installed package with weights, else a hub model. It is looked
+            up when the pipeline is initialized; a saved pipeline contains its weights.
+        window: Word pieces per window, special tokens included.
         overlap: Word pieces that neighboring windows share. No piece is ever left out.
-        max_batch_pieces: Bound on the padded word pieces that the encoder reads at once. A value
-            that suits a CPU's cache is small for a GPU. In training, pieces beyond as many, all
-            workers together, are computed once more in the backward pass, so that memory does not
-            grow with a document.
-        workers: Threads that share the windows on a CPU, each with one core for itself. None for as
-            many as torch has threads (``OMP_NUM_THREADS``, ``torch.set_num_threads``). With another
-            number, a seed of the training gives other weights.
-        precision: Number format of the encoder's matrix products. "auto" takes bfloat16 where the
-            device multiplies it natively, else float32. "float16" is for prediction only. Weights
-            are kept in float32 in any case.
-        keep_vectors: Keep the token vectors of a prediction with the document, as ``doc.tensor``.
-        tokenizer_config: Further settings for the tokenizer's ``from_pretrained``.
-        transformer_config: Further settings for the transformer's ``from_pretrained``.
+        max_batch_pieces: Padded word pieces that each worker reads at once; set more for a GPU. In
+            training, further pieces are computed again in the backward pass, so that memory does
+            not grow with a document.
+        workers: CPU threads that share the windows; None for as many as torch has
+            (``OMP_NUM_THREADS``). Other numbers give other weights for the same seed.
+        precision: Number format of the encoder's matrix products. "auto" is bfloat16 where the
+            device multiplies it natively, else float32. "float16" cannot train. Weights are kept in
+            float32 in any case.
+        keep_vectors: Keep the token vectors of a prediction in ``doc.tensor``.
+        tokenizer_config: More arguments for the tokenizer's ``from_pretrained``.
+        transformer_config: More arguments for the model's ``from_pretrained``.
 
     Returns:
         A layer whose output has shape (n_tokens, width) for each document. Its width is known once

@@ -114,18 +114,20 @@ class NeighborSearch(Protocol):
 
 
 class KNearestNeighbors:
-    """A classifier by the vote of the nearest keys of its datastore; all searches are exact.
+    """A classifier by the vote of the nearest stored tokens; all searches are exact.
 
     With the defaults, the label with most votes is that of scikit-learn's
     ``KNeighborsClassifier(n_neighbors=17)``, except where distances tie within float32. On a tie of
-    votes the lowest label wins, as there. If there are fewer keys than ``n_neighbors``, all vote.
+    votes the lowest label wins, as there. ``fit-knn --dev`` chooses ``n_neighbors``, ``votes``, and
+    ``temperature``.
 
     Args:
-        n_neighbors: Keys that vote, 1 or more.
-        metric: "euclidean", or "cosine": the distance between vectors scaled to length 1.
-        votes: "uniform", "distance" or "softmax", see `vote_weights`.
+        n_neighbors: Number of tokens that vote, 1 or more; all if there are fewer.
+        metric: Distance between vectors; for "cosine", they are scaled to length 1.
+        votes: Weight of a vote at distance ``d``: 1 ("uniform"), ``1 / d`` ("distance"), or
+            ``exp(-d / temperature)`` ("softmax").
         temperature: Temperature of "softmax", above 0.
-        search: "auto", "brute" or "pruned", see `make_search`.
+        search: Both ways are exact: "brute" compares all; "pruned" has an index; "auto" chooses.
 
     Attributes:
         datastore: The keys with their labels; None if nothing is fitted.

@@ -166,5 +166,8 @@ def tested_range(dependency: str) -> str:
 
 
 def make_without_training_texts() -> Callable[[Language], Language]:
-    """Return `without_training_texts`, for ``[training.before_to_disk]`` of a config."""
+    """Return a callback that saves no word of the training texts with the vocabulary.
+
+    It is for ``[training] before_to_disk``. There are no settings.
+    """
     return without_training_texts

@@ -104,22 +104,22 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         nlp: The pipeline that the component is made for; a shared encoder is looked up there.
         name: Name of the component in its pipeline.
         model: Model from documents to logits (n_tokens, 1 + 2 * n_types) each.
-        loss: Function from logits and labels to gradient and loss; it also reads logits as
-            probabilities.
+        loss: Training objective, which also reads logits as probabilities.
         class_weights: How the loss weighs the labels; None for no weights.
-        neighbors: Classifies keys once it has a datastore (`fit_neighbors`). Until then, and again
-            after any update of the weights, the model's own probabilities decide.
-        keys: Vectors that are searched: the logits, or the hidden states before the last layer.
-        neighbor_weight: Share of the neighbors in the label probabilities,
+        neighbors: Search and votes. Without a datastore (`fit_neighbors`), and after any update of
+            the weights, the model's own probabilities decide.
+        keys: Vectors to search: the logits, or the hidden states before the last layer.
+            ``fit-knn --keys`` sets it.
+        neighbor_weight: Share of the neighbors in the label probabilities, from 0 to 1:
             ``p = w * p_neighbors + (1 - w) * p_model`` (kNN-NER, arXiv 2203.17103).
-        thresholds: Least score of an entity, by type; a type without one keeps all. Keys may be
-            escaped as by `labels.to_config_key`.
-        scorer: The scoring function of the pipeline; None for no scores.
+            ``fit-knn --dev`` chooses it.
+        thresholds: Lowest score to keep an entity, by type; see `labels.to_config_key` for the keys
+            in a file. A type without one keeps all.
+        scorer: Scores of ``spacy train`` and ``spacy evaluate``; None for no scores.
         scores_key: Key of ``doc.spans`` for the entities with their scores; None for no such group.
-        spans_key: None for entities that do not overlap, in ``doc.ents``. A key for entities of
-            different types that may overlap: they are learned from ``doc.spans[spans_key]`` of the
-            reference and written there (instead of under ``scores_key``), and ``doc.ents`` gets
-            the best that fit beside each other.
+        spans_key: Key of ``doc.spans`` for entities of different types that may overlap. They are
+            learned from there and written there, and ``doc.ents`` gets the best ones that do not
+            overlap. None for ``doc.ents`` alone.
 
     Raises:
         ValueError: If a setting is out of its range or does not fit the others.

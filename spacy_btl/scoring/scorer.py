@@ -174,7 +174,13 @@ def score_ner(
 
 
 def make_ner_scorer(spans_key: str | None = None) -> Callable[..., Scores]:
-    """Return `score_ner` for a config; ``spans_key`` is for entities that may overlap."""
+    """Return a scorer of entities against the original annotation.
+
+    ``[training.score_weights]`` may weigh any of its scores.
+
+    Args:
+        spans_key: Key of ``doc.spans`` whose entities are scored; None for those of ``doc.ents``.
+    """
     return partial(score_ner, spans_key=spans_key)
 
 

@@ -34,9 +34,9 @@ class BinaryTokenLabels(TokenLoss):
     """The sum of one weighted cross-entropy for each entity type, each against ``O`` alone.
 
     Attributes:
-        reduction: What each copy is divided by: the sum of the class weights of its tokens
-            ("weights"), their number ("mean"), or nothing ("sum").
-        tau: Logit adjustment of every copy, see `TokenLoss`.
+        reduction: Divisor of the sum over the tokens of each copy: the sum of their class weights
+            ("weights"), their number ("mean"), or 1 ("sum").
+        tau: Strength of the logit adjustment of each copy, 0 or more; 0 for none.
     """
 
     has_layers = True

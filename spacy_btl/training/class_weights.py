@@ -31,12 +31,11 @@ class ClassWeights:
         power: Exponent of "inverse_frequency", 0 or more; 0.5 for the square root.
         beta: Parameter of "effective_number", from 0 to below 1.
         table: Weight, 0 or more, of each label: of a column ("O", "B-Age") or of an entity type
-            ("Age", for its columns that are not in the table themselves). Keys may be escaped as by
-            `labels.to_config_key`.
-        counted_on: What the tokens are counted on: the training data, once ("training"); each batch
-            ("batch"); or each copy that Binary Token Labels make of a batch ("copy"). A copy knows
-            its own type, and everything else in it is ``O``, so that each copy has its own weight
-            of ``O``. Only `training.paper.PaperBinaryTokenLabels` makes copies.
+            ("Age", for its columns that are not in the table themselves); see
+            `labels.to_config_key` for the keys in a file.
+        counted_on: Where tokens are counted: in the training data, once ("training"); in each batch
+            ("batch"); or in each copy of a batch ("copy", for ``PaperBinaryTokenLabels`` only),
+            which knows its own type alone, so that each copy has its own weight of ``O``.
 
     Raises:
         ValueError: If a setting is out of its range, or if there is a table without the scheme

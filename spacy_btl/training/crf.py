@@ -110,12 +110,15 @@ class LearnsTransitions(TokenLoss):
 
 
 class CrfLoss(LearnsTransitions):
-    """Negative log-likelihood of label sequences.
+    """A linear-chain CRF: the negative log-likelihood of label sequences.
+
+    It takes no class weights: set ``class_weights = null``.
 
     Attributes:
-        reduction: What the sum over the documents is divided by: the number of labeled tokens
-            ("weights" and "mean": each token weighs 1), or nothing ("sum").
-        tau: Logit adjustment, see `TokenLoss`.
+        rate_factor: Learning rate of the transitions, as a multiple of the head's.
+        reduction: Divisor of the sum over the documents: the number of labeled tokens ("weights"
+            and "mean" are the same here), or 1 ("sum").
+        tau: Strength of logit adjustment, 0 or more; 0 for none.
         transitions: (n_labels, n_labels) score of a label (row) followed by another (column).
         start: (n_labels,) score of the first label.
     """

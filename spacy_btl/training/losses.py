@@ -306,6 +306,10 @@ class AllTokenLabels(SoftmaxLoss):
     Where a document does not annotate all types, its ``O`` is ``O`` or any of the others: the token
     has the loss ``-log(p(O) + sum of p(c) over the columns of these types)``. A token of an entity
     has the usual one.
+
+    Attributes:
+        reduction: Divisor of the sum over the tokens: the sum of their class weights ("weights"),
+            their number ("mean"), or 1 ("sum").
     """
 
     honors_label_sets = True
@@ -334,10 +338,16 @@ class AllTokenLabels(SoftmaxLoss):
 
 
 class LogitAdjustment(AllTokenLabels):
-    """Cross-entropy of the logits plus ``tau`` times the log prior, see `TokenLoss`.
+    """Cross-entropy with logit adjustment (Menon et al. 2021, arXiv 2007.07314, eq. 10).
 
-    With ``tau`` 1 the argmax of the logits minimizes the mean error over the labels instead of that
-    over the tokens; 0 is plain cross-entropy. Class weights by frequency would correct twice.
+    In training, ``tau`` times the log of each label's share of the tokens is added to its logit.
+    Class weights by frequency would correct a second time: set ``class_weights = null``.
+
+    Attributes:
+        tau: Strength of the adjustment, 0 or more. Higher values give rare types more recall and
+            less precision. 0 is plain cross-entropy; with 1, the label with the highest logit
+            minimizes the mean error over the labels instead of that over the tokens.
+        reduction: As in `AllTokenLabels`.
     """
 
     def __init__(self, *, tau: float = 1.0, reduction: Reduction = "weights") -> None:

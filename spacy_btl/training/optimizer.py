@@ -27,7 +27,7 @@ _LAYER = re.compile(r"(?:^|\.)(?:layers?|h|block)\.(\d+)\.")
 
 
 class AdamByLayer(Optimizer):
-    """Adam with steps scaled by the place of the weights in the model, see `rate_factor`.
+    """Adam with a lower rate for lower layers of a pretrained encoder (arXiv 1801.06146).
 
     ``spacy train`` moves the schedules after each update. ``nlp.update`` does not, and a rate that
     warms up would stay at 0: as long as nobody calls `step_schedules`, the optimizer does so
@@ -36,7 +36,8 @@ class AdamByLayer(Optimizer):
     Args:
         learn_rate: Learning rate of the encoder's top layer; a number or a schedule.
         layer_decay: Factor for each layer further down, above 0 and at most 1; 1 for equal rates.
-        head_factor: Factor for the layers outside a pretrained encoder, above 0.
+        head_factor: Factor for the layers outside a pretrained encoder, above 0; try 20 for a
+            larger encoder than MiniLM.
         beta1: This and all further settings are those of ``Adam.v1``.
         beta2: As in ``Adam.v1``.
         eps: As in ``Adam.v1``.

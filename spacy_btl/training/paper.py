@@ -34,7 +34,7 @@ CopiesFrom = Literal["loss", "batcher"]
 
 
 class PaperBinaryTokenLabels(TokenLoss):
-    """The sum of one weighted cross-entropy for each copy of the batch.
+    """Binary Token Labels in every reading that the paper (arXiv 2409.03238) allows.
 
     A token whose document does not annotate a class is not in the copy of this class, and has no
     logits of it in the copies of others.
@@ -45,8 +45,7 @@ class PaperBinaryTokenLabels(TokenLoss):
         softmax: In a copy, all columns compete ("all"), or only its own and ``O`` ("pair").
         absent_classes: Classes without a token in the batch get no copy ("skip"), or one of nothing
             but ``O`` ("keep").
-        reduction: What each copy is divided by: the sum of the class weights of its tokens
-            ("weights"), their number ("mean"), or nothing ("sum").
+        reduction: As in `BinaryTokenLabels`.
         copies_from: The copies are made by this loss from every batch ("loss"), or every batch is
             one copy already ("batcher"). Only the reading of "all" differs.
         seen: (3, n_labels) of the tokens of each label trained on so far: their number, the sum of
@@ -245,9 +244,11 @@ def make_one_class_batches(
     other_classes: OtherClasses = "outside",
     labels: list[str] | None = None,
 ) -> Batcher:
-    """Return a batcher whose batches are copies with one class each, for ``[training.batcher]``.
+    """Return a batcher that makes each copy of Binary Token Labels an optimizer step of its own.
 
-    Sizes are those of the batches before they are copied.
+    Use it in ``[training.batcher]`` with ``PaperBinaryTokenLabels`` (``absent_classes = "skip"``,
+    ``copies_from = "batcher"``) or ``BinaryTokenLabels``. Sizes are those of the batches before
+    they are copied.
 
     Args:
         batcher: Makes the batches that are copied; any of spaCy's. None for about 500 words each.

@@ -33,13 +33,14 @@ BLOCK = 2**19
 
 
 class TypeCrfLoss(LearnsTransitions, BinaryTokenLabels):
-    """Binary Token Labels with a linear chain for each entity type.
+    """Binary Token Labels with a CRF for each entity type, computed on the CPU.
 
     Attributes:
-        rate_factor: Learning rate of the transitions, see `LearnsTransitions`.
-        reduction: As in `BinaryTokenLabels`, like the class weights.
-        tau: Logit adjustment of each layer: ``tau`` times the log of the label's share of the
-            training tokens, minus that of all tokens outside of this type. See `TokenLoss`.
+        rate_factor: Learning rate of the transitions, as a multiple of the head's.
+        reduction: As in `BinaryTokenLabels`.
+        tau: Strength of the logit adjustment of each type, 0 or more. It trades F1 for the recall
+            of rare types; 0.1 is a good start. In training, ``tau`` times the log of the label's
+            share of the tokens, minus that of all tokens outside of the type, is added.
         transitions: (n_types, 3, 3) score of a label (row) followed by another (column); None
             before the first batch.
         start: (n_types, 3) score of the first label; None before the first batch.
