@@ -52,6 +52,7 @@ STRATEGIES = {
     "suggest": "as `btl suggest` has it",
 }
 FIGURES = {"micro": "strict micro F1", "macro": "strict macro F1"}
+SETTINGS = ("folder", "updates", "layers", "start", "step", "upto")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -64,19 +65,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
     parser.add_argument("--updates", type=int, default=400, help="of each training")
+    parser.add_argument("--layers", type=int, help="of the encoder, the lowest ones; default: all")
     parser.add_argument("--start", type=int, default=20, help="reports to begin with")
     parser.add_argument("--step", type=int, default=10, help="reports that are added at a time")
     parser.add_argument("--upto", type=int, default=120, help="reports to end with")
     options = parser.parse_args(arguments)
-    settings = {
-        name: getattr(options, name) for name in ("folder", "updates", "start", "step", "upto")
-    }
+    settings = {name: getattr(options, name) for name in SETTINGS}
+    options.results.mkdir(parents=True, exist_ok=True)
     path = options.results / "suggest.json"
     found = srsly.read_json(path) if path.is_file() else {"settings": settings, "seeds": {}}
     if found["settings"] != settings:
         print(f"{path} has other settings: {found['settings']}; remove it", file=sys.stderr)
         return 1
     config = read_config(options.config)
+    if options.layers:
+        encoder = config["components"]["btl_knn_ner"]["model"]["tok2vec"]
+        encoder["transformer_config"] = {"num_hidden_layers": options.layers}
     for seed in options.seeds:
         data = prepare(options.corpora, options.folder, options.work / "corpus", seed)
         for strategy in options.strategies:
@@ -229,6 +233,7 @@ def words_needed(rows: Sequence[Mapping[str, Any]], figure: str, goal: float) ->
 def render(found: Mapping[str, Any]) -> str:
     """Return the page: what each strategy needs to reach the scores of all, and all scores."""
     seeds, settings = found["seeds"], found["settings"]
+    layers = f"the lowest {n} layers" if (n := settings["layers"]) else "all layers"
     needs, cells = [], []
     for strategy, title in STRATEGIES.items():
         runs = [rows for each in seeds.values() if (rows := each.get(strategy))]
@@ -259,10 +264,10 @@ def render(found: Mapping[str, Any]) -> str:
         [
             f"# Reports to annotate next, {settings['folder']}",
             "",
-            f"`python -m experiments.suggest`, {settings['updates']} updates a training, from "
-            f"{settings['start']} to {settings['upto']} reports in steps of {settings['step']}; "
-            "means over seeds, with the values of each. Scores of single trainings vary by .01 to "
-            ".02, so that a share of one seed says little.",
+            f"`python -m experiments.suggest`: {settings['updates']} updates in each training of "
+            f"{layers} of the encoder, and from {settings['start']} to {settings['upto']} reports "
+            f"in steps of {settings['step']}. Means over seeds, with the values of each. Scores of "
+            "single trainings vary by .01 to .02, so that the share of one seed says little.",
             "",
             *markdown_table(["reports", "seeds", *share, *average], needs),
             "",

@@ -41,7 +41,7 @@ def test_a_run_goes_on_where_it_was() -> None:
 
 
 def test_the_page_has_shares_and_scores() -> None:
-    settings = {"folder": "c", "updates": 1, "start": 20, "step": 10, "upto": 40}
+    settings = {"folder": "c", "updates": 1, "layers": 3, "start": 20, "step": 10, "upto": 40}
     page = render({"settings": settings, "seeds": {"0": {"random": ROWS}, "1": {"random": ROWS}}})
     line = next(line for line in page.splitlines() if line.startswith("| random: "))
     cells = [cell.strip() for cell in line.split("|")]
