@@ -62,6 +62,8 @@ def card_command(
     data_title: Annotated[str, typer.Option(help="Name of the data")] = "",
     data_license: Annotated[str, typer.Option(help="License of the data")] = "",
     license: Annotated[str, typer.Option("--license", help="License of the pipeline")] = "",
+    encoder_license: Annotated[str, typer.Option(help="License of the encoder's weights")] = "",
+    author: Annotated[str, typer.Option(help="Who made the pipeline")] = "",
     name: Annotated[str, typer.Option(help="Name of the package, without the language")] = "",
     version: Annotated[str, typer.Option(help="Version of the package")] = "",
     code: CodeOption = None,
@@ -85,6 +87,8 @@ def card_command(
         data_title=data_title,
         data_license=data_license,
         license=license,
+        encoder_license=encoder_license,
+        author=author,
         name=name,
         version=version,
     )

@@ -14,7 +14,13 @@ from typing import Any
 import srsly
 
 from ..evaluation.evaluate import Scored
-from ..evaluation.rows import compared_rows, interval_note, label_set_note, overall_rows
+from ..evaluation.rows import (
+    compared_rows,
+    interval_note,
+    label_set_note,
+    overall_rows,
+    reliability_rows,
+)
 from ..pipeline.component import component_of
 from ..util.files import replacing_folder
 from ..util.templates import markdown_templates
@@ -41,6 +47,8 @@ def make_card(
     data_title: str = "",
     data_license: str = "",
     license: str = "",
+    encoder_license: str = "",
+    author: str = "",
     name: str = "",
     version: str = "",
 ) -> CardFacts:
@@ -60,6 +68,8 @@ def make_card(
         data_title: The name of the data.
         data_license: The license of the data.
         license: The license of the pipeline, by default the one in its meta.json.
+        encoder_license: The license of the encoder's weights, which the pipeline contains.
+        author: Who made the pipeline, by default the one in its meta.json.
         name: The name of the package without the language, by default the one in meta.json.
         version: The version of the package, by default the one in meta.json.
 
@@ -75,7 +85,9 @@ def make_card(
     nlp = load_pipeline(model)
     labels, pipeline = component_of(nlp).labels, pipeline_facts(nlp)
     given_source = _without_empty({"title": data_title, "license": data_license})
-    given_meta = _without_empty({"license": license, "name": name, "version": version})
+    given_meta = _without_empty(
+        {"license": license, "author": author, "name": name, "version": version}
+    )
     with _errors_of_form():
         meta = {**_read_json(model / "meta.json"), **given_meta}
         facts = card_facts(
@@ -89,6 +101,7 @@ def make_card(
             pipeline=pipeline,
             size=sizes(files_of(model)),
             comparison=None if comparison is None else _read_json(comparison),
+            encoder_license=encoder_license,
         )
         text, new_meta = render_card(facts), card_meta(meta, facts)
     with replacing_folder(out_dir) as new:
@@ -112,6 +125,7 @@ def render_card(facts: CardFacts) -> str:
         overall_rows=overall_rows(scored),
         label_set_note=label_set_note(facts["test"]["documents"], facts["test"]["label_sets"]),
         interval_note=interval_note(scored, facts["test"]["documents"]),
+        reliability_rows=reliability_rows(facts["reliability"]),
         label_rows=_label_rows(facts),
         previous_rows=_previous_rows(facts),
         size_rows=[(part, f"{n:,}") for part, n in {**size, "all": sum(size.values())}.items()],
@@ -126,6 +140,9 @@ def not_stated(facts: CardFacts) -> list[str]:
         "name of the data (--data-title or --source)": not facts["data"]["title"],
         "split and conversion (--account)": not facts["data"]["entities"],
         "license (--license)": not facts["license"],
+        "license of the encoder (--encoder-license)": bool(facts["encoder"]["name"])
+        and not facts["encoder"]["license"],
+        "author (--author)": not facts["author"],
     }
     return [fact for fact, is_missing in missing.items() if is_missing]
 
@@ -141,6 +158,7 @@ def card_meta(meta: Mapping[str, Any], facts: CardFacts) -> dict[str, Any]:
     return {
         **with_spacy_range(meta),
         "description": meta.get("description") or printable(description(facts)),
+        "author": facts["author"],
         "license": facts["license"],
         "sources": [source | _without_empty({"license": data["license"]})],
         "performance": dict(facts["scores"]),

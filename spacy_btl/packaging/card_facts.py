@@ -17,6 +17,7 @@ from ..evaluation.evaluate import (
 from ..joint.start import STAGES
 from ..pipeline.component import component_of
 from ..pipeline.tuning import current_setting
+from ..scoring.reliability import ReliabilityFigures
 from ..scoring.scores import Scores
 from ..scoring.summary import ComparedScore, Intervals
 from .saving import without_training_texts
@@ -26,6 +27,7 @@ BEGAN_WITH = "began_with"
 
 TRAINING = ("optimizer", "batcher", "dropout", "accumulate_gradient", "max_steps", "max_epochs")
 """Settings of a training that a card lists."""
+
 
 SURE = 0.05
 """Corrected p of a type below which it counts as better or worse."""
@@ -144,6 +146,13 @@ class OptionalCardFacts(TypedDict, total=False):
     previous: PreviousFacts
 
 
+class EncoderFacts(TypedDict):
+    """The pretrained encoder, "" if there is none, and the license of its weights."""
+
+    name: str
+    license: str
+
+
 class CardFacts(OptionalCardFacts):
     """The facts of a model card, as JSON values.
 
@@ -151,7 +160,9 @@ class CardFacts(OptionalCardFacts):
         name: The name of the package, with the language.
         version: The version of the package.
         language: The language of the pipeline.
+        author: Who made the pipeline.
         license: The license of the pipeline.
+        encoder: The pretrained encoder.
         heading: The heading that a report on the data must carry.
         data: The annotated documents.
         stages: Number of documents of each corpus, stage by stage, of a training on named corpora.
@@ -160,6 +171,7 @@ class CardFacts(OptionalCardFacts):
         level: An explanation of the scores.
         scores: Scores on the test part.
         intervals: Their intervals.
+        reliability: Reliability of the scores of entities on the test part, by kind of score.
         dev: The choice of the settings on dev.
         updates: Number of updates of the weights, by component.
         machine: The machine of the evaluation.
@@ -171,7 +183,9 @@ class CardFacts(OptionalCardFacts):
     name: str
     version: str
     language: str
+    author: str
     license: str
+    encoder: EncoderFacts
     heading: str
     data: DataFacts
     stages: list[dict[str, int]]
@@ -180,6 +194,7 @@ class CardFacts(OptionalCardFacts):
     level: str
     scores: Scores
     intervals: Intervals
+    reliability: dict[str, ReliabilityFigures]
     dev: DevFacts
     updates: dict[str, int]
     machine: Machine
@@ -200,6 +215,7 @@ def card_facts(
     pipeline: PipelineFacts,
     size: Mapping[str, int],
     comparison: SystemComparison | None = None,
+    encoder_license: str = "",
 ) -> CardFacts:
     """Return the facts of a card. Mappings are empty where their facts are not known.
 
@@ -214,6 +230,7 @@ def card_facts(
         pipeline: The facts of `pipeline_facts`.
         size: Bytes by part.
         comparison: The comparison of the evaluated pipeline with the version before; None without.
+        encoder_license: The license of the encoder's weights.
 
     Raises:
         KeyError: A mapping that is not empty lacks a value.
@@ -225,7 +242,12 @@ def card_facts(
         "name": f"{meta['lang']}_{meta['name']}",
         "version": meta["version"],
         "language": meta["lang"],
+        "author": meta.get("author", ""),
         "license": meta["license"],
+        "encoder": {
+            "name": pipeline["settings"].get("model.tok2vec.name", ""),
+            "license": encoder_license,
+        },
         "heading": metrics["heading"],
         "data": _data_facts(source, account, split),
         "stages": meta.get(STAGES, []),
@@ -246,6 +268,15 @@ def card_facts(
         "level": LEVEL,
         "scores": {**metrics["scores"], "ents_per_type": by_type},
         "intervals": metrics["intervals"],
+        "reliability": {
+            kind: {
+                "entities": figures["entities"],
+                "error": figures["error"],
+                "chance": figures["chance"],
+                "brier": figures["brier"],
+            }
+            for kind, figures in metrics["reliability"].items()
+        },
         "dev": _choice(trials, pipeline["vote"]),
         "updates": metrics["updates"],
         "machine": metrics["machine"],

@@ -32,6 +32,16 @@ METRICS = {
     "tokens": 8782,
     "gold_entities": 15,
     "predicted_entities": 9,
+    "reliability": {
+        "calibrated": {
+            "entities": 9,
+            "error": 0.0512,
+            "chance": 0.043,
+            "brier": 0.2,
+            "bins": [],
+            "histogram": [9],
+        }
+    },
     "updates": {"btl_knn_ner": 2201},
     "train_counts": {"Drug": 100, "Age": 4, "Mass": 1},
     "machine": {"cpus": 2},
@@ -42,6 +52,7 @@ INPUT: dict[str, Any] = {
         "lang": "en",
         "name": "test_btl",
         "version": "1.2.3",
+        "author": "A hospital",
         "license": "MIT",
         "description": "",
     },
@@ -78,6 +89,7 @@ INPUT: dict[str, Any] = {
         "other_strings": 0,
     },
     "size": {"encoder": 1000, "rest": 24},
+    "encoder_license": "Apache-2.0",
 }
 
 
@@ -97,6 +109,9 @@ def card(**changes: Any) -> str:
         "Data: MACCROBAT2020 (Caufield et al. 2018, doi:10.1/x)",
         "License of the data: CC BY 4.0",
         "License of this pipeline: MIT",
+        "Author: A hospital",
+        "Encoder: some-encoder, whose weights are part of this pipeline; their license: Apache-2.0",
+        "| calibrated | 9 | 0.051 | 0.043 | 0.200 |",
         "Split by document: 128 train, 16 dev, 16 test (seed 7)",
         "20,216. After conversion: 20,000 kept, 100 moved, 116 flattened, 0 dropped.",
         "Rules of the conversion: overlap rarest",
@@ -140,6 +155,8 @@ def test_known_facts_are_stated(stated: str) -> None:
         ),
         ({"source": {}}, "License of the data: not stated"),
         ({"meta": {**INPUT["meta"], "license": ""}}, "License of this pipeline: not stated"),
+        ({"meta": {**INPUT["meta"], "author": ""}}, "Author: not stated"),
+        ({"encoder_license": ""}, "part of this pipeline; their license: not stated"),
         ({"split": {}}, "Split: not stated"),
         ({"metrics": {**METRICS, "train_counts": {}}}, "| Drug | - | 12 |"),
         ({"metrics": {**METRICS, "train_counts": {"Age": 4}}}, "| Drug | 0 | 12 |"),
@@ -170,6 +187,9 @@ def test_unknown_facts_are_not_made_up(changes: dict[str, Any], stated: str) -> 
         ({"source": {}}, ["--data-title or --source"]),
         ({"account": {}}, ["--account"]),
         ({"meta": {**INPUT["meta"], "license": ""}}, ["--license"]),
+        ({"meta": {**INPUT["meta"], "author": ""}}, ["--author"]),
+        ({"encoder_license": ""}, ["--encoder-license"]),
+        ({"encoder_license": "", "pipeline": {**INPUT["pipeline"], "settings": {}}}, []),
     ],
 )
 def test_options_that_would_give_unknown_facts(changes: dict[str, Any], missing: list[str]) -> None:
@@ -273,6 +293,8 @@ def test_the_copy_has_the_card(model: Path, metrics: Path, tmp_path: Path) -> No
         data_title="My data",
         data_license="CC0",
         license="MIT",
+        encoder_license="Apache-2.0",
+        author="Me",
         name="mine",
         version="2.0",
     )

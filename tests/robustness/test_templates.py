@@ -128,7 +128,8 @@ def card(word: str) -> str:
     }
     return render_card(
         facts(
-            meta=dict.fromkeys(("lang", "name", "version", "license"), word),
+            meta=dict.fromkeys(("lang", "name", "version", "author", "license"), word),
+            encoder_license=word,
             metrics=metrics,
             source=dict.fromkeys(("title", "license", "citation", "doi"), word),
             account=account,
