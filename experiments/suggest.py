@@ -8,11 +8,12 @@ on all reports so far, and scored on the test part by the model alone. Half the 
 scores and chooses checkpoints, for all strategies alike, and is not counted; its other half joins
 the pool. A seed is also the fold, as in ``plan.yml``, and draws the first reports.
 
-The figures are in `results/suggest.json`, from which a killed run goes on, with the names of the
-chosen reports; `results/suggest.md` is rendered from them.
+The figures are in `results/suggest.json.gz`, from which a killed run goes on, with the names of the
+chosen reports and the counts of each test document; `results/suggest.md` is rendered from them.
 """
 
 import argparse
+import gzip
 import random
 import shutil
 import sys
@@ -52,6 +53,7 @@ STRATEGIES = {
     "suggest": "as `btl suggest` has it",
 }
 FIGURES = {"micro": "strict micro F1", "macro": "strict macro F1"}
+FILE = "suggest.json.gz"
 SETTINGS = ("folder", "updates", "layers", "start", "step", "upto")
 
 
@@ -72,8 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     settings = {name: getattr(options, name) for name in SETTINGS}
     options.results.mkdir(parents=True, exist_ok=True)
-    path = options.results / "suggest.json"
-    found = srsly.read_json(path) if path.is_file() else {"settings": settings, "seeds": {}}
+    path = options.results / FILE
+    found = srsly.read_gzip_json(path) if path.is_file() else {"settings": settings, "seeds": {}}
     if found["settings"] != settings:
         print(f"{path} has other settings: {found['settings']}; remove it", file=sys.stderr)
         return 1
@@ -89,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 twin = same_reports(found["seeds"][str(seed)], names)
                 print(f"seed {seed}, {strategy}: {len(names)} reports", flush=True)
                 rows.append(one_round(strategy, names, data, config, options, seed, twin))
-                write_file(path, srsly.json_dumps(found, indent=1))
+                write_file(path, gzip.compress(srsly.json_dumps(found).encode(), mtime=0))
     write_file(options.results / "suggest.md", render(found))
     return 0
 
@@ -143,12 +145,14 @@ def one_round(
     folder = options.work / str(seed) / strategy / str(len(names))
     if twin is None or needs_model:
         nlp = trained(known, data["dev"], folder, config, options.updates, seed)
-        scores = evaluate(nlp, examples_of(nlp, data["test"]), progress=False)["scores"]
+        made = evaluate(nlp, examples_of(nlp, data["test"]), progress=False)
+        scores = made["scores"]
         row |= {"micro": scores["ents_f"], "macro": scores["ents_macro_f"]}
+        row["spans"] = {each["name"]: each["counts"]["spans"] for each in made["by_document"]}
         order = chosen(strategy, nlp, known, rest, data["dev"], n, seed) if n else []
         shutil.rmtree(folder)
     else:
-        row |= {name: twin[name] for name in FIGURES}
+        row |= {name: twin[name] for name in (*FIGURES, "spans")}
         order = chosen(strategy, None, known, rest, data["dev"], n, seed) if n else []
     return {**row, "names": list(names), "next": order}
 

@@ -1,6 +1,7 @@
 """The simulation of annotators, with a tiny model on the bundled sample."""
 
 import argparse
+import gzip
 import json
 from pathlib import Path
 
@@ -63,14 +64,19 @@ def test_a_small_simulation_runs_and_resumes(tmp_path: Path) -> None:
         "--start", 10, "--step", 10, "--upto", 30,
     ]  # fmt: skip
     assert suggest.main([str(each) for each in arguments]) == 0
-    written = (tmp_path / "suggest.json").read_bytes()
-    runs = json.loads(written)["seeds"]["0"]
+    written = (tmp_path / "suggest.json.gz").read_bytes()
+    runs = json.loads(gzip.decompress(written))["seeds"]["0"]
     assert list(runs) == list(suggest.STRATEGIES)
     for rows in runs.values():
         assert [row["reports"] for row in rows] == [10, 20, 30]
         assert len(set(rows[-1]["names"])) == 30
+        for row in rows:
+            counts = [sum(each) for each in zip(*(
+                count for spans in row["spans"].values() for count in spans.values()
+            ), strict=True)]  # fmt: skip
+            assert row["micro"] == pytest.approx(2 * counts[2] / (counts[0] + counts[1]))
     assert len({tuple(rows[0]["names"]) for rows in runs.values()}) == 1
     assert runs["longest"][1]["words"] == max(rows[1]["words"] for rows in runs.values())
     assert suggest.main([str(each) for each in arguments]) == 0
-    assert (tmp_path / "suggest.json").read_bytes() == written
+    assert (tmp_path / "suggest.json.gz").read_bytes() == written
     assert suggest.main([str(each) for each in (*arguments, "--updates", 3)]) == 1
