@@ -4,7 +4,8 @@ python -m experiments.forecast
 
 Fits `spacy_btl.planning.forecast` to stored runs of a corpus with fewer training documents, up to
 ``--upto``, and compares its forecasts with the stored runs of more documents: the same arm, encoder
-and seed, and so the same test documents. Nothing is trained. Types are grouped by their gold
+and seed, and so the same test documents; and likewise for the reports that `suggest.py` took in
+random order. Nothing is trained. Types are grouped by their gold
 mentions in the test documents, scaled to the number of training documents.
 
 The intervals are those of scores on any documents of this kind. Forecast and measured scores are of
@@ -18,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any, NamedTuple
+
+import srsly
 
 from experiments.curves import base_of
 from experiments.plan import Plan, Run, read_plan
@@ -64,10 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--plan", type=Path, default=HERE / "plan.yml")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "runs")
+    parser.add_argument("--suggest", type=Path, default=HERE / "results" / "suggest.json.gz")
     parser.add_argument("--output", type=Path, default=HERE / "results" / "forecast.md")
     parser.add_argument("--upto", type=int, default=80, help="most documents that are fitted to")
     options = parser.parse_args(arguments)
     checks = checks_of(read_plan(options.plan), Store(options.results), options.upto)
+    if options.suggest.is_file():
+        checks += checks_of_orders(srsly.read_gzip_json(options.suggest), options.upto)
     if not checks:
         print("no arm was run at two sizes to fit to and at one beyond", file=sys.stderr)
         return 1
@@ -98,6 +104,21 @@ def checks_of(plan: Plan, store: Store, upto: int) -> list[Check]:
                     name = "/".join(key)
                     checks += check(name, way, {n: counts[n][way] for n in sizes}, target,
                                     counts[target][way])  # fmt: skip
+    return checks
+
+
+def checks_of_orders(found: Mapping[str, Any], upto: int) -> list[Check]:
+    """Return the forecasts for reports in random order, as `suggest.py` stores their trainings."""
+    checks = []
+    for seed, orders in found["seeds"].items():
+        counts = {
+            row["reports"]: {name: {"spans": spans} for name, spans in row["spans"].items()}
+            for row in orders.get("random", ())
+        }
+        known = {size: each for size, each in counts.items() if size <= upto}
+        for target in sorted(counts.keys() - known.keys()):
+            name = f"{found['settings']['folder']}/suggest/random/{seed}"
+            checks += check(name, "model", known, target, counts[target])
     return checks
 
 

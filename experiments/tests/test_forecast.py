@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.forecast import checks_of, render
+from experiments.forecast import checks_of, checks_of_orders, render
 from experiments.plan import Plan, Run
 from experiments.store import Store
 from spacy_btl.scoring.counts import document_counts
@@ -60,3 +60,19 @@ def test_the_page_counts_what_is_inside(plan: Plan, store: Store) -> None:
 
 def test_without_two_sizes_there_is_none(plan: Plan, store: Store) -> None:
     assert checks_of(plan, store, 15) == []
+
+
+def test_random_orders_are_curves_too() -> None:
+    def row(reports: int, found: int) -> dict[str, object]:
+        counts = document_counts(GOLD, GOLD[:found], TOKENS)
+        return {"reports": reports, "spans": {f"d{i}": counts["spans"] for i in range(6)}}
+
+    orders = {"suggest": [row(10, 20)], "random": [row(10, 8), row(20, 10), row(40, 12)]}
+    found = {"settings": {"folder": "c"}, "seeds": {"1": orders}}
+    checks = [check for check in checks_of_orders(found, 20) if check.figure == "micro"]
+    assert [(check.key, check.sizes, check.target) for check in checks] == [
+        ("c/suggest/random/1", (10, 20), 40)
+    ]
+    assert checks[0].measured == pytest.approx(2 * 12 / 32)
+    assert checks_of_orders(found, 40) == []
+    assert checks_of_orders({**found, "seeds": {"1": {"suggest": [row(10, 20)]}}}, 20) == []
