@@ -4,16 +4,17 @@ import argparse
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from spacy.util import load_config
 
 from experiments import suggest
-from experiments.suggest import next_names, render, words_needed
+from experiments.suggest import gain_over_random, next_names, render, words_needed
 
 ROOT = Path(__file__).parents[2]
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"reports": 20, "words": 100, "micro": 0.4, "macro": 0.2, "names": ["a"], "next": ["b"]},
     {"reports": 30, "words": 200, "micro": 0.6, "macro": 0.4, "names": ["a", "b"], "next": ["c"]},
     {"reports": 40, "words": 400, "micro": 0.5, "macro": 0.6, "names": ["a", "b", "c"], "next": []},
@@ -80,3 +81,24 @@ def test_a_small_simulation_runs_and_resumes(tmp_path: Path) -> None:
     assert suggest.main([str(each) for each in arguments]) == 0
     assert (tmp_path / "suggest.json.gz").read_bytes() == written
     assert suggest.main([str(each) for each in (*arguments, "--updates", 3)]) == 1
+
+
+def row(words: int, *correct: int) -> dict[str, Any]:
+    """Return a training of which some of ten A of two documents, and of two B, are correct."""
+    n_a, n_b = correct
+    spans = {"A": [10, 10, n_a], "B": [2, 2, n_b]}
+    return {"words": words, "next": [], "spans": {"d1": spans, "d2": spans}}
+
+
+def test_the_gain_is_over_the_words_that_both_orders_reach() -> None:
+    seed = {
+        "random": [row(100, 4, 0), row(200, 6, 2)],
+        "suggest": [row(100, 4, 0), row(150, 8, 2)],
+    }
+    # At 150 words the random order has 5 of A and 1 of B: both orders rise in straight lines.
+    micro, macro = (0.5 * (10 - 6) / 12, 0.5 * (0.3 + 0.5) / 2)
+    assert gain_over_random([seed], "suggest", "micro") == pytest.approx((micro, micro, micro))
+    assert gain_over_random([seed], "suggest", "macro") == pytest.approx((macro, macro, macro))
+    same = {"random": seed["random"], "suggest": seed["random"]}
+    gains = gain_over_random([seed, same], "suggest", "micro")
+    assert gains == pytest.approx((micro / 2, micro / 2, micro / 2))
