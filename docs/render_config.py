@@ -49,7 +49,7 @@ REGISTRY_OF = {
     ClassWeights: "misc",
     NeighborSearch: "misc",
 }
-# spaCy passes these to a factory; they are no settings.
+# spaCy passes these to a factory. They are not settings.
 GIVEN_BY_SPACY = ("nlp", "name")
 
 

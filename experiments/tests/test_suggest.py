@@ -84,7 +84,7 @@ def test_a_small_simulation_runs_and_resumes(tmp_path: Path) -> None:
 
 
 def row(words: int, *correct: int) -> dict[str, Any]:
-    """Return a training of which some of ten A of two documents, and of two B, are correct."""
+    """Return a training with as many correct entities, of ten A and two B in each document."""
     n_a, n_b = correct
     spans = {"A": [10, 10, n_a], "B": [2, 2, n_b]}
     return {"words": words, "next": [], "spans": {"d1": spans, "d2": spans}}

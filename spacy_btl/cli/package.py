@@ -63,7 +63,7 @@ def card_command(
     data_license: Annotated[str, typer.Option(help="License of the data")] = "",
     license: Annotated[str, typer.Option("--license", help="License of the pipeline")] = "",
     encoder_license: Annotated[str, typer.Option(help="License of the encoder's weights")] = "",
-    author: Annotated[str, typer.Option(help="Who made the pipeline")] = "",
+    author: Annotated[str, typer.Option(help="Author of the pipeline")] = "",
     name: Annotated[str, typer.Option(help="Name of the package, without the language")] = "",
     version: Annotated[str, typer.Option(help="Version of the package")] = "",
     code: CodeOption = None,

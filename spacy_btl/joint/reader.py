@@ -39,7 +39,7 @@ class JointCorpus:
         seed: Draws the documents that a pass reads once more than others.
         rows: "type": types of one name share a row of the head. "corpus": TYPE is CORPUS:TYPE, and
             a document annotates types of its own corpus only.
-        label_sets: What a document without a label set annotates. "own": the types that occur in
+        label_sets: Types that a document without a label set annotates. "own": those that occur in
             its corpus; all others are unknown in it. "all": all types of all corpora.
         limits: The most documents of a corpus that are read, the first ones; all by default.
 

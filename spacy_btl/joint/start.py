@@ -47,7 +47,7 @@ class StartFrom:
     Args:
         path: Folder of a trained pipeline, or the name of one that is installed.
         component: Name of the component there; None if there is only one btl_knn_ner.
-        unseen: What becomes of types that the trained pipeline knows and no training document has:
+        unseen: For types that the trained pipeline knows and no training document has:
             "keep" keeps them as they are; "drop" forgets them.
         corpus: A corpus of a joint training with rows by corpus (`spacy-btl.JointCorpus.v1`): its
             rows ``CORPUS:TYPE`` are taken for TYPE. None for rows of the same names.

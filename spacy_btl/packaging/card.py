@@ -69,7 +69,7 @@ def make_card(
         data_license: The license of the data.
         license: The license of the pipeline, by default the one in its meta.json.
         encoder_license: The license of the encoder's weights, which the pipeline contains.
-        author: Who made the pipeline, by default the one in its meta.json.
+        author: Author of the pipeline, by default the one in its meta.json.
         name: The name of the package without the language, by default the one in meta.json.
         version: The version of the package, by default the one in meta.json.
 

@@ -160,7 +160,7 @@ class CardFacts(OptionalCardFacts):
         name: The name of the package, with the language.
         version: The version of the package.
         language: The language of the pipeline.
-        author: Who made the pipeline.
+        author: Author of the pipeline.
         license: The license of the pipeline.
         encoder: The pretrained encoder.
         heading: The heading that a report on the data must carry.

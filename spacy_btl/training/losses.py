@@ -1,12 +1,10 @@
 """The base class of the token-level losses, cross-entropy (ATL) and logit adjustment.
 
 A loss takes logits (n_tokens, n_labels) and gold labels (n_tokens,), arrays of numpy or cupy, and
-returns the gradient with respect to the logits together with the loss. Column 0 is ``O``; a token
-whose label is `MISSING` takes no part. The gradients are closed forms written by hand: they cost a
-few passes over the logits, and a copy to torch and back would cost as much again.
-
-Documents need not annotate all types. A mask (n_tokens, n_types) says which types the document of a
-token annotates; an ``O`` is unknown for all others. Without a mask all types are annotated.
+returns the gradient with respect to the logits and the loss. Column 0 is ``O``; a token whose label
+is `MISSING` takes no part. A mask (n_tokens, n_types) says which types the document of a token
+annotates; an ``O`` is unknown for all others. Gradients are closed forms, which cost a few passes
+over the logits; a copy to torch and back would cost as much again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,10 +40,9 @@ class TokenLoss(Loss[XpArray, XpArray, XpArray, float]):
         weighting: How class weights follow from token counts; None for no weights. Set by the
             component.
         class_weights: (n_labels,) weights of the columns, where these are fixed. Set by `prepare`.
-        tau: Strength of logit adjustment, 0 or more (Menon et al. 2021, arXiv 2007.07314, eq. 10).
-            In training, ``tau`` times the log of each label's share of the training tokens is added
-            to its logit; a label without tokens counts as if it had one. The logits without it then
-            represent the true probabilities divided by the shares to the power of ``tau``.
+        tau: Strength of logit adjustment, see `LogitAdjustment`. A label without tokens counts as
+            if it had one. The logits represent the true probabilities divided by the shares of the
+            labels to the power of ``tau``.
         log_prior: (n_labels,) logs of these shares. Set by `prepare`.
     """
 
@@ -108,12 +105,7 @@ class TokenLoss(Loss[XpArray, XpArray, XpArray, float]):
         return self(guesses, truths)[1]
 
     def probabilities(self, logits: XpArray, lengths: Sequence[int] | None = None) -> XpArray:
-        """Return the label probabilities (n_tokens, n_labels) that the logits represent.
-
-        Args:
-            logits: Logits (n_tokens, n_labels).
-            lengths: As in a call of the loss.
-        """
+        """Return the probabilities (n_tokens, n_labels) that logits of this shape represent."""
         raise NotImplementedError
 
     def layer_probabilities(self, logits: XpArray, lengths: Sequence[int] | None = None) -> XpArray:
@@ -300,12 +292,10 @@ class SoftmaxLoss(TokenLoss):
 class AllTokenLabels(SoftmaxLoss):
     """Weighted cross-entropy over all columns at once, the usual way to train token labels (ATL).
 
-    Class weights stay in the `probabilities`: for true probabilities ``q`` the optimum is
-    ``p(c) ~ w_c q(c)``.
+    Class weights stay in the probabilities: the optimum is ``p(c) ~ w_c q(c)`` for true ``q``.
 
-    Where a document does not annotate all types, its ``O`` is ``O`` or any of the others: the token
-    has the loss ``-log(p(O) + sum of p(c) over the columns of these types)``. A token of an entity
-    has the usual one.
+    Where a document does not annotate all types, a token outside of its entities has the loss
+    ``-log(p(O) + sum of p(c) over the columns of the other types)``.
 
     Attributes:
         reduction: Divisor of the sum over the tokens: the sum of their class weights ("weights"),
@@ -345,8 +335,8 @@ class LogitAdjustment(AllTokenLabels):
 
     Attributes:
         tau: Strength of the adjustment, 0 or more. Higher values give rare types more recall and
-            less precision. 0 is plain cross-entropy; with 1, the label with the highest logit
-            minimizes the mean error over the labels instead of that over the tokens.
+            less precision. With 1, the highest logit minimizes the mean error over the labels
+            instead of that over the tokens.
         reduction: As in `AllTokenLabels`.
     """
 
