@@ -23,7 +23,7 @@ import numpy as np
 from ..labels.bio import MISSING, OUTSIDE
 from ..labels.chains import IDLE, N_LABELS, Chains, by_position
 from ..labels.layers import BEGIN, INSIDE
-from ..util.arrays import Bools2d, Float64s3d, FloatsXd, Ints1d, Ints2d, XpArray
+from ..util.arrays import Bools2d, Float64s2d, Float64s3d, FloatsXd, Ints1d, Ints2d, XpArray
 from .binary_token_labels import BinaryTokenLabels, number_of_types
 from .crf import LearnsTransitions, on_cpu
 from .losses import Reduction, TokenLoss, array_module, check_labels
@@ -114,33 +114,37 @@ class TypeCrfLoss(LearnsTransitions, BinaryTokenLabels):
         """Return the label probabilities (n_tokens, n_labels) that the logits represent.
 
         The columns of a type keep the marginal probabilities of its chain, and ``O`` gets the rest;
-        with ``tau``, the odds of all types compete. `BinaryTokenLabels.probabilities`
-        describes this, and the effect of class weights.
+        `BinaryTokenLabels.probabilities` describes this, and the effect of class weights. With
+        ``tau``, these are divided by the shares of the labels to the power of ``tau``. (Logits
+        without the prior in the chains would raise an entity once for each of its tokens.)
         """
-        layers = self.layer_probabilities(on_cpu(logits, str(logits.dtype)), lengths)
+        layers = self._marginals(on_cpu(logits, str(logits.dtype)), lengths)
         flat = np.empty((len(layers), logits.shape[1]), dtype=layers.dtype)
-        own, outside = layers[:, :, BEGIN:], layers[:, :, :BEGIN]
-        if self.tau:
-            own = own / np.maximum(outside, np.finfo(layers.dtype).tiny ** 0.5)
-        flat[:, 1::2], flat[:, 2::2] = own[:, :, 0], own[:, :, 1]
-        flat[:, OUTSIDE] = 1.0
-        if not self.tau:
-            flat[:, OUTSIDE] = np.maximum(1.0 - flat[:, 1:].sum(axis=1), 0.0)
+        flat[:, 1::2], flat[:, 2::2] = layers[:, :, BEGIN], layers[:, :, INSIDE]
+        flat[:, OUTSIDE] = np.maximum(1.0 - flat[:, 1:].sum(axis=1), 0.0)
+        if self.log_prior is not None:
+            flat *= np.exp(self.tau * (self.log_prior[OUTSIDE] - self.log_prior))
         flat /= flat.sum(axis=1, keepdims=True)
         return array_module(logits).asarray(flat)
 
     def layer_probabilities(self, logits: XpArray, lengths: Sequence[int] | None = None) -> XpArray:
-        """Return the marginals (n_tokens, n_types, 3) of ``O``, begin and inside by type."""
-        scores = on_cpu(logits, str(logits.dtype))
-        n_types = number_of_types(scores)
-        rows, n_docs = by_position(len(scores), lengths)
+        """Return the probabilities (n_tokens, n_types, 3) of ``O``, begin and inside by type."""
+        layers = self._marginals(on_cpu(logits, str(logits.dtype)), lengths)
+        if self.tau:
+            layers[:, :, BEGIN:] *= np.exp(-self.tau * self._log_odds(logits.shape[1]))
+            layers /= layers.sum(axis=2, keepdims=True)
+        return array_module(logits).asarray(layers)
+
+    def _marginals(self, logits: FloatsXd, lengths: Sequence[int] | None) -> FloatsXd:
+        """Return the marginal probabilities (n_tokens, n_types, 3) of the chains."""
+        n_types = number_of_types(logits)
+        rows, n_docs = by_position(len(logits), lengths)
         types = np.arange(n_types)
         chains = self._chains(n_docs, types, n_types)
-        emissions = self._emissions(scores, rows, types, is_training=False)
-        found = chains.marginals(emissions, str(scores.dtype))
-        layers = np.empty((len(scores), n_types, N_LABELS), dtype=scores.dtype)
+        found = chains.marginals(self._emissions(logits, rows, types), str(logits.dtype))
+        layers: FloatsXd = np.empty((len(logits), n_types, N_LABELS), dtype=logits.dtype)
         layers[rows] = found.transpose(1, 2, 0)
-        return array_module(logits).asarray(layers)
+        return layers
 
     def add_columns(self, n: int) -> None:
         """Make room for further types, with transitions of 0."""
@@ -177,28 +181,30 @@ class TypeCrfLoss(LearnsTransitions, BinaryTokenLabels):
         transitions = self.transitions[types].astype(np.float64).transpose(2, 1, 0)
         return Chains(n_docs, transitions, self.start[types].astype(np.float64).T)
 
-    def _emissions(
-        self, logits: FloatsXd, rows: Ints1d, types: Ints1d, *, is_training: bool = True
-    ) -> Float64s3d:
+    def _emissions(self, logits: FloatsXd, rows: Ints1d, types: Ints1d) -> Float64s3d:
         """Return the scores of begin and inside beside ``O`` (2, n_tokens, n_types).
 
         Args:
             logits: (n_tokens, n_labels)
             rows: (n_tokens,) order of the tokens.
             types: Indices of the types.
-            is_training: Whether logits are adjusted by ``tau``.
         """
         scores = np.empty((2, len(rows), len(types)))
         for i, label in enumerate((BEGIN, INSIDE)):
             scores[i] = logits[rows[:, None], 2 * types + label]
             scores[i] -= logits[rows, :1]
-        if self.tau and is_training:
-            adjusted = self._with_prior(np.zeros((1, logits.shape[1])))[0] / self.tau
-            own = adjusted[1:].reshape(-1, 2)
-            # Outside of the type, but no more than all types leave.
-            outside = np.maximum(1.0 - np.exp(own).sum(axis=1), np.exp(adjusted[OUTSIDE]))
-            scores += self.tau * (own - np.log(outside)[:, None])[types].T[:, None]
+        if self.tau:
+            scores += self.tau * self._log_odds(logits.shape[1])[types].T[:, None]
         return scores
+
+    def _log_odds(self, n_labels: int) -> Float64s2d:
+        """Return the log odds of begin and inside among the training tokens (n_types, 2)."""
+        log_prior = self._with_prior(np.zeros((1, n_labels)))[0] / self.tau
+        own = log_prior[1:].reshape(-1, 2)
+        # Outside of the type, but no more than all types leave.
+        outside = np.maximum(1.0 - np.exp(own).sum(axis=1), np.exp(log_prior[OUTSIDE]))
+        log_odds: Float64s2d = own - np.log(outside)[:, None]
+        return log_odds
 
 
 def _layers_of(labels: Ints1d, n_types: int, annotated: Bools2d | None) -> Ints2d:

@@ -212,39 +212,61 @@ def test_marginals_decode_to_well_formed_paths_and_sure_ones_to_the_best() -> No
         assert sequences(5)[scores.argmax()] == tuple(paths[:, kind])
 
 
-@pytest.mark.parametrize("tau", [0.0, 0.5])
-def test_flat_probabilities(tau: float) -> None:
-    loss = make_loss(tau=tau)
+def test_flat_probabilities() -> None:
+    loss = make_loss()
     logits = np.random.default_rng(3).normal(size=(7, N_COLUMNS)).astype(np.float32) * 4
     flat, layers = loss.probabilities(logits), loss.layer_probabilities(logits)
     assert flat.dtype == layers.dtype == np.float32
     assert_rows_are_probabilities(flat)
     own = layers[:, :, 1:].reshape(7, -1)
-    if tau:
-        odds = (layers[:, :, 1:] / layers[:, :, :1]).reshape(7, -1)
-        np.testing.assert_allclose(flat[:, 1:] / flat[:, :1], odds, rtol=1e-4)
-    else:
-        fits = own.sum(axis=1) < 1
-        np.testing.assert_allclose(flat[fits, 1:], own[fits], atol=1e-6)
+    fits = own.sum(axis=1) < 1
+    np.testing.assert_allclose(flat[fits, 1:], own[fits], atol=1e-6)
 
 
-def test_logit_adjustment_adds_the_log_odds_of_the_labels_in_their_layer() -> None:
-    counts = np.array([60, 10, 20, 8, 2])
-    adjusted, plain = make_loss(tau=0.5), make_loss()
-    for loss in (adjusted, plain):
+COUNTS = np.array([60, 10, 20, 8, 2])
+ODDS = np.array([1.0, 10 / 70, 20 / 70, 8 / 90, 2 / 90])
+"""Tokens of each label, and the odds of a label among those of its type and those outside it."""
+
+
+@pytest.fixture
+def adjusted_and_plain() -> list[TypeCrfLoss]:
+    losses = [make_loss(tau=0.5), make_loss()]
+    for loss in losses:
         before = [getattr(loss, name) for name in PARAMETERS]
-        loss.prepare(counts, ["O", "B-x", "I-x", "B-y", "I-y"])
+        loss.prepare(COUNTS, ["O", "B-x", "I-x", "B-y", "I-y"])
         loss.transitions, loss.start = before
-    odds = np.array([1.0, 10 / 70, 20 / 70, 8 / 90, 2 / 90])
+    return losses
+
+
+def test_logit_adjustment_adds_the_log_odds_of_the_labels_in_their_layer(
+    adjusted_and_plain: list[TypeCrfLoss],
+) -> None:
+    adjusted, plain = adjusted_and_plain
     logits, labels = np.random.default_rng(4).normal(size=(3, 5)), np.array([1, 2, 3])
-    ours, theirs = adjusted(logits, labels), plain(logits + 0.5 * np.log(odds), labels)
+    ours, theirs = adjusted(logits, labels), plain(logits + 0.5 * np.log(ODDS), labels)
     assert ours[1] == pytest.approx(theirs[1])
     np.testing.assert_allclose(ours[0], theirs[0], atol=1e-9)
-    np.testing.assert_array_equal(
-        adjusted.layer_probabilities(logits), plain.layer_probabilities(logits)
-    )
     with pytest.raises(ValueError, match=r"call nlp\.initialize"):
         make_loss(tau=0.5)(logits, labels)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_adjusted_probabilities_are_those_of_the_chains_divided_by_the_prior(
+    adjusted_and_plain: list[TypeCrfLoss], dtype: str
+) -> None:
+    """The prior is taken out once for each token, not once more for each token of its entity."""
+    adjusted, plain = adjusted_and_plain
+    logits = np.random.default_rng(5).normal(size=(7, 5)).astype(dtype)
+    chains = logits + (0.5 * np.log(ODDS)).astype(dtype)
+    flat = plain.probabilities(chains) / np.sqrt(COUNTS)
+    flat /= flat.sum(axis=1, keepdims=True)
+    ours = adjusted.probabilities(logits)
+    assert ours.dtype == dtype
+    np.testing.assert_allclose(ours, flat, rtol=1e-4)
+    layers = plain.layer_probabilities(chains)
+    layers[:, :, 1:] /= np.sqrt(ODDS[1:]).reshape(2, 2)
+    layers /= layers.sum(axis=2, keepdims=True)
+    np.testing.assert_allclose(adjusted.layer_probabilities(logits), layers, rtol=1e-4)
 
 
 def test_long_documents_and_sure_logits_stay_exact() -> None:
