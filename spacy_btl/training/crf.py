@@ -118,7 +118,9 @@ class CrfLoss(LearnsTransitions):
         rate_factor: Learning rate of the transitions, as a multiple of the head's.
         reduction: Divisor of the sum over the documents: the number of labeled tokens ("weights"
             and "mean" are the same here), or 1 ("sum").
-        tau: Strength of logit adjustment, 0 or more; 0 for none.
+        tau: Strength of logit adjustment, 0 or more; 0 for none. The prior is taken out of the
+            chain, which raises an entity once for each of its tokens; ``TypeCrfLoss`` takes it out
+            of the probabilities.
         transitions: (n_labels, n_labels) score of a label (row) followed by another (column).
         start: (n_labels,) score of the first label.
     """
