@@ -52,7 +52,7 @@ STRATEGIES = {
     "random": "in any order",
     "longest": "the longest first",
     "uncertainty": "the most doubt for each word first",
-    "suggest": "as `btl suggest` has it",
+    "suggest": "as btl suggest orders them",
 }
 FIGURES = {"micro": "strict micro F1", "macro": "strict macro F1"}
 FILE = "suggest.json.gz"
