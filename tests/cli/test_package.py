@@ -30,6 +30,7 @@ class TestCard:
         files = {"metrics": "m.json", "account": "a.json", "source": "s.json", "dev": "d.json"}
         files["comparison"] = "c.json"
         texts = {"data-title": "Notes", "data-license": "CC BY", "license": "MIT"}
+        texts |= {"encoder-license": "Apache-2.0", "author": "A hospital"}
         texts |= {"name": "notes", "version": "1.0"}
         options = [f"--{name}={value}" for name, value in (files | texts).items()]
         output = run("card", "model", "out", *options)
