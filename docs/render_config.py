@@ -119,7 +119,8 @@ def read_docstring(docstring: str) -> tuple[str, dict[str, str]]:
 
 def as_markdown(text: str) -> str:
     """Return text of a docstring on one line, with the code marks of Markdown and null for None."""
-    return re.sub(r"``(.+?)``", r"`\1`", " ".join(text.split())).replace("None", "null")
+    marked = re.sub(r"``(.+?)``", r"`\1`", " ".join(text.split()))
+    return re.sub(r"\bNone\b", "null", marked)
 
 
 def read_signature(name: str, function: Callable[..., Any]) -> dict[str, tuple[str, str]]:

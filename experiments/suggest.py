@@ -42,6 +42,7 @@ from spacy_btl.planning.pool import BATCH, measure
 from spacy_btl.planning.selection import Reports, select
 from spacy_btl.scoring.counts import NO_COUNTS
 from spacy_btl.scoring.scorer import gold_entities
+from spacy_btl.scoring.scores import span_figures
 from spacy_btl.transfer.training import Corpus, Training, perform, read_config
 from spacy_btl.util.files import write_file
 from spacy_btl.util.text import markdown_table
@@ -56,6 +57,7 @@ STRATEGIES = {
 }
 FIGURES = {"micro": "strict micro F1", "macro": "strict macro F1"}
 FILE = "suggest.json.gz"
+SCORES = {"micro": "ents_f", "macro": "ents_macro_f"}
 SETTINGS = ("folder", "updates", "layers", "start", "step", "upto")
 
 
@@ -149,7 +151,7 @@ def one_round(
         nlp = trained(known, data["dev"], folder, config, options.updates, seed)
         made = evaluate(nlp, examples_of(nlp, data["test"]), progress=False)
         scores = made["scores"]
-        row |= {"micro": scores["ents_f"], "macro": scores["ents_macro_f"]}
+        row |= {figure: scores[key] for figure, key in SCORES.items()}
         row["spans"] = {each["name"]: each["counts"]["spans"] for each in made["by_document"]}
         order = chosen(strategy, nlp, known, rest, data["dev"], n, seed) if n else []
         shutil.rmtree(folder)
@@ -256,7 +258,8 @@ def gain_over_random(
         grid = np.linspace(max(w[0] for w in words), min(w[-1] for w in words), 50)
         means = []
         for each, at in zip(counts, words, strict=True):
-            scores = f1_of(np.einsum("sd,rdtk->srtk", weights, each), micro=figure == "micro")
+            sums = np.einsum("sd,rdkt->srkt", weights, each)
+            scores = span_figures(sums)[SCORES[figure]]
             means.append(np.array([np.interp(grid, at, row).mean() for row in scores]))
         draws.append(means[0] - means[1])
     gain = np.mean(draws, axis=0)
@@ -269,22 +272,13 @@ def is_done(orders: Mapping[str, Any], *strategies: str) -> bool:
     return all(orders.get(each) and not orders[each][-1]["next"] for each in strategies)
 
 
-def counts_of(rows: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.float64]:
-    """Return the gold, predicted and correct entities (n_rows, n_documents, n_types, 3)."""
+def counts_of(rows: Sequence[Mapping[str, Any]]) -> npt.NDArray[np.int64]:
+    """Return the gold, predicted and correct entities (n_rows, n_documents, 3, n_types)."""
     names = sorted(rows[0]["spans"])
     every = [row["spans"][name] for row in rows for name in names]
     labels = sorted({label for spans in every for label in spans})
     counts = [[spans.get(label, NO_COUNTS) for label in labels] for spans in every]
-    return np.array(counts, dtype=np.float64).reshape(len(rows), len(names), len(labels), 3)
-
-
-def f1_of(counts: npt.NDArray[np.float64], *, micro: bool) -> npt.NDArray[np.float64]:
-    """Return micro or macro F1 (...) of counts (..., n_types, 3), of the types that gold has."""
-    if micro:
-        counts = counts.sum(axis=-2, keepdims=True)
-    gold, predicted, correct = np.moveaxis(counts, -1, 0)
-    scores = 2 * correct / np.maximum(gold + predicted, 1)
-    return np.asarray((scores * (gold > 0)).sum(axis=-1) / np.maximum((gold > 0).sum(axis=-1), 1))
+    return np.array(counts).reshape(len(rows), len(names), len(labels), 3).swapaxes(2, 3)
 
 
 def render(found: Mapping[str, Any]) -> str:

@@ -29,8 +29,9 @@ from ..evaluation.evaluate import evaluate, read_examples
 from ..packaging.saving import load_pipeline
 from ..scoring.counts import DocumentCounts
 from ..scoring.scorer import gold_entities
+from ..scoring.scores import span_figures
 from ..transfer.training import Corpus, Training, perform, read_config
-from ..util.arrays import Float64s1d, Float64s2d, Float64sXd
+from ..util.arrays import Float64sXd
 from ..util.checks import whole_number
 from ..util.files import write_file
 from ..util.text import counted, markdown_table
@@ -325,16 +326,10 @@ def forecast_of(
     return found
 
 
-def _figure(counts: Float64sXd, *, micro: bool) -> Float64s1d | Float64s2d:
+def _figure(counts: Float64sXd, *, micro: bool) -> Float64sXd:
     """Return micro or macro F1 of counts (..., n_types, 3); types without gold have no part."""
-    if micro:
-        counts = counts.sum(axis=-2, keepdims=True)
-    gold, predicted, correct = np.moveaxis(counts.astype(np.float64), -1, 0)
-    f = np.divide(2 * correct, gold + predicted, out=np.full(gold.shape, np.nan), where=gold > 0)
-    known = ~np.isnan(f)
-    total, n = np.where(known, f, 0.0).sum(axis=-1), known.sum(axis=-1)
-    mean: Float64s1d = np.divide(total, n, out=np.full(n.shape, np.nan), where=n > 0)
-    return mean
+    found = span_figures(np.swapaxes(counts, -1, -2))
+    return found["ents_f" if micro else "ents_macro_f"]
 
 
 def _row(counts: DocumentCounts, labels: Sequence[str]) -> list[Sequence[int]]:

@@ -115,7 +115,7 @@ def strict_span_scores(
     labels = sorted(n_gold | n_predicted)
     kinds = (n_gold, n_predicted, n_correct)
     counts = np.array([[kind[label] for label in labels] for kind in kinds], dtype=np.float64)
-    scores = _as_numbers(_span_figures(counts))
+    scores = _as_numbers(span_figures(counts))
     return {
         "ents_p": scores["ents_p"],
         "ents_r": scores["ents_r"],
@@ -141,7 +141,7 @@ def corpus_scores(labels: Sequence[str], sums: Float64sXd) -> Scores:
 def figures(sums: Float64sXd) -> dict[str, Float64sXd]:
     """Return all of `FIGURES`, each (...), from summed counts (..., width); NaN without gold."""
     spans, pairs, tokens = split_counts(sums)
-    found = _span_figures(spans)
+    found = span_figures(spans)
     gold, predicted = spans[..., GOLD, :].sum(axis=-1), spans[..., PREDICTED, :].sum(axis=-1)
     exact, partial, of_type = (pairs[..., i] for i in range(len(LEVELS)))
     for level, correct in zip(LEVELS, (exact, exact + partial / 2, of_type), strict=True):
@@ -195,8 +195,12 @@ def split_counts(sums: Float64sXd) -> tuple[Float64sXd, Float64sXd, Float64sXd]:
     return spans.reshape(*shape, 3, n), pairs, tokens.reshape(*shape, 3, n + 1)
 
 
-def _span_figures(spans: Float64sXd) -> dict[str, Float64sXd]:
-    """Return ``ents_...`` and ``ents_macro_...`` of entities (..., 3, n_labels)."""
+def span_figures(spans: Float64sXd) -> dict[str, Float64sXd]:
+    """Return strict ``ents_...`` and ``ents_macro_...``, each (...); NaN without gold.
+
+    Args:
+        spans: (..., 3, n_labels), entities: `GOLD`, `PREDICTED`, `CORRECT` of each label.
+    """
     has_gold = spans[..., GOLD, :] > 0
     micro, by_label = _over_labels(spans), _by_label(spans)
     return {
