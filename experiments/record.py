@@ -29,6 +29,11 @@ def write_record(plan: Plan, run: Run, corpus: Path, work: Path, store: Store) -
     found = srsly.read_json(work / "predictions.json")
     counts = {part: _counts(corpus / f"{part}.spacy", found[part]) for part in PARTS}
     log = list(srsly.read_jsonl(work / "log.jsonl"))
+    sizes = {part: len(next(iter(counts[part].values()))) for part in PARTS}
+    curve = log
+    if plan.arms[run.arm].get("with_dev"):
+        # Dev was seen: its scores say nothing, nor does what it chooses.
+        counts, curve = {"dev": {}, "test": {"model": counts["test"]["model"]}}, []
     spent = srsly.read_json(work / "trained.json")
     summary = {
         "run": {**vars(run), "title": plan.arms[run.arm]["title"]},
@@ -38,11 +43,11 @@ def write_record(plan: Plan, run: Run, corpus: Path, work: Path, store: Store) -
         "updates": log[-1]["updates"],
         "seconds": spent["seconds"],
         "peak_mib": spent.get("peak_mib"),
-        "documents": {part: len(next(iter(counts[part].values()))) for part in PARTS},
+        "documents": sizes,
         "training": _training(corpus),
         "on_dev_while_training": [
             {key: round(row[key], 4) for key in ("updates", "seconds", "ents_f", "ents_macro_f")}
-            for row in log
+            for row in curve
         ],
         "read": found["settings"],
         "seconds_per_1000_words": {

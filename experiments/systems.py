@@ -16,11 +16,13 @@ import spacy
 import srsly
 from spacy import util
 from spacy.language import Language
+from spacy.tokens import DocBin
 
 from experiments import (
     levers,  # noqa: F401 (registers what the models of arms are made of)
     silver,
 )
+from experiments.documents import read_docs
 from spacy_btl.evaluation.evaluate import read_examples
 from spacy_btl.ml.pretrained import find_encoder
 from spacy_btl.packaging.ensembles import make_ensemble
@@ -132,8 +134,13 @@ def stages(
     without "first_updates" that is the only stage. "shared_first" makes one first stage for all
     seeds and corpora, which counts for none of their updates: with the seed 0, in ``first`` above
     all runs; it cannot read the target. "label_sets" is the reader's setting.
+    "with_dev" trains on the documents of dev too. The last checkpoint is taken, as dev can choose
+    none.
     """
     config = pipeline_config(arm, settings, corpus, seed, work)
+    if arm.get("with_dev"):
+        config["paths"]["train"] = str(train_and_dev(corpus, work))
+        config["training"]["eval_frequency"] = config["training"]["max_steps"]
     if not sources:
         return [(config, work)]
     paths = {name: str(path) for name, path in sources.items()}
@@ -162,6 +169,15 @@ def stages(
     for name, value in arm.get("second", {}).items():
         put(config, name, value)
     return [(first, folder), (config, work)]
+
+
+def train_and_dev(corpus: Path, work: Path) -> Path:
+    """Return a DocBin in ``work`` with the documents of both parts."""
+    docs = [doc for part in ("train", "dev") for doc in read_docs(corpus / f"{part}.spacy")]
+    path = work / "train-and-dev.spacy"
+    work.mkdir(parents=True, exist_ok=True)
+    DocBin(docs=docs, store_user_data=True).to_disk(path)
+    return path
 
 
 def _is_trained(folder: Path, config: util.Config) -> bool:

@@ -136,7 +136,7 @@ def _arms(plan: Plan, dev: Rows, test: Rows) -> list[str]:
     for i, name in enumerate(SHOWN.values()):
         cells = []
         for arm, seeds in rows.items():
-            on_dev = f"{score_on_dev(dev[arm, ALONE]):.3f}"
+            on_dev = f"{score_on_dev(dev[arm, ALONE]):.3f}" if (arm, ALONE) in dev else ""
             cells.append([plan.arms[arm]["title"], str(len(seeds)), on_dev])
             cells[-1] += [_mean_and_spread(seeds, i), f"{figures_together(seeds)[i]:.3f}"]
             if arm not in compared:
@@ -296,6 +296,7 @@ def _curves(plan: Plan, summaries: dict[Run, Any]) -> list[str]:
             for row in summary["on_dev_while_training"]
         }
         for run, summary in summaries.items()
+        if summary["on_dev_while_training"]
     }
     steps = sorted(set().union(*curves.values()))
     rows = []

@@ -174,6 +174,19 @@ def test_the_stages_of_an_arm_have_all_its_updates_together(
         assert start["path"] == str(folder / "model-last")
 
 
+def test_an_arm_with_dev_trains_on_both_parts(tmp_path: Path, source: Path) -> None:
+    corpus = corpora.prepare(PLAN["corpora"]["sample"], source, tmp_path, 0)
+    arm = {"config": "configs/btl.cfg", "with_dev": True}
+    settings = {"training.max_steps": 10, "training.eval_frequency": 5}
+    ((config, folder),) = systems.stages(arm, settings, corpus, 0, tmp_path / "work", {})
+    assert folder == tmp_path / "work"
+    assert config["training"]["eval_frequency"] == 10  # no earlier checkpoint can be chosen
+    seen = [corpora.name_of(doc) for doc in load(Path(config["paths"]["train"]))]
+    parts = [corpora.name_of(doc) for n in ("train", "dev") for doc in load(corpus / f"{n}.spacy")]
+    assert seen == parts
+    assert len(seen) == 16
+
+
 SHARED = {
     "config": "configs/btl.cfg",
     "sources": ["a"],

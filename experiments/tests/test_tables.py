@@ -8,6 +8,7 @@ import pytest
 from experiments import bands, choice, record, tables
 from experiments import rows as counted
 from experiments.plan import Plan, Run, read_plan
+from experiments.record import PARTS
 from experiments.store import Store
 from spacy_btl.scoring.counts import document_counts
 from spacy_btl.scoring.statistics import holm
@@ -171,6 +172,20 @@ def test_bands_hold_the_types_with_so_many_mentions(monkeypatch: pytest.MonkeyPa
         *[all_of_it] * 3,
     ]
     assert bands.render_bands(plan, test, pairs[1:]) == []
+
+
+def test_an_arm_that_has_seen_dev_has_no_score_there(tmp_path: Path) -> None:
+    runs = [Run("c", "e", arm, 0) for arm in ("btl", "final")]
+    for run, n, parts in zip(runs, (2, 3), (("dev", "test"), ("test",)), strict=True):
+        counts = {part: {"model": counts_of(n)} if part in parts else {} for part in PARTS}
+        curve = [{"updates": 1, "ents_f": 0.5, "ents_macro_f": 0.5}] if "dev" in parts else []
+        Store(tmp_path).add(run, {"on_dev_while_training": curve, "seconds": 60.0}, counts)
+    arms = {"btl": {"title": "BTL"}, "final": {"title": "FINAL"}}
+    plan = Plan({"c": {}}, {"e": {"title": "E"}}, {}, arms, runs, ("btl", "model"), [], [])
+    text = tables.render(plan, runs, Store(tmp_path), "title")
+    assert "**BTL, model alone**" in text
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("| FINAL")]
+    assert [row[3].strip() for row in rows] == [""] * 3  # one for each figure, none in the curves
 
 
 def test_p_is_corrected_over_the_rows(page: list[list[str]]) -> None:
