@@ -1,7 +1,8 @@
 """The folder of an annotation run: its files say what is done.
 
     run.json                       the settings, so that no other run is resumed here
-    annotations/shard-00000.jsonl  or .json, .parquet, .spacy; for BRAT the documents by their ids
+    annotations/shard-00000.jsonl  or .json, .parquet, .spacy; for BRAT and INCEpTION the documents
+                                   by their ids
     rows/shard-00000.jsonl         for OMOP instead; annotations/note_nlp.csv is made from them
     done/shard-00000.json          the counts of a shard and the records set aside, written last
     errors.jsonl                   all records set aside, at the end

@@ -8,13 +8,22 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import PureWindowsPath
 from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 from spacy.tokens import Doc, DocBin, Span
 
 from .. import brat
 from ..conversion.export import file_key, name_error, relabeled, to_standoff
-from ..conversion.tasks import TOOLS, EntityRow, Task, doccano_task, label_studio_task, prodigy_task
+from ..conversion.tasks import (
+    TOOLS,
+    EntityRow,
+    Task,
+    doccano_task,
+    inception_document,
+    label_studio_task,
+    prodigy_task,
+)
 from ..omop.assertions import Assertions
 from ..omop.concepts import UNKNOWN, Concepts
 from ..omop.sections import NOWHERE, Sections
@@ -30,7 +39,15 @@ from ..pipeline.entities import read_scores
 from .inputs import RecordError
 
 Format: TypeAlias = Literal[
-    "brat", "jsonl", "parquet", "docbin", "omop", "label-studio", "doccano", "prodigy"
+    "brat",
+    "jsonl",
+    "parquet",
+    "docbin",
+    "omop",
+    "label-studio",
+    "doccano",
+    "prodigy",
+    "inception",
 ]
 FORMATS: tuple[str, ...] = get_args(Format)
 SUFFIXES = {
@@ -42,10 +59,13 @@ SUFFIXES = {
     "doccano": ".jsonl",
     "prodigy": ".jsonl",
 }
-"""Of the one file of a shard. BRAT has two files for each document instead."""
+"""Of the one file of a shard. BRAT has two files for each document instead, INCEpTION one."""
 
 ROWS = "rows"
 """The folder of the shards of a NOTE_NLP table, which is numbered and written at the end."""
+
+DOCUMENTS = "documents"
+"""The folder of INCEpTION's documents, beside the file of their layer."""
 
 _LINE_BREAKS = str.maketrans({code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)})
 """Characters that JSON does not escape, and that `str.splitlines` takes for the end of a line."""
@@ -103,7 +123,10 @@ class ShardWriter(Protocol):
         """
 
     def files(self) -> Iterator[tuple[str, bytes]]:
-        """Yield suffix and bytes of the file of the shard; for BRAT name and bytes of each file."""
+        """Yield suffix and bytes of the file of the shard; without `SUFFIXES` those of each file.
+
+        There, the name of a file takes the place of the suffix.
+        """
 
 
 class JsonLinesWriter:
@@ -242,6 +265,32 @@ class BratWriter:
         yield from self._files
 
 
+class InceptionWriter:
+    """A file for each document, named by its id.
+
+    Args:
+        key: Key of ``doc.spans`` to take instead of ``doc.ents``.
+    """
+
+    def __init__(self, key: str | None = None) -> None:
+        self._key = key
+        self._files: list[tuple[str, bytes]] = []
+        self.counts: Counter[str] = Counter()
+
+    def add(self, name: str, doc: Doc) -> None:
+        """Take a document with its id; RecordError if it cannot name a file."""
+        if why := name_error(name):
+            raise RecordError(why)
+        entities = entities_of(doc, self._key)
+        content = json.dumps(inception_document(doc.text, entities))
+        self._files.append((f"{DOCUMENTS}/{name}.json", content.encode("ascii")))
+        self.counts.update(e.label for e in entities)
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Yield all files, relative to the folder of the annotations."""
+        yield from self._files
+
+
 class TaskWriter:
     """One task for each document: Label Studio takes them as a list, the other tools as lines.
 
@@ -348,16 +397,25 @@ class NoteNlpWriter:
 
 def id_error(to: str, name: str) -> str:
     """Return why a document with this id cannot be written in a format, "" if it can."""
-    return {"brat": name_error, "omop": note_id_error}.get(to, lambda _: "")(name)
+    errors = {"brat": name_error, "inception": name_error, "omop": note_id_error}
+    return errors.get(to, lambda _: "")(name)
 
 
 def id_key(to: str, name: str) -> str:
     """Return a key that is the same for ids that a format takes for one."""
-    return {"brat": file_key, "omop": note_id_key}.get(to, str)(name)
+    keys = {"brat": file_key, "inception": _last_part, "omop": note_id_key}
+    return keys.get(to, str)(name)
+
+
+def _last_part(name: str) -> str:
+    """Return the key of the name of a file without its folders, which INCEpTION does not keep."""
+    return file_key(PureWindowsPath(name).name)
 
 
 def make_writer(to: str, key: str | None, *, with_text: bool, model: str = "") -> ShardWriter:
     """Return a writer for a shard in one of the `FORMATS`, except "omop"."""
+    if to == "inception":
+        return InceptionWriter(key)
     if to in TOOLS:
         return TaskWriter(to, key, model)
     if to == "jsonl":

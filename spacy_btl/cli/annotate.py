@@ -33,7 +33,17 @@ def annotate_command(
     ],
     output: Annotated[Path, typer.Argument(help="New folder, or the folder of a run to resume")],
     to: Annotated[
-        Literal["jsonl", "brat", "parquet", "docbin", "omop", "label-studio", "doccano", "prodigy"],
+        Literal[
+            "jsonl",
+            "brat",
+            "parquet",
+            "docbin",
+            "omop",
+            "label-studio",
+            "doccano",
+            "prodigy",
+            "inception",
+        ],
         typer.Option(help="Format of the output"),
     ] = "jsonl",
     kind: Annotated[

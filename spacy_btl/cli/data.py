@@ -59,6 +59,13 @@ TextKeyOption = Annotated[
         "several strings could be it"
     ),
 ]
+LayerOption = Annotated[
+    str,
+    typer.Option(
+        help="JSON of INCEpTION: layer of the entities and its feature with their label, such as "
+        "custom.Entity:label, where several could be it"
+    ),
+]
 SpansKeyOption = Annotated[
     str,
     typer.Option(
@@ -132,7 +139,7 @@ def convert_command(
         Path,
         typer.Argument(
             help="Folder of .txt/.ann pairs, with sub-folders; or a folder or file of PubTator, "
-            "CoNLL, JSON (Prodigy, doccano, Label Studio), BioC or DocBins"
+            "CoNLL, JSON (Prodigy, doccano, Label Studio, INCEpTION), BioC or DocBins"
         ),
     ],
     out_dir: Annotated[Path, typer.Argument(help="Folder for the .spacy files and the account")],
@@ -171,6 +178,7 @@ def convert_command(
         ),
     ] = 10,
     text_key: TextKeyOption = "",
+    layer: LayerOption = "",
     spans_key: SpansKeyOption = "",
     labels: LabelsOption = "",
     label_map: MapOption = None,
@@ -205,6 +213,7 @@ def convert_command(
         columns=columns,
         sentences=sentences,
         text_key=text_key,
+        layer=layer,
         spans_key=spans_key,
         labels=parse_labels(labels) if labels else (),
         label_map=read_label_map(label_map) if label_map else {},
@@ -249,6 +258,7 @@ def stats_command(
     format_name: FormatOption = "auto",
     columns: ColumnsOption = "",
     text_key: TextKeyOption = "",
+    layer: LayerOption = "",
     labels: LabelsOption = "",
     label_map: MapOption = None,
 ) -> None:
@@ -283,6 +293,7 @@ def stats_command(
         format=format_name,
         columns=columns,
         text_key=text_key,
+        layer=layer,
         labels=parse_labels(labels) if labels else (),
         label_map=read_label_map(label_map) if label_map else {},
     )

@@ -26,6 +26,7 @@ LEFT_OUT = "documents left out, as their text is in another corpus"
 _ITS_FORMAT: Mapping[str, formats.Format] = {
     "columns": "conll",
     "text_key": "json",
+    "layer": "json",
     "spans_key": "docbin",
 }
 """The format of a setting that is not for all."""
@@ -42,6 +43,8 @@ class Reading:
         sentences: CoNLL without -DOCSTART- only. Sentences of a document; 0 for all of a file.
         text_key: JSON only. The name of the text in a document, or in the data of a task of Label
             Studio; "" to find it out.
+        layer: UIMA CAS JSON of INCEpTION only. The layer of the entities and its feature with their
+            label, as in "custom.Entity:label"; "" for the only layer that has annotations.
         spans_key: DocBin only. The key of ``doc.spans`` with the entities; "" for the annotation
             that a conversion has kept, or else ``doc.ents``.
         labels: The types that the documents annotate, as the files have them; none for all types.
@@ -58,6 +61,7 @@ class Reading:
     columns: str = ""
     sentences: int = formats.SENTENCES
     text_key: str = ""
+    layer: str = ""
     spans_key: str = ""
     labels: Sequence[str] = ()
     label_map: Mapping[str, str] = field(default_factory=dict)
@@ -68,6 +72,11 @@ class Reading:
         one_of("format", self.format, get_args(FormatName))
         formats.Columns.parse(self.columns)
         whole_number("sentences", self.sentences, 0)
+        if self.layer and not all(self.layer.rpartition(":")[::2]):
+            raise ValueError(
+                f'layer is "{self.layer}", but must name a layer and its feature with the label, '
+                "as in custom.Entity:label"
+            )
         if isinstance(self.labels, str) or not all(self.labels):
             raise ValueError(f"labels is {self.labels!r}, but must be a list of types")
         for name, its_format in _ITS_FORMAT.items():
@@ -179,7 +188,7 @@ def _read(
             columns = formats.Columns.parse(reading.columns)
             return formats.read_columns(files, columns, reading.sentences)
         case "json":
-            return formats.read_json(files, reading.text_key)
+            return formats.read_json(files, reading.text_key, reading.layer)
         case "pubtator":
             return formats.read_pubtator(files)
         case "bioc":

@@ -5,6 +5,8 @@ The formats are those that the tools say they import:
 - Label Studio, a JSON list of tasks: https://labelstud.io/guide/predictions
 - doccano, a JSON object a line: https://doccano.github.io/doccano/tutorial/
 - Prodigy, a JSON object a line: https://prodi.gy/docs/api-interfaces#ner_manual
+- INCEpTION, a file for each document, in UIMA CAS JSON 0.4.0, with a layer that the project needs:
+  https://inception-project.github.io/releases/35.0/docs/user-guide.html
 
 `formats.read_json` reads what the tools export. It finds the id of a document where a task has it,
 and knows offsets that are not those of Python by `OFFSETS_KEY`.
@@ -17,6 +19,7 @@ from xml.sax.saxutils import quoteattr
 
 from spacy.tokens import Doc
 
+from ..formats.inception import LABEL, LAYER, SOFA, STRUCTURES, TYPE, TYPES, VIEW
 from ..formats.json_documents import OFFSETS_KEY, UTF16
 
 Task: TypeAlias = dict[str, object]
@@ -137,6 +140,41 @@ def prodigy_task(name: str, doc: Doc, entities: Sequence[EntityRow]) -> Task:
     }
 
 
+SCORE = "score"
+"""The feature of INCEpTION's annotations with the score of a prediction."""
+
+_RANGES = {LABEL: "uima.cas.String", SCORE: "uima.cas.Float"}
+
+
+def inception_document(text: str, entities: Sequence[EntityRow]) -> Task:
+    """Return a document of INCEpTION.
+
+    Tokens and sentences are left to INCEpTION, which makes them where there are none.
+    """
+    places = UTF16.positions(text)
+    sofa = {"%ID": 1, TYPE: SOFA, "sofaNum": 1, "sofaID": VIEW, "mimeType": "text/plain"}
+    annotations = [
+        {
+            "%ID": number,
+            TYPE: LAYER,
+            "@sofa": 1,
+            "begin": places[e.start],
+            "end": places[e.end],
+            LABEL: e.label,
+            **_scored(e),
+        }
+        for number, e in enumerate(entities, 2)
+    ]
+    features = {name: {"%NAME": name, "%RANGE": range_} for name, range_ in _RANGES.items()}
+    layer = {"%NAME": LAYER, "%SUPER_TYPE": "uima.tcas.Annotation", **features}
+    members = [each["%ID"] for each in annotations]
+    return {
+        TYPES: {LAYER: layer},
+        STRUCTURES: [{**sofa, "sofaString": text}, *annotations],
+        "%VIEWS": {VIEW: {"%SOFA": 1, "%MEMBERS": members}},
+    }
+
+
 def _scored(entity: EntityRow) -> Mapping[str, float]:
     """Return the score as an item, nothing without one."""
     return {} if entity.score is None else {"score": entity.score}
@@ -164,9 +202,53 @@ def prodigy_labels(labels: Iterable[str]) -> str:
     return "".join(f"{label}\n" for label in labels)
 
 
+def inception_layer(labels: Iterable[str]) -> str:
+    """Return the layer of the entities, for the import on INCEpTION's page of layers.
+
+    Entities may begin and end at any character, overlap, and cross sentences, as they may in a
+    prediction.
+    """
+    tags = [{"tag_name": label, "tag_description": ""} for label in labels]
+    tag_set = {"name": "Clinical entities", "description": "", "tags": tags, "create_tag": True}
+    features = [
+        {
+            "name": name,
+            "uiName": name.capitalize(),
+            "type": range_,
+            "tag_set": tag_set if name == LABEL else None,
+            "enabled": True,
+            "visible": True,
+            "required": name == LABEL,
+            "curatable": name == LABEL,
+            "multi_value_mode": "NONE",
+            "link_mode": "NONE",
+        }
+        for name, range_ in _RANGES.items()
+    ]
+    layer = {
+        "name": LAYER,
+        "uiName": "Clinical entity",
+        "type": "span",
+        "features": features,
+        "enabled": True,
+        "built_in": False,
+        "readonly": False,
+        "allow_stacking": True,
+        "cross_sentence": True,
+        "anchoring_mode": "CHARACTERS",
+        "overlap_mode": "ANY_OVERLAP",
+        "validation_mode": "NEVER",
+        "lock_to_token_offset": False,
+        "multiple_tokens": False,
+        "linked_list_behavior": False,
+    }
+    return json.dumps([layer], indent=2) + "\n"
+
+
 TOOLS: Mapping[str, tuple[str, Callable[[Iterable[str]], str]]] = {
     "label-studio": ("label_config.xml", label_studio_labels),
     "doccano": ("label_config.json", doccano_labels),
     "prodigy": ("labels.txt", prodigy_labels),
+    "inception": ("layer.json", inception_layer),
 }
 """For each tool the file of the labels that a project needs, and what makes its content."""

@@ -4,13 +4,22 @@ The room knows no spaCy: `conversion` makes documents of what is read here, with
 """
 
 from .bioc import read_bioc
-from .columns import SENTENCES, Columns, read_columns
+from .columns import (
+    SENTENCES,
+    Columns,
+    Scheme,
+    Tag,
+    TagSpan,
+    find_scheme,
+    parse_tag,
+    read_columns,
+    spans_of,
+)
 from .files import DataFile, Format, Read, data_files
 from .guess import TITLES, Guess, guess_format
 from .json_documents import PREDICTED_ONLY, read_json
 from .label_map import Mapped, apply_map, check_labels, parse_labels, read_label_map
 from .pubtator import read_pubtator
-from .tags import Scheme, Tag, TagSpan, find_scheme, parse_tag, spans_of
 
 __all__ = [
     "PREDICTED_ONLY",

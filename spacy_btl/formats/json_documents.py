@@ -7,6 +7,7 @@
     ["...", {"entities": [[0, 5, "Age"]]}]                                              spaCy 2
     {"data": {"text": "..."}, "annotations": [{"result": [{"value": {"start": 0, "end": 5,
      "labels": ["Age"]}}]}]}                                                            Label Studio
+    {"%FEATURE_STRUCTURES": [...]}                                                      INCEpTION
 
 A task of Label Studio may have several strings; one of them was annotated: the one that its results
 name (``to_name``), or else the one that has the words of all results.
@@ -28,6 +29,7 @@ from ..brat import Document
 from ..offsets.counting import AS_WRITTEN, Counting
 from ..util.text import printable
 from .files import DataFile, Draft, Names, Read, no_document, read_lines
+from .inception import is_cas, read_cas
 
 Json: TypeAlias = Any
 """Any value of JSON."""
@@ -87,6 +89,9 @@ class _Parts:
         name: Its own name.
         keys: The strings that could be its text, if that is not plain.
         counting: What its offsets count.
+        is_file: Whether it is a file of its own, with the name of which it goes.
+        why: Why it has no spans, if that has a reason.
+        layer: The layer of INCEpTION that its entities are from.
     """
 
     text: str | None
@@ -94,6 +99,9 @@ class _Parts:
     name: str = ""
     keys: Sequence[str] = ()
     counting: Counting = AS_WRITTEN
+    is_file: bool = False
+    why: str = ""
+    layer: str = ""
 
 
 def looks_like_json(text: str) -> bool:
@@ -103,12 +111,14 @@ def looks_like_json(text: str) -> bool:
     """
     for item in islice((item for item in _items(text) if not item.error), FIRST_DOCUMENTS):
         parts = _parts_of(item.value, Counter())
-        if parts is None or parts.keys or (parts.text is not None and parts.spans is not None):
+        if parts is None or parts.is_file or parts.keys:
+            return True
+        if parts.text is not None and parts.spans is not None:
             return True
     return False
 
 
-def read_json(files: Sequence[DataFile], text_key: str = "") -> Read:
+def read_json(files: Sequence[DataFile], text_key: str = "", layer: str = "") -> Read:
     """Return the documents of JSON and JSON Lines files.
 
     Documents that a tool marks as rejected or ignored are left out and counted, as are tasks that
@@ -117,26 +127,35 @@ def read_json(files: Sequence[DataFile], text_key: str = "") -> Read:
     Args:
         files: The files.
         text_key: The name of the text in a document; "" finds it out.
+        layer: The layer of the entities in documents of INCEpTION, and its feature with their
+            label; "" finds it out.
     """
     names = Names()
     counts: Counter[str] = Counter()
     documents: list[Document] = []
     left_out: list[str] = []
+    layers: set[str] = set()
     for file in files:
         text, problems = read_lines(file)
         before = len(documents) + counts.total()
         for number, item in enumerate(_items(text or ""), 1):
-            parts = None if item.error else _parts_of(item.value, counts, text_key)
+            parts = None if item.error else _parts_of(item.value, counts, text_key, layer)
             if parts is None and not item.error:
                 left_out.append(_document_name(item.value) or f"{number:05}")
                 continue
-            own = (parts and parts.name) or f"{number:05}"
-            draft = Draft(file, names.new(file, own), problems)
+            if parts and parts.is_file:
+                name = names.unique(file.stem.rstrip("/") or file.path.stem)
+            else:
+                name = names.new(file, (parts and parts.name) or f"{number:05}")
+            layers |= {parts.layer} if parts and parts.layer else set()
+            draft = Draft(file, name, problems)
             problems = []
             documents.append(_document(draft, item, parts))
         if before == len(documents) + counts.total():
             documents.append(no_document(file, names, problems))
     settings: dict[str, str | int] = dict(counts)
+    if layers:
+        settings["layer"] = printable(", ".join(sorted(layers)))
     if left_out:
         more = ", ..." if len(left_out) > SHOWN else ""
         settings["names of those left out"] = printable(", ".join(left_out[:SHOWN])) + more
@@ -151,7 +170,7 @@ def _document(draft: Draft, item: _Item, parts: _Parts | None) -> Document:
     if parts.text is None:
         draft.note(item.line, "no-text", _without_text(parts.keys))
     if parts.spans is None:
-        draft.note(item.line, "no-annotation", f"none of {', '.join(SPAN_KEYS)}")
+        draft.note(item.line, "no-annotation", parts.why or f"none of {', '.join(SPAN_KEYS)}")
     place = _placer(parts)
     for span in parts.spans or ():
         _add_entities(draft, span, item.line, place)
@@ -244,8 +263,15 @@ def _is_pair(value: Json) -> bool:
     )
 
 
-def _parts_of(value: Json, counts: Counter[str], text_key: str = "") -> _Parts | None:
+def _parts_of(
+    value: Json, counts: Counter[str], text_key: str = "", layer: str = ""
+) -> _Parts | None:
     """Return what a document says; None for one that is left out, which is counted."""
+    if is_cas(value):
+        cas = read_cas(value, layer)
+        return _Parts(
+            cas.text, cas.spans, counting=UTF16, is_file=True, why=cas.why, layer=cas.layer
+        )
     if _is_pair(value):
         value = {"text": value[0], **value[1]}
     if not isinstance(value, dict):

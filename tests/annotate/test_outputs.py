@@ -13,6 +13,7 @@ from spacy_btl import brat
 from spacy_btl.annotate.inputs import RecordError
 from spacy_btl.annotate.outputs import EntityRow, entities_of, id_error, id_key, make_writer
 from spacy_btl.conversion.export import file_key, name_error
+from spacy_btl.conversion.tasks import inception_document
 from spacy_btl.pipeline.entities import ScoredSpans, set_span_extensions, write_scores
 
 TEXT = "She took warfarin, naïvely.\r\n"
@@ -81,6 +82,17 @@ def test_tasks_are_a_list_for_label_studio_and_lines_for_others(doc: Doc) -> Non
         assert data.count(b"\n") == 1
         assert json.loads(data)["text"] == TEXT
         assert files(to, None)[".jsonl"] == b""
+
+
+def test_inception_has_a_file_for_each_document(doc: Doc) -> None:
+    ((name, data),) = files("inception", doc).items()
+    assert name == "documents/a/b.json"
+    assert data.isascii()
+    assert json.loads(data) == inception_document(TEXT, [SHE, WARFARIN])
+    assert files("inception", None) == {}
+    with pytest.raises(RecordError, match="it leaves the folder"):
+        make_writer("inception", None, with_text=True).add("..", doc)
+    assert id_key("inception", "a/b") == id_key("inception", "c/B") != id_key("inception", "b/a")
 
 
 def test_docbin_keeps_ids_and_scores(doc: Doc) -> None:

@@ -234,7 +234,7 @@ class TestResume:
         # But for run.lock and, at the end, errors.jsonl and what brat or another tool needs.
         n_files = len(expected) - 1 - (to == "brat") * 2 - (to in TOOLS)
         real = os.fsync
-        for fatal in range(0, n_files, 9 if to == "brat" else 1):
+        for fatal in range(0, n_files, 9 if to in ("brat", "inception") else 1):
             left = [fatal]
 
             def fsync(file: int, left: list[int] = left) -> None:

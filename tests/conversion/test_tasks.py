@@ -19,12 +19,14 @@ from spacy_btl.conversion.tasks import (
     Task,
     doccano_labels,
     doccano_task,
+    inception_document,
+    inception_layer,
     label_studio_labels,
     label_studio_task,
     prodigy_labels,
     prodigy_task,
 )
-from tests.helpers.tasks import EXPORTS
+from tests.helpers.tasks import EXPORTS, inception_export
 
 NLP = spacy.blank("en")
 TEXT = "No 😀 fever.\r\nShe took aspirin."
@@ -100,6 +102,35 @@ def test_prodigy_has_the_tokens_of_the_pipeline() -> None:
     assert "".join(t["text"] + " " * t["ws"] for t in tokens) == doc.text
 
 
+def test_inception_counts_utf16_units() -> None:
+    document: Any = inception_document(TEXT, [FEVER, ASPIRIN])
+    layer = "webanno.custom.ClinicalEntity"
+    sofa, *annotations = document["%FEATURE_STRUCTURES"]
+    assert sofa["sofaString"] == TEXT
+    common = {"%TYPE": layer, "@sofa": 1}
+    fever = {"begin": 6, "end": 11, "label": "Sign symptom", "score": 0.75}
+    assert annotations == [
+        {"%ID": 2, **common, **fever},
+        {"%ID": 3, **common, "begin": 23, "end": 30, "label": "Drug"},
+    ]
+    assert document["%VIEWS"] == {"_InitialView": {"%SOFA": 1, "%MEMBERS": [2, 3]}}
+    cassis = pytest.importorskip("cassis", reason="needs the extra serve")
+    cas = cassis.load_cas_from_json(json.dumps(document))
+    found = [(each.get_covered_text(), each.label, each.score) for each in cas.select(layer)]
+    assert found == [("fever", "Sign symptom", 0.75), ("aspirin", "Drug", None)]
+
+
+def test_the_layer_of_inception_is_that_of_its_documents() -> None:
+    (layer,) = json.loads(inception_layer(LABELS))
+    ((name, written),) = inception_document("", [])["%TYPES"].items()  # type: ignore[attr-defined]
+    assert layer["name"] == name
+    ranges = {key: each["%RANGE"] for key, each in written.items() if not key.startswith("%")}
+    assert {each["name"]: each["type"] for each in layer["features"]} == ranges
+    tag_sets = [each["tag_set"] for each in layer["features"] if each["tag_set"]]
+    assert [[tag["tag_name"] for tag in each["tags"]] for each in tag_sets] == [LABELS]
+    assert (layer["anchoring_mode"], layer["overlap_mode"]) == ("CHARACTERS", "ANY_OVERLAP")
+
+
 def test_files_of_labels() -> None:
     root = ElementTree.fromstring(label_studio_labels(LABELS))
     assert [each.get("value") for each in root.iter("Label")] == LABELS
@@ -112,6 +143,7 @@ def test_files_of_labels() -> None:
         "label_config.xml",
         "label_config.json",
         "labels.txt",
+        "layer.json",
     }
 
 
@@ -152,6 +184,18 @@ def test_accepted_predictions_come_back(tool: str, docs: list[Doc]) -> None:
         assert document.text == doc.text
         found = [(*e.fragments[0], e.label) for e in document.standoff.entities]
         assert found == [(e.start, e.end, e.label) for e in own]
+
+
+@settings(max_examples=60, deadline=None)
+@given(doc=documents())
+def test_documents_of_inception_come_back(doc: Doc) -> None:
+    rows = [EntityRow(e.start_char, e.end_char, e.label_, e.text, 0.5, True) for e in doc.ents]
+    nested = [EntityRow(0, len(doc.text), "Drug", doc.text, None, None), *rows]
+    content = inception_export(json.dumps(inception_document(doc.text, nested)))
+    (document,) = convert(content)
+    assert (document.name, document.text, document.problems) == ("export", doc.text, ())
+    found = sorted((*e.fragments[0], e.label) for e in document.standoff.entities)
+    assert found == sorted((e.start, e.end, e.label) for e in nested)
 
 
 @pytest.mark.parametrize("tool", EXPORTS)

@@ -20,7 +20,7 @@ from spacy_btl.conversion.reading import Reading, read_source
 from spacy_btl.conversion.tasks import TOOLS
 from spacy_btl.pipeline.component import component_of
 from tests.helpers.sentences import make_examples
-from tests.helpers.tasks import EXPORTS, given_name, tasks_of
+from tests.helpers.tasks import EXPORTS, given_name, inception_export, tasks_of
 
 SENTENCES = ["She took warfarin", "No fever", "He had chest pain and fever", "5 mg of aspirin"]
 RECORDS = [(f"d{i}", " . ".join(SENTENCES[i % 4 : i % 4 + i % 3])) for i in range(23)]
@@ -115,6 +115,8 @@ def found(output: Path, to: str) -> list[tuple[str, list[tuple[int, int, str]]]]
             value = json.loads(line)
             entities = [(e["start"], e["end"], e["label"]) for e in value["entities"]]
             result.append((value["id"], entities))
+    elif to == "inception":
+        result += exported_by_inception(output)
     elif to in TOOLS:
         result += exported(output, to)
     elif to == "docbin":
@@ -136,6 +138,21 @@ def found(output: Path, to: str) -> list[tuple[str, list[tuple[int, int, str]]]]
             name = path.relative_to(output / "annotations").with_suffix("").as_posix()
             result.append((name, entities))
     return sorted(result)
+
+
+def exported_by_inception(output: Path) -> list[tuple[str, list[tuple[int, int, str]]]]:
+    """Return the entities that `convert` finds in the documents when nobody has changed any."""
+    documents = output / "annotations" / "documents"
+    with tempfile.TemporaryDirectory() as folder:
+        for path in documents.rglob("*.json"):
+            file = Path(folder, path.relative_to(documents))
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(inception_export(path.read_text("ascii")), encoding="utf-8")
+        read = read_source(Path(folder), Reading()).documents
+    return [
+        (document.name, [(*e.fragments[0], e.label) for e in document.standoff.entities])
+        for document in read
+    ]
 
 
 def exported(output: Path, to: str) -> list[tuple[str, list[tuple[int, int, str]]]]:

@@ -6,6 +6,8 @@ Every prediction is accepted as it is.
 import json
 from typing import Any
 
+import pytest
+
 
 def tasks_of(content: str) -> list[dict[str, Any]]:
     """Return the tasks of a file: the items of a list, or an object a line."""
@@ -75,6 +77,29 @@ def prodigy_export(content: str) -> str:
             del task["spans"]
         exported.append({**task, "_view_id": "ner_manual", "answer": "accept"})
     return "".join(json.dumps(each) + "\n" for each in exported)
+
+
+def inception_export(content: str) -> str:
+    """Return a document as INCEpTION exports it in UIMA CAS JSON 0.4.0, written by dkpro-cassis.
+
+    INCEpTION adds sentences and tokens, and the file's name as the title of the document.
+    """
+    cassis = pytest.importorskip("cassis", reason="needs the extra serve")
+    cas = cassis.load_cas_from_json(content)
+    segmentation = "de.tudarmstadt.ukp.dkpro.core.api.segmentation.type."
+    for name in ("Sentence", "Token"):
+        cas.typesystem.create_type(segmentation + name, "uima.tcas.Annotation")
+    metadata = cas.typesystem.create_type(
+        "de.tudarmstadt.ukp.dkpro.core.api.metadata.type.DocumentMetaData",
+        "uima.tcas.DocumentAnnotation",
+    )
+    cas.typesystem.create_feature(metadata, "documentTitle", "uima.cas.String")
+    end = len(cas.sofa_string)
+    cas.add(metadata(begin=0, end=end, documentTitle="note.json", language="en"))
+    for name in ("Sentence", "Token"):
+        cas.add(cas.typesystem.get_type(segmentation + name)(begin=0, end=end))
+    exported: str = cas.to_json()
+    return exported
 
 
 EXPORTS = {
