@@ -89,7 +89,7 @@ class _Parts:
         name: Its own name.
         keys: The strings that could be its text, if that is not plain.
         counting: What its offsets count.
-        is_file: Whether it is a file of its own, with the name of which it goes.
+        is_file: Whether it is a file of its own and has the name of that file.
         why: Why it has no spans, if that has a reason.
         layer: The layer of INCEpTION that its entities are from.
     """
