@@ -30,7 +30,7 @@ _USUAL = (LABEL, "value")
 INCEpTION's own layer of named entities."""
 
 _MARKS = ("%", "@", "^", "#")
-"""First characters of keys that are no plain feature: keywords, references, anchors, odd floats."""
+"""First characters of keys other than plain features: keywords, references, anchors, odd floats."""
 
 
 class CasContent(NamedTuple):
