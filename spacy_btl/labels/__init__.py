@@ -14,7 +14,7 @@ from .bio import (
     n_columns,
 )
 from .calibration import ScoreCalibration, cross_validated, fit_calibration
-from .confidence import layer_span_scores, span_scores
+from .confidence import CONTEXT, layer_span_context, layer_span_scores, span_context, span_scores
 from .config_keys import from_config_key, from_config_keys, to_config_key, to_config_keys
 from .layers import (
     ROW_SEPARATOR,
@@ -28,6 +28,7 @@ from .layers import (
 from .viterbi import best_paths
 
 __all__ = [
+    "CONTEXT",
     "MISSING",
     "OUTSIDE",
     "ROW_SEPARATOR",
@@ -44,11 +45,13 @@ __all__ = [
     "from_config_key",
     "from_config_keys",
     "labels_to_spans",
+    "layer_span_context",
     "layer_span_scores",
     "layers_to_spans",
     "n_columns",
     "row_names",
     "row_votes_to_layers",
+    "span_context",
     "span_scores",
     "spans_to_layers",
     "to_config_key",

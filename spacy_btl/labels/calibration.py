@@ -2,14 +2,17 @@
 
 With the raw score ``r`` of an entity of type k with n tokens (see `labels.confidence`),
 
-    score = sigmoid(intercept + offset_k + slope * logit(r ** (1 / (n + 1)))).
+    score = sigmoid(intercept + offset_k + slope * logit(r ** (1 / (n + 1))) + context . w),
+
+where ``context`` has the three log-odds of `labels.confidence.CONTEXT`.
 
 A raw score is a product of ``n + 1`` factors. Their geometric mean makes long and short entities
 comparable; beside it, the length itself adds nothing that holds on further documents. The logistic
 function of log-odds, with targets short of 0 and 1, is that of Platt 1999 ("Probabilistic outputs
 for support vector machines"). The offset of a type is shrunk towards 0 (ridge), so that a type with
-few entities gets the score of all, and a frequent type its own. With ``slope >= 0``, of two
-entities of one type and length the one with the higher raw score never gets the lower score.
+few entities gets the score of all, and a frequent type its own. The weights ``w`` of the context
+are shrunk, too. With ``slope >= 0``, of two entities of one type, length, and context the one with
+the higher raw score never gets the lower score.
 
 The model is written out here, as scikit-learn has none with offsets under a ridge of their own and
 with soft targets; scipy fits it. Arrays only.
@@ -22,8 +25,9 @@ from typing import TypedDict, cast
 import numpy as np
 import numpy.typing as npt
 
-from ..util.arrays import Bools1d, Float32s1d, Float64s1d, Ints1d
+from ..util.arrays import Bools1d, Float32s1d, Float64s1d, Float64s2d, Ints1d
 from ..util.checks import at_least_0, between, whole_number
+from .confidence import CONTEXT
 
 CLIP = 1e-3
 """Geometric means are kept this far from 0 and 1, where votes often lie and log-odds have no end.
@@ -33,6 +37,9 @@ RIDGE = 1.0
 """Weight of the squared offsets: they are assumed to spread over the types with a standard
 deviation
 of ``1 / sqrt(RIDGE)`` in log-odds. Values from 0.3 to 4 do about as well."""
+
+CONTEXT_RIDGE = 10.0
+"""Weight of the squared weights of the context. Values from 1 to 100 do about as well."""
 
 WEAK_RIDGE = 1e-6
 """Weight of the squared intercept and slope, which keeps them determined if all raw scores are the
@@ -44,7 +51,7 @@ DIGITS = 6
 MOST = 1e6
 """A parameter that is beyond this is damaged: log-odds of 40 are certainty in double precision."""
 
-FORM = "logit of the geometric mean, type offsets"
+FORM = "logit of the geometric mean, context, type offsets"
 
 
 class CalibrationState(TypedDict):
@@ -54,6 +61,7 @@ class CalibrationState(TypedDict):
     intercept: float
     slope: float
     offsets: dict[str, float]
+    context: list[float]
     n_entities: int
     n_documents: int
 
@@ -68,6 +76,7 @@ class ScoreCalibration:
         n_entities: Number of entities that it was fitted on.
         n_documents: Number of their documents.
         offsets: What is added to the intercept, by entity type.
+        context: Weights of the context, see `labels.confidence.CONTEXT`.
 
     Raises:
         ValueError: If a parameter is not finite, or a number out of its range.
@@ -78,16 +87,30 @@ class ScoreCalibration:
     n_entities: int
     n_documents: int
     offsets: Mapping[str, float] = field(default_factory=dict)
+    context: Sequence[float] = (0.0,) * len(CONTEXT)
 
     def __post_init__(self) -> None:
         for name, offset in self.offsets.items():
             between(f'the offset of "{name}" of a calibration', offset, -MOST, MOST)
+        if len(self.context) != len(CONTEXT):
+            raise ValueError(
+                f"a calibration has {len(self.context)} weights of the context, but there have to "
+                f"be {len(CONTEXT)}"
+            )
+        for name, weight in zip(CONTEXT, self.context, strict=True):
+            between(f'the weight of "{name}" of a calibration', weight, -MOST, MOST)
         between("the intercept of a calibration", self.intercept, -MOST, MOST)
         at_least_0("the slope of a calibration", self.slope)
         whole_number("the number of entities of a calibration", self.n_entities, 1)
         whole_number("the number of documents of a calibration", self.n_documents, 1)
 
-    def apply(self, raw: npt.ArrayLike, types: Sequence[str], lengths: npt.ArrayLike) -> Float32s1d:
+    def apply(
+        self,
+        raw: npt.ArrayLike,
+        types: Sequence[str],
+        lengths: npt.ArrayLike,
+        context: npt.ArrayLike | None = None,
+    ) -> Float32s1d:
         """Return calibrated scores (n,).
 
         A score keeps ``1 / (n_entities + 2)`` away from 0 and 1: no more certainty than this number
@@ -97,14 +120,16 @@ class ScoreCalibration:
             raw: (n,) raw scores of entities.
             types: (n,) their types. One that was not seen in the fit has the offset 0.
             lengths: (n,) their numbers of tokens.
+            context: (n, 3) of `labels.confidence.span_context`; None for log-odds of 0.
 
         Raises:
             ValueError: If the lengths of the arrays differ, a raw score is not a probability, or an
                 entity has no token.
         """
         log_odds = _log_odds(raw, types, lengths)
+        around = _checked_context(context, len(log_odds)) @ np.asarray(self.context)
         offsets = np.array([self.offsets.get(name, 0.0) for name in types], dtype=np.float64)
-        scores = _sigmoid(self.intercept + offsets + self.slope * log_odds)
+        scores = _sigmoid(self.intercept + offsets + self.slope * log_odds + around)
         margin = 1.0 / (self.n_entities + 2)
         return np.clip(scores, margin, 1.0 - margin).astype(np.float32)
 
@@ -119,6 +144,7 @@ class ScoreCalibration:
             "intercept": self.intercept,
             "slope": self.slope,
             "offsets": dict(self.offsets),
+            "context": list(self.context),
             "n_entities": self.n_entities,
             "n_documents": self.n_documents,
         }
@@ -147,6 +173,7 @@ class ScoreCalibration:
             intercept=values["intercept"],
             slope=values["slope"],
             offsets=values["offsets"],
+            context=tuple(values["context"]),
             n_entities=values["n_entities"],
             n_documents=values["n_documents"],
         )
@@ -158,6 +185,7 @@ def fit_calibration(
     lengths: npt.ArrayLike,
     correct: npt.ArrayLike,
     documents: npt.ArrayLike,
+    context: npt.ArrayLike | None = None,
 ) -> ScoreCalibration:
     """Return the calibration of highest penalized likelihood on predicted entities.
 
@@ -171,6 +199,7 @@ def fit_calibration(
         correct: (n,) whether an annotator has marked exactly this entity.
         documents: (n,) index of the document. Neither the model nor its neighbors may have been
             fitted on these documents.
+        context: (n, 3) as for `ScoreCalibration.apply`; None to fit no weights for it.
 
     Raises:
         ValueError: If there is no entity, or as `ScoreCalibration.apply` does.
@@ -188,14 +217,18 @@ def fit_calibration(
     targets = np.where(
         is_correct, (n_correct + 1) / (n_correct + 2), 1 / (len(log_odds) - n_correct + 2)
     )
-    center = log_odds.mean()
-    intercept, slope, offsets = _fit_logistic(log_odds - center, kinds, targets)
+    around = _checked_context(context, len(log_odds))
+    center, middle = log_odds.mean(), around.mean(axis=0)
+    intercept, slope, offsets, weights = _fit_logistic(
+        log_odds - center, kinds, targets, around - middle
+    )
     return ScoreCalibration(
-        intercept=round(intercept - slope * float(center), DIGITS),
+        intercept=round(intercept - slope * float(center) - float(weights @ middle), DIGITS),
         slope=round(slope, DIGITS),
         offsets={str(n): round(float(o), DIGITS) for n, o in zip(names, offsets, strict=True)},
         n_entities=len(log_odds),
         n_documents=len(np.unique(docs)),
+        context=tuple(round(float(weight), DIGITS) for weight in weights),
     )
 
 
@@ -205,6 +238,7 @@ def cross_validated(
     lengths: npt.ArrayLike,
     correct: npt.ArrayLike,
     documents: npt.ArrayLike,
+    context: npt.ArrayLike | None = None,
     *,
     n_folds: int = 10,
 ) -> Float32s1d:
@@ -220,6 +254,7 @@ def cross_validated(
         lengths: (n,)
         correct: (n,)
         documents: (n,)
+        context: (n, 3)
         n_folds: Number of folds, 2 or more.
 
     Raises:
@@ -234,12 +269,14 @@ def cross_validated(
             f"{len(found)} documents with entities in {n_folds} folds: cross-validation needs at "
             "least two of both"
         )
+    around = _checked_context(context, len(r))
     scores = np.zeros(len(r), dtype=np.float32)
     for fold in range(min(n_folds, len(found))):
         held = ranks % n_folds == fold
         rest = ~held
-        fitted = fit_calibration(r[rest], labels[rest].tolist(), n[rest], c[rest], docs[rest])
-        scores[held] = fitted.apply(r[held], labels[held].tolist(), n[held])
+        sample = (r[rest], labels[rest].tolist(), n[rest], c[rest], docs[rest], around[rest])
+        fitted = fit_calibration(*sample)
+        scores[held] = fitted.apply(r[held], labels[held].tolist(), n[held], around[held])
     return scores
 
 
@@ -255,6 +292,16 @@ def _log_odds(raw: npt.ArrayLike, types: Sequence[str], lengths: npt.ArrayLike) 
     return np.asarray(np.log(means) - np.log1p(-means))
 
 
+def _checked_context(context: npt.ArrayLike | None, n: int) -> Float64s2d:
+    """Return the context of ``n`` entities, 0 without one; ValueError if it has another shape."""
+    if context is None:
+        return np.zeros((n, len(CONTEXT)))
+    values = np.asarray(context, dtype=np.float64)
+    if values.shape != (n, len(CONTEXT)):
+        raise ValueError(f"the context {values.shape} is not ({n}, {len(CONTEXT)})")
+    return values
+
+
 def _check_lengths(n: int, **lengths: int) -> None:
     """Raise ValueError if one of the lengths is not ``n``."""
     for name, length in lengths.items():
@@ -263,41 +310,48 @@ def _check_lengths(n: int, **lengths: int) -> None:
 
 
 def _fit_logistic(
-    x: Float64s1d, kinds: Ints1d, targets: Float64s1d
-) -> tuple[float, float, Float64s1d]:
-    """Return intercept, slope (0 or more) and offsets (n_kinds,) of least penalized cross-entropy.
+    x: Float64s1d, kinds: Ints1d, targets: Float64s1d, context: Float64s2d
+) -> tuple[float, float, Float64s1d, Float64s1d]:
+    """Return intercept, slope (0 or more), offsets (n_kinds,), and weights of the context (3,).
+
+    They have the least penalized cross-entropy.
 
     Args:
         x: (n,) the feature.
         kinds: (n,) index of the offset.
         targets: (n,) probability to reach.
+        context: (n, 3) further features.
     """
     from scipy.optimize import minimize
 
-    n_kinds = int(kinds.max()) + 1
+    n_kinds, n_context = int(kinds.max()) + 1, context.shape[1]
     scale = float(x.std()) or 1.0  # a feature of unit spread needs fewer steps
     feature = x / scale
-    ridge = np.array([WEAK_RIDGE, WEAK_RIDGE / scale**2, *[RIDGE] * n_kinds])
+    weak = [WEAK_RIDGE, WEAK_RIDGE / scale**2]
+    ridge = np.array([*weak, *[RIDGE] * n_kinds, *[CONTEXT_RIDGE] * n_context])
 
     def objective(values: Float64s1d) -> tuple[float, Float64s1d]:
-        z = values[0] + values[1] * feature + values[2:][kinds]
+        offsets, weights = values[2 : 2 + n_kinds], values[2 + n_kinds :]
+        z = values[0] + values[1] * feature + offsets[kinds] + context @ weights
         error = _sigmoid(z) - targets
         loss = (np.logaddexp(0.0, z) - targets * z).sum() + (ridge * values**2).sum() / 2
         of_shared = [error.sum(), feature @ error]
-        gradient = np.concatenate((of_shared, np.bincount(kinds, error, n_kinds)))
+        of_types = np.bincount(kinds, error, n_kinds)
+        gradient = np.concatenate((of_shared, of_types, error @ context))
         return float(loss), gradient + ridge * values
 
-    bounds = [(None, None), (0.0, None)] + [(None, None)] * n_kinds
+    bounds = [(None, None), (0.0, None)] + [(None, None)] * (n_kinds + n_context)
     best = minimize(
         objective,
-        np.zeros(2 + n_kinds),
+        np.zeros(2 + n_kinds + n_context),
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,
         # As exact as the digits allow.
         options={"ftol": 0.0, "gtol": 1e-9, "maxiter": 10_000, "maxfun": 20_000, "maxls": 50},
     ).x
-    return float(best[0]), float(best[1] / scale), best[2:]
+    offsets, weights = np.split(best[2:], [n_kinds])
+    return float(best[0]), float(best[1] / scale), offsets, weights
 
 
 def _sigmoid(z: Float64s1d) -> Float64s1d:

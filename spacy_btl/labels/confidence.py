@@ -12,14 +12,17 @@ come out too high; `labels.calibration` turns them into probabilities.
 
 On MACCROBAT, before any calibration, this product has a lower log loss than the geometric mean, the
 arithmetic mean and the minimum of the labels' probabilities, for the model and for neighbors alike,
-and it ranks better with the factor for the end than without it. Arrays only.
+and it ranks better with the factor for the end than without it.
+
+What is around an entity says more about it (`span_context`): a token beside it that may be of its
+type, too, is a sign of wrong bounds. Arrays only.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from ..util.arrays import Float32s1d, Floats2d, Floats3d, Ints1d
+from ..util.arrays import Float32s1d, Float32s2d, Floats2d, Floats3d, Ints1d
 from .bio import LabelSpan
 from .viterbi import MIN_PROBABILITY
 
@@ -59,6 +62,70 @@ def layer_span_scores(probabilities: Floats3d, spans: Sequence[LabelSpan]) -> Fl
     n_tokens, n_types, _ = probabilities.shape
     starts, ends, kinds = _bounds(spans, n_tokens, n_types)
     return _products(probabilities.reshape(n_tokens, n_types * 3), starts, ends, 1 + 3 * kinds)
+
+
+CONTEXT = ("before", "after", "outside")
+"""The columns of a context: log-odds that the token before an entity, and the one after it, is of
+its type, and log-odds of the mean probability that its own tokens are not."""
+
+CLIP = 1e-4
+"""Probabilities of a context are kept this far from 0 and 1, where log-odds have no end."""
+
+
+def span_context(probabilities: Floats2d, spans: Sequence[LabelSpan]) -> Float32s2d:
+    """Return the context (n_spans, 3) of spans with one label for each token, see `CONTEXT`.
+
+    Args:
+        probabilities: As for `span_scores`, like ``spans``. Outside is the column ``O``.
+        spans: In any order.
+
+    Raises:
+        ValueError: As `span_scores` does.
+    """
+    starts, ends, kinds = _bounds(spans, len(probabilities), probabilities.shape[1] // 2)
+    of_type = probabilities[:, 1::2] + probabilities[:, 2::2]
+    return _context(of_type, probabilities[:, :1], starts, ends, kinds, np.zeros_like(kinds))
+
+
+def layer_span_context(probabilities: Floats3d, spans: Sequence[LabelSpan]) -> Float32s2d:
+    """Return the context (n_spans, 3) of spans with a BIO layer for each type, see `CONTEXT`.
+
+    Args:
+        probabilities: As for `layer_span_scores`, like ``spans``. Outside is ``O`` of the layer.
+        spans: In any order.
+
+    Raises:
+        ValueError: As `layer_span_scores` does.
+    """
+    starts, ends, kinds = _bounds(spans, *probabilities.shape[:2])
+    of_type = probabilities[:, :, 1] + probabilities[:, :, 2]
+    return _context(of_type, probabilities[:, :, 0], starts, ends, kinds, kinds)
+
+
+def _context(
+    of_type: Floats2d,
+    outside: Floats2d,
+    starts: Ints1d,
+    ends: Ints1d,
+    kinds: Ints1d,
+    columns: Ints1d,
+) -> Float32s2d:
+    """Return the context of spans.
+
+    Args:
+        of_type: (n_tokens, n_types) probability that a token is of a type.
+        outside: (n_tokens, n_columns) probability that a token is outside.
+        starts: (n_spans,) first tokens.
+        ends: (n_spans,) tokens after the last ones.
+        kinds: (n_spans,) types.
+        columns: (n_spans,) columns of ``outside``.
+    """
+    padded = np.pad(of_type, ((1, 1), (0, 0)))  # nothing is before and after a document
+    sums = np.pad(np.cumsum(outside, axis=0, dtype=np.float64), ((1, 0), (0, 0)))
+    means = (sums[ends, columns] - sums[starts, columns]) / np.maximum(ends - starts, 1)
+    values = np.stack([padded[starts, kinds], padded[ends + 1, kinds], means], axis=1)
+    clipped = np.clip(values.astype(np.float64), CLIP, 1.0 - CLIP)
+    return np.asarray(np.log(clipped) - np.log1p(-clipped), dtype=np.float32)
 
 
 def _bounds(

@@ -42,7 +42,7 @@ from ..util.arrays import Float32s2d, FloatsXd, IntsXd
 from ..util.checks import one_of
 from ..util.messages import warn
 from ..util.seal import check_seal, remove_seal
-from . import explanation, fitting
+from . import explanation, fitting, schemes
 from .entities import ScoredSpans, set_span_extensions, write_scores
 from .schemes import FlatScheme, LabelScheme, LayeredScheme, annotated_types, count_labels
 from .state import (
@@ -237,7 +237,7 @@ class BtlKnnNer(TrainablePipe):  # type: ignore[misc]
         """
         every = self.scheme.find(docs, probabilities, self.labels)
         if (calibration := self.calibration) is not None:
-            every = [scored.calibrate(calibration) for scored in every]
+            every = schemes.calibrated(self.scheme, probabilities, every, self.labels, calibration)
         return [scored.kept(self.thresholds) for scored in every] if self.thresholds else every
 
     def set_annotations(self, docs: Iterable[Doc], scores: Sequence[FloatsXd]) -> None:

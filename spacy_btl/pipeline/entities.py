@@ -22,7 +22,7 @@ from spacy.tokens import Doc, Span, SpanGroup
 from ..labels.calibration import ScoreCalibration
 from ..scoring.scorer import entity_of
 from ..scoring.scores import LabeledFragments
-from ..util.arrays import Bools1d, Floats1d
+from ..util.arrays import Bools1d, Floats1d, Floats2d
 from ..util.messages import warn
 
 ATTRIBUTES = ("scores", "calibrated")
@@ -51,14 +51,20 @@ class ScoredSpans(NamedTuple):
         """Type and characters of each span, as `scoring.scores` takes them."""
         return [entity_of(span) for span in self.spans]
 
-    def calibrate(self, calibration: ScoreCalibration) -> "ScoredSpans":
+    def calibrate(
+        self, calibration: ScoreCalibration, context: Floats2d | None = None
+    ) -> "ScoredSpans":
         """Return the same spans with probabilities for raw scores.
 
         Those of types that the calibration has not seen come from the curve of all types, to be
         compared with the others, and do not count as calibrated.
+
+        Args:
+            calibration: The calibration.
+            context: (n_spans, 3) of `LabelScheme.context`.
         """
         lengths = np.array([len(span) for span in self.spans], dtype=np.int64)
-        scores = calibration.apply(self.scores, self.types, lengths)
+        scores = calibration.apply(self.scores, self.types, lengths, context)
         return ScoredSpans(self.spans, scores, calibration.has_seen(self.types))
 
     def kept(self, thresholds: Mapping[str, float]) -> "ScoredSpans":

@@ -14,7 +14,13 @@ from spacy.training import Example
 from ..data.gold import check_annotated
 from ..data.label_sets import label_set_of
 from ..labels.bio import MISSING, OUTSIDE, LabelSpan, column_names, labels_to_spans, n_columns
-from ..labels.confidence import layer_span_scores, span_scores
+from ..labels.calibration import ScoreCalibration
+from ..labels.confidence import (
+    layer_span_context,
+    layer_span_scores,
+    span_context,
+    span_scores,
+)
 from ..labels.layers import (
     BEGIN,
     INSIDE,
@@ -32,6 +38,7 @@ from ..training.losses import TokenLoss
 from ..util.arrays import (
     Bools1d,
     Bools2d,
+    Float32s2d,
     Floats1d,
     Floats2d,
     Floats3d,
@@ -104,6 +111,17 @@ class LabelScheme(Protocol):
         self, docs: Sequence[Doc], probabilities: Sequence[FloatsXd], types: Sequence[str]
     ) -> list[ScoredSpans]:
         """Return the entities of the most probable labels of each document, with raw scores."""
+
+    def context(
+        self, probabilities: FloatsXd, found: ScoredSpans, types: Sequence[str]
+    ) -> Float32s2d:
+        """Return what is around the entities of a document (n_entities, 3), for their calibration.
+
+        Args:
+            probabilities: Label probabilities of the document; the first axis is n_tokens.
+            found: Its entities.
+            types: Entity types in column order.
+        """
 
     def write(self, doc: Doc, scored: ScoredSpans) -> None:
         """Add the entities that fit beside each other to ``doc.ents``."""
@@ -205,6 +223,12 @@ class FlatScheme:
             tokens = labels_to_spans(path)
             found.append(_to_entities(doc, tokens, span_scores(values, tokens), types))
         return found
+
+    def context(
+        self, probabilities: FloatsXd, found: ScoredSpans, types: Sequence[str]
+    ) -> Float32s2d:
+        """Return what is around the entities (n_entities, 3)."""
+        return span_context(probabilities, _tokens_of(found, types))
 
     def write(self, doc: Doc, scored: ScoredSpans) -> None:
         """Add all entities to ``doc.ents``."""
@@ -323,6 +347,12 @@ class LayeredScheme:
             found.append(_to_entities(doc, tokens, layer_span_scores(values, tokens), types))
         return found
 
+    def context(
+        self, probabilities: FloatsXd, found: ScoredSpans, types: Sequence[str]
+    ) -> Float32s2d:
+        """Return what is around the entities (n_entities, 3), layer by layer."""
+        return layer_span_context(probabilities, _tokens_of(found, types))
+
     def write(self, doc: Doc, scored: ScoredSpans) -> None:
         """Add the entities of highest score that fit beside each other to ``doc.ents``."""
         taken, chosen = taken_tokens(doc), []
@@ -340,6 +370,28 @@ class LayeredScheme:
     def set_arrays(self, arrays: Arrays) -> None:
         """Take over what `get_arrays` returned; from nothing, forget."""
         self.rows = arrays.get("rows", np.zeros((0, 0), dtype=np.int64))
+
+
+def calibrated(
+    scheme: LabelScheme,
+    probabilities: Sequence[FloatsXd],
+    every: Sequence[ScoredSpans],
+    types: Sequence[str],
+    calibration: ScoreCalibration,
+) -> list[ScoredSpans]:
+    """Return the entities of each document with probabilities for their raw scores.
+
+    Args:
+        scheme: The scheme that has found them.
+        probabilities: Label probabilities of each document; the first axis is n_tokens.
+        every: The entities of each document.
+        types: Entity types in column order.
+        calibration: The calibration.
+    """
+    return [
+        found.calibrate(calibration, scheme.context(values, found, types))
+        for values, found in zip(probabilities, every, strict=True)
+    ]
 
 
 def count_labels(scheme: LabelScheme, examples: Iterable[Example], types: Sequence[str]) -> Ints1d:
@@ -424,6 +476,12 @@ def _to_entities(
     kept = [i for i, span in enumerate(spans) if span is not None]
     calibrated = np.zeros(len(kept), dtype=np.bool_)
     return ScoredSpans([span for span in spans if span is not None], scores[kept], calibrated)
+
+
+def _tokens_of(found: ScoredSpans, types: Sequence[str]) -> list[LabelSpan]:
+    """Return entities as spans of tokens."""
+    index = {label: i for i, label in enumerate(types)}
+    return [(span.start, span.end, index[span.label_]) for span in found.spans]
 
 
 def _unknown_label(label: str, types: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from ..labels.calibration import cross_validated, fit_calibration
 from ..neighbors.classifier import Votes, label_shares, vote_weights
 from ..scoring.scorer import gold_entities, unannotated, unjudged
 from ..scoring.scores import strict_span_scores
-from ..util.arrays import Bools1d, Floats1d, FloatsXd, Ints1d
+from ..util.arrays import Bools1d, Floats1d, Floats2d, FloatsXd, Ints1d
 from ..util.messages import warn
 from ..util.text import counted
 from .entities import ScoredSpans
@@ -75,6 +75,7 @@ class ScoredEntities:
         correct: (n_entities,) whether the gold annotation has an entity of the same label and
             bounds.
         documents: (n_entities,) index of the document.
+        context: (n_entities, 3) what is around each.
         n_gold: Number of gold entities by type.
     """
 
@@ -83,6 +84,7 @@ class ScoredEntities:
     lengths: Ints1d
     correct: Bools1d
     documents: Ints1d
+    context: Floats2d
     n_gold: dict[str, int]
 
     @property
@@ -168,8 +170,8 @@ def choose_on_dev(
                 "rank entities, or give a larger dev part"
             )
         sample = (entities.scores, entities.types, entities.lengths, entities.correct)
-        pipe.calibration = fit_calibration(*sample, entities.documents)
-        calibrated = cross_validated(*sample, entities.documents)
+        pipe.calibration = fit_calibration(*sample, entities.documents, entities.context)
+        calibrated = cross_validated(*sample, entities.documents, entities.context)
     return DevChoice(trials, before, chosen, entities, calibrated)
 
 
@@ -279,6 +281,10 @@ class Dev:
     def scored(self, setting: Setting) -> ScoredEntities:
         """Return all entities that a setting finds, with raw scores."""
         every = self.find(setting)
+        context = [
+            self.pipe.scheme.context(values, found, self.pipe.labels)
+            for values, found in zip(self.probabilities(setting), every, strict=True)
+        ]
         spans = [span for found in every for span in found.spans]
         pairs = zip(self.gold, (found.entities for found in every), strict=True)
         return ScoredEntities(
@@ -287,6 +293,7 @@ class Dev:
             np.array([len(span) for span in spans], dtype=np.int64),
             np.array([each in gold for gold, entities in pairs for each in entities], dtype=bool),
             np.repeat(np.arange(len(every)), [len(found.spans) for found in every]),
+            np.concatenate(context),
             dict(Counter(label for gold in self.gold for label, _ in gold)),
         )
 

@@ -33,7 +33,7 @@ from ..labels.layers import BEGIN
 from ..ml.token_classifier import token_vectors
 from ..pipeline.component import BtlKnnNer
 from ..pipeline.fitting import read_before
-from ..pipeline.schemes import LayeredScheme
+from ..pipeline.schemes import LayeredScheme, calibrated
 from ..util.arrays import Float32s1d, Float64s1d, Floats2d, FloatsXd
 from ..util.messages import log_failure
 
@@ -277,7 +277,7 @@ def candidates(
     """
     (scored,) = pipe.scheme.find([doc], [probabilities], pipe.labels)
     if (calibration := pipe.calibration) is not None:
-        scored = scored.calibrate(calibration)
+        (scored,) = calibrated(pipe.scheme, [probabilities], [scored], pipe.labels, calibration)
     index = {label: i for i, label in enumerate(pipe.labels)}
     marked = [(span.start, span.end, index[span.label_]) for span in scored.spans]
     layered = probabilities.ndim == 3

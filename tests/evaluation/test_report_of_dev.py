@@ -41,7 +41,13 @@ def test_reliability_of_calibrated_scores() -> None:
     n = 60
     correct = np.arange(n) % 3 > 0
     entities = ScoredEntities(
-        np.full(n, 1.0), ["A"] * 40 + ["B"] * 20, np.ones(n), correct, np.arange(n) % 2, {"A": 40}
+        np.full(n, 1.0),
+        ["A"] * 40 + ["B"] * 20,
+        np.ones(n),
+        correct,
+        np.arange(n) % 2,
+        np.zeros((n, 3)),
+        {"A": 40},
     )
     trial = Trial(Setting(5, "softmax", 0.3, 0.5), 0.5, 0.25)
     text = render_choice(DevChoice([trial], trial, trial, entities, np.where(correct, 0.75, 0.5)))

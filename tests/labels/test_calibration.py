@@ -229,6 +229,8 @@ def test_json_and_back_scores_exactly_the_same():
         ({"n_documents": 0}, "number of documents of a calibration is 0"),
         ({"intercept": float("nan")}, "intercept of a calibration is nan"),
         ({"offsets": {"A": float("inf")}}, 'offset of "A" of a calibration is inf'),
+        ({"context": [0.0]}, "has 1 weights of the context, but there have to be 3"),
+        ({"context": [0.0, float("nan"), 0.0]}, 'weight of "after" of a calibration is nan'),
     ],
 )
 def test_states_that_are_none(change, message):
@@ -236,6 +238,47 @@ def test_states_that_are_none(change, message):
     state = {name: value for name, value in state.items() if value is not None}
     with pytest.raises(ValueError, match=message):
         ScoreCalibration.from_json(state)
+
+
+def with_context(seed, n, weights):
+    """Return entities whose log-odds of being correct depend on their context, too."""
+    rng = np.random.default_rng(seed)
+    context = rng.normal(-3, 2, (n, 3))
+    x = rng.normal(1, 1, n)
+    p = 1 / (1 + np.exp(-(x + (context + 3) @ weights)))
+    raw = (1 / (1 + np.exp(-x))) ** 2
+    data = raw, ["A"] * n, np.ones(n, int), rng.random(n) < p, rng.integers(9, size=n), context
+    return data, p
+
+
+def test_finds_the_weights_of_the_context():
+    data, p = with_context(0, 60_000, [-0.4, -0.8, 0.2])
+    fitted = fit_calibration(*data)
+    assert fitted.context == pytest.approx([-0.4, -0.8, 0.2], abs=0.03)
+    raw, types, lengths, _, _, context = data
+    assert np.abs(fitted.apply(raw, types, lengths, context) - p).mean() < 0.01
+    assert ScoreCalibration.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
+
+
+def test_other_documents_are_scored_by_their_context():
+    data, _ = with_context(1, 3000, [-0.4, -0.8, 0.2])
+    correct, plain = data[3], data[:5]
+    assert log_loss(cross_validated(*data), correct) < log_loss(cross_validated(*plain), correct)
+
+
+def test_few_entities_give_the_context_little_weight():
+    few_data, _ = with_context(2, 20, [-0.4, -0.8, 0.2])
+    many_data, _ = with_context(2, 5000, [-0.4, -0.8, 0.2])
+    few_weights, many = (np.abs(fit_calibration(*d).context) for d in (few_data, many_data))
+    assert few_weights.max() < many.max()
+
+
+def test_without_context_it_has_no_weight():
+    (*plain, _), _ = with_context(3, 200, [-0.4, -0.8, 0.2])
+    fitted = fit_calibration(*plain)
+    assert fitted.context == (0.0, 0.0, 0.0)
+    with pytest.raises(ValueError, match=r"the context \(1, 2\) is not \(1, 3\)"):
+        fitted.apply([0.5], ["A"], [1], [[0.0, 0.0]])
 
 
 def test_nothing_to_fit():

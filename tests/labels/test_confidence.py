@@ -4,7 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacy_btl.labels.bio import labels_to_spans
-from spacy_btl.labels.confidence import SMALLEST, layer_span_scores, span_scores
+from spacy_btl.labels.confidence import (
+    CLIP,
+    SMALLEST,
+    layer_span_context,
+    layer_span_scores,
+    span_context,
+    span_scores,
+)
 from spacy_btl.labels.viterbi import MIN_PROBABILITY
 from tests.helpers.labels import spans_to_labels
 
@@ -127,3 +134,44 @@ def test_inputs_stay_as_they_are_and_scores_are_float32():
     assert span_scores(FLAT.astype(np.float32), [(0, 2, 0)]).dtype == np.float32
     assert layer_span_scores(LAYERS, [(0, 2, 0)]).dtype == np.float32
     assert (before == FLAT).all()
+
+
+def log_odds(p):
+    return np.log(np.clip(p, CLIP, 1 - CLIP) / (1 - np.clip(p, CLIP, 1 - CLIP)))
+
+
+@pytest.mark.parametrize(
+    ("span", "context"),
+    [
+        # before, after, and outside
+        ((0, 1, 0), (0.0, 0.6, 0.1)),
+        ((1, 2, 0), (0.9, 0.3, 0.2)),
+        ((1, 3, 1), (0.0, 1.0, 0.25)),
+        ((2, 4, 1), (0.2, 0.0, 0.15)),
+        ((0, 4, 0), (0.0, 0.0, 0.15)),
+    ],
+)
+def test_context(span, context):
+    expected = pytest.approx(log_odds(np.array(context)), abs=1e-3)
+    assert span_context(FLAT, [span])[0] == expected
+    assert layer_span_context(LAYERS, [span])[0] == expected  # whose O is that of the words
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 6))
+def test_context_in_layers_is_that_of_one_type(seed, n):
+    """With one type, a layer is the whole."""
+    values = np.random.default_rng(seed).dirichlet(np.ones(3), size=n)
+    spans = [(start, end, 0) for start in range(n) for end in range(start + 1, n + 1)]
+    layers = values[:, None]
+    np.testing.assert_allclose(
+        span_context(values, spans), layer_span_context(layers, spans), rtol=1e-5
+    )
+
+
+def test_no_span_has_an_empty_context():
+    assert span_context(FLAT, []).shape == layer_span_context(LAYERS, []).shape == (0, 3)
+    with pytest.raises(ValueError, match="does not match"):
+        span_context(FLAT, [(0, 9, 0)])
+    with pytest.raises(ValueError, match="does not match"):
+        layer_span_context(LAYERS, [(0, 9, 0)])

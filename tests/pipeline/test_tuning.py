@@ -201,6 +201,7 @@ class TestTooLittleOnDev:
             np.ones(n, dtype=np.int64),
             np.arange(n) < n_correct,
             np.arange(n) % 3,
+            np.zeros((n, 3)),
             {"Dosage": n},
         )
         monkeypatch.setattr(Dev, "scored", lambda *_: entities)
