@@ -69,18 +69,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.results.mkdir(parents=True, exist_ok=True)
     path = options.results / "audit.json"
     settings = {name: getattr(options, name) for name in ("folds", "updates", "documents")}
-    found = srsly.read_json(path) if path.is_file() else {"settings": settings, "runs": {}}
-    if found["settings"] != settings:
-        parser.error(f"{path} was made with {found['settings']}; name another folder (--results)")
+    found = srsly.read_json(path) if path.is_file() else {"runs": {}}
     for corpus in options.only:
         docs: list[Doc] = []
         for share in options.shares:
             name = f"{corpus}/{share:g}/{options.seed}"
             if name in found["runs"]:
+                if (before := found["runs"][name]["settings"]) != settings:
+                    parser.error(f"{name} was made with {before}; name another folder (--results)")
                 continue
             docs = docs or read_corpus(corpus, options.corpora, options.documents)
             print(name, flush=True)
-            found["runs"][name] = run(docs, share, options, options.work / name)
+            figures = run(docs, share, options, options.work / name)
+            found["runs"][name] = {"settings": settings, **figures}
             write_file(path, srsly.json_dumps(found, indent=1))
     write_file(options.results / "audit.md", render(found))
     return 0
@@ -258,23 +259,25 @@ def render(found: dict[str, Any]) -> str:
         for ranking in RANKINGS:
             values = own["rankings"][ranking]
             cells = [f"{values[key]:.3f}" for key in (*(f"p{rank}" for rank in RANKS), "ap")]
-            rows.append([name, ranking, str(sum(own["errors"].values())), *cells])
+            n_errors, updates = sum(own["errors"].values()), own["settings"]["updates"]
+            rows.append([name, str(updates), ranking, str(n_errors), *cells])
             recalls.append(
                 [name, ranking, *(f"{values['recall'].get(kind, 0):.2f}" for kind in KINDS)]
             )
         for row in own["reliability"]:
             ranks = f"{row['first']} to {row['last']}"
             reliable.append([name, ranks, f"{row['probability']:.2f}", f"{row['errors']:.2f}"])
-    settings = ", ".join(f"{name} {value}" for name, value in found["settings"].items())
     precision = [f"precision at {rank}" for rank in RANKS]
+    header = ["run", "updates", "ranking", "errors", *precision, "average precision"]
     return "\n".join(
         [
             "# Errors put into an annotation, and what finds them",
             "",
-            f"`python -m experiments.audit` ({settings}). A run is named corpus/share of the "
-            "entities damaged/seed. Errors that were there before count as false alarms.",
+            "`python -m experiments.audit`. A run is named corpus/share of the entities "
+            "damaged/seed; updates are those of each of its trainings. Errors that were there "
+            "before count as false alarms.",
             "",
-            *markdown_table(["run", "ranking", "errors", *precision, "average precision"], rows),
+            *markdown_table(header, rows),
             "",
             "Share of the errors of each kind among as many places as there are errors:",
             "",

@@ -148,14 +148,24 @@ AUDIT = {
 
 def test_rankings_of_label_errors() -> None:
     runs = json.loads((TABLES / "audit" / "audit.json").read_text(encoding="utf8"))["runs"]
-    shown = rows_of(EXPERIMENTS.split("## Label errors")[1].split("\n## ")[0])
-    for title, ranking in AUDIT.items():
-        cells = []
-        for share in ("0.02", "0.05", "0.1"):
-            figures = runs[f"maccrobat/{share}/0"]["rankings"][ranking]
-            values = [f"{figures[key]:.3f}".lstrip("0") for key in ("p50", "p100", "p200", "ap")]
-            cells.append(f"{' / '.join(values[:3])}, AP {values[3]}")
-        assert shown[title] == cells
+    section = EXPERIMENTS.split("## Label errors")[1].split("\n## ")[0].split("**BC5CDR.**")
+    for corpus, part in zip(("maccrobat", "bc5cdr"), section, strict=True):
+        shown = rows_of(part)
+        shares = [share for share in ("0.02", "0.05", "0.1") if f"{corpus}/{share}/0" in runs]
+        for title, ranking in AUDIT.items():
+            cells = []
+            for share in shares:
+                figures = runs[f"{corpus}/{share}/0"]["rankings"][ranking]
+                keys = ("p50", "p100", "p200", "ap")
+                values = [f"{figures[key]:.3f}".lstrip("0") for key in keys]
+                cells.append(f"{' / '.join(values[:3])}, AP {values[3]}")
+            assert shown[title] == cells
+    first = runs["bc5cdr/0.05/0"]["reliability"][:3]
+    mean = ", ".join(f"{row['probability']:.2f}" for row in first)
+    errors = ", ".join(f"{row['errors']:.2f}" for row in first)
+    text = " ".join(section[1].split()).replace(", and ", ", ")
+    assert f"their means are {mean}" in text
+    assert f"{errors} of these places" in text
     run = runs["maccrobat/0.05/0"]
     recall = {
         kind: f"{100 * share:.0f}%" for kind, share in run["rankings"]["audit"]["recall"].items()
