@@ -14,8 +14,8 @@ On MACCROBAT, before any calibration, this product has a lower log loss than the
 arithmetic mean and the minimum of the labels' probabilities, for the model and for neighbors alike,
 and it ranks better with the factor for the end than without it.
 
-What is around an entity says more about it (`span_context`): a token beside it that may be of its
-type, too, is a sign of wrong bounds. Arrays only.
+The tokens around an entity say more about it (`span_context`): one that may be of its type, too, is
+a sign of wrong bounds. Arrays only.
 """
 
 from collections.abc import Sequence

@@ -166,7 +166,13 @@ def choice(word: str) -> str:
     n = 40
     correct = np.arange(n) % 3 > 0
     entities = ScoredEntities(
-        np.full(n, 1.0), [word] * n, np.ones(n), correct, np.arange(n) % 2, {word: n}
+        np.full(n, 1.0),
+        [word] * n,
+        np.ones(n),
+        correct,
+        np.arange(n) % 2,
+        np.zeros((n, 3)),
+        {word: n},
     )
     trial = Trial(Setting(5, "softmax", 0.3, 0.5), 0.5, 0.25)
     calibrated = render_choice(DevChoice([trial], trial, trial, entities, np.full(n, 0.5)))
