@@ -52,6 +52,7 @@ MOST = 1e6
 """A parameter that is beyond this is damaged: log-odds of 40 are certainty in double precision."""
 
 FORM = "logit of the geometric mean, context, type offsets"
+WITHOUT_CONTEXT = "logit of the geometric mean, type offsets"
 
 
 class CalibrationState(TypedDict):
@@ -151,11 +152,13 @@ class ScoreCalibration:
 
     @classmethod
     def from_json(cls, state: Mapping[str, object]) -> "ScoreCalibration":
-        """Return the calibration that `to_json` wrote.
+        """Return the calibration that `to_json` wrote, here or before there was a context.
 
         Raises:
             ValueError: If these are not the values of a calibration of this form.
         """
+        if state.get("form") == WITHOUT_CONTEXT:
+            state = {**state, "form": FORM, "context": [0.0] * len(CONTEXT)}
         names = CalibrationState.__annotations__
         if missing := [name for name in names if name not in state]:
             raise ValueError(f"the calibration of the scores lacks {', '.join(missing)}")

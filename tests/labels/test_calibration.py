@@ -281,6 +281,15 @@ def test_without_context_it_has_no_weight():
         fitted.apply([0.5], ["A"], [1], [[0.0, 0.0]])
 
 
+def test_a_calibration_from_before_there_was_a_context():
+    state = ScoreCalibration(0.1, 1.0, 5, 2, {"A": 0.1}).to_json()
+    del state["context"]
+    state["form"] = "logit of the geometric mean, type offsets"
+    read = ScoreCalibration.from_json(state)
+    assert read == ScoreCalibration(0.1, 1.0, 5, 2, {"A": 0.1})
+    assert read.to_json()["context"] == [0.0, 0.0, 0.0]
+
+
 def test_nothing_to_fit():
     with pytest.raises(ValueError, match="no predicted entities"):
         fit_calibration([], [], [], [], [])
