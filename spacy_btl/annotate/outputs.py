@@ -230,8 +230,8 @@ class DocBinWriter:
         yield SUFFIXES["docbin"], self._docbin.to_bytes()
 
 
-class BratWriter:
-    """A .txt and an .ann for each document, named by its id, with "_" for white space in labels.
+class FilesWriter:
+    """Keeps files of each document, named by its id.
 
     Args:
         key: Key of ``doc.spans`` to take instead of ``doc.ents``.
@@ -241,6 +241,14 @@ class BratWriter:
         self._key = key
         self._files: list[tuple[str, bytes]] = []
         self.counts: Counter[str] = Counter()
+
+    def files(self) -> Iterator[tuple[str, bytes]]:
+        """Yield all files, relative to the folder of the annotations."""
+        yield from self._files
+
+
+class BratWriter(FilesWriter):
+    """A .txt and an .ann for each document, with "_" for white space in labels."""
 
     def add(self, name: str, doc: Doc) -> None:
         """Take a document with its id; RecordError if BRAT files cannot represent it."""
@@ -260,22 +268,9 @@ class BratWriter:
         ]
         self.counts.update(counts)
 
-    def files(self) -> Iterator[tuple[str, bytes]]:
-        """Yield all files, relative to the folder of the collection."""
-        yield from self._files
 
-
-class InceptionWriter:
-    """A file for each document, named by its id.
-
-    Args:
-        key: Key of ``doc.spans`` to take instead of ``doc.ents``.
-    """
-
-    def __init__(self, key: str | None = None) -> None:
-        self._key = key
-        self._files: list[tuple[str, bytes]] = []
-        self.counts: Counter[str] = Counter()
+class InceptionWriter(FilesWriter):
+    """A file for each document, in the folder `DOCUMENTS`."""
 
     def add(self, name: str, doc: Doc) -> None:
         """Take a document with its id; RecordError if it cannot name a file."""
@@ -285,10 +280,6 @@ class InceptionWriter:
         content = json.dumps(inception_document(doc.text, entities))
         self._files.append((f"{DOCUMENTS}/{name}.json", content.encode("ascii")))
         self.counts.update(e.label for e in entities)
-
-    def files(self) -> Iterator[tuple[str, bytes]]:
-        """Yield all files, relative to the folder of the annotations."""
-        yield from self._files
 
 
 class TaskWriter:

@@ -121,12 +121,14 @@ class ScoreCalibration:
             raw: (n,) raw scores of entities.
             types: (n,) their types. One that was not seen in the fit has the offset 0.
             lengths: (n,) their numbers of tokens.
-            context: (n, 3) of `labels.confidence.span_context`; None for log-odds of 0.
+            context: (n, 3) of `labels.confidence.span_context`; None if it was fitted without one.
 
         Raises:
-            ValueError: If the lengths of the arrays differ, a raw score is not a probability, or an
-                entity has no token.
+            ValueError: If the lengths of the arrays differ, a raw score is not a probability, an
+                entity has no token, or the context is missing.
         """
+        if context is None and any(self.context):
+            raise ValueError("the calibration was fitted with a context, and needs one")
         log_odds = _log_odds(raw, types, lengths)
         around = _checked_context(context, len(log_odds)) @ np.asarray(self.context)
         offsets = np.array([self.offsets.get(name, 0.0) for name in types], dtype=np.float64)

@@ -257,6 +257,8 @@ def test_finds_the_weights_of_the_context():
     assert fitted.context == pytest.approx([-0.4, -0.8, 0.2], abs=0.03)
     raw, types, lengths, _, _, context = data
     assert np.abs(fitted.apply(raw, types, lengths, context) - p).mean() < 0.01
+    with pytest.raises(ValueError, match="fitted with a context, and needs one"):
+        fitted.apply(raw, types, lengths)
     assert ScoreCalibration.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
 
 
