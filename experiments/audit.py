@@ -7,7 +7,7 @@ python -m experiments.audit --corpora path/to/corpora
 a model that has not seen it, but has seen errors elsewhere. All rankings are made of the same
 predictions:
 
-- audit: `spacy_btl.audit`.
+- audit: `spacy_btl.audit`; and its findings at annotated entities alone.
 - cleanlab: tokens by ``cleanlab.token_classification.rank`` (Wang and Mueller 2022, arXiv
   2210.03920), by self-confidence and by normalized margin. Of adjacent tokens the worst counts.
 - loss: annotated entities, and predicted ones where none is annotated, by the mean loss of their
@@ -47,7 +47,8 @@ CONFIG = HERE.parent / "configs" / "btl.cfg"
 CORPORA = {"maccrobat": ("maccrobat",), "bc5cdr": ("pubtator/BC5CDR_TrainDev.PubTator",)}
 SHARES = (0.02, 0.05, 0.10)
 RANKS = (50, 100, 200)
-RANKINGS = ("audit", "cleanlab, self-confidence", "cleanlab, normalized margin")
+RANKINGS = ("audit", "audit, annotated only")
+RANKINGS += ("cleanlab, self-confidence", "cleanlab, normalized margin")
 RANKINGS += ("loss", "loss, annotated only")
 MOST_TOKENS = 5000
 """Tokens of a ranking of tokens; later ones could not change any figure that is shown."""
@@ -156,6 +157,11 @@ def judge(
     labels = [columns(spans, len(text.words)) for spans, text in zip(entities, texts, strict=True)]
     rankings = {
         "audit": places,
+        "audit, annotated only": [
+            place
+            for place, each in zip(places, found.findings, strict=True)
+            if each.annotated is not None
+        ],
         "cleanlab, self-confidence": by_cleanlab(texts, labels, own, "self_confidence"),
         "cleanlab, normalized margin": by_cleanlab(texts, labels, own, "normalized_margin"),
         "loss": by_loss(entities, labels, own),
@@ -257,7 +263,8 @@ def render(found: dict[str, Any]) -> str:
     rows, recalls, reliable = [], [], []
     for name, own in found["runs"].items():
         for ranking in RANKINGS:
-            values = own["rankings"][ranking]
+            if (values := own["rankings"].get(ranking)) is None:  # a run of before
+                continue
             cells = [f"{values[key]:.3f}" for key in (*(f"p{rank}" for rank in RANKS), "ap")]
             n_errors, updates = sum(own["errors"].values()), own["settings"]["updates"]
             rows.append([name, str(updates), ranking, str(n_errors), *cells])

@@ -11,6 +11,7 @@ together, so that as many errors are expected as an assumed share of the entitie
 probabilities, and has no part in the order. Arrays and plain values only.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -61,8 +62,11 @@ This, `MISSED_BONUS` and `SLOPE` were chosen once, on 48 documents of MACCROBAT 
 of the entities (``experiments/damage.py``), for a model trained on 112 others."""
 
 MISSED_BONUS = 5.0
-"""Addition to the log-odds of missed entities. An annotated entity is surprising by far lower
-log-odds than a candidate by high ones, as few candidates are certain."""
+"""Addition to the log-odds of missed entities where there are `N_TYPES` types, see
+`missed_bonus`."""
+
+N_TYPES = 41
+"""Types of the corpus that the constants were chosen on."""
 
 LENGTH_WEIGHT = 1.0
 """Weight of the logarithm of the number of tokens of an annotated entity, which counts against an
@@ -205,7 +209,7 @@ def find_errors(
     places = [
         place
         for i, part in enumerate(parts_of(sizes))
-        for place in _places(i, every[i], odds[part], gold[i], layered)
+        for place in _places(i, every[i], odds[part], gold[i], missed_bonus(n_types), layered)
     ]
     probabilities = _probabilities(
         SLOPE * np.array([place.odds for place in places]),
@@ -300,7 +304,12 @@ class _ScoredPlace(NamedTuple):
 
 
 def _places(
-    document: int, candidates: Candidates, odds: Float64s1d, gold: Bools1d, layered: bool
+    document: int,
+    candidates: Candidates,
+    odds: Float64s1d,
+    gold: Bools1d,
+    bonus: float,
+    layered: bool,
 ) -> list[_ScoredPlace]:
     """Return all places of a document: every annotated entity, and where one may be missing.
 
@@ -309,6 +318,7 @@ def _places(
         candidates: All of it.
         odds: (n_candidates,) log-odds that they are annotated.
         gold: (n_candidates,) whether they are.
+        bonus: Addition to the log-odds of a missed entity.
         layered: Whether entities of other types may overlap.
     """
     starts, ends, kinds = candidates.T
@@ -344,9 +354,21 @@ def _places(
         if not taken[starts[i] : ends[i]].any():
             taken[starts[i] : ends[i]] = True
             own = float(odds[i])
-            error = (1 + RIVAL_WEIGHT) * own + MISSED_BONUS
+            error = (1 + RIVAL_WEIGHT) * own + bonus
             found.append(_ScoredPlace(document, None, spans[i], error, FAR, own))
     return found
+
+
+def missed_bonus(n_types: int) -> float:
+    """Return the addition to the log-odds of missed entities, which grows with the types.
+
+    An entity is missed in one way, but there are as many wrong ones as types. With more types, an
+    error gives exactly the annotated entity less often, so that it is less suspicious.
+
+    Args:
+        n_types: Number of entity types.
+    """
+    return MISSED_BONUS + math.log(n_types / N_TYPES)
 
 
 def _sigmoid(odds: Float64s1d) -> Float64s1d:

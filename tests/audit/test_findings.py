@@ -1,5 +1,6 @@
 """Each way in which model and annotation differ is a finding of the right kind."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from spacy_btl.audit.findings import (
+    SLOPE,
     AuditedDocument,
     Evidence,
     Finding,
@@ -94,6 +96,26 @@ def test_an_assumption_changes_the_probabilities_and_not_the_order() -> None:
     )
     assert low[0].probability < high[0].probability
     assert [each.annotated for each in low] == [each.annotated for each in high]
+
+
+def test_missed_entities_are_more_probable_where_more_types_could_be_mistaken() -> None:
+    surplus = (9, 10, DRUG)
+    documents, evidence = zip(
+        document([GOLD[0], GOLD[1]]), document([*GOLD, surplus]), *RIGHT, strict=True
+    )
+
+    def missed_over_surplus(n_types: int) -> float:
+        found = find_errors(documents, evidence, n_types, error_rate=0.02).findings
+        missed = next(each for each in found if (each.document, each.suggested) == (0, GOLD[2]))
+        wrong = next(each for each in found if each.annotated == surplus)
+        return log_odds(missed.probability) - log_odds(wrong.probability)
+
+    shift = missed_over_surplus(20) - missed_over_surplus(2)
+    assert shift == pytest.approx(SLOPE * math.log(10), abs=1e-6)
+
+
+def log_odds(probability: float) -> float:
+    return math.log(probability) - math.log(1 - probability)
 
 
 def test_the_own_annotation_has_no_part_in_the_judgment() -> None:
