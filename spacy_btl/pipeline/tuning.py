@@ -266,7 +266,11 @@ class Dev:
         Those that touch tokens without annotation are left out, and those of types that their
         document does not annotate: nobody knows if they are correct.
         """
-        every = self.pipe.scheme.find(self.docs, self.probabilities(setting), self.pipe.labels)
+        return self._find(self.probabilities(setting))
+
+    def _find(self, probabilities: Sequence[FloatsXd]) -> list[ScoredSpans]:
+        """Return the entities of each document that its label probabilities give."""
+        every = self.pipe.scheme.find(self.docs, probabilities, self.pipe.labels)
         return [
             found.without(unjudged(found.entities, tokens, types)) if tokens or types else found
             for found, tokens, types in zip(every, self.unannotated, self.types, strict=True)
@@ -280,10 +284,11 @@ class Dev:
 
     def scored(self, setting: Setting) -> ScoredEntities:
         """Return all entities that a setting finds, with raw scores."""
-        every = self.find(setting)
+        probabilities = self.probabilities(setting)
+        every = self._find(probabilities)
         context = [
             self.pipe.scheme.context(values, found, self.pipe.labels)
-            for values, found in zip(self.probabilities(setting), every, strict=True)
+            for values, found in zip(probabilities, every, strict=True)
         ]
         spans = [span for found in every for span in found.spans]
         pairs = zip(self.gold, (found.entities for found in every), strict=True)
