@@ -52,7 +52,7 @@ def nlp(trained: bytes) -> Language:
     return nlp.from_bytes(trained)
 
 
-@pytest.fixture(params=["model", "neighbors", "transformer"])
+@pytest.fixture(scope="module", params=["model", "neighbors", "transformer"])
 def each_way(request: pytest.FixtureRequest, trained: bytes, tiny_bert: Path) -> Language:
     """Return pipelines that use the model, neighbors, and a pretrained encoder."""
     if request.param == "transformer":
