@@ -14,6 +14,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.util import fix_random_seed
+from spacy.vocab import Vocab
 
 from spacy_btl import brat
 from spacy_btl.annotate import AnnotationSettings, RunSummary, annotate_files
@@ -122,7 +123,7 @@ def found(output: Path, to: str) -> list[tuple[str, list[tuple[int, int, str]]]]
         result += exported(output, to)
     elif to == "docbin":
         for path in files:
-            for doc in DocBin().from_disk(path).get_docs(spacy.blank("en").vocab):
+            for doc in DocBin().from_disk(path).get_docs(Vocab()):
                 entities = [(e.start_char, e.end_char, e.label_) for e in doc.ents]
                 result.append((doc.user_data["name"], entities))
     elif to == "parquet":
