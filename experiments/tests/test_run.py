@@ -91,13 +91,12 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Path:
-    """Return a plan of four short trainings, one of them done from the command line."""
+    """Return a plan of four short trainings, one of them done, in a process of its own."""
     folder = tmp_path_factory.mktemp("experiments")
     prepare(folder, source)
-    command = [sys.executable, "-m", "experiments.run", *options(folder), "--only", "btl/0"]
-    environment = {**systems.with_this_project(), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        assert experiments.run.main([*options(folder), "--only", "btl/0"]) == 0
     return folder
 
 

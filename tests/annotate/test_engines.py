@@ -29,8 +29,13 @@ def test_no_shard_is_left() -> None:
     assert list(run_shards("local", job, [], 2)) == []
 
 
-def test_two_processes_write_what_one_writes(tmp_path: Path) -> None:
-    model, source = train(tmp_path / "model"), write(tmp_path / "in.jsonl")
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(tmp_path_factory.mktemp("trained") / "model")
+
+
+def test_two_processes_write_what_one_writes(model: Path, tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl")
     annotate(model, source, tmp_path / "one", shard_size=4)
     annotate(model, source, tmp_path / "two", shard_size=4, n_process=2)
     assert tree(tmp_path / "two") == tree(tmp_path / "one")
@@ -74,8 +79,8 @@ def cluster() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("cluster")
-def test_a_ray_cluster_writes_what_one_process_writes(tmp_path: Path) -> None:
-    model, source = train(tmp_path / "model"), write(tmp_path / "in.jsonl")
+def test_a_ray_cluster_writes_what_one_process_writes(model: Path, tmp_path: Path) -> None:
+    source = write(tmp_path / "in.jsonl")
     annotate(model, source, tmp_path / "one", shard_size=4)
     annotate(model, source, tmp_path / "ray", shard_size=4, n_process=2, engine="ray")
     assert tree(tmp_path / "ray") == tree(tmp_path / "one")

@@ -300,11 +300,10 @@ if __name__ == "__main__":
     [("jsonl", 1, (2, 9)), ("brat", 2, (9,)), ("omop", 1, (9,)), ("label-studio", 1, (9,))],
 )
 def test_after_kill_9(
-    tmp_path: Path, to: str, n_process: int, killed_after: tuple[int, ...]
+    model: Path, tmp_path: Path, to: str, n_process: int, killed_after: tuple[int, ...]
 ) -> None:
     records = [(str(i), text) for i, (_, text) in enumerate(RECORDS)]
     source = write(tmp_path / "in.jsonl", records if to == "omop" else RECORDS)
-    model = train(tmp_path / "model")
     options: dict[str, Any] = {"to": to, "shard_size": 1}
     if to == "omop":
         options["omop"] = OmopSettings(moment=datetime(2026, 3, 1))

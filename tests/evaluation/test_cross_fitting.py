@@ -34,7 +34,7 @@ def examples_with_tags(nlp: Language) -> list[Example]:
 
 def untrained(frozen: Sequence[str] = ()) -> Language:
     """Return a shared encoder, a tagger and the component."""
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     encoder = {
         "@architectures": "spacy.HashEmbedCNN.v2",
         "width": 16,

@@ -1,8 +1,10 @@
 """Made-up reports of a drug and a problem each, and a configuration that is trained in no time."""
 
+from functools import cache
 from pathlib import Path
 
 import spacy
+from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.util import load_config
 from thinc.api import Config
@@ -31,11 +33,17 @@ def small_config() -> Config:
     return config
 
 
+@cache
+def blank() -> Language:
+    """Return one tokenizer for all reports: making it takes longer than reading them."""
+    return spacy.blank("en")
+
+
 def report(number: int) -> Doc:
     """Return a report with its own number, on one of the drugs and one of the problems."""
     drug, problem = DRUGS[number % 4], PROBLEMS[number // 4 % 4]
     text = f"Patient {number} took {drug} daily for {problem} and slept well afterwards today"
-    doc = spacy.blank("en")(text)
+    doc = blank()(text)
     spans = [
         doc.char_span(text.index(words), text.index(words) + len(words), label)
         for words, label in ((drug, "Drug"), (problem, "Problem"))

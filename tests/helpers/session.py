@@ -1,7 +1,10 @@
 """Settings of a whole run of the tests."""
 
 import os
+from collections.abc import Sequence
+from importlib.metadata import EntryPoint
 
+import catalogue
 import threadpoolctl
 import torch
 from hypothesis import HealthCheck, settings
@@ -17,6 +20,18 @@ def set_up() -> None:
     threadpoolctl.threadpool_limits(1, user_api="blas")
     # For what is loaded later, and for the processes that tests start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    catalogue.AVAILABLE_ENTRY_POINTS = entry_points_by_group()
     slow = [HealthCheck.too_slow]
     settings.register_profile("busy", deadline=None, suppress_health_check=slow)
     settings.load_profile("busy")
+
+
+def entry_points_by_group() -> dict[str, Sequence[EntryPoint]]:
+    """Return the entry points that catalogue has found as a dictionary, which it reads as well.
+
+    For each name in a configuration it goes through those of all packages otherwise.
+    """
+    found = catalogue.AVAILABLE_ENTRY_POINTS
+    if isinstance(found, dict):  # Python 3.11, and a second call
+        return dict(found)
+    return {group: found.select(group=group) for group in found.groups}

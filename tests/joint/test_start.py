@@ -34,7 +34,7 @@ LATER = [("He had a mass of 3 mg", [(9, 13, "Mass"), (17, 21, "Dosage")])]
 
 
 def made(encoder: dict[str, Any] = CNN, **settings: Any) -> Language:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     model = {"@architectures": "spacy-btl.TokenClassifier.v1", "tok2vec": encoder}
     nlp.add_pipe(NAME, config={"model": model, **settings})
     return nlp
@@ -402,7 +402,7 @@ class TestSharedEncoder:
     """The encoder is another component's, to which a listener listens."""
 
     def shared(self, encoder: dict[str, Any] = CNN) -> Language:
-        nlp = spacy.blank("en")
+        nlp = spacy.blank("xx")
         nlp.add_pipe("tok2vec", config={"model": encoder})
         listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 16}
         model = {"@architectures": "spacy-btl.TokenClassifier.v1", "tok2vec": listener}

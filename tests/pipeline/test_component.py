@@ -23,7 +23,7 @@ GOLD = [[(text[s:e], label) for s, e, label in ents] for text, ents in SENTENCES
 
 def train(steps: int = 60, *, seed: int = 0, config: dict[str, Any] | None = None) -> Language:
     fix_random_seed(seed)
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe(NAME, config=config or {})
     examples = make_examples(nlp)
     optimizer = nlp.initialize(lambda: examples)
@@ -40,7 +40,7 @@ def trained() -> bytes:
 
 @pytest.fixture
 def nlp(trained: bytes) -> Language:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe(NAME, config={"neighbors": {"n_neighbors": 3}})
     return nlp.from_bytes(trained)
 
@@ -83,7 +83,7 @@ def test_round_trip(nlp: Language, tmp_path: Any, way: str, fitted: bool) -> Non
         nlp.to_disk(tmp_path / "model")
         other = spacy.load(tmp_path / "model")
     else:
-        other = spacy.blank("en")
+        other = spacy.blank("xx")
         other.add_pipe(NAME, config={"neighbors": {"n_neighbors": 3}})
         other.from_bytes(nlp.to_bytes())
     assert pipe_of(other).has_neighbors == fitted
@@ -99,14 +99,14 @@ def test_exclude_leaves_a_part_out(nlp: Language, tmp_path: Any) -> None:
     pipe.to_disk(tmp_path / "pipe", exclude=["model", "vocab"])
     names = sorted(path.name for path in (tmp_path / "pipe").iterdir())
     assert names == ["cfg", "neighbors"]
-    blank = spacy.blank("en").add_pipe(NAME)
+    blank = spacy.blank("xx").add_pipe(NAME)
     assert isinstance(blank, BtlKnnNer)
     blank.from_bytes(pipe.to_bytes(exclude=["cfg"]), exclude=["cfg"])
     assert blank.labels == ()
 
 
 def test_exclude_may_be_read_once(nlp: Language, tmp_path: Any) -> None:
-    pipe, blank = pipe_of(nlp), spacy.blank("en").add_pipe(NAME)
+    pipe, blank = pipe_of(nlp), spacy.blank("xx").add_pipe(NAME)
     assert isinstance(blank, BtlKnnNer)
     pipe.to_disk(tmp_path, exclude=iter(["vocab", "model"]))
     assert not (tmp_path / "model").exists()
@@ -118,10 +118,10 @@ def test_exclude_may_be_read_once(nlp: Language, tmp_path: Any) -> None:
 
 
 def test_serializes_before_initialize() -> None:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe(NAME)
     pipe_of(nlp).add_label("Age")
-    other = spacy.blank("en")
+    other = spacy.blank("xx")
     other.add_pipe(NAME)
     assert pipe_of(other.from_bytes(nlp.to_bytes())).labels == ("Age",)
 
@@ -130,7 +130,7 @@ class TestLabels:
     """Sources of labels, and labels that are refused."""
 
     def initialize(self, labels: list[str] | None, examples: list[Example] | None = None) -> Any:
-        nlp = spacy.blank("en")
+        nlp = spacy.blank("xx")
         pipe = nlp.add_pipe(NAME)
         examples = make_examples(nlp) if examples is None else examples
         pipe.initialize(lambda: examples, nlp=nlp, labels=labels)
@@ -147,7 +147,7 @@ class TestLabels:
         assert pipe.model.get_ref("output_layer").get_dim("nO") == 1 + 2 * 4
 
     def test_none_at_all(self) -> None:
-        nlp = spacy.blank("en")
+        nlp = spacy.blank("xx")
         doc = nlp.make_doc("Nothing here")
         with pytest.raises(ValueError, match="no labels: the training data contains no entity"):
             self.initialize(None, [Example(doc, doc.copy())])
@@ -165,7 +165,7 @@ class TestLabels:
     @pytest.mark.parametrize("label", ["", 3, None])
     def test_no_string(self, label: Any) -> None:
         with pytest.raises(ValueError, match="non-empty string"):
-            spacy.blank("en").add_pipe(NAME).add_label(label)
+            spacy.blank("xx").add_pipe(NAME).add_label(label)
 
     def test_unknown_one_in_an_update(self, nlp: Language) -> None:
         example = Example.from_dict(nlp.make_doc("Mass effect"), {"entities": [(0, 4, "Mass")]})

@@ -13,7 +13,7 @@ from spacy.tokens import Doc, DocBin, Span, SpanGroup
 from spacy_btl.labels.calibration import ScoreCalibration
 from spacy_btl.pipeline.entities import ScoredSpans, read_scores, set_span_extensions, write_scores
 
-VOCAB = spacy.blank("en").vocab
+VOCAB = spacy.blank("xx").vocab
 N_TOKENS = 6
 PLACES = st.tuples(st.integers(0, N_TOKENS - 1), st.integers(1, 3), st.sampled_from("AB"))
 
@@ -142,7 +142,7 @@ def test_an_extension_of_the_host_program_stays() -> None:
     getter = Span.get_extension("btl_score")[2]
     Span.set_extension("btl_score", getter=lambda span: "theirs", force=True)
     try:
-        spacy.blank("en").add_pipe("btl_knn_ner")
+        spacy.blank("xx").add_pipe("btl_knn_ner")
         assert make_doc()[0:1]._.btl_score == "theirs"
         assert make_doc()[0:1]._.btl_calibrated is None
     finally:

@@ -31,7 +31,7 @@ SURE = ScoreCalibration(0.0, 0.5, 98, 9, offsets=dict.fromkeys(LABELS, 0.0))
 
 
 def load(trained: bytes, **config: Any) -> Language:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe(NAME, config={"neighbors": {"n_neighbors": 1}, **config})
     return nlp.from_bytes(trained)
 
@@ -118,7 +118,7 @@ class TestProvenance:
         ],
     )
     def test_id_of_a_document(self, user_data: dict[str, Any], expected: str) -> None:
-        doc = spacy.blank("en").make_doc("No fever")
+        doc = spacy.blank("xx").make_doc("No fever")
         doc.user_data.update(user_data)
         assert document_id(doc) == expected
 
@@ -236,10 +236,10 @@ class TestDecision:
     @pytest.mark.parametrize("settings", [{"keys": "logit"}, {"neighbor_weight": 1.5}])
     def test_settings_that_are_none(self, settings: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match=r"must|is not"):
-            spacy.blank("en").add_pipe(NAME, config=settings)
+            spacy.blank("xx").add_pipe(NAME, config=settings)
 
     def test_other_weights_are_refused(self, nlp: Language, pipe: BtlKnnNer) -> None:
-        other = spacy.blank("en")
+        other = spacy.blank("xx")
         other.add_pipe(NAME, config={"neighbors": {"n_neighbors": 1}})
         other.initialize(lambda: make_examples(other))
         theirs = component_of(other)

@@ -58,7 +58,7 @@ def make_corpora(nlp: Language) -> list[Example]:
 
 def make_pipeline(loss: str = "BinaryTokenLabels", updates: int = 60, **config: Any) -> Language:
     fix_random_seed(0)
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     config["loss"] = {"@losses": f"spacy-btl.{loss}.v1"}
     if loss == "CrfLoss":
         config["class_weights"] = None
@@ -84,7 +84,7 @@ def test_documents_that_annotate_all_types_give_the_same_updates_as_before() -> 
     weights = []
     for types in (None, (*TYPES, "Another")):
         fix_random_seed(0)
-        nlp = spacy.blank("en")
+        nlp = spacy.blank("xx")
         nlp.add_pipe("btl_knn_ner")
         examples = [make_example(nlp, text, gold, types) for text, gold in SENTENCES]
         assert annotated_types(examples, TYPES) is None
@@ -96,7 +96,7 @@ def test_documents_that_annotate_all_types_give_the_same_updates_as_before() -> 
 
 
 def test_the_mask_and_the_gold_labels_of_documents() -> None:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     examples = [
         make_example(nlp, "No fever", [(3, 8, "Sign_symptom")], ("Sign_symptom",)),
         make_example(nlp, "He took aspirin", [(8, 15, "Medication")], None),
@@ -116,7 +116,7 @@ def test_the_mask_and_the_gold_labels_of_documents() -> None:
 
 @pytest.mark.parametrize("reading", [FlatScheme(), LayeredScheme(KEY)], ids=["flat", "layered"])
 def test_an_entity_that_is_not_annotated_is_refused_by_name(reading: Any) -> None:
-    example = make_example(spacy.blank("en"), "No fever", [(3, 8, "Sign_symptom")], None, "case-7")
+    example = make_example(spacy.blank("xx"), "No fever", [(3, 8, "Sign_symptom")], None, "case-7")
     set_label_set(example.reference, DRUGS)
     with pytest.raises(ValueError, match=r"case-7.*Sign_symptom.*Dosage, Medication"):
         reading.gold(example, TYPES)
@@ -269,7 +269,7 @@ def test_the_scores_of_spacy_leave_out_what_is_not_annotated(spans_key: str | No
 
 
 def test_a_span_of_a_type_without_annotation_hides_no_other() -> None:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     example = make_example(nlp, "No fever", [], ("Medication",))
     example.predicted.ents = [Span(example.predicted, 1, 2, "Sign_symptom")]
     found = example_entities(example)

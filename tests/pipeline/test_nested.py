@@ -43,7 +43,7 @@ def found(doc: spacy.tokens.Doc) -> list[tuple[int, int, str]]:
 @pytest.fixture(scope="module")
 def nlp() -> Language:
     fix_random_seed(0)
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe("btl_knn_ner", config=CONFIG)
     optimizer = nlp.initialize(lambda: make_examples(nlp))
     for _ in range(60):
@@ -84,7 +84,7 @@ def test_scored_by_what_overlaps_too(nlp: Language) -> None:
 
 
 def test_neighbors_vote_for_all_layers_at_once(nlp: Language, tmp_path: Path) -> None:
-    other = spacy.blank("en")
+    other = spacy.blank("xx")
     other.add_pipe("btl_knn_ner", config=CONFIG)
     other.from_bytes(nlp.to_bytes())
     pipe = other.get_pipe("btl_knn_ner")
@@ -98,7 +98,7 @@ def test_neighbors_vote_for_all_layers_at_once(nlp: Language, tmp_path: Path) ->
 
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_a_new_type_in_a_layer_of_its_own(nlp: Language, tmp_path: Path, weight: float) -> None:
-    other = spacy.blank("en")
+    other = spacy.blank("xx")
     other.add_pipe("btl_knn_ner", config={**CONFIG, "neighbor_weight": weight})
     pipe = other.from_bytes(nlp.to_bytes()).get_pipe("btl_knn_ner")
     assert isinstance(pipe, BtlKnnNer)
@@ -121,7 +121,7 @@ def test_a_new_type_in_a_layer_of_its_own(nlp: Language, tmp_path: Path, weight:
 
 
 def test_a_refused_document_leaves_no_trace(nlp: Language) -> None:
-    other = spacy.blank("en")
+    other = spacy.blank("xx")
     other.add_pipe("btl_knn_ner", config=CONFIG)
     pipe = other.from_bytes(nlp.to_bytes()).get_pipe("btl_knn_ner")
     assert isinstance(pipe, BtlKnnNer)
@@ -161,4 +161,4 @@ def test_a_document_without_the_key_is_an_error(nlp: Language) -> None:
 )
 def test_other_losses_are_refused(loss: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="or leave spans_key out"):
-        spacy.blank("en").add_pipe("btl_knn_ner", config={**CONFIG, "loss": loss})
+        spacy.blank("xx").add_pipe("btl_knn_ner", config={**CONFIG, "loss": loss})

@@ -177,9 +177,9 @@ def test_more_connections_than_files_are_closed_and_log_nothing(
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_port_that_is_taken(folder: Path, tmp_path: Path) -> None:
-    with serving(folder, tmp_path) as service:
-        port = service.url.rpartition(":")[2]
+def test_a_port_that_is_taken(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
         status, output = invoke("serve", folder, "--port", port)
     assert status == 1
     assert f"cannot listen on 127.0.0.1, port {port}" in output

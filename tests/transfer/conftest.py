@@ -29,6 +29,7 @@ def small_config():
     config = load_config(ROOT / "configs" / "btl.cfg", interpolate=False)
     config["components"]["btl_knn_ner"]["model"]["tok2vec"] = HASH
     config["training"]["optimizer"]["learn_rate"]["initial_rate"] = 0.01
+    config["training"]["before_to_disk"] = None  # its copy takes longer than the training
     return config
 
 

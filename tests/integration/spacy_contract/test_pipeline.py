@@ -31,7 +31,7 @@ BERT = "spacy-btl.TransformerModel.v1"
 
 def train(config: dict[str, Any] | None = None) -> Language:
     fix_random_seed(0)
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe(NAME, config=config or {})
     optimizer = nlp.initialize(lambda: make_examples(nlp))
     optimizer.learn_rate = 0.01 if config else 0.001
@@ -47,19 +47,19 @@ def trained() -> bytes:
 
 @pytest.fixture
 def nlp(trained: bytes) -> Language:
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe(NAME, config={"neighbors": {"n_neighbors": 1}})
     return nlp.from_bytes(trained)
 
 
-@pytest.fixture(params=["model", "neighbors", "transformer"])
+@pytest.fixture(scope="module", params=["model", "neighbors", "transformer"])
 def each_way(request: pytest.FixtureRequest, trained: bytes, tiny_bert: Path) -> Language:
     """Return pipelines that use the model, neighbors, and a pretrained encoder."""
     if request.param == "transformer":
         tok2vec = {"@architectures": BERT, "name": str(tiny_bert), "precision": "float32"}
         model = {"@architectures": "spacy-btl.TokenClassifier.v1", "tok2vec": tok2vec}
         return train({"model": model})
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe(NAME, config={"neighbors": {"n_neighbors": 1}})
     nlp.from_bytes(trained)
     if request.param == "neighbors":
@@ -169,7 +169,7 @@ def test_sourced_into_another_pipeline(nlp: Language, tmp_path: Path) -> None:
     source.fit_neighbors(make_examples(nlp))
     age = Example.from_dict(nlp.make_doc("forty years"), {"entities": [(0, 11, "Age")]})
     source.add_examples([age])
-    other = spacy.blank("en")
+    other = spacy.blank("xx")
     pipe = other.add_pipe(NAME, name="clinical", source=nlp)
     assert isinstance(pipe, BtlKnnNer)
     assert (pipe.name, pipe.labels) == ("clinical", (*LABELS, "Age"))
@@ -199,12 +199,12 @@ class TestScoresOfDocuments:
         doc = nlp(TEXTS[1])
         if way == "docbin":
             data = DocBin(docs=[doc], store_user_data=True).to_bytes()
-            (back,) = DocBin().from_bytes(data).get_docs(spacy.blank("en").vocab)
+            (back,) = DocBin().from_bytes(data).get_docs(spacy.blank("xx").vocab)
         elif way == "bytes":
-            back = Doc(spacy.blank("en").vocab).from_bytes(doc.to_bytes())
+            back = Doc(spacy.blank("xx").vocab).from_bytes(doc.to_bytes())
         elif way == "disk":
             doc.to_disk(tmp_path / "doc")
-            back = Doc(spacy.blank("en").vocab).from_disk(tmp_path / "doc")
+            back = Doc(spacy.blank("xx").vocab).from_disk(tmp_path / "doc")
         else:
             back = doc.copy()
         assert entities_of(back.spans[NAME]) == entities(back) == GOLD[1]

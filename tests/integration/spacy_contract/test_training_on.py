@@ -34,7 +34,7 @@ def new_example(nlp: Language) -> Example:
 @pytest.fixture
 def nlp(trained: bytes) -> Language:
     fix_random_seed(0)
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     nlp.add_pipe(NAME, config={"neighbors": {"n_neighbors": 1}})
     return nlp.from_bytes(trained)
 
@@ -45,7 +45,7 @@ def saved(
 ) -> Path:
     """Return a pipeline of one of our configs, as ``spacy train`` makes and saves it."""
     folder = tmp_path_factory.mktemp(request.param)
-    docs = [example.reference for example in make_examples(spacy.blank("en"))]
+    docs = [example.reference for example in make_examples(spacy.blank("xx"))]
     DocBin(docs=docs).to_disk(folder / "train.spacy")
     config = load_config(
         ROOT / "configs" / f"{request.param}.cfg",
@@ -123,7 +123,7 @@ class TestOurConfigs:
     def test_in_another_pipeline(self, saved: Path) -> None:
         """``add_pipe(source=...)``; the optimizer is the other pipeline's to give."""
         source = spacy.load(saved)
-        nlp = spacy.blank("en")
+        nlp = spacy.blank("xx")
         nlp.add_pipe("sentencizer")
         nlp.add_pipe(NAME, source=source)
         nlp.resume_training(sgd=source.create_optimizer())
@@ -203,7 +203,7 @@ class TestNewLabel:
     )
     def test_with_each_loss_and_reading(self, config: dict[str, Any]) -> None:
         fix_random_seed(0)
-        nlp = spacy.blank("en")
+        nlp = spacy.blank("xx")
         nlp.add_pipe(NAME, config=config)
 
         def examples(new: bool) -> list[Example]:
