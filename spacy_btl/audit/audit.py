@@ -315,10 +315,11 @@ def _on_tokens(
     doc: Doc, label: str, fragments: Fragments, index: dict[str, int]
 ) -> list[LabelSpan]:
     """Return the tokens that the fragments of an entity touch."""
+    n_characters = doc[-1].idx + len(doc[-1])
     spans = [
         doc.char_span(start, end, alignment_mode="expand")
         for start, end in fragments
-        if label in index and start < end <= len(doc.text)
+        if label in index and start < end <= n_characters
     ]
     return [(span.start, span.end, index[label]) for span in spans if span is not None]
 

@@ -282,9 +282,10 @@ def stats_command(
         stats_to_markdown,
     )
     from ..formats import parse_labels, read_label_map
-    from ..packaging.saving import load_pipeline
 
     if (path / "config.cfg").is_file():
+        from ..packaging.saving import load_pipeline
+
         values = pipeline_stats(load_pipeline(path))
         text = json.dumps(values, indent=2) if as_json else pipeline_stats_to_markdown(values)
         typer.echo(text, nl=False)
