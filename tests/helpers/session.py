@@ -32,6 +32,6 @@ def entry_points_by_group() -> dict[str, Sequence[EntryPoint]]:
     For each name in a configuration it goes through those of all packages otherwise.
     """
     found = catalogue.AVAILABLE_ENTRY_POINTS
-    if isinstance(found, dict):  # Python 3.11, and a second call
-        return dict(found)
-    return {group: found.select(group=group) for group in found.groups}
+    if type(found) is dict:  # a second call
+        return found
+    return {group: list(found.select(group=group)) for group in found.groups}
