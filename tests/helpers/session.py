@@ -27,7 +27,7 @@ def set_up() -> None:
 
 
 def entry_points_by_group() -> dict[str, Sequence[EntryPoint]]:
-    """Return the entry points that catalogue has found as a dictionary, which it reads as well.
+    """Return the entry points of all packages as a dictionary, which spaCy's registries read too.
 
     For each name in a configuration it goes through those of all packages otherwise.
     """
