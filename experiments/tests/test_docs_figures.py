@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.plan import read_plan
+from experiments.plan import Plan, read_plan
 from experiments.rows import title_of
 
 ROOT = Path(__file__).parents[2]
@@ -17,6 +17,7 @@ RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf8")
 PLAN = read_plan(ROOT / "experiments" / "plan.yml")
 RUN = ROOT / "docs" / "results" / "maccrobat"
 EXPERIMENTS = (ROOT / "experiments" / "README.md").read_text(encoding="utf8")
+TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf8")
 CURATION = (ROOT / "docs" / "curation.md").read_text(encoding="utf8")
 METRICS = json.loads((RUN / "metrics.json").read_text(encoding="utf8"))
 
@@ -45,9 +46,11 @@ def rows_of(text: str) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in rows}
 
 
-def gains(page: str, other: tuple[str, str], first: tuple[str, str] = PLAN.default) -> list[str]:
+def gains(
+    page: str, other: tuple[str, str], first: tuple[str, str] = PLAN.default, plan: Plan = PLAN
+) -> list[str]:
     """Return seeds and differences of the default, or another reading, minus one, from a page."""
-    start = [title_of(PLAN, first), title_of(PLAN, other)]
+    start = [title_of(plan, first), title_of(plan, other)]
     text = (TABLES / f"{page}.md").read_text(encoding="utf8").split("## Gains")[1]
     lines = [re.split(r"\s*\|\s*", line.strip("| \n")) for line in text.splitlines()]
     row = next(line for line in lines if line[:2] == start)
@@ -93,6 +96,18 @@ def test_the_table_of_the_front_page_is_that_of_the_results() -> None:
     assert f"those gain {first} and {second} unweighted accuracy" in text
 
 
+def test_the_ensemble_of_the_front_page() -> None:
+    plan = read_plan(ROOT / "experiments" / "quality.yml")
+    first = ("type-crf-tenth-ensemble", "chosen")
+    found = gains("quality/maccrobat-minilm-800", ("btl", "chosen"), first, plan)
+    (own,) = [
+        cells for name, cells in rows_of(README).items() if name.startswith("the default, by")
+    ]
+    assert own == found
+    for figure in found[1:]:
+        assert figure.split()[0].lstrip("+") in TRAINING
+
+
 STEPS = {
     "the most probable well-formed sequence instead of argmax": (
         ("atl", "model"),
@@ -126,15 +141,14 @@ def test_words_that_suggested_reports_save() -> None:
     page = (TABLES / "suggest.md").read_text(encoding="utf8")
     rows = [re.split(r"\s*\|\s*", line.strip("| ")) for line in page.splitlines() if "|" in line]
     needed = {row[0].partition(":")[0]: row for row in rows if ":" in row[0] and len(row) == 6}
-    gain = next(row for row in rows if row[0] == "suggest" and len(row) == 4)
+    gains = {row[0]: row for row in rows if len(row) == 4}
     text = CURATION.replace("\n", " ")
     share = round(100 * float(needed["suggest"][3].split()[0]))
     assert f"with {share}% of the words" in text
-    assert f"gains {gain[3].split()[0].lstrip('+')} macro F1 over a random one" in text
-    experiments = EXPERIMENTS.replace("\n ", "")
-    assert f"gains {gain[2]} micro and {gain[3]} macro F1" in experiments
-    for strategy in ("random", "suggest"):
-        assert f"| {needed[strategy][2]} | {needed[strategy][3]} |" in EXPERIMENTS
+    assert f"gains {gains['suggest'][3].split()[0].lstrip('+')} macro F1 over a random one" in text
+    for strategy in ("longest", "uncertainty", "suggest"):
+        cells = [*needed[strategy][1:4], *gains[strategy][2:]]
+        assert f"| {' | '.join(cells)} |" in EXPERIMENTS
 
 
 AUDIT = {
