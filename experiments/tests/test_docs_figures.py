@@ -224,6 +224,10 @@ QUALITY = {
     "a CRF for each type, logits adjusted by a tenth": (
         "a CRF for each type, logits adjusted by a tenth"
     ),
+    "ensemble of three of them": (
+        "CRFs for each type, logits adjusted by a tenth, an ensemble of three trainings"
+    ),
+    "trained on train and dev": "BTL, trained on train and dev",
     "features beside the encoder": "BTL, features beside the encoder",
 }
 FORTY, ALL = "joint/maccrobat-documents-40-minilm-1200", "joint/maccrobat-minilm-800"

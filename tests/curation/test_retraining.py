@@ -111,7 +111,7 @@ def test_a_training_begins_with_the_weights_and_keeps_the_types(stage: Path) -> 
     made = spacy.load(retrain(Path("model"), stage / "new.spacy", stage / "dev.spacy", stage / "o"))
     pipe, before = component_of(made), component_of(spacy.load("model"))
     assert pipe.labels == (*LABELS, "Finding")
-    assert made.meta["began_with"] == {"name": "en_clinical", "version": "1.0.0"}
+    assert made.meta["began_with"] == {"name": "xx_clinical", "version": "1.0.0"}
     assert made.meta["name"] == "clinical"
     assert "start_from" not in made.config.to_str()
     assert weights_fingerprint(pipe.model) != weights_fingerprint(before.model)
@@ -142,11 +142,11 @@ def test_the_whole_way(stage: Path) -> None:
     comparison = json.loads(Path("next/scores/comparison.json").read_text())
     assert comparison["pipelines"] == [
         {"name": "en_clinical", "version": "0.0.0"},
-        {"name": "en_clinical", "version": "1.0.0"},
+        {"name": "xx_clinical", "version": "1.0.0"},
     ]
     card = Path("next/card/README.md").read_text()
-    assert "## Compared with en_clinical 1.0.0" in card
-    assert "The training began with the weights of en_clinical 1.0.0" in card
+    assert "## Compared with xx_clinical 1.0.0" in card
+    assert "The training began with the weights of xx_clinical 1.0.0" in card
     facts = json.loads(Path("next/card/meta.json").read_text())["model_card"]
     figures = comparison["figures"]["ents_f"]
     assert facts["previous"]["figures"]["ents_f"]["second"] == pytest.approx(figures["second"])

@@ -94,7 +94,7 @@ def test_a_database_has_what_the_pipeline_found(
     assert {
         "section_concept_id": None,
         "snippet": None,
-        "nlp_system": "en_pipeline 0.0.0",
+        "nlp_system": "xx_pipeline 0.0.0",
         "nlp_date": date(2026, 3, 1),
         "nlp_datetime": MOMENT,
         "term_exists": None,  # no component has said so

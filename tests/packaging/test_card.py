@@ -298,7 +298,7 @@ def test_the_copy_has_the_card(model: Path, metrics: Path, tmp_path: Path) -> No
         name="mine",
         version="2.0",
     )
-    assert (made["name"], made["version"], made["license"]) == ("en_mine", "2.0", "MIT")
+    assert (made["name"], made["version"], made["license"]) == ("xx_mine", "2.0", "MIT")
     assert (made["data"]["title"], made["data"]["license"]) == ("My data", "CC0")
     assert made["data"]["documents"] == {"train": 128, "dev": 16, "test": 16}
     assert made["size"]["head"] > 1000
