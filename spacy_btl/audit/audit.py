@@ -287,6 +287,7 @@ def audited(example: Example, types: Sequence[str], spans_key: str | None) -> Au
     """Return a document as plain values, on the tokens of the prediction."""
     doc, reference = example.predicted, example.reference
     index = {label: i for i, label in enumerate(types)}
+    n_characters = len(doc.text)
     spans = reference.ents if spans_key is None else list(reference.spans.get(spans_key, []))
     entities: list[LabelSpan] = []
     hidden: list[LabelSpan] = []
@@ -296,11 +297,10 @@ def audited(example: Example, types: Sequence[str], spans_key: str | None) -> Au
             if own is not None:
                 entities.append((own.start, own.end, index[span.label_]))
             else:
-                hidden += _on_tokens(doc, *entity_of(span), index)
+                hidden += _on_tokens(doc, *entity_of(span), index, n_characters)
     for label, fragments in gold_entities(reference, spans_key):
-        hidden += [
-            span for span in _on_tokens(doc, label, fragments, index) if span not in entities
-        ]
+        found = _on_tokens(doc, label, fragments, index, n_characters)
+        hidden += [span for span in found if span not in entities]
     label_set = label_set_of(reference)
     annotated = None if label_set is None else frozenset(index[x] for x in label_set if x in index)
     known = None
@@ -312,10 +312,9 @@ def audited(example: Example, types: Sequence[str], spans_key: str | None) -> Au
 
 
 def _on_tokens(
-    doc: Doc, label: str, fragments: Fragments, index: dict[str, int]
+    doc: Doc, label: str, fragments: Fragments, index: dict[str, int], n_characters: int
 ) -> list[LabelSpan]:
     """Return the tokens that the fragments of an entity touch."""
-    n_characters = doc[-1].idx + len(doc[-1])
     spans = [
         doc.char_span(start, end, alignment_mode="expand")
         for start, end in fragments

@@ -62,8 +62,10 @@ This, `MISSED_BONUS` and `SLOPE` were chosen once, on 48 documents of MACCROBAT 
 of the entities (``experiments/damage.py``), for a model trained on 112 others."""
 
 MISSED_BONUS = 5.0
-"""Addition to the log-odds of missed entities where there are `N_TYPES` types, see
-`missed_bonus`."""
+"""Addition to the log-odds of missed entities where there are `N_TYPES` types, see `missed_bonus`.
+
+An annotated entity is surprising by far lower log-odds than a candidate by high ones, as few
+candidates are certain."""
 
 N_TYPES = 41
 """Types of the corpus that the constants were chosen on."""
@@ -206,10 +208,11 @@ def find_errors(
         np.repeat(np.arange(len(every)), sizes),
         np.concatenate(free),
     )
+    bonus = missed_bonus(n_types)
     places = [
         place
         for i, part in enumerate(parts_of(sizes))
-        for place in _places(i, every[i], odds[part], gold[i], missed_bonus(n_types), layered)
+        for place in _places(i, every[i], odds[part], gold[i], bonus, layered)
     ]
     probabilities = _probabilities(
         SLOPE * np.array([place.odds for place in places]),

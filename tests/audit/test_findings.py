@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from spacy_btl.audit.findings import (
+    MISSED_BONUS,
+    N_TYPES,
     SLOPE,
     AuditedDocument,
     Evidence,
     Finding,
     find_errors,
+    missed_bonus,
 )
 from spacy_btl.labels.bio import LabelSpan
 from tests.helpers.audited import DRUG, GOLD, PROBLEM, TYPES, beliefs, document
@@ -116,6 +119,10 @@ def test_missed_entities_are_more_probable_where_more_types_could_be_mistaken() 
 
 def log_odds(probability: float) -> float:
     return math.log(probability) - math.log(1 - probability)
+
+
+def test_the_addition_for_missed_entities_is_that_of_the_corpus_it_was_chosen_on() -> None:
+    assert missed_bonus(N_TYPES) == MISSED_BONUS
 
 
 def test_the_own_annotation_has_no_part_in_the_judgment() -> None:
