@@ -2,14 +2,15 @@
 
 python -m experiments.suggest --corpora path/to/corpora
 
-Begins with some training reports of MACCROBAT, drawn at random, and adds others step by step,
+Begins with some training reports of a corpus, drawn at random, and adds others step by step,
 chosen in one of the `STRATEGIES` from the rest. After each step a pipeline is trained from nothing
 on all reports so far, and scored on the test part by the model alone. Half the dev part calibrates
 scores and chooses checkpoints, for all strategies alike, and is not counted; its other half joins
 the pool. A seed is also the fold, as in ``plan.yml``, and draws the first reports.
 
-The figures are in `results/suggest.json.gz`, from which a killed run goes on, with the names of the
-chosen reports and the counts of each test document; `results/suggest.md` is rendered from them.
+The figures are in `results/suggest/<corpus>.json.gz`, from which a killed run goes on, with the names
+of the chosen reports and the counts of each test document; `results/suggest/<corpus>.md` is rendered
+from them.
 """
 
 import argparse
@@ -39,7 +40,7 @@ from spacy_btl.pipeline.component import component_of
 from spacy_btl.pipeline.fitting import read_before
 from spacy_btl.pipeline.workflow import fit_knn
 from spacy_btl.planning.pool import BATCH, measure
-from spacy_btl.planning.selection import Reports, select
+from spacy_btl.planning.selection import Reports, SelectionSettings, select
 from spacy_btl.scoring.counts import NO_COUNTS
 from spacy_btl.scoring.scorer import gold_entities
 from spacy_btl.scoring.scores import span_figures
@@ -53,10 +54,10 @@ STRATEGIES = {
     "random": "in any order",
     "longest": "the longest first",
     "uncertainty": "the most doubt for each word first",
-    "suggest": "as btl suggest orders them",
+    "types": "rare types and doubt, for each word",
+    "suggest": "rare types, doubt, distance and variety, for each word",
 }
 FIGURES = {"micro": "strict micro F1", "macro": "strict macro F1"}
-FILE = "suggest.json.gz"
 SCORES = {"micro": "ents_f", "macro": "ents_macro_f"}
 SETTINGS = ("folder", "updates", "layers", "start", "step", "upto")
 
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", default="maccrobat", help="the corpus in it")
     parser.add_argument("--config", type=Path, default=HERE.parent / "configs" / "btl.cfg")
     parser.add_argument("--work", type=Path, default=Path("training/experiments/suggest"))
-    parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--results", type=Path, default=HERE / "results" / "suggest")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--strategies", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
     parser.add_argument("--updates", type=int, default=400, help="of each training")
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     settings = {name: getattr(options, name) for name in SETTINGS}
     options.results.mkdir(parents=True, exist_ok=True)
-    path = options.results / FILE
+    path = options.results / f"{options.folder}.json.gz"
     found = srsly.read_gzip_json(path) if path.is_file() else {"settings": settings, "seeds": {}}
     if found["settings"] != settings:
         print(f"{path} has other settings: {found['settings']}; remove it", file=sys.stderr)
@@ -96,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"seed {seed}, {strategy}: {len(names)} reports", flush=True)
                 rows.append(one_round(strategy, names, data, config, options, seed, twin))
                 write_file(path, gzip.compress(srsly.json_dumps(found).encode(), mtime=0))
-    write_file(options.results / "suggest.md", render(found))
+    write_file(options.results / f"{options.folder}.md", render(found))
     return 0
 
 
@@ -145,7 +146,7 @@ def one_round(
     rest = [doc for doc in data["pool"] if name_of(doc) not in set(names)]
     n = min(options.step, options.upto - len(names), len(rest))
     row = {"reports": len(names), "words": sum(len(text_words(doc.text)) for doc in known)}
-    needs_model = n > 0 and strategy in ("uncertainty", "suggest")
+    needs_model = n > 0 and strategy not in ("random", "longest")
     folder = options.work / str(seed) / strategy / str(len(names))
     if twin is None or needs_model:
         nlp = trained(known, data["dev"], folder, config, options.updates, seed)
@@ -213,7 +214,8 @@ def chosen(
     else:
         mentions = Counter(label for doc in known for label, _ in gold_entities(doc))
         counts = np.array([mentions[label] for label in pipe.labels], dtype=float)
-        order = [choice.report for choice in select(reports, counts, n)]
+        settings = SelectionSettings(novelty=0.0, diversity=0.0) if strategy == "types" else None
+        order = [choice.report for choice in select(reports, counts, n, settings)]
     return [name_of(rest[i]) for i in order]
 
 

@@ -66,7 +66,7 @@ def test_a_small_simulation_runs_and_resumes(tmp_path: Path) -> None:
         "--start", 5, "--step", 4, "--upto", 13,
     ]  # fmt: skip
     assert suggest.main([str(each) for each in arguments]) == 0
-    written = (tmp_path / "suggest.json.gz").read_bytes()
+    written = (tmp_path / "sample.json.gz").read_bytes()
     runs = json.loads(gzip.decompress(written))["seeds"]["0"]
     assert list(runs) == list(suggest.STRATEGIES)
     for rows in runs.values():
@@ -80,7 +80,7 @@ def test_a_small_simulation_runs_and_resumes(tmp_path: Path) -> None:
     assert len({tuple(rows[0]["names"]) for rows in runs.values()}) == 1
     assert runs["longest"][1]["words"] == max(rows[1]["words"] for rows in runs.values())
     assert suggest.main([str(each) for each in arguments]) == 0
-    assert (tmp_path / "suggest.json.gz").read_bytes() == written
+    assert (tmp_path / "sample.json.gz").read_bytes() == written
     assert suggest.main([str(each) for each in (*arguments, "--updates", 3)]) == 1
 
 
