@@ -15,7 +15,9 @@ project = "spacy-btl"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "README"
 include_patterns = ["README.md", "CHANGELOG.md", "docs/**.md", "benchmarks/README.md"]
-FOLDERS = [f"experiments/results{name}" for name in ("", "/joint", "/quality", "/audit", "/suggest")]
+FOLDERS = [
+    f"experiments/results{name}" for name in ("", "/joint", "/quality", "/audit", "/suggest")
+]
 include_patterns += ["experiments/README.md", *(f"{folder}/*.md" for folder in FOLDERS)]
 exclude_patterns = [".*"]
 highlight_language = "none"

@@ -67,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--plan", type=Path, default=HERE / "plan.yml")
     parser.add_argument("--results", type=Path, default=HERE / "results" / "runs")
-    parser.add_argument("--suggest", type=Path, default=HERE / "results" / "suggest" / "maccrobat.json.gz")
+    parser.add_argument(
+        "--suggest", type=Path, default=HERE / "results" / "suggest" / "maccrobat.json.gz"
+    )
     parser.add_argument("--output", type=Path, default=HERE / "results" / "forecast.md")
     parser.add_argument("--upto", type=int, default=80, help="most documents that are fitted to")
     options = parser.parse_args(arguments)

@@ -8,9 +8,9 @@ on all reports so far, and scored on the test part by the model alone. Half the 
 scores and chooses checkpoints, for all strategies alike, and is not counted; its other half joins
 the pool. A seed is also the fold, as in ``plan.yml``, and draws the first reports.
 
-The figures are in `results/suggest/<corpus>.json.gz`, from which a killed run goes on, with the names
-of the chosen reports and the counts of each test document; `results/suggest/<corpus>.md` is rendered
-from them.
+The figures are in `results/suggest/<corpus>.json.gz`, from which a killed run goes on, with the
+names of the chosen reports and the counts of each test document; `results/suggest/<corpus>.md` is
+rendered from them.
 """
 
 import argparse
@@ -18,7 +18,6 @@ import gzip
 import random
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
@@ -40,9 +39,8 @@ from spacy_btl.pipeline.component import component_of
 from spacy_btl.pipeline.fitting import read_before
 from spacy_btl.pipeline.workflow import fit_knn
 from spacy_btl.planning.pool import BATCH, measure
-from spacy_btl.planning.selection import Reports, SelectionSettings, select
+from spacy_btl.planning.suggestion import value_of
 from spacy_btl.scoring.counts import NO_COUNTS
-from spacy_btl.scoring.scorer import gold_entities
 from spacy_btl.scoring.scores import span_figures
 from spacy_btl.transfer.training import Corpus, Training, perform, read_config
 from spacy_btl.util.files import write_file
@@ -53,9 +51,7 @@ HERE = Path(__file__).parent
 STRATEGIES = {
     "random": "in any order",
     "longest": "the longest first",
-    "uncertainty": "the most doubt for each word first",
-    "types": "rare types and doubt, for each word",
-    "suggest": "rare types, doubt, distance and variety, for each word",
+    "suggest": "the most doubt for each word first",
 }
 FIGURES = {"micro": "strict micro F1", "macro": "strict macro F1"}
 SCORES = {"micro": "ents_f", "macro": "ents_macro_f"}
@@ -146,7 +142,7 @@ def one_round(
     rest = [doc for doc in data["pool"] if name_of(doc) not in set(names)]
     n = min(options.step, options.upto - len(names), len(rest))
     row = {"reports": len(names), "words": sum(len(text_words(doc.text)) for doc in known)}
-    needs_model = n > 0 and strategy not in ("random", "longest")
+    needs_model = n > 0 and strategy == "suggest"
     folder = options.work / str(seed) / strategy / str(len(names))
     if twin is None or needs_model:
         nlp = trained(known, data["dev"], folder, config, options.updates, seed)
@@ -197,26 +193,13 @@ def chosen(
         return sorted(names, key=lambda name: (-words[name], name))[:n]
     pipe = component_of(nlp)
     fit_knn(nlp, examples_of(nlp, known), examples_of(nlp, dev), fixed=True, progress=False)
-    found = []
+    value = {}
     for begin in range(0, len(rest), BATCH):
         part = rest[begin : begin + BATCH]
         docs = read_before(nlp, pipe, [nlp.make_doc(doc.text) for doc in part])
-        found += measure(pipe, docs, [words[name_of(doc)] for doc in part])
-    reports = Reports(
-        np.array([each.words for each in found]),
-        np.stack([each.expected for each in found]),
-        np.stack([each.doubt for each in found]),
-        np.array([each.distance for each in found]),
-        np.stack([each.vector for each in found]),
-    )
-    if strategy == "uncertainty":
-        order = np.argsort(-reports.doubt.sum(axis=1) / reports.words, kind="stable")[:n].tolist()
-    else:
-        mentions = Counter(label for doc in known for label, _ in gold_entities(doc))
-        counts = np.array([mentions[label] for label in pipe.labels], dtype=float)
-        settings = SelectionSettings(novelty=0.0, diversity=0.0) if strategy == "types" else None
-        order = [choice.report for choice in select(reports, counts, n, settings)]
-    return [name_of(rest[i]) for i in order]
+        measured = measure(pipe, docs, [text_words(doc.text) for doc in part])
+        value |= {name_of(doc): value_of(each) for doc, each in zip(part, measured, strict=True)}
+    return sorted(names, key=lambda name: (-value[name], name))[:n]
 
 
 def examples_of(nlp: Any, docs: Sequence[Doc]) -> list[Example]:

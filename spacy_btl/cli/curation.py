@@ -194,8 +194,8 @@ def suggest_command(
     known: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Annotated documents, such as train.spacy or a folder that convert reads: they "
-            "are not suggested, and show how often each type is annotated already; may be repeated"
+            help="Annotated documents, such as train.spacy or a folder that convert reads, which "
+            "are not suggested; may be repeated"
         ),
     ] = None,
     json_file: Annotated[
@@ -204,16 +204,6 @@ def suggest_command(
     csv_file: Annotated[
         Path | None, typer.Option("--csv", help="CSV file to write, a row for each report")
     ] = None,
-    familiar: Annotated[
-        float,
-        typer.Option(help="Mentions after which a type is half known; fewer favor rare types more"),
-    ] = 20.0,
-    novelty: Annotated[
-        float, typer.Option(help="Weight of the distance from known tokens, 0 for none")
-    ] = 0.5,
-    diversity: Annotated[
-        float, typer.Option(help="Penalty for being like a report chosen before, 0 to 1")
-    ] = 1.0,
     reading_words: Annotated[
         float, typer.Option(help="Words that opening a report costs beside its own")
     ] = 50.0,
@@ -231,30 +221,25 @@ def suggest_command(
     force: ForceOption = False,
     code: CodeOption = None,
 ) -> None:
-    """Choose whole reports to annotate next, those that teach most for each word.
+    """Choose whole reports to annotate next, those that the model doubts most for each word.
 
-    The order depends on how unsure the model is (rare types count more), how far the words are from
-    known ones, and how different the reports are. Prints a table; no file has any text.
+    Copies and near copies of a report are left out. Prints a table; no file has any text.
     """
     import json
 
     from ..annotate.inputs import Fields
-    from ..planning.selection import SelectionSettings
     from ..planning.suggestion import suggest_reports
     from ..util.files import check_new_files, write_file
 
     run_code(code)
     check_new_files([json_file, csv_file], (model, pool, *(known or ())), force=force)
-    settings = SelectionSettings(
-        familiar=familiar, novelty=novelty, diversity=diversity, reading_words=reading_words
-    )
     use_gpu(gpu_id)
     suggestion = suggest_reports(
         model,
         pool,
         number,
         known=known or (),
-        settings=settings,
+        reading_words=reading_words,
         kind=kind,
         fields=Fields(id_field, text_field, "\t" if delimiter == "\\t" else delimiter),
         encoding=encoding,

@@ -15,7 +15,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Literal, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
@@ -76,6 +76,24 @@ class DuplicatesJson(TypedDict):
 def text_words(text: str) -> list[str]:
     """Return the words by which a text is compared; none for a text of white space and signs."""
     return _WORD.findall(_INVISIBLE.sub("", unicodedata.normalize("NFKC", text).casefold()))
+
+
+def word_pairs(words: Sequence[str]) -> Ints1d:
+    """Return hashes of the pairs of adjacent words, ascending, each once.
+
+    They differ between processes. A text of less than `LEAST_WORDS` words has none.
+    """
+    if len(words) < LEAST_WORDS:
+        return np.empty(0, dtype=np.int64)
+    return np.unique(np.fromiter(map(hash, pairwise(words)), dtype=np.int64))
+
+
+def near_identical(a: Ints1d, b: Ints1d) -> bool:
+    """Return whether two texts are the same or nearly the same, by their `word_pairs`."""
+    if not min(len(a), len(b)):
+        return False
+    common = len(np.intersect1d(a, b, assume_unique=True))
+    return common >= NEAR * (len(a) + len(b) - common) - 1e-9
 
 
 def find_duplicates(texts: Iterable[str]) -> list[SameText]:

@@ -9,8 +9,6 @@ words, which identifies copies; its text is not kept.
 """
 
 import hashlib
-import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import islice
@@ -26,15 +24,13 @@ from ..annotate.inputs import PLACES, Fields, InputReader, Record, RecordError, 
 from ..annotate.shards import file_error, find_files
 from ..annotate.worker import PROBE, failure
 from ..conversion.reading import read_source
-from ..data.duplicates import text_words
-from ..labels.bio import LabelSpan, n_columns
+from ..data.duplicates import text_words, word_pairs
+from ..labels.bio import LabelSpan
 from ..labels.confidence import layer_span_scores, span_scores
-from ..labels.layers import BEGIN
-from ..ml.token_classifier import token_vectors
 from ..pipeline.component import BtlKnnNer
 from ..pipeline.fitting import read_before
-from ..pipeline.schemes import LayeredScheme, calibrated
-from ..util.arrays import Float32s1d, Float64s1d, Floats2d, FloatsXd
+from ..pipeline.schemes import calibrated
+from ..util.arrays import Float64s1d, Floats2d, FloatsXd, Ints1d
 from ..util.messages import log_failure
 
 LEAST = 0.02
@@ -54,16 +50,13 @@ class Measured(NamedTuple):
         words: Number of words.
         expected: (n_types,) expected number of mentions.
         doubt: (n_types,) sum of ``p (1 - p)`` over candidate mentions.
-        distance: Mean distance of candidate mentions from the nearest neighbor, weighted by their
-            probabilities; NaN without neighbors or candidates.
-        vector: (width,) mean of the token vectors.
+        pairs: Hashes of its pairs of adjacent words, by which near copies are found.
     """
 
     words: int
     expected: Float64s1d
     doubt: Float64s1d
-    distance: float
-    vector: Float32s1d
+    pairs: Ints1d
 
 
 class Found(NamedTuple):
@@ -82,22 +75,8 @@ class Found(NamedTuple):
     error: str = ""
 
 
-class Known(NamedTuple):
-    """Documents that are annotated already.
-
-    Attributes:
-        digests: Digests of their words.
-        mentions: Number of entities of each type.
-        documents: Their number.
-    """
-
-    digests: frozenset[bytes]
-    mentions: Counter[str]
-    documents: int
-
-
-def read_known(paths: Iterable[Path | str]) -> Known:
-    """Return what has to be known of annotated documents.
+def digests_of(paths: Iterable[Path | str]) -> frozenset[bytes]:
+    """Return the digests of the words of annotated documents.
 
     Args:
         paths: Folders or files of any format that `convert` reads, DocBins among them.
@@ -106,42 +85,13 @@ def read_known(paths: Iterable[Path | str]) -> Known:
         ValueError: If `conversion.reading.read_source` cannot read one.
         OSError: If a file cannot be read.
     """
-    digests: set[bytes] = set()
-    mentions: Counter[str] = Counter()
-    n = 0
-    for path in paths:
-        for document in read_source(path).documents:
-            n += 1
-            mentions.update(entity.label for entity in document.standoff.entities)
-            if document.text and (words := text_words(document.text)):
-                digests.add(digest_of(words))
-    return Known(frozenset(digests), mentions, n)
+    texts = (document.text for path in paths for document in read_source(path).documents)
+    return frozenset(digest_of(words) for text in texts if text and (words := text_words(text)))
 
 
 def digest_of(words: Sequence[str]) -> bytes:
     """Return a digest of the words of a text, the same for texts that differ in nothing else."""
     return hashlib.blake2b("\0".join(words).encode(), digest_size=16).digest()
-
-
-def known_mentions(pipe: BtlKnnNer) -> dict[str, int] | None:
-    """Return how many mentions of each type the neighbors are of; None without neighbors.
-
-    Several keys of one token, as `fit-knn --passes` makes them, count once.
-    """
-    store = pipe.neighbors.datastore
-    if store is None or not len(store):
-        return None
-    places = np.stack([store.document_of_key.astype(np.int64), store.offsets])
-    _, first = np.unique(places, axis=1, return_index=True)
-    labels = store.labels[first]
-    if isinstance(pipe.scheme, LayeredScheme):
-        begins = (pipe.scheme.rows == BEGIN)[labels].sum(axis=0)
-        counts = np.pad(begins, (0, max(len(pipe.labels) - len(begins), 0)))
-    else:
-        votes = getattr(pipe.scheme, "votes", None)
-        columns = labels if votes is None else votes.columns[labels]
-        counts = np.bincount(columns, minlength=n_columns(len(pipe.labels)))[1::2]
-    return dict(zip(pipe.labels, counts.tolist(), strict=False))
 
 
 def measure_pool(
@@ -180,7 +130,7 @@ def measure_pool(
     while batch := list(islice(records, BATCH)):
         found: list[Found] = []
         texts: list[str] = []
-        counts: list[int] = []
+        read: list[list[str]] = []
         for file, record in batch:
             place = f"{file}, {PLACES[kind]} {record.number}" if kind in PLACES else file
             error, words = record.error, text_words(record.text)
@@ -194,9 +144,9 @@ def measure_pool(
             elif not error:
                 seen.add(digest)
                 texts.append(record.text)
-                counts.append(len(words))
+                read.append(words)
             found.append(Found(record.id, place, None, error))
-        measured = iter(_measure_texts(nlp, pipe, texts, counts))
+        measured = iter(_measure_texts(nlp, pipe, texts, read))
         for each in found:
             if each.error:
                 yield each
@@ -209,60 +159,26 @@ def measure_pool(
                 yield each._replace(error=failure(result))
 
 
-def measure(pipe: BtlKnnNer, docs: Sequence[Doc], words: Sequence[int]) -> list[Measured]:
+def measure(pipe: BtlKnnNer, docs: Sequence[Doc], words: Sequence[Sequence[str]]) -> list[Measured]:
     """Return numbers of documents that all components before ours have read.
 
     Args:
         pipe: The component.
         docs: The documents.
-        words: Number of words of each.
+        words: The words of each, as `text_words` finds them.
 
     Raises:
         ValueError: If the neighbors belong to other weights.
     """
-    with_hidden = bool(pipe.model.has_ref("tok2vec"))
-    logits, hidden = token_vectors(pipe.model, docs, with_hidden=with_hidden)
-    vectors = logits if hidden is None else hidden
-    keys = logits if pipe.keys == "logits" else vectors
-    own = pipe.model_probabilities(docs, logits)
-    weight = pipe.neighbor_weight if pipe.has_neighbors else 0.0
-    votes = None
-    if pipe.has_neighbors:
-        pipe.check_neighbors()
-        if weight > 0 or pipe.state.added_labels:
-            votes = pipe.neighbors.predict_proba(keys)
-    probabilities = pipe.mixed(own, votes, weight)
-    ends = np.cumsum([len(doc) for doc in docs])[:-1]
-    parts = [np.split(array, ends) for array in (probabilities, keys, vectors)]
-    return [
-        _measure_document(pipe, doc, n, *(part[i] for part in parts))
-        for i, (doc, n) in enumerate(zip(docs, words, strict=True))
-    ]
-
-
-def _measure_document(
-    pipe: BtlKnnNer,
-    doc: Doc,
-    words: int,
-    probabilities: FloatsXd,
-    keys: Floats2d,
-    vectors: Floats2d,
-) -> Measured:
-    """Return the numbers of a document, whose arrays have n_tokens as their first axis."""
-    n_types = len(pipe.labels)
-    expected, doubt = np.zeros(n_types), np.zeros(n_types)
-    spans, scores = candidates(pipe, doc, probabilities)
-    distance = math.nan
-    if spans:
-        kinds = np.array([kind for _, _, kind in spans])
+    measured = []
+    for doc, own, probabilities in zip(docs, words, pipe.predict(docs), strict=True):
+        expected, doubt = np.zeros(len(pipe.labels)), np.zeros(len(pipe.labels))
+        spans, scores = candidates(pipe, doc, probabilities)
+        kinds = np.array([kind for _, _, kind in spans], dtype=np.int64)
         np.add.at(expected, kinds, scores)
         np.add.at(doubt, kinds, scores * (1 - scores))
-        if pipe.has_neighbors:
-            starts, which = np.unique([start for start, _, _ in spans], return_inverse=True)
-            nearest, _ = pipe.neighbors.kneighbors(keys[starts], 1)
-            distance = float(np.average(nearest[which.reshape(-1), 0], weights=scores))
-    vector = vectors.mean(axis=0) if len(vectors) else np.zeros(vectors.shape[1])
-    return Measured(words, expected, doubt, distance, vector.astype(np.float32))
+        measured.append(Measured(len(own), expected, doubt, word_pairs(own)))
+    return measured
 
 
 def candidates(
@@ -316,7 +232,7 @@ def _records(
 
 
 def _measure_texts(
-    nlp: Language, pipe: BtlKnnNer, texts: Sequence[str], words: Sequence[int]
+    nlp: Language, pipe: BtlKnnNer, texts: Sequence[str], words: Sequence[Sequence[str]]
 ) -> list[Measured | Exception]:
     """Return the numbers of each text or, if the pipeline fails for it, the exception.
 
@@ -342,11 +258,11 @@ def _measure_texts(
             except Exception as fault:  # as above
                 results.append(fault)
         if any(not isinstance(each, Measured | RecordError) for each in results):
-            _measured(nlp, pipe, [PROBE], [1])
+            _measured(nlp, pipe, [PROBE], [[PROBE]])
         return results
 
 
 def _measured(
-    nlp: Language, pipe: BtlKnnNer, texts: Sequence[str], words: Sequence[int]
+    nlp: Language, pipe: BtlKnnNer, texts: Sequence[str], words: Sequence[Sequence[str]]
 ) -> list[Measured]:
     return measure(pipe, read_before(nlp, pipe, [nlp.make_doc(text) for text in texts]), words)

@@ -1,11 +1,14 @@
-"""Suggestions of reports to annotate next: a list with reasons, which are numbers.
+"""Suggestions of reports to annotate next: those that the pipeline doubts most for each word.
 
-How a report is measured is in `planning.pool`, how reports are chosen in `planning.selection`.
+A report's candidate mentions, marked or only possible, each have a probability ``p`` to be right
+(`planning.pool`). Its doubt is the sum of ``p (1 - p)`` over them, the variance of the number of
+its mentions, and its value is the doubt divided by the cost of annotating it: its words, and those
+that opening a report is worth. A report with nearly the text of a more valuable one is left out.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +18,19 @@ from tqdm import tqdm
 from ..annotate.contents import UTF8, check_encoding
 from ..annotate.inputs import Fields, InputKind
 from ..annotate.run import find_model
+from ..data.duplicates import near_identical
 from ..packaging.saving import load_pipeline
-from ..pipeline.component import BtlKnnNer, component_of
+from ..pipeline.component import component_of
 from ..util.arrays import Floats1d
-from ..util.checks import whole_number
+from ..util.checks import at_least_0, whole_number
 from ..util.text import counted, csv_table, markdown_table, printable
-from .pool import Found, Measured, known_mentions, measure_pool, read_known
-from .selection import Choice, Reports, SelectionSettings, select, standalone_values
+from .pool import Found, Measured, digests_of, measure_pool
+
+READING_WORDS = 50.0
+"""Words that opening a report costs beside its own, so that tiny notes do not come first."""
 
 LEAST_KEPT = 1000
-"""Reports whose numbers are kept at least; the rest go as soon as more promising ones are known."""
+"""Reports whose numbers are kept at least; the rest go as soon as more valuable ones are known."""
 
 KEPT_BY_CHOSEN = 20
 """Reports that are kept for each one to be chosen."""
@@ -34,6 +40,9 @@ REFUSED_LISTED = 1000
 
 TYPES_SHOWN = 4
 """Types that a row of the table names."""
+
+NEAR_COPY = "nearly the text of a report that is suggested"
+"""Why a report is left out that is a near copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +55,9 @@ class SuggestedReport:
         place: File and line or row.
         words: Number of words.
         expected: Expected mentions of each type, of those with a tenth or more; most first.
-        reasons: The part of each type in the gain, of those with a hundredth or more; most first.
+        reasons: The share of each type in the doubt, of those with a hundredth or more; most first.
         doubt: Sum of ``p (1 - p)`` over candidate mentions of all types.
-        distance: Mean distance of candidate mentions from the nearest neighbor, by the mean of the
-            reports that were kept; None if it is not known.
-        similarity: To the suggested report before it that is most like it, 0 to 1.
-        gain: Its gain when it was chosen, by that of the first report.
-        value: Gain over cost, by that of the first report.
+        value: Doubt over cost, by that of the first report.
     """
 
     rank: int
@@ -62,9 +67,6 @@ class SuggestedReport:
     expected: dict[str, float]
     reasons: dict[str, float]
     doubt: float
-    distance: float | None
-    similarity: float
-    gain: float
     value: float
 
 
@@ -79,11 +81,7 @@ class Suggestion:
         refused: Number of records that could not be suggested, by reason.
         refused_records: The first of them: id, place and reason.
         calibrated: Whether scores are calibrated.
-        has_neighbors: Whether distances are known.
-        known: Known mentions of each type.
-        known_by: Where these come from: "known documents", "neighbors", or "pool" for the expected
-            mentions of the pool itself.
-        settings: What makes a report worth annotating.
+        reading_words: Words that opening a report costs.
     """
 
     reports: list[SuggestedReport]
@@ -92,10 +90,7 @@ class Suggestion:
     refused: Counter[str]
     refused_records: list[tuple[str, str, str]]
     calibrated: bool
-    has_neighbors: bool
-    known: dict[str, float]
-    known_by: str
-    settings: SelectionSettings = field(default_factory=SelectionSettings)
+    reading_words: float
 
     def warnings(self) -> list[str]:
         """Return what a user should know beside the list."""
@@ -112,19 +107,12 @@ class Suggestion:
                 "the scores of this pipeline are not calibrated, so that doubt is that of raw "
                 "scores; python -m spacy btl fit-knn MODEL TRAIN OUT --dev DEV calibrates them"
             )
-        if not self.has_neighbors:
-            found.append("this pipeline has no neighbors: how far a report is from them is unknown")
-        if self.known_by == "pool":
-            found.append(
-                "how often each type is annotated already is unknown: rare types are those that "
-                "are rare in the pool; --known TRAIN counts them"
-            )
         return found
 
     def to_json(self) -> dict[str, object]:
         """Return everything as JSON values."""
         return {
-            "settings": asdict(self.settings),
+            "reading_words": self.reading_words,
             "records": self.records,
             "refused": dict(self.refused.most_common()),
             "refused_records": [
@@ -132,14 +120,12 @@ class Suggestion:
                 for name, place, reason in self.refused_records
             ],
             "calibrated": self.calibrated,
-            "known": self.known,
-            "known_by": self.known_by,
             "reports": [asdict(report) for report in self.reports],
         }
 
     def to_csv(self) -> str:
         """Return the list as CSV, a row for each report; see `csv_table`."""
-        names = ("rank", "id", "place", "words", "value", "gain", "doubt", "distance", "similarity")
+        names = ("rank", "id", "place", "words", "value", "doubt")
         rows = []
         for report in self.reports:
             values = asdict(report)
@@ -150,27 +136,24 @@ class Suggestion:
 
     def to_text(self) -> str:
         """Return the list as a table for a terminal."""
-        header = ["report", "words", "value", "doubt", "distance", "similar", "mentions"]
+        header = ["report", "words", "value", "doubt", "mentions", "most doubt"]
         rows = [
             [
                 f"{report.rank}. {report.id}",
                 f"{report.words:,}",
                 f"{report.value:.2f}",
                 f"{report.doubt:.1f}",
-                "-" if report.distance is None else f"{report.distance:.2f}",
-                f"{report.similarity:.2f}",
                 f"{sum(report.expected.values()):.1f}",
                 ", ".join(
-                    f"{label} {report.expected.get(label, 0.0):.1f}"
-                    for label in list(report.reasons)[:TYPES_SHOWN]
+                    f"{label} {share:.0%}"
+                    for label, share in list(report.reasons.items())[:TYPES_SHOWN]
                 ),
             ]
             for report in self.reports
         ]
         words = sum(report.words for report in self.reports)
         title = f"{counted(len(self.reports), 'report')} to annotate next, {words:,} words"
-        table = markdown_table([*header, "of these, decisive"], rows)
-        return "\n".join([title, "", *table])
+        return "\n".join([title, "", *markdown_table(header, rows)])
 
 
 def suggest_reports(
@@ -179,7 +162,7 @@ def suggest_reports(
     n: int = 20,
     *,
     known: Iterable[str | Path] = (),
-    settings: SelectionSettings | None = None,
+    reading_words: float = READING_WORDS,
     kind: InputKind | None = None,
     fields: Fields | None = None,
     encoding: str = UTF8,
@@ -193,9 +176,8 @@ def suggest_reports(
             with sub-folders.
         n: How many reports to suggest.
         known: Annotated documents in any format that `convert` reads, the training documents above
-            all: they are not suggested, and their mentions are counted. Without them, mentions are
-            those behind the neighbors.
-        settings: What makes a report worth annotating; None for the defaults.
+            all, which are not suggested.
+        reading_words: Words that opening a report costs beside its own.
         kind: Kind of the files of the pool; None for the only one that is there.
         fields: Names of the fields of a record; None for the defaults.
         encoding: Encoding of the pool's files.
@@ -206,99 +188,80 @@ def suggest_reports(
         OSError: If a file cannot be read.
     """
     whole_number("n", n, 1)
-    settings = settings or SelectionSettings()
+    at_least_0("reading_words", reading_words)
     check_encoding(encoding)
-    annotated = read_known(known)
+    annotated = digests_of(known)
     nlp = model if isinstance(model, Language) else load_pipeline(find_model(model))
     pipe = component_of(nlp)
-    counts, known_by = _known_counts(pipe, annotated.mentions)
     refused: Counter[str] = Counter()
     listed: list[tuple[str, str, str]] = []
     kept: list[tuple[Found, Measured]] = []
     most = max(LEAST_KEPT, KEPT_BY_CHOSEN * n)
-    total = np.zeros(len(pipe.labels))
     records = 0
+
+    def refuse(each: Found, reason: str) -> None:
+        refused[reason] += 1
+        if len(listed) < REFUSED_LISTED:
+            listed.append((each.id, each.place, reason))
+
     found = measure_pool(
-        nlp, pipe, Path(pool), annotated.digests, kind=kind, fields=fields, encoding=encoding
+        nlp, pipe, Path(pool), annotated, kind=kind, fields=fields, encoding=encoding
     )
     disable = None if progress is None else not progress
     for each in tqdm(found, desc="read the pool", unit=" reports", disable=disable):
         records += 1
         if each.measured is None:
-            refused[each.error] += 1
-            if len(listed) < REFUSED_LISTED:
-                listed.append((each.id, each.place, each.error))
+            refuse(each, each.error)
             continue
-        total += each.measured.expected
         kept.append((each, each.measured))
         if len(kept) >= 2 * most:
-            kept = _most_promising(kept, total if counts is None else counts, most, settings)
+            kept = _by_value(kept, reading_words)[:most]
     if not kept:
         raise ValueError(_nothing(pool, records, refused))
-    seen = total if counts is None else counts
-    reports = _stacked([measured for _, measured in kept])
-    choices = select(reports, seen, n, settings)
+    chosen: list[tuple[Found, Measured]] = []
+    for each, measured in _by_value(kept, reading_words):
+        if len(chosen) == n:
+            break
+        if any(near_identical(measured.pairs, other.pairs) for _, other in chosen):
+            refuse(each, NEAR_COPY)
+        else:
+            chosen.append((each, measured))
     return Suggestion(
-        reports=_described(choices, kept, reports, pipe.labels, settings),
+        reports=_described(chosen, pipe.labels, reading_words),
         asked=n,
         records=records,
         refused=refused,
         refused_records=listed,
         calibrated=pipe.calibration is not None,
-        has_neighbors=pipe.has_neighbors,
-        known={label: round(float(k), 1) for label, k in zip(pipe.labels, seen, strict=True)},
-        known_by=known_by,
-        settings=settings,
+        reading_words=reading_words,
     )
 
 
-def _known_counts(pipe: BtlKnnNer, mentions: Mapping[str, int]) -> tuple[Floats1d | None, str]:
-    """Return the known mentions of each type (n_types,) and where they come from."""
-    counts, known_by = dict(mentions), "known documents"
-    if counts.keys().isdisjoint(pipe.labels):  # none given, or those of other types
-        counts, known_by = known_mentions(pipe) or {}, "neighbors"
-    if not counts:
-        return None, "pool"
-    return np.array([counts.get(label, 0) for label in pipe.labels], dtype=np.float64), known_by
+def value_of(measured: Measured, reading_words: float = READING_WORDS) -> float:
+    """Return the doubt about a report for each word that it costs.
+
+    Args:
+        measured: The report.
+        reading_words: Words that opening a report costs beside its own.
+    """
+    return float(measured.doubt.sum()) / max(measured.words + reading_words, 1.0)
 
 
-def _stacked(measured: Sequence[Measured]) -> Reports:
-    """Return the numbers of reports as arrays."""
-    return Reports(
-        np.array([each.words for each in measured], dtype=np.int64),
-        np.stack([each.expected for each in measured]),
-        np.stack([each.doubt for each in measured]),
-        np.array([each.distance for each in measured]),
-        np.stack([each.vector for each in measured]),
-    )
-
-
-def _most_promising(
-    kept: list[tuple[Found, Measured]], known: Floats1d, most: int, settings: SelectionSettings
+def _by_value(
+    kept: Sequence[tuple[Found, Measured]], reading_words: float
 ) -> list[tuple[Found, Measured]]:
-    """Return the reports with most gain over cost, in their order."""
-    values = standalone_values(_stacked([measured for _, measured in kept]), known, settings)
-    best = np.sort(np.argsort(-values, kind="stable")[:most])
-    return [kept[i] for i in best.tolist()]
+    """Return the reports, the most valuable first; of equal ones, the shorter one."""
+    return sorted(kept, key=lambda each: (-value_of(each[1], reading_words), each[1].words))
 
 
 def _described(
-    choices: Sequence[Choice],
-    kept: Sequence[tuple[Found, Measured]],
-    reports: Reports,
-    labels: Sequence[str],
-    settings: SelectionSettings,
+    chosen: Sequence[tuple[Found, Measured]], labels: Sequence[str], reading_words: float
 ) -> list[SuggestedReport]:
     """Return the chosen reports with their reasons."""
-    known = reports.distances[~np.isnan(reports.distances)]
-    mean = float(known.mean()) if len(known) else 0.0
-    costs = reports.words + settings.reading_words
-    first = choices[0]
-    unit, unit_value = first.gain or 1.0, first.gain / costs[first.report] or 1.0
+    unit = value_of(chosen[0][1], reading_words) or 1.0
     described = []
-    for rank, choice in enumerate(choices, 1):
-        found, measured = kept[choice.report]
-        distance = None if np.isnan(measured.distance) or not mean else measured.distance / mean
+    for rank, (found, measured) in enumerate(chosen, 1):
+        doubt = float(measured.doubt.sum())
         described.append(
             SuggestedReport(
                 rank=rank,
@@ -306,12 +269,9 @@ def _described(
                 place=found.place,
                 words=measured.words,
                 expected=_largest(labels, measured.expected, 0.1),
-                reasons=_largest(labels, choice.by_type, 0.01),
-                doubt=round(float(measured.doubt.sum()), 2),
-                distance=None if distance is None else round(distance, 3),
-                similarity=round(choice.similarity, 3),
-                gain=round(choice.gain / unit, 3),
-                value=round(float(choice.gain / costs[choice.report] / unit_value), 3),
+                reasons=_largest(labels, measured.doubt / (doubt or 1.0), 0.01),
+                doubt=round(doubt, 2),
+                value=round(value_of(measured, reading_words) / unit, 3),
             )
         )
     return described

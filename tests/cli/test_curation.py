@@ -88,7 +88,7 @@ def test_suggest_prints_a_table_and_writes_what_is_asked_for(stage: Path, tmp_pa
             "the folder or file missing does not exist",
         ),
         (("fitted", "report.txt", "-n", "0"), "n is 0"),
-        (("fitted", "report.txt", "--familiar", "0"), "familiar is 0"),
+        (("fitted", "report.txt", "--reading-words", "-1"), "reading_words is -1"),
         (("fitted", "latin.txt"), "none of 1 record of latin.txt can be suggested"),
     ],
 )

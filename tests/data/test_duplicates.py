@@ -17,7 +17,9 @@ from spacy_btl.data.duplicates import (
     duplicates_of,
     find_duplicates,
     joining,
+    near_identical,
     text_words,
+    word_pairs,
 )
 
 NOTE = (
@@ -107,6 +109,13 @@ def test_all_pairs_are_found_and_no_others(texts):
     expected = {tuple(i for i, g in enumerate(group) if g == own) for own in group}
     found = [each.members for each in find_duplicates(map(" ".join, texts))]
     assert found == sorted(each for each in expected if len(each) > 1)
+
+
+@pytest.mark.parametrize(("one", "other", "likeness"), COPIES.values(), ids=COPIES)
+def test_pairs_of_words_find_long_copies(one: str, other: str, likeness: str) -> None:
+    pairs = [word_pairs(text_words(text)) for text in (one, other)]
+    long = all(len(text_words(text)) >= LEAST_WORDS for text in (one, other))
+    assert near_identical(*pairs) == near_identical(*reversed(pairs)) == (long and bool(likeness))
 
 
 @given(st.lists(st.text(max_size=40), max_size=6), st.randoms())
