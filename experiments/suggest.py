@@ -18,7 +18,7 @@ import gzip
 import random
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -223,6 +223,27 @@ def words_needed(rows: Sequence[Mapping[str, Any]], figure: str, goal: float) ->
     return None
 
 
+def shares_needed(seeds: Iterable[Mapping[str, Any]], strategy: str, figure: str) -> str:
+    """Return the share of the random order's words after which its last score is reached.
+
+    It is the mean over seeds, with the values of each. Where an order never reaches that score, all
+    of its words count, and a sign says that they were too few.
+    """
+    shares = []
+    for orders in seeds:
+        if not is_done(orders, strategy, "random"):
+            continue
+        last = orders["random"][-1]
+        needed = words_needed(orders[strategy], figure, last[figure])
+        words = orders[strategy][-1]["words"] if needed is None else needed
+        shares.append((words / last["words"], needed is None))
+    if not shares:
+        return ""
+    texts = [f"{'>' * never}{share:.2f}" for share, never in shares]
+    sign = ">" * any(never for _, never in shares)
+    return f"{sign}{mean(share for share, _ in shares):.2f} ({', '.join(texts)})"
+
+
 def gain_over_random(
     seeds: Sequence[Mapping[str, Any]], strategy: str, figure: str, samples: int = 1000
 ) -> tuple[float, float, float]:
@@ -278,11 +299,7 @@ def render(found: Mapping[str, Any]) -> str:
             continue
         row = [f"{strategy}: {title}", str(len(done))]
         for figure in FIGURES:
-            shares = []
-            for rows in done:
-                needed = words_needed(rows, figure, rows[-1][figure])
-                shares.append(f"{(needed or 0) / rows[-1]['words']:.2f}")
-            row.append(f"{mean(map(float, shares)):.2f} ({', '.join(shares)})")
+            row.append(shares_needed(seeds.values(), strategy, figure))
         row += [f"{mean(mean(r[figure] for r in rows) for rows in done):.3f}" for figure in FIGURES]
         needs.append(row)
         for same in zip(*done, strict=False):
@@ -301,7 +318,10 @@ def render(found: Mapping[str, Any]) -> str:
             found_gains = [gain_over_random(both, strategy, figure) for figure in FIGURES]
             texts = [f"{gain:+.3f} ({low:+.3f} to {high:+.3f})" for gain, low, high in found_gains]
             gains.append([strategy, str(len(both)), *texts])
-    share = [f"share of words for the {name} of all" for name in FIGURES.values()]
+    share = [
+        f"share of words for the {name} of {settings['upto']} at random"
+        for name in FIGURES.values()
+    ]
     average = [f"{name}, mean over the steps" for name in FIGURES.values()]
     return "\n".join(
         [

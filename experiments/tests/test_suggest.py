@@ -10,7 +10,13 @@ import pytest
 from spacy.util import load_config
 
 from experiments import suggest
-from experiments.suggest import gain_over_random, next_names, render, words_needed
+from experiments.suggest import (
+    gain_over_random,
+    next_names,
+    render,
+    shares_needed,
+    words_needed,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +54,23 @@ def test_the_page_has_shares_and_scores() -> None:
     line = next(line for line in page.splitlines() if line.startswith("| random: "))
     cells = [cell.strip() for cell in line.split("|")]
     assert cells[2:5] == ["2", "0.38 (0.38, 0.38)", "1.00 (1.00, 1.00)"]
+
+
+@pytest.mark.parametrize(
+    ("scores", "shares"),
+    [
+        pytest.param([0.4, 0.6], "0.75 (0.75)", id="halfway between the trainings"),
+        pytest.param([0.5, 0.6], "0.50 (0.50)", id="at once"),
+        pytest.param([0.1, 0.3], ">1.00 (>1.00)", id="never"),
+    ],
+)
+def test_share_of_the_words_of_a_random_order(scores: list[float], shares: str) -> None:
+    def order(figures: list[float]) -> list[dict[str, Any]]:
+        words = (100, 200)
+        return [{"words": w, "micro": f, "next": []} for w, f in zip(words, figures, strict=True)]
+
+    seed = {"random": order([0.3, 0.5]), "suggest": order(scores)}
+    assert shares_needed([seed, {"suggest": order(scores)}], "suggest", "micro") == shares
 
 
 def test_a_small_simulation_runs_and_resumes(tmp_path: Path) -> None:
