@@ -57,7 +57,7 @@ class SuggestedReport:
         expected: Expected mentions of each type, of those with a tenth or more; most first.
         reasons: The share of each type in the doubt, of those with a hundredth or more; most first.
         doubt: Sum of ``p (1 - p)`` over candidate mentions of all types.
-        value: Doubt over cost, by that of the first report.
+        value: Doubt divided by cost, as a share of that of the first report.
     """
 
     rank: int
