@@ -81,7 +81,7 @@ def text_words(text: str) -> list[str]:
 def word_pairs(words: Sequence[str]) -> Ints1d:
     """Return hashes of the pairs of adjacent words, ascending, each once.
 
-    They differ between processes. A text of less than `LEAST_WORDS` words has none.
+    They differ between processes. A text of fewer than `LEAST_WORDS` words has none.
     """
     if len(words) < LEAST_WORDS:
         return np.empty(0, dtype=np.int64)
