@@ -184,7 +184,7 @@ def test_the_annotation_loop_runs_in_order(stage: Path, monkeypatch: Any, tmp_pa
     comparison = json.loads(Path("loop", "scores", "comparison.json").read_text(encoding="utf8"))
     assert comparison
     assert len(list(Path("loop", "decided").glob("*.ann"))) == 16
-    labels = {ent.label_ for doc in docs_of("both/train.spacy") for ent in doc.ents}
+    labels = {ent.label_ for doc in docs_of("loop/both/train.spacy") for ent in doc.ents}
     assert {"Device", "Medication"} <= labels
 
 
