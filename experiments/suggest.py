@@ -193,7 +193,7 @@ def chosen(
         return sorted(names, key=lambda name: (-words[name], name))[:n]
     pipe = component_of(nlp)
     fit_knn(nlp, examples_of(nlp, known), examples_of(nlp, dev), fixed=True, progress=False)
-    value = {}
+    value: dict[str, float] = {}
     for begin in range(0, len(rest), BATCH):
         part = rest[begin : begin + BATCH]
         docs = read_before(nlp, pipe, [nlp.make_doc(doc.text) for doc in part])
@@ -291,6 +291,8 @@ def render(found: Mapping[str, Any]) -> str:
     """Return the page: what each strategy needs to reach the scores of all, and all scores."""
     seeds, settings = found["seeds"], found["settings"]
     layers = f"the lowest {n} layers" if (n := settings["layers"]) else "all layers"
+    command = f"python -m experiments.suggest --folder {settings['folder']}"
+    command += f" --step {settings['step']}" + (f" --layers {n}" if n else "")
     needs, cells = [], []
     for strategy, title in STRATEGIES.items():
         runs = [rows for each in seeds.values() if (rows := each.get(strategy))]
@@ -327,7 +329,7 @@ def render(found: Mapping[str, Any]) -> str:
         [
             f"# Reports to annotate next, {settings['folder']}",
             "",
-            f"`python -m experiments.suggest`: {settings['updates']} updates in each training of "
+            f"`{command}`: {settings['updates']} updates in each training of "
             f"{layers} of the encoder, and from {settings['start']} to {settings['upto']} reports "
             f"in steps of {settings['step']}. Means over seeds, with the values of each. Scores of "
             "single trainings vary by .01 to .02, so that the share of one seed says little.",

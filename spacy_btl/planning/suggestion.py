@@ -1,9 +1,10 @@
 """Suggestions of reports to annotate next: those that the pipeline doubts most for each word.
 
 A report's candidate mentions, marked or only possible, each have a probability ``p`` to be right
-(`planning.pool`). Its doubt is the sum of ``p (1 - p)`` over them, the variance of the number of
-its mentions, and its value is the doubt divided by the cost of annotating it: its words, and those
-that opening a report is worth. A report with nearly the text of a more valuable one is left out.
+(`planning.pool`). Its doubt is the sum of ``p (1 - p)`` over them, which is the variance of the
+number of its mentions if they do not depend on each other. Its value is the doubt divided by the
+cost of annotating it: its words, and those that opening a report is worth. A report with nearly the
+text of a more valuable one is left out.
 """
 
 from collections import Counter

@@ -43,8 +43,7 @@ def test_what_the_documented_commands_write_is_ignored() -> None:
         blocks = re.findall(r"```bash\n(.*?)```", page.read_text(encoding="utf8"), re.DOTALL)
         for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
-            pairs = pairwise(words)
-            found |= {value for option, value in pairs if option in WRITING_OPTIONS}
+            found |= {value for option, value in pairwise(words) if option in WRITING_OPTIONS}
             for command, place in PLACE_OF_OUTPUT.items():
                 if f" btl {command} " in line:
                     found.add(words[words.index(command) + place])
